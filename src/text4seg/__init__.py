@@ -1,0 +1,64 @@
+"""Image segmentation by a language model that writes the mask as text.
+
+    from text4seg import Segmenter, open_image
+    segmenter = Segmenter.from_pretrained("nano")
+    segmentation = segmenter(open_image("photo.jpg"), "the dog")
+
+Names are loaded when first used: importing the package loads neither torch nor PIL.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from text4seg.codec import get_format
+    from text4seg.core.errors import Text4SegError
+    from text4seg.core.geometry import cells_to_mask, mask_to_grid
+    from text4seg.core.types import Box, DescriptorGrid, GridShape, Size
+    from text4seg.pictures import open_image
+    from text4seg.segmenter import Segmentation, Segmenter
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Box": "text4seg.core.types",
+    "DescriptorGrid": "text4seg.core.types",
+    "GridShape": "text4seg.core.types",
+    "Segmentation": "text4seg.segmenter",
+    "Segmenter": "text4seg.segmenter",
+    "Size": "text4seg.core.types",
+    "Text4SegError": "text4seg.core.errors",
+    "cells_to_mask": "text4seg.core.geometry",
+    "get_format": "text4seg.codec",
+    "mask_to_grid": "text4seg.core.geometry",
+    "open_image": "text4seg.pictures",
+}
+
+__all__ = [
+    "Box",
+    "DescriptorGrid",
+    "GridShape",
+    "Segmentation",
+    "Segmenter",
+    "Size",
+    "Text4SegError",
+    "cells_to_mask",
+    "get_format",
+    "mask_to_grid",
+    "open_image",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its home on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
