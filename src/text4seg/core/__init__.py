@@ -1,0 +1,1 @@
+"""Ground: types, geometry, COCO run lengths, errors and files; numpy only."""

@@ -1,0 +1,287 @@
+"""Between pixels and cells.
+
+The image is stretched onto the grid: of R rows and C columns, cell (r, c) covers the image from
+r/R to (r+1)/R of its height and from c/C to (c+1)/C of its width, whatever its aspect. Edges are
+kept as integer fractions, so nothing here is approximate unless it says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Int64
+
+from text4seg.core.errors import InputError, MissingExtraError, UnknownNameError
+from text4seg.core.types import (
+    OTHERS,
+    Box,
+    DescriptorGrid,
+    GridShape,
+    Size,
+    check_label,
+)
+
+Rule = Literal["coverage", "center"]
+Interpolation = Literal["nearest", "bilinear", "bicubic"]
+Overlap = Literal["smallest", "first", "error"]
+
+RULES: tuple[Rule, ...] = ("coverage", "center")
+INTERPOLATIONS: tuple[Interpolation, ...] = ("nearest", "bilinear", "bicubic")
+OVERLAPS: tuple[Overlap, ...] = ("smallest", "first", "error")
+
+
+def mask_to_coverage(
+    mask: Bool[np.ndarray, "h w"], shape: GridShape
+) -> Float32[np.ndarray, "rows cols"]:
+    """The exact share of each cell, 0 to 1, that the mask covers; any size, any grid.
+
+    Cells may be smaller than pixels. The areas are integers until one last division.
+    """
+    checked = _check_mask(mask)
+    height, width = checked.shape
+    # All numbers are integers: up to `height` in the first product, which float32 holds exactly
+    # below 2**24, and up to `pixels` in the second.
+    by_rows = _overlaps(shape.rows, height).astype(np.float32) @ checked.astype(np.float32)
+    areas = by_rows.astype(np.float64) @ _overlaps(shape.cols, width).T
+    return np.asarray(areas / checked.size, dtype=np.float32)
+
+
+def _overlaps(count: int, length: int) -> Float64[np.ndarray, "count length"]:
+    """How much of each of `length` pixels lies in each of `count` equal cells, times `count`."""
+    pixels = np.arange(length, dtype=np.int64) * count
+    cells = np.arange(count, dtype=np.int64)[:, None] * length
+    overlap = np.minimum(cells + length, pixels + count) - np.maximum(cells, pixels)
+    return np.asarray(np.maximum(overlap, 0), dtype=np.float64)
+
+
+def coverage_to_cells(
+    coverage: Float[np.ndarray, "rows cols"],
+    rule: Rule = "coverage",
+    *,
+    threshold: float = 0.5,
+    keep_nonempty: bool = True,
+) -> Bool[np.ndarray, "rows cols"]:
+    """The cells covered by at least `threshold`.
+
+    With `keep_nonempty`, coverage that is nowhere that high but not zero keeps its best-covered
+    cells (all that share the highest value), so that a small thing never vanishes. The rule
+    `center` looks at pixels and so is refused here: see `mask_to_grid`.
+    """
+    if rule != "coverage":
+        raise UnknownNameError("rule for coverage", str(rule), ("coverage",))
+    if not 0 < threshold <= 1:
+        raise InputError(f"a threshold is above 0 and at most 1, got {threshold}")
+    cells = np.asarray(coverage >= threshold)
+    best = coverage.max(initial=0)
+    if keep_nonempty and best > 0 and not cells.any():
+        cells = np.asarray(coverage == best)
+    return cells
+
+
+def mask_to_grid(
+    mask: Bool[np.ndarray, "h w"], label: str, shape: GridShape, rule: Rule = "coverage"
+) -> DescriptorGrid:
+    """One mask as a grid of `label` and `others`.
+
+    `coverage` sets the cells at least half covered and never loses a mask; `center` takes the
+    pixel in the middle of each cell, as Text4Seg does, and may lose small things.
+    """
+    check_label(label)
+    if rule == "coverage":
+        cells = coverage_to_cells(mask_to_coverage(mask, shape))
+    elif rule == "center":
+        cells = _center_cells(_check_mask(mask), shape)
+    else:
+        raise UnknownNameError("rule", str(rule), RULES)
+    return DescriptorGrid((OTHERS, label), cells.astype(np.int32))
+
+
+def _center_cells(mask: Bool[np.ndarray, "h w"], shape: GridShape) -> Bool[np.ndarray, "rows cols"]:
+    height, width = mask.shape
+    return np.asarray(mask[np.ix_(_centers(shape.rows, height), _centers(shape.cols, width))])
+
+
+def _centers(count: int, length: int) -> Int64[np.ndarray, " count"]:
+    """For the middle of each of `count` parts, the index among `length` parts it falls into."""
+    return (2 * np.arange(count, dtype=np.int64) + 1) * length // (2 * count)
+
+
+def masks_to_grid(
+    masks: Mapping[str, Bool[np.ndarray, "h w"]],
+    shape: GridShape,
+    overlap: Overlap = "smallest",
+) -> DescriptorGrid:
+    """Several labelled masks of one size as one grid: each cell takes what covers most of it.
+
+    A pixel under several masks belongs to the `smallest` of them (a part over its whole) or to
+    the `first`; or overlapping is an `error` (`InputError`). Background competes with its own
+    share; a tie goes to the label that stands first. A mask left without a cell takes its
+    best-covered ones, unless that would take the last cell of another.
+    """
+    if not masks:
+        return DescriptorGrid.empty(shape)
+    for label in masks:
+        check_label(label)
+    owned = _share_pixels({label: _check_mask(mask) for label, mask in masks.items()}, overlap)
+    coverage = np.stack([mask_to_coverage(mask, shape) for mask in owned])
+    background = mask_to_coverage(~np.logical_or.reduce(owned), shape)
+    # Labels stand before the background, so that half a cell is enough, as for one mask.
+    winner = np.concatenate([coverage, background[None]]).argmax(axis=0)
+    _keep_nonempty(winner, coverage, [int(mask.sum()) for mask in owned])
+    return DescriptorGrid((*masks, OTHERS), winner)
+
+
+def _share_pixels(
+    masks: dict[str, Bool[np.ndarray, "h w"]], overlap: Overlap
+) -> list[Bool[np.ndarray, "h w"]]:
+    """The masks with every pixel left to one of them, in the order given."""
+    if overlap not in OVERLAPS:
+        raise UnknownNameError("way to resolve overlaps", str(overlap), OVERLAPS)
+    if len({mask.shape for mask in masks.values()}) != 1:
+        raise InputError("masks of one grid have one size")
+    labels = list(masks)
+    if overlap == "smallest":
+        labels.sort(key=lambda label: int(masks[label].sum()))
+    taken = np.zeros_like(masks[labels[0]])
+    owned = {}
+    for label in labels:
+        if overlap == "error" and (taken & masks[label]).any():
+            raise InputError(f"the mask of {label!r} overlaps another")
+        owned[label] = masks[label] & ~taken
+        taken |= masks[label]
+    return [owned[label] for label in masks]
+
+
+def _keep_nonempty(
+    winner: Int64[np.ndarray, "rows cols"],
+    coverage: Float32[np.ndarray, "labels rows cols"],
+    areas: list[int],
+) -> None:
+    """Give masks without a cell their best-covered cells, in place; the smallest goes first."""
+    background = len(areas)
+    for index in sorted(range(len(areas)), key=areas.__getitem__):
+        if (winner == index).any():
+            continue
+        for value in np.unique(coverage[index])[::-1]:
+            if value <= 0:
+                break
+            free = coverage[index] == value
+            for owner in np.unique(winner[free]).tolist():
+                if owner != background and np.all(free[winner == owner]):
+                    free &= winner != owner
+            if free.any():
+                winner[free] = index
+                break
+
+
+def cells_to_mask(cells: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndarray, "h w"]:
+    """Every pixel takes the cell that its centre lies in."""
+    rows, cols = np.asarray(cells).shape
+    at = np.ix_(_centers(size.height, rows), _centers(size.width, cols))
+    return np.asarray(np.asarray(cells)[at] != 0)
+
+
+def probability_to_mask(
+    probability: Float[np.ndarray, "rows cols"],
+    size: Size,
+    how: Interpolation = "nearest",
+    threshold: float = 0.5,
+) -> Bool[np.ndarray, "h w"]:
+    """The pixels whose interpolated probability is at least `threshold`."""
+    return np.asarray(resize_probability(probability, size, how) >= threshold)
+
+
+def resize_probability(
+    probability: Float[np.ndarray, "rows cols"], size: Size, how: Interpolation = "bilinear"
+) -> Float32[np.ndarray, "h w"]:
+    """Probabilities of cells, taken as values at their centres, at the centres of pixels.
+
+    Beyond the outermost centres the outermost values go on. `bicubic` is Keys' kernel with
+    a = -1/2, its overshoot clipped to 0…1.
+    """
+    values = np.asarray(probability, dtype=np.float64)
+    if how == "nearest":
+        at = np.ix_(_centers(size.height, len(values)), _centers(size.width, values.shape[1]))
+        return np.asarray(values[at], dtype=np.float32)
+    if how not in INTERPOLATIONS:
+        raise UnknownNameError("interpolation", str(how), INTERPOLATIONS)
+    down = _weights(size.height, values.shape[0], how)
+    across = _weights(size.width, values.shape[1], how)
+    return np.asarray(np.clip(down @ values @ across.T, 0, 1), dtype=np.float32)
+
+
+def _weights(pixels: int, cells: int, how: Interpolation) -> Float64[np.ndarray, "pixels cells"]:
+    """The share of each cell's value in each pixel's."""
+    at = (np.arange(pixels) + 0.5) * cells / pixels - 0.5
+    base = np.floor(at).astype(np.int64)
+    weights = np.zeros((pixels, cells))
+    for offset in range(-1, 3) if how == "bicubic" else range(2):
+        distance = np.abs(at - (base + offset))
+        share = _keys(distance) if how == "bicubic" else 1 - distance
+        np.add.at(weights, (np.arange(pixels), np.clip(base + offset, 0, cells - 1)), share)
+    return weights
+
+
+def _keys(x: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+
+
+def mask_to_box(mask: Bool[np.ndarray, "h w"]) -> Box | None:
+    """The smallest box around the pixels set, or None where there are none."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    cols = np.flatnonzero(mask.any(axis=0))
+    if len(rows) == 0:
+        return None
+    return Box(int(cols[0]), int(rows[0]), int(cols[-1]) + 1, int(rows[-1]) + 1)
+
+
+def polygons_to_mask(polygons: Sequence[Sequence[float]], size: Size) -> Bool[np.ndarray, "h w"]:
+    """COCO polygons (flat lists x, y, x, y, … in pixels) as one mask, drawn by pycocotools.
+
+    Raises `InputError` for a list that is no polygon, `MissingExtraError` without pycocotools.
+    """
+    try:
+        from pycocotools import mask as coco
+    except ImportError:
+        raise MissingExtraError("pycocotools", "data") from None
+    for at, polygon in enumerate(polygons):
+        if len(polygon) < 6 or len(polygon) % 2 or not np.isfinite(polygon).all():
+            raise InputError(
+                f"polygon {at} is not a list x, y, x, y, … of three points or more: "
+                f"{len(polygon)} numbers"
+            )
+    if not polygons:
+        return np.zeros((size.height, size.width), dtype=np.bool_)
+    lists = [[float(value) for value in polygon] for polygon in polygons]
+    drawn = coco.merge(coco.frPyObjects(lists, size.height, size.width))
+    return np.asarray(coco.decode(drawn), dtype=np.bool_)
+
+
+def _check_mask(mask: np.ndarray) -> Bool[np.ndarray, "h w"]:
+    array = np.asarray(mask)
+    if array.ndim != 2 or array.size == 0:
+        raise InputError(f"a mask is a non-empty array of height x width, got shape {array.shape}")
+    return array if array.dtype == np.bool_ else array != 0
+
+
+__all__ = [
+    "INTERPOLATIONS",
+    "OVERLAPS",
+    "RULES",
+    "Interpolation",
+    "Overlap",
+    "Rule",
+    "cells_to_mask",
+    "coverage_to_cells",
+    "mask_to_box",
+    "mask_to_coverage",
+    "mask_to_grid",
+    "masks_to_grid",
+    "polygons_to_mask",
+    "probability_to_mask",
+    "resize_probability",
+]

@@ -1,0 +1,143 @@
+"""COCO run lengths: masks as the strings that pycocotools writes.
+
+COCO counts pixels column by column (column-major). Nothing outside this file knows that: masks
+go in and come out as ordinary `h w` arrays. The compressed string packs each count, less the one
+two before it, into groups of five bits, lowest first, a sixth bit saying that more follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from text4seg.core.errors import InputError
+from text4seg.core.types import Box, Size
+
+MAX_PIXELS = 1 << 28
+"""The largest mask that is read: a small string may otherwise ask for all memory."""
+
+_FIRST, _LAST = 48, 48 + 63
+_GROUPS = 7  # of five bits each: more than any count under MAX_PIXELS needs
+
+
+def mask_to_rle(mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:
+    """Write a mask as `{"size": [height, width], "counts": "…"}`, as pycocotools does."""
+    array = np.asarray(mask)
+    if array.ndim != 2 or array.size == 0:
+        raise InputError(f"a mask is a non-empty array of height x width, got shape {array.shape}")
+    flat = (array != 0).ravel(order="F")
+    starts = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    edges = np.concatenate(([0], starts, [flat.size]))
+    counts = np.diff(edges)
+    if flat[0]:
+        counts = np.concatenate(([0], counts))
+    height, width = array.shape
+    return {"size": [int(height), int(width)], "counts": _compress(counts.tolist())}
+
+
+def rle_to_mask(rle: Mapping[str, Any]) -> Bool[np.ndarray, "h w"]:
+    """Read COCO run lengths, compressed (`str` or `bytes`) or a plain list of counts.
+
+    Raises `InputError` where they do not describe a mask of the given size.
+    """
+    size, counts = _read(rle)
+    values = np.arange(len(counts)) % 2 == 1
+    flat = np.repeat(values, counts)
+    return np.ascontiguousarray(flat.reshape((size.height, size.width), order="F"))
+
+
+def rle_area(rle: Mapping[str, Any]) -> int:
+    """The number of pixels set; raises `InputError`."""
+    return int(_read(rle)[1][1::2].sum())
+
+
+def rle_to_box(rle: Mapping[str, Any]) -> Box | None:
+    """The smallest box around the pixels set, or None; raises `InputError`."""
+    size, counts = _read(rle)
+    ends = np.cumsum(counts)[1::2]
+    starts = ends - counts[1::2]
+    starts, ends = starts[ends > starts], ends[ends > starts]
+    if len(starts) == 0:
+        return None
+    left, right = starts // size.height, (ends - 1) // size.height
+    # A run that turns into the next column touches the bottom and the top of the image.
+    turns = bool((left != right).any())
+    top = 0 if turns else int((starts % size.height).min())
+    bottom = size.height if turns else int(((ends - 1) % size.height).max()) + 1
+    return Box(int(left.min()), top, int(right.max()) + 1, bottom)
+
+
+def _read(rle: Mapping[str, Any]) -> tuple[Size, Int64[np.ndarray, " n"]]:
+    try:
+        height, width = rle["size"]
+        raw = rle["counts"]
+    except (KeyError, TypeError, ValueError):
+        raise InputError('COCO run lengths are {"size": [height, width], "counts": …}') from None
+    if not (_is_count(height) and _is_count(width)):
+        raise InputError(f"the size of COCO run lengths is two integers, got {rle['size']!r}")
+    size = Size(int(height), int(width))
+    if size.pixels > MAX_PIXELS:
+        raise InputError(f"a mask of {size} pixels is larger than {MAX_PIXELS} pixels")
+    counts = _decompress(raw) if isinstance(raw, str | bytes) else _check_counts(raw)
+    total = int(counts.sum())
+    if total != size.pixels:
+        raise InputError(
+            f"the counts of COCO run lengths sum to {total}, but {size} has {size.pixels} pixels"
+        )
+    return size, counts
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 0
+
+
+def _check_counts(raw: object) -> Int64[np.ndarray, " n"]:
+    if not isinstance(raw, list | tuple | np.ndarray):
+        raise InputError(f"counts are a string or a list of integers, got {type(raw).__name__}")
+    for at, value in enumerate(raw):
+        if not _is_count(value) or value > MAX_PIXELS:
+            raise InputError(f"count {at} of COCO run lengths is not a number of pixels: {value!r}")
+    return np.array(raw, dtype=np.int64)
+
+
+def _compress(counts: list[int]) -> str:
+    out = bytearray()
+    for at, count in enumerate(counts):
+        value = count - counts[at - 2] if at > 2 else count
+        more = True
+        while more:
+            group = value & 0x1F
+            value >>= 5
+            more = value != -1 if group & 0x10 else value != 0
+            out.append(_FIRST + (group | 0x20 if more else group))
+    return out.decode("ascii")
+
+
+def _decompress(raw: str | bytes) -> Int64[np.ndarray, " n"]:
+    data = raw.encode("utf-8", "replace") if isinstance(raw, str) else raw
+    counts: list[int] = []
+    value = shift = 0
+    for at, byte in enumerate(data):
+        if not _FIRST <= byte <= _LAST:
+            raise InputError(f"byte {at} of the counts, {chr(byte)!r}, is not of COCO's alphabet")
+        group = byte - _FIRST
+        value |= (group & 0x1F) << shift
+        shift += 5
+        if group & 0x20:
+            if shift >= 5 * _GROUPS:
+                raise InputError(f"the count that ends at byte {at} is too large")
+            continue
+        if group & 0x10:
+            value -= 1 << shift
+        if len(counts) > 2:
+            value += counts[-2]
+        if not 0 <= value <= MAX_PIXELS:
+            raise InputError(f"the count that ends at byte {at} is {value}, not a pixel count")
+        counts.append(value)
+        value = shift = 0
+    if shift:
+        raise InputError("the counts stop in the middle of a number")
+    return np.array(counts, dtype=np.int64)

@@ -1,0 +1,268 @@
+"""The values that pass between the rooms: sizes, boxes, labels and the descriptor grid.
+
+Heights stand before widths; boxes are `xyxy` in pixels with an exclusive right and bottom edge.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from text4seg.core.errors import InputError, LabelError
+
+OTHERS = "others"
+"""The reserved label of the background."""
+
+MAX_GRID_SIDE = 256
+"""The largest number of rows or columns of a grid."""
+
+_LINE_BREAKS = "\n\r"
+_RUN_LENGTH = re.compile(r" \*(?=[0-9])")
+_GRID = re.compile(r"([0-9]{1,9})\s*[xX\u00d7]\s*([0-9]{1,9})")
+_MARKS = re.compile(r"</?seg>")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Height and width of an image in pixels, both at least 1."""
+
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise InputError(
+                f"a size needs at least one pixel each way, got {self.height}x{self.width}"
+            )
+
+    @property
+    def pixels(self) -> int:
+        """The number of pixels."""
+        return self.height * self.width
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}"
+
+
+@dataclass(frozen=True, slots=True)
+class GridShape:
+    """Rows and columns of a grid, each from 1 to 256."""
+
+    rows: int
+    cols: int
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.rows <= MAX_GRID_SIDE and 1 <= self.cols <= MAX_GRID_SIDE):
+            raise InputError(
+                f"a grid has 1 to {MAX_GRID_SIDE} rows and columns, got {self.rows}x{self.cols}"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> GridShape:
+        """Read `ROWSxCOLS`, as in `16x64`; raises `InputError`."""
+        match = _GRID.fullmatch(text.strip())
+        if match is None:
+            raise InputError(f"a grid is written ROWSxCOLS, as in 16x16, got {text[:40]!r}")
+        return cls(int(match[1]), int(match[2]))
+
+    @property
+    def cells(self) -> int:
+        """The number of cells."""
+        return self.rows * self.cols
+
+    def __str__(self) -> str:
+        return f"{self.rows}x{self.cols}"
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box in pixels: x from the left, y from the top; `x1` and `y1` are just outside."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def width(self) -> float:
+        """Pixels from left to right, never negative."""
+        return max(self.x1 - self.x0, 0)
+
+    @property
+    def height(self) -> float:
+        """Pixels from top to bottom, never negative."""
+        return max(self.y1 - self.y0, 0)
+
+    @property
+    def area(self) -> float:
+        """Square pixels."""
+        return self.width * self.height
+
+
+def check_label(label: str) -> None:
+    """Raise `LabelError` unless `label` may name a thing in a mask text.
+
+    A label is not empty, holds no line break, no `|`, no ` *` followed by an ASCII digit, no
+    leading, trailing or doubled space, and is not the reserved `others`.
+    """
+    reason = _why_not_a_label(label)
+    if reason:
+        raise LabelError(f"{_short(label)} cannot be a label: {reason}")
+
+
+def _why_not_a_label(label: str) -> str:
+    tests = (
+        (not label, "it is empty"),
+        (label == OTHERS, f"{OTHERS!r} is reserved for the background"),
+        (any(mark in label for mark in _LINE_BREAKS), "it holds a line break"),
+        ("|" in label, "it holds '|', which separates runs"),
+        (
+            _RUN_LENGTH.search(label) is not None,
+            "it holds ' *' followed by a digit, which is a run length",
+        ),
+        (
+            label.strip(" ") != label or "  " in label,
+            "it has leading, trailing or doubled spaces",
+        ),
+        (
+            any("\ud800" <= char <= "\udfff" for char in label),
+            "it holds a lone surrogate, which UTF-8 cannot write",
+        ),
+    )
+    return next((reason for refused, reason in tests if refused), "")
+
+
+def clean_label(text: str) -> tuple[str, list[str]]:
+    """Turn user text into a label, with the list of what had to be changed.
+
+    Raises `LabelError` where nothing usable is left (empty text, or `others` itself).
+    """
+    changes: list[str] = []
+
+    def change(old: str, new: str, what: str) -> str:
+        if new != old:
+            changes.append(what)
+        return new
+
+    label = change(text, _MARKS.sub(" ", text), "dropped <seg> marks")
+    label = change(label, label.replace("|", " "), "dropped '|'")
+    printable = "".join(char if _is_writable(char) else " " for char in label)
+    label = change(label, printable, "dropped control characters")
+    label = change(label, " ".join(label.split()), "collapsed white space")
+    label = change(label, _RUN_LENGTH.sub(" ", label), "dropped '*' before a digit")
+    reason = _why_not_a_label(label)
+    if reason:
+        raise LabelError(f"{_short(text)} cannot be made a label: {reason}")
+    return label, changes
+
+
+def _is_writable(char: str) -> bool:
+    return char.isspace() or unicodedata.category(char) not in ("Cc", "Cs")
+
+
+def _short(text: str) -> str:
+    return ascii(text if len(text) <= 60 else text[:59] + "…")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DescriptorGrid:
+    """One label for every cell of a grid, kept in one canonical form.
+
+    `cells` are indices into `labels`. `labels[0]` is always `others`, whether or not a cell has
+    it; the other labels stand in the order of their first appearance, row by row, and unused
+    ones are dropped. So two grids are equal when their cells carry the same words. Whatever is
+    passed in is brought into that form; `cells` is read-only.
+
+    Raises `LabelError` for a label that cannot be written, `InputError` for bad cells.
+    """
+
+    labels: tuple[str, ...]
+    cells: Int[np.ndarray, "rows cols"]
+
+    def __post_init__(self) -> None:
+        cells = np.asarray(self.cells)
+        if cells.ndim != 2 or cells.dtype.kind not in "iu":
+            raise InputError(
+                f"a grid needs a two-dimensional array of integers, got {cells.dtype} "
+                f"of shape {cells.shape}"
+            )
+        GridShape(*cells.shape)
+        if cells.min() < 0 or cells.max() >= len(self.labels):
+            raise InputError(
+                f"cells must be indices into {len(self.labels)} labels, "
+                f"got values from {cells.min()} to {cells.max()}"
+            )
+        labels, cells = _canonical(tuple(self.labels), cells)
+        cells.setflags(write=False)
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "cells", cells)
+
+    @classmethod
+    def build(cls, labels: Sequence[str], cells: Int[np.ndarray, "rows cols"]) -> DescriptorGrid:
+        """Make a grid from any list of labels (`others` anywhere or absent) and their indices."""
+        return cls(tuple(labels), cells)
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Iterable[str]]) -> DescriptorGrid:
+        """Make a grid from its words, row by row; all rows have one length."""
+        words = [list(row) for row in rows]
+        if not words or len({len(row) for row in words}) != 1:
+            raise InputError("a grid needs rows, all of one length")
+        index: dict[str, int] = {}
+        cells = [[index.setdefault(word, len(index)) for word in row] for row in words]
+        return cls(tuple(index), np.array(cells, dtype=np.int32))
+
+    @classmethod
+    def empty(cls, shape: GridShape) -> DescriptorGrid:
+        """A grid of background alone."""
+        return cls((OTHERS,), np.zeros((shape.rows, shape.cols), dtype=np.int32))
+
+    @property
+    def shape(self) -> GridShape:
+        """Rows and columns."""
+        return GridShape(*self.cells.shape)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether every cell is background."""
+        return len(self.labels) == 1
+
+    def select(self, label: str) -> Bool[np.ndarray, "rows cols"]:
+        """The cells that carry `label`; none where the grid does not know it."""
+        if label not in self.labels:
+            return np.zeros(self.cells.shape, dtype=np.bool_)
+        return np.asarray(self.cells == self.labels.index(label))
+
+    def rows_of_labels(self) -> list[list[str]]:
+        """The words themselves, row by row."""
+        return [[self.labels[cell] for cell in row] for row in self.cells.tolist()]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DescriptorGrid):
+            return NotImplemented
+        return self.labels == other.labels and np.array_equal(self.cells, other.cells)
+
+    def __hash__(self) -> int:
+        return hash((self.labels, self.cells.shape, self.cells.tobytes()))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A frozen dataclass with slots would otherwise be restored without its read-only flag.
+        return type(self), (self.labels, np.array(self.cells))
+
+
+def _canonical(
+    labels: tuple[str, ...], cells: Int[np.ndarray, "rows cols"]
+) -> tuple[tuple[str, ...], Int[np.ndarray, "rows cols"]]:
+    used, first = np.unique(cells, return_index=True)
+    names = {OTHERS: 0}
+    renumber = np.zeros(len(labels), dtype=np.int32)
+    for old in used[np.argsort(first)].tolist():
+        if labels[old] != OTHERS:
+            check_label(labels[old])
+        renumber[old] = names.setdefault(labels[old], len(names))
+    return tuple(names), renumber[cells]
