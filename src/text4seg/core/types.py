@@ -110,12 +110,13 @@ def check_label(label: str) -> None:
     A label is not empty, holds no line break, no `|`, no ` *` followed by an ASCII digit, no
     leading, trailing or doubled space, and is not the reserved `others`.
     """
-    reason = _why_not_a_label(label)
+    reason = label_fault(label)
     if reason:
         raise LabelError(f"{_short(label)} cannot be a label: {reason}")
 
 
-def _why_not_a_label(label: str) -> str:
+def label_fault(label: str) -> str:
+    """Why `label` may not name a thing, or an empty string where it may."""
     tests = (
         (not label, "it is empty"),
         (label == OTHERS, f"{OTHERS!r} is reserved for the background"),
@@ -155,7 +156,7 @@ def clean_label(text: str) -> tuple[str, list[str]]:
     label = change(label, printable, "dropped control characters")
     label = change(label, " ".join(label.split()), "collapsed white space")
     label = change(label, _RUN_LENGTH.sub(" ", label), "dropped '*' before a digit")
-    reason = _why_not_a_label(label)
+    reason = label_fault(label)
     if reason:
         raise LabelError(f"{_short(text)} cannot be made a label: {reason}")
     return label, changes
