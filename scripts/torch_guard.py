@@ -1,7 +1,8 @@
 """Refuse a CUDA build of torch on a machine without an NVIDIA GPU.
 
 Asks pip which torch it would install and reads that build's own requirements; nothing is installed.
-Exit code 0: go on. 1: pip could not say. 2: the build would bring CUDA packages; stderr tells what to do.
+Exit code 0: go on. 1: pip could not say. 2: the build would bring CUDA packages; stderr tells
+what to do.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def verdict(report: dict[str, Any]) -> str | None:
 
 
 def resolve(pip_arguments: list[str]) -> dict[str, Any]:
-    """pip's report of what it would install for torch alone."""
+    """What pip would install for torch alone, as its report."""
     command = [
         *(sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps"),
         *("--report", "-", *pip_arguments, "torch"),

@@ -1,4 +1,4 @@
-"""What all tests share: shapes of arrays are checked, randomness is fixed, nothing reaches a hub."""
+"""What all tests share: array shapes are checked, randomness is fixed, nothing reaches a hub."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 # Annotated array shapes of the lower floors are checked by beartype in tests only.
-install_import_hook(["text4seg.core", "text4seg.codec", "text4seg.metrics"], "beartype.beartype")
+install_import_hook(["text4seg.core", "text4seg.metrics"], "beartype.beartype")
 
 settings.register_profile(
     "default", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]

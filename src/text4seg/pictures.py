@@ -1,4 +1,4 @@
-"""Photos and masks as picture files: opening them with checks, and drawing an answer over a photo."""
+"""Photos and masks as picture files: opening them with checks, drawing a mask over a photo."""
 
 from __future__ import annotations
 
@@ -53,18 +53,31 @@ def open_image(path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Im
     """
     with _opened(path, max_pixels) as image:
         upright = ImageOps.exif_transpose(image)
-        return _to_rgb(upright)
+        return to_rgb(upright)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The picture as RGB: transparent parts on white, deep greys scaled to 8 bits."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _deep_to_rgb(image)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
 
 
 def check_image(path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Size:
-    """The size that `open_image` would return, from the header alone; the same errors but for damage."""
+    """The size that `open_image` would give, from the header alone; same errors but for damage."""
     with _opened(path, max_pixels) as image:
         sideways = image.getexif().get(0x0112) in (5, 6, 7, 8)
         width, height = image.size[::-1] if sideways else image.size
         return Size(height, width)
 
 
-def open_mask(path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Bool[np.ndarray, "h w"]:
+def open_mask(
+    path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS
+) -> Bool[np.ndarray, "h w"]:
     """Read a mask: every pixel that is neither black nor wholly transparent belongs to it.
 
     In a picture with a palette the first entry is the background, whatever its colour.
@@ -138,7 +151,7 @@ def _write_caption(picture: Image.Image, caption: str, tint: tuple[int, int, int
 
 @contextmanager
 def _opened(path: str | PathLike[str], max_pixels: int) -> Iterator[Image.Image]:
-    """Open a file as a picture; whatever goes wrong with it inside the block becomes an InputError."""
+    """Open a file as a picture; whatever goes wrong with it in the block becomes an InputError."""
     name = Path(path)
     _check_file(name)
     try:
@@ -178,16 +191,6 @@ def _check_file(name: Path) -> None:
         raise InputError(f"{name} is not an ordinary file")
     if status.st_size == 0:
         raise InputError(f"{name} is empty: it has 0 bytes")
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _deep_to_rgb(image)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return image.convert("RGB")
 
 
 def _deep_to_rgb(image: Image.Image) -> Image.Image:

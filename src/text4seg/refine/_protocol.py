@@ -28,5 +28,5 @@ class Refiner(Protocol):
     def __call__(
         self, image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size
     ) -> Refined:
-        """Refine; `image` is upright RGB of that size, and one half separates mask from background."""
+        """Refine; `image` is upright RGB of that size, and the mask begins at one half."""
         ...

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from text4seg.core.errors import UnknownNameError
+from text4seg.core.types import Size
+from text4seg.refine import REFINERS, get_refiner, none, smooth
+from text4seg.refine.smooth import LOST
+
+PHOTO = Image.new("RGB", (64, 48))
+SIZE = Size(48, 64)
+
+
+def cells(value: float, inside: float) -> np.ndarray:
+    probability = np.full((8, 8), value, dtype=np.float32)
+    probability[2:6, 2:6] = inside
+    return probability
+
+
+@pytest.mark.parametrize("name", sorted(REFINERS))
+def test_a_refiner_makes_a_mask_of_the_photos_size(name: str) -> None:
+    refined = get_refiner(name)(PHOTO, cells(0.1, 0.9), SIZE)
+    assert (refined.mask.shape, refined.mask.dtype) == ((48, 64), np.bool_)
+    assert refined.mask[24, 32]
+    assert not refined.mask[0, 0]
+    assert refined.notes == ()
+
+
+@pytest.mark.parametrize("name", sorted(REFINERS))
+def test_nothing_stays_nothing(name: str) -> None:
+    assert not get_refiner(name)(PHOTO, cells(0.1, 0.49), SIZE).mask.any()
+
+
+def test_none_is_blocks() -> None:
+    mask = none(PHOTO, cells(0.0, 0.5), SIZE).mask
+    assert mask.sum() == (48 // 8 * 4) * (64 // 8 * 4)
+
+
+def test_smooth_puts_the_edge_where_the_probability_crosses_one_half() -> None:
+    unsure, sure = (smooth(PHOTO, cells(0.4, p), SIZE).mask.sum() for p in (0.55, 1.0))
+    assert unsure < none(PHOTO, cells(0.4, 1.0), SIZE).mask.sum() < sure
+
+
+def test_smooth_says_so_when_it_would_lose_everything() -> None:
+    probability = np.zeros((8, 8), dtype=np.float32)
+    probability[3, 3] = 0.5
+    refined = smooth(PHOTO, probability, Size(20, 20))
+    assert np.array_equal(refined.mask, none(PHOTO, probability, Size(20, 20)).mask)
+    assert refined.mask.any()
+    assert refined.notes == (LOST,)
+
+
+@pytest.mark.parametrize("name", sorted(REFINERS))
+@pytest.mark.parametrize("size", [Size(5, 5), Size(1, 1), Size(3, 900)])
+def test_a_photo_smaller_than_the_grid_keeps_what_was_found(name: str, size: Size) -> None:
+    for row in range(8):
+        probability = np.zeros((8, 8), dtype=np.float32)
+        probability[row, 3] = 0.5
+        refined = get_refiner(name)(PHOTO, probability, size)
+        assert refined.mask.any()
+
+
+def test_an_unknown_refiner_lists_the_known_ones() -> None:
+    with pytest.raises(UnknownNameError, match="none, smooth"):
+        get_refiner("crf2")
