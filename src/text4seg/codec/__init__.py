@@ -13,7 +13,9 @@ from text4seg.core.errors import UnknownNameError
 
 DEFAULT_FORMAT = "rrle"
 
-FORMATS: Mapping[str, Format] = MappingProxyType({form.name: form for form in (SD, RLE, RRLE)})
+_ALL: tuple[Format, ...] = (SD, RLE, RRLE)
+
+FORMATS: Mapping[str, Format] = MappingProxyType({form.name: form for form in _ALL})
 """Every format by its name."""
 
 

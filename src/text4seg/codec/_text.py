@@ -21,7 +21,7 @@ LAST = "\n"
 _LISTED = 6  # names shown in a message
 _MAX_DIGITS = 5  # 256 x 256 cells
 
-_LABEL = re.compile(r"(?:(?! \*[0-9])[^|\n\r])+")
+_AFTER_LABEL = re.compile(r" \*[0-9]|[|\n\r]")
 _COUNT = re.compile(r"[1-9][0-9]*")
 
 Runs = list[tuple[str, int]]
@@ -85,13 +85,14 @@ def read_runs(text: str, at: int, cells: int, words: Words) -> tuple[list[int], 
             at = expect(
                 text, at, NEXT, f"{NEXT!r} and more runs: {cells - len(numbers)} cells left"
             )
-        match = _LABEL.match(text, at)
-        if match is None:
+        end = _AFTER_LABEL.search(text, at)
+        label = text[at : end.start() if end else len(text)]
+        if not label:
             raise MaskSyntaxError(text, at, "a label")
-        number = words.number(match[0], text, at)
+        number = words.number(label, text, at)
         if number == last:
-            raise MaskSyntaxError(text, at, f"a label other than {match[0]!r} of the run before")
-        at = expect(text, match.end(), " *", "' *' and a count")
+            raise MaskSyntaxError(text, at, f"a label other than {label!r} of the run before")
+        at = expect(text, at + len(label), " *", "' *' and a count")
         count, at = _read_count(text, at, cells - len(numbers))
         numbers += [number] * count
         last = number

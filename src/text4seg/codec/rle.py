@@ -11,8 +11,9 @@ from itertools import chain
 from typing import ClassVar
 
 from text4seg.codec._grammar import Grammar, Lit, add_runs
+from text4seg.codec._salvage import salvage_cells
 from text4seg.codec._text import Words, expect_end, read_runs, runs_of
-from text4seg.codec.format import Notation
+from text4seg.codec.format import Notation, Salvage
 from text4seg.core.types import DescriptorGrid, GridShape
 
 
@@ -34,6 +35,13 @@ class ImageRunLength:
         cells, at = read_runs(text, 0, shape.cells, words)
         expect_end(text, at)
         return words.grid(cells, shape)
+
+    def salvage(self, text: str, shape: GridShape, labels: Sequence[str] | None = None) -> Salvage:
+        """Read anything; never raises, linear in the text.
+
+        A wrong count shifts all that follows: this format has no rows to hold on to.
+        """
+        return salvage_cells(self, text, shape, labels)
 
     def grammar(
         self,

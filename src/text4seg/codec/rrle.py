@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from text4seg.codec._grammar import Grammar, Lit, Times, add_runs, seq
+from text4seg.codec._salvage import salvage_rows
 from text4seg.codec._text import LAST, NEXT_ROW, Words, expect, expect_end, read_runs, runs_of
-from text4seg.codec.format import Notation
+from text4seg.codec.format import Notation, Salvage
 from text4seg.core.types import DescriptorGrid, GridShape
 
 
@@ -40,6 +41,10 @@ class RowRunLength:
             at = expect(text, at, LAST, f"a line break after the {shape.cols} cells of row {row}")
         expect_end(text, at)
         return words.grid(cells, shape)
+
+    def salvage(self, text: str, shape: GridShape, labels: Sequence[str] | None = None) -> Salvage:
+        """Read anything; a damaged row never harms another. Never raises, linear in the text."""
+        return salvage_rows(self, text, shape, labels, runs_of, counted=True)
 
     def grammar(
         self,

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from text4seg.codec._grammar import Grammar, Lit, Ref, Times, label_part, seq
+from text4seg.codec._salvage import salvage_rows
 from text4seg.codec._text import LAST, NEXT, NEXT_ROW, Words, expect, expect_end
-from text4seg.codec.format import Notation
+from text4seg.codec.format import Notation, Salvage
 from text4seg.core.errors import MaskSyntaxError
 from text4seg.core.types import DescriptorGrid, GridShape
 
@@ -51,6 +52,10 @@ class SemanticDescriptors:
                 at = expect(text, at, " ", f"a space before row {row + 1}")
         expect_end(text, at)
         return words.grid(cells, shape)
+
+    def salvage(self, text: str, shape: GridShape, labels: Sequence[str] | None = None) -> Salvage:
+        """Read anything; a damaged row never harms another. Never raises, linear in the text."""
+        return salvage_rows(self, text, shape, labels, NEXT.join, counted=False)
 
     def grammar(
         self,
