@@ -8,11 +8,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
+from tests.checked import typechecker  # noqa: F401 - the import hook finds it by name
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 # Annotated array shapes of the lower floors are checked by beartype in tests only.
-install_import_hook(["text4seg.core", "text4seg.metrics"], "beartype.beartype")
+install_import_hook(["text4seg.core", "text4seg.metrics"], "tests.checked.typechecker")
 
 settings.register_profile(
     "default", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]

@@ -69,7 +69,6 @@ def test_a_piece_that_fits_both_leaves_the_choice_to_the_next() -> None:
 
 def test_a_run_length_speaks_of_all_the_cells_it_could_reach() -> None:
     cells = grid("##..")
-    body = b"dog *2| others *2\n"
     found = read(
         "rrle",
         cells,
@@ -87,7 +86,6 @@ def test_a_run_length_speaks_of_all_the_cells_it_could_reach() -> None:
 
 def test_a_length_of_two_digits_is_read_from_both() -> None:
     cells = DescriptorGrid.from_rows([["dog"] * 12 + ["others"] * 4])
-    body = b"dog *12| others *4\n"
     found = read(
         "rrle",
         cells,
@@ -101,7 +99,6 @@ def test_a_length_of_two_digits_is_read_from_both() -> None:
 
 def test_image_wise_runs_go_over_the_ends_of_rows() -> None:
     cells = grid("##", "#.")
-    body = b"dog *3| others *1"
     found = read("rle", cells, Choice(5, (b"3", b"4"), np.array([0.6, 0.4]), 0))
     assert found.reshape(-1).tolist() == pytest.approx([1, 1, 1, 0.4])
 

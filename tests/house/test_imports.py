@@ -57,10 +57,12 @@ VIOLATIONS = [
 ]
 
 
+LINT = "from importlinter.cli import lint_imports_command as run; run()"
+
+
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"]
-        + ["--config", str(folder / "pyproject.toml"), "--no-cache"],
+        [sys.executable, "-c", LINT, "--config", str(folder / "pyproject.toml"), "--no-cache"],
         capture_output=True,
         text=True,
         check=False,

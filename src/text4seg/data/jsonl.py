@@ -1,0 +1,105 @@
+"""Questions about photos, one JSON object a line: `{"image", "expression", "mask", "set"}`."""
+
+from __future__ import annotations
+
+import json
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from text4seg.core.errors import InputError, Text4SegError
+from text4seg.core.rle import rle_area
+from text4seg.core.types import Size, check_label
+from text4seg.data.samples import Asked, Sample
+from text4seg.pictures import check_image
+
+
+def read_jsonl(
+    path: str | PathLike[str], images: str | PathLike[str], *, limit: int | None = None
+) -> list[Sample]:
+    """Read and check a file of questions; questions about one photo are gathered in one sample.
+
+    A line is `{"image": path below the folder of images, "expression": text, "mask": COCO run
+    lengths of the photo's size or null where nothing is meant, "set": name}`; the set may be
+    left out and is `all` then. Blank lines are skipped, further keys are ignored.
+
+    Args:
+        path: The file.
+        images: The folder that image paths start from.
+        limit: Read only so many questions.
+
+    Raises:
+        InputError: The file or a photo cannot be read, or a line is wrong; file and line are named.
+    """
+    name = Path(path)
+    asked: dict[Path, list[Asked]] = {}
+    sizes: dict[Path, Size] = {}
+    count = 0
+    for number, line in enumerate(_lines(name), start=1):
+        if not line.strip():
+            continue
+        if limit is not None and count >= limit:
+            break
+        source = f"{name}, line {number}"
+        try:
+            image, question = _parse(line, Path(images), source)
+            if image not in sizes:
+                sizes[image] = check_image(image)
+            _check_size(question, sizes[image])
+        except Text4SegError as error:
+            raise InputError(f"{source}: {error}") from error
+        asked.setdefault(image, []).append(question)
+        count += 1
+    if not count:
+        raise InputError(f"{name} holds no question")
+    return [Sample(image, tuple(questions)) for image, questions in asked.items()]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_bytes().decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not text: byte {error.start} is not UTF-8") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _parse(line: str, images: Path, source: str) -> tuple[Path, Asked]:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise InputError(f"an object is expected, not {type(record).__name__}")
+    image, expression = _text(record, "image"), _text(record, "expression")
+    check_label(expression)
+    if "mask" not in record:
+        raise InputError('"mask" is missing; it is null where nothing in the photo is meant')
+    mask = record["mask"]
+    if mask is not None:
+        if not isinstance(mask, dict):
+            raise InputError('"mask" must be COCO run lengths or null')
+        if not rle_area(mask):
+            raise InputError(
+                "the mask has no pixel; write null where nothing in the photo is meant"
+            )
+    group = _text(record, "set") if "set" in record else "all"
+    if Path(image).is_absolute():
+        raise InputError(f'"image" must be a path below the folder of images, got {image!r}')
+    return images / image, Asked(expression, mask, group, source)
+
+
+def _text(record: dict[str, Any], key: str) -> str:
+    if key not in record:
+        raise InputError(f'"{key}" is missing')
+    value = record[key]
+    if not isinstance(value, str) or not value:
+        raise InputError(f'"{key}" must be a text that is not empty')
+    return value
+
+
+def _check_size(question: Asked, size: Size) -> None:
+    if question.mask is not None:
+        height, width = question.mask["size"]
+        if (height, width) != (size.height, size.width):
+            raise InputError(f"the mask is {height}x{width} and the photo is {size}")

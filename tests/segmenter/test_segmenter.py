@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.fakes import FakeChat, block
+from text4seg import models
+from text4seg.codec import get_format
+from text4seg.core.errors import InputError, LabelError, UnknownNameError
+from text4seg.core.rle import rle_to_mask
+from text4seg.core.types import Box, DescriptorGrid, GridShape
+from text4seg.pictures import open_image, open_mask
+from text4seg.segmenter import Segmentation, Segmenter, Streamed
+
+DOG = block("the dog", slice(4, 8), slice(2, 10))
+PHOTO = Image.new("RGB", (160, 96), (30, 60, 90))
+
+
+def chat(form: str = "sd", **options: object) -> FakeChat:
+    return FakeChat({"the dog": DOG}, form=form, **options)
+
+
+@pytest.mark.parametrize("form", ["sd", "rle", "rrle"])
+@pytest.mark.parametrize("draft", ["row", "forced", "none"])
+def test_what_the_model_writes_becomes_the_mask(form: str, draft: str) -> None:
+    found = Segmenter(chat(form, certainty=30.0), format=form, draft=draft)(PHOTO, "the dog")
+    assert found.text == get_format(form).encode(DOG)
+    assert found.grid == DOG
+    expected = np.zeros((96, 160), dtype=bool)
+    expected[24:48, 20:100] = True
+    assert np.array_equal(found.mask, expected)
+    assert found.box == Box(20, 24, 100, 48)
+    assert found.score == pytest.approx(1.0, abs=1e-6)
+    assert (found.empty, found.repairs, found.validity) == (False, (), "strict")
+    assert found.stats.share == pytest.approx(expected.mean())
+    assert found.stats.tokens == len(found.text), "one byte, one token"
+    assert found.stats.seconds > 0
+
+
+def test_a_draft_saves_passes_and_changes_nothing() -> None:
+    plain, drafted = (Segmenter(chat(), draft=draft)(PHOTO, "the dog") for draft in ("none", "row"))
+    assert plain.text == drafted.text
+    assert np.array_equal(plain.probability, drafted.probability)
+    assert drafted.stats.passes < plain.stats.passes / 10
+
+
+@pytest.mark.parametrize("form", ["sd", "rle", "rrle"])
+def test_the_probability_agrees_with_the_text(form: str) -> None:
+    found = Segmenter(chat(form, certainty=2.0), format=form)(PHOTO, "the dog")
+    assert np.array_equal(found.probability >= 0.5, found.grid.select("the dog"))
+    assert 0.5 < found.score < 1
+    assert found.score == pytest.approx(found.probability[found.grid.select("the dog")].mean())
+
+
+def test_nothing_found_is_empty_with_a_score_of_zero() -> None:
+    found = Segmenter(chat())(PHOTO, "the cat")
+    assert (found.empty, found.box, found.score, found.mask.any()) == (True, None, 0.0, False)
+    assert found.to_record()["box"] is None
+    assert found.to_coco()["area"] == 0
+
+
+def test_a_photo_is_opened_once_for_all_its_expressions() -> None:
+    model = chat()
+    dog, cat = Segmenter(model).segment_many(PHOTO, ["the dog", "the cat"])
+    assert model.opened == [(160, 96)]
+    assert [dog.expression, cat.expression] == ["the dog", "the cat"]
+    assert [dog.empty, cat.empty] == [False, True]
+    assert "the dog" in model.questions[0]
+
+
+def test_a_grid_need_not_be_square() -> None:
+    shape = GridShape(4, 9)
+    grid = block("the dog", slice(1, 3), slice(5, 9), shape)
+    found = Segmenter(FakeChat({"the dog": grid}, shape=shape), grid="4x9")(PHOTO, "the dog")
+    assert found.grid == grid
+    assert found.probability.shape == (4, 9)
+
+
+def test_a_path_is_opened_and_other_modes_become_rgb(tmp_path: Path) -> None:
+    PHOTO.save(tmp_path / "photo.png")
+    assert Segmenter(chat())(tmp_path / "photo.png", "the dog").grid == DOG
+    assert Segmenter(chat())(PHOTO.convert("L"), "the dog").image.mode == "RGB"
+    with pytest.raises(InputError, match="there is no file"):
+        Segmenter(chat())(tmp_path / "none.png", "the dog")
+
+
+EXPRESSIONS = [
+    pytest.param("", "empty", id="nothing"),
+    pytest.param("others", "reserved", id="the reserved word"),
+    pytest.param("the dog | cat", "write 'the dog cat' instead", id="a separator"),
+    pytest.param("the dog\n", "write 'the dog' instead", id="a line break"),
+    pytest.param("the  dog", "write 'the dog' instead", id="doubled spaces"),
+    pytest.param("dog *3", "instead", id="a run length"),
+    pytest.param("|", "cannot be a label", id="nothing but a forbidden character"),
+]
+
+
+@pytest.mark.parametrize(("expression", "message"), EXPRESSIONS)
+def test_an_expression_that_no_text_can_carry(expression: str, message: str) -> None:
+    model = chat()
+    with pytest.raises(LabelError, match=message):
+        Segmenter(model).segment_many(PHOTO, ["the dog", expression])
+    with pytest.raises(LabelError, match=message):
+        next(Segmenter(model).stream(PHOTO, expression))
+    assert model.opened == [], "bad calls cost nothing"
+
+
+def test_names_are_checked_when_the_segmenter_is_made() -> None:
+    with pytest.raises(UnknownNameError, match="refiner"):
+        Segmenter(chat(), refiner="magic")
+    with pytest.raises(UnknownNameError, match="format"):
+        Segmenter(chat(), format="png")
+    with pytest.raises(UnknownNameError, match="draft"):
+        Segmenter(chat(), draft="beer")
+    with pytest.raises(InputError, match="0x16"):
+        Segmenter(chat(), grid="0x16")
+
+
+def test_from_pretrained_loads_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+
+    def load(name: str) -> FakeChat:
+        loaded.append(name)
+        return chat()
+
+    monkeypatch.setattr(models, "load", load, raising=False)
+    assert Segmenter.from_pretrained("nano", refiner="smooth").format.name == "sd"
+    assert loaded == ["nano"]
+
+
+def test_a_refiner_may_be_any_callable() -> None:
+    from text4seg.refine import Refined
+
+    def everything(image: Image.Image, probability: np.ndarray, size: object) -> Refined:
+        return Refined(np.ones((image.height, image.width), dtype=bool), ("took all",))
+
+    found = Segmenter(chat(), refiner=everything)(PHOTO, "the dog")
+    assert found.mask.all()
+    assert found.notes == ("took all",)
+
+
+class TestStream:
+    @pytest.mark.parametrize("form", ["sd", "rrle"])
+    def test_every_row_is_told_once_and_the_last_one_brings_the_answer(self, form: str) -> None:
+        states = list(Segmenter(chat(form), format=form).stream(PHOTO, "the dog"))
+        assert [state.rows for state in states] == list(range(1, 17))
+        assert all(state.segmentation is None for state in states[:-1])
+        answer = states[-1].segmentation
+        assert isinstance(answer, Segmentation)
+        assert answer.grid == DOG
+        for state in states[:-1]:
+            assert answer.text.startswith(state.text)
+            assert np.array_equal(state.grid.cells[: state.rows], DOG.cells[: state.rows])
+            assert not state.grid.cells[state.rows :].any()
+
+    def test_image_wise_runs_complete_rows_together(self) -> None:
+        states = list(Segmenter(chat("rle"), format="rle").stream(PHOTO, "the dog"))
+        assert [state.rows for state in states] == [1, 2, 3, 4, 5, 6, 7, 16]
+        assert states[3].grid == DescriptorGrid.empty(GridShape(16, 16))
+
+    def test_leaving_early_stops_the_model(self) -> None:
+        segmenter = Segmenter(chat(), draft="none")
+        stream = segmenter.stream(PHOTO, "the dog")
+        first = next(stream)
+        assert isinstance(first, Streamed)
+        stream.close()
+
+    def test_errors_come_out_where_the_stream_is_read(self) -> None:
+        model = chat()
+        model.text_for = lambda question: 1 / 0  # type: ignore[method-assign,assignment]
+        with pytest.raises(ZeroDivisionError):
+            next(Segmenter(model).stream(PHOTO, "the dog"))
+
+
+class TestModelsThatOnlyWrite:
+    def answer(self, written: str) -> Segmentation:
+        return Segmenter(FakeChat(written=written), format="rrle")(PHOTO, "the dog")
+
+    def test_a_right_answer_is_read_strictly(self) -> None:
+        found = self.answer(get_format("rrle").encode(DOG) + "</seg>")
+        assert (found.grid, found.validity, found.repairs) == (DOG, "strict", ())
+        assert set(np.unique(found.probability)) == {0.0, 1.0}
+
+    def test_a_damaged_row_is_repaired_and_told(self) -> None:
+        text = get_format("rrle").encode(DOG).replace("others *16", "others *15", 1)
+        found = self.answer(f"<seg>{text}</seg>")
+        assert found.validity == "salvaged"
+        assert [repair.row for repair in found.repairs] == [0]
+        assert found.grid == DOG, "no other row is harmed"
+
+    @pytest.mark.parametrize("written", ["", "I see no mask.", "<seg></seg>"])
+    def test_talk_without_a_mask_is_hopeless(self, written: str) -> None:
+        found = self.answer(written)
+        assert (found.validity, found.empty) == ("hopeless", True)
+        assert found.repairs
+
+
+class TestResults:
+    def test_saving_writes_two_pictures(self, tmp_path: Path) -> None:
+        found = Segmenter(chat())(PHOTO, "the dog")
+        mask, overlay = found.save(tmp_path / "new" / "folder", "photo.dog")
+        assert (mask.name, overlay.name) == ("photo.dog.mask.png", "photo.dog.overlay.png")
+        assert np.array_equal(open_mask(mask), found.mask)
+        assert open_image(overlay).size == PHOTO.size
+
+    def test_coco_and_json(self) -> None:
+        import json
+
+        found = Segmenter(chat())(PHOTO, "the dog")
+        coco = found.to_coco()
+        assert coco["bbox"] == [20, 24, 80, 24]
+        assert coco["area"] == 80 * 24
+        assert np.array_equal(rle_to_mask(coco["segmentation"]), found.mask)
+        record = json.loads(json.dumps(found.to_record()))
+        assert record["box"] == [20, 24, 100, 48]
+        assert record["text"] == found.text
+        assert record["stats"]["grid"] == "16x16"
