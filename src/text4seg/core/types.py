@@ -24,6 +24,7 @@ MAX_GRID_SIDE = 256
 _LINE_BREAKS = "\n\r"
 _RUN_LENGTH = re.compile(r" \*(?=[0-9])")
 _GRID = re.compile(r"([0-9]{1,9})\s*[xX\u00d7]\s*([0-9]{1,9})")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _MARKS = re.compile(r"</?seg>")
 
 
@@ -131,7 +132,7 @@ def label_fault(label: str) -> str:
             "it has leading, trailing or doubled spaces",
         ),
         (
-            any("\ud800" <= char <= "\udfff" for char in label),
+            _SURROGATE.search(label) is not None,
             "it holds a lone surrogate, which UTF-8 cannot write",
         ),
     )
