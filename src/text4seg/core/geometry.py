@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 
 from text4seg.core.errors import InputError, MissingExtraError, UnknownNameError
+from text4seg.core.rle import rle_to_mask
 from text4seg.core.types import (
     OTHERS,
     Box,
@@ -258,7 +259,7 @@ def polygons_to_mask(polygons: Sequence[Sequence[float]], size: Size) -> Bool[np
         return np.zeros((size.height, size.width), dtype=np.bool_)
     lists = [[float(value) for value in polygon] for polygon in polygons]
     drawn = coco.merge(coco.frPyObjects(lists, size.height, size.width))
-    return np.asarray(coco.decode(drawn), dtype=np.bool_)
+    return rle_to_mask(drawn)
 
 
 def _check_mask(mask: np.ndarray) -> Bool[np.ndarray, "h w"]:
