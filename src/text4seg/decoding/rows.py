@@ -1,0 +1,200 @@
+"""Guessing how a mask text goes on: the row above goes on, then every row below copies it.
+
+All three formats are read from their bytes alone: ``sd`` and ``rrle`` end rows with a newline,
+run formats write `` *`` and a count. The guess is made in cells and written back as text, so that
+it fits what stands there already, down to the digits of a half-written count.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import chain, groupby, repeat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Cells = list[bytes]
+"""Labels, cell by cell."""
+
+_RUNS = re.compile(rb" \*([0-9]|$)")
+_RUN = re.compile(rb"(.+) \*([0-9]{1,6})", re.DOTALL)
+_OPEN_RUN = re.compile(rb"(.+) \*([0-9]{0,6})", re.DOTALL)
+_NEW_RUN = 1  # cells guessed for a label that the row above does not have
+
+
+def guess_rest(text: bytes, shape: tuple[int, int] | None) -> Iterator[bytes]:
+    """Pieces of the text after ``text``; nothing where nothing is known.
+
+    ``shape`` is rows and columns of the grid. Without it the rows seen so far tell the width, and
+    neither a first row of runs nor image-wise runs (``rle``) are guessed.
+    """
+    runs = _RUNS.search(text) is not None
+    if b"\n" in text:
+        head, _, current = text.rpartition(b"\n")
+        above = read_row(head.rpartition(b"\n")[2].removeprefix(b" "))
+        row = finish_row(above, current.removeprefix(b" "), runs=runs)
+        return _rows_below(row, current, runs=runs)
+    known, rest = _split(text)
+    if not runs:
+        return _first_row_of_cells(known, rest, text, shape)
+    if shape is None:
+        return iter(())
+    if len(known) < shape[1]:
+        return _first_row_of_runs(known, rest, text, shape[1])
+    return _image_of_runs(known, rest, text, shape)
+
+
+def read_row(text: bytes) -> Cells:
+    """The cells of a whole row, in either notation."""
+    cells: Cells = []
+    for part in text.split(b"| "):
+        run = _RUN.fullmatch(part)
+        cells += [run[1]] * int(run[2]) if run else [part]
+    return cells
+
+
+def write_row(cells: Cells, *, runs: bool) -> bytes:
+    """A row, as runs or as flat text; without the newline."""
+    if not runs:
+        return b"| ".join(cells)
+    lengths = ((label, len(list(group))) for label, group in groupby(cells))
+    return b"| ".join(b"%b *%d" % run for run in lengths)
+
+
+def finish_row(above: Cells, current: bytes, *, runs: bool) -> Cells | None:
+    """The whole current row, of which ``current`` stands there, after the row ``above``.
+
+    None if nothing known fits what stands there.
+    """
+    known, rest = _split(current)
+    if len(known) >= len(above):
+        return None
+    if runs:
+        return _finish_runs(above, known, rest)
+    label = _first_fitting(chain(above[len(known) :], known[::-1], above), rest)
+    return None if label is None else [*known, label, *above[len(known) + 1 :]]
+
+
+def _split(current: bytes) -> tuple[Cells, bytes]:
+    """A row that is not at its end: the cells that are settled, and the text after them."""
+    done, _, rest = current.rpartition(b"|")
+    return read_row(done) if done else [], rest.removeprefix(b" ")
+
+
+def _finish_runs(above: Cells, known: Cells, rest: bytes) -> Cells | None:
+    """As ``finish_row``, with ``rest`` a run that is not written to its end."""
+    start = len(known)
+    last = known[-1] if known else None
+    open_run = _OPEN_RUN.fullmatch(rest)
+    label: bytes | None
+    if open_run:
+        label, digits = open_run[1], open_run[2]
+    else:
+        others = (label for label in chain(above[start:], above, known) if label != last)
+        label, digits = _first_fitting(others, rest), b""
+    if label is None:
+        return None
+    count = _fitting_count(_run_end(above, start, label) - start, digits, len(above) - start)
+    if count is None:
+        return None
+    end = start + count
+    return [*known, *[label] * count, *_after_run(above, known, end, label)]
+
+
+def _first_fitting(labels: Iterable[bytes], begun: bytes) -> bytes | None:
+    """The first label whose text begins with ``begun``."""
+    fitting = (label for label in labels if (label + b" *").startswith(begun))
+    return next(fitting, None)
+
+
+def _run_end(above: Cells, start: int, label: bytes) -> int:
+    """Where a run of ``label`` from ``start`` ends, if it ends where the row above's does."""
+    try:
+        end = above.index(label, start)
+    except ValueError:
+        return min(start + _NEW_RUN, len(above))
+    while end < len(above) and above[end] == label:
+        end += 1
+    return end
+
+
+def _fitting_count(count: int, digits: bytes, most: int) -> int | None:
+    """The count nearest to ``count`` that begins with the digits written already."""
+    if not digits:
+        return count
+    begun = int(digits)
+    fitting = []
+    for places in range(7):
+        low = begun * 10**places
+        if 0 < low <= most:
+            fitting.append(min(max(count, low), low + 10**places - 1, most))
+    return min(fitting, key=lambda n: abs(n - count), default=None)
+
+
+def _after_run(above: Cells, known: Cells, end: int, label: bytes) -> Cells:
+    """The row after a run of ``label`` that ends at ``end``: other runs end as they do above."""
+    following = next((i for i in range(end, len(above)) if above[i] != label), None)
+    if following is not None:
+        return [above[following]] * (following - end) + above[following:]
+    others = (other for other in chain(known[::-1], above) if other != label)
+    return [next(others, label)] * (len(above) - end)
+
+
+def _rows_below(row: Cells | None, current: bytes, *, runs: bool) -> Iterator[bytes]:
+    """The rest of the current row, then the same row again and again."""
+    if row is None:
+        return
+    text = b" " + write_row(row, runs=runs) + b"\n"
+    if not text.startswith(current):
+        return
+    yield text[len(current) :]
+    yield from repeat(text)
+
+
+def _first_row_of_cells(
+    known: Cells, rest: bytes, text: bytes, shape: tuple[int, int] | None
+) -> Iterator[bytes]:
+    """The cell before, again and again; to the end of the row where that is known."""
+    label = _first_fitting(known[::-1], rest) if known else rest
+    if not label:
+        return
+    if shape is None:
+        yield write_row([*known, label], runs=False)[len(text) :]
+        yield from repeat(b"| " + label)
+    row = [*known, *[label] * (shape[1] - len(known))] if shape is not None else []
+    yield from _copies(row, text, runs=False)
+
+
+def _first_row_of_runs(known: Cells, rest: bytes, text: bytes, columns: int) -> Iterator[bytes]:
+    """The run that has begun goes on to the end of the row, and every row is the same."""
+    run = _OPEN_RUN.fullmatch(rest)
+    row = _finish_runs([run[1]] * columns, known, rest) if run else None
+    yield from _copies(row or [], text, runs=True)
+
+
+def _copies(row: Cells, text: bytes, *, runs: bool) -> Iterator[bytes]:
+    """The rest of the first row, of which ``text`` stands there, and the same row below."""
+    first = write_row(row, runs=runs) + b"\n"
+    if row and first.startswith(text):
+        yield first[len(text) :]
+        yield from repeat(b" " + first)
+
+
+def _image_of_runs(
+    known: Cells, rest: bytes, text: bytes, shape: tuple[int, int]
+) -> Iterator[bytes]:
+    """Image-wise runs: every cell as the one above it, to the end of the image."""
+    rows, columns = shape
+    start, size = len(known), rows * columns
+    above = known + (known[start - columns :] * (rows + 1))[: size - start]
+    cells = _finish_runs(above, known, rest)
+    if cells is None:
+        return
+    # What the open run changed goes on downwards, too.
+    end = next((at for at in range(start, size) if cells[at] != cells[start]), size)
+    for at in range(end + columns, size):
+        cells[at] = cells[at - columns]
+    whole = write_row(cells, runs=True)
+    if whole.startswith(text):
+        yield whole[len(text) :]
