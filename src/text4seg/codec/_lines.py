@@ -164,9 +164,10 @@ def _trust(
     separated = "|" in line.text
     if not any(found):
         return 0
-    if written == 0 or (written is None and not separated and cells > 1):
-        exact = vocabulary.names is not None and vocabulary.is_label(line.text.strip())
-        return 1 if separated or (exact and written is None) else 0
+    if written == 0:
+        return 1 if separated else 0
+    if written is None and not separated and cells > 1 and len(line.runs) < 2:
+        return 1 if vocabulary.names and vocabulary.is_label(line.text.strip()) else 0
     if vocabulary.names is None:
         total = sum(run.count or 1 for run in line.runs)
         return 2 if cells <= 2 * total <= 4 * cells else 1

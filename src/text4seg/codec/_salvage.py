@@ -94,10 +94,9 @@ def _read_strictly(
     form: Format, text: str, shape: GridShape, labels: Sequence[str] | None, *, end: str
 ) -> tuple[Salvage | None, str, list[Repair]]:
     """Try the strict reader on the text, then on its tidied body; also give back that body."""
-    try:
-        return Salvage(form.decode(text, shape, labels), ()), text, []
-    except MaskSyntaxError:
-        pass
+    grid = _decode(form, text, shape, labels)
+    if grid is not None:
+        return Salvage(grid, ()), text, []
     repairs: list[Repair] = []
 
     def tidy(old: str, new: str, what: str) -> str:
@@ -105,16 +104,32 @@ def _read_strictly(
             repairs.append(Repair(None, what))
         return new
 
-    body = tidy(text, find_body(text), "what stands around the mask left out")
-    unix = body.replace("\r\n", "\n").replace("\r", "\n")
-    body = tidy(body, unix, "line ends put right")
-    trimmed = body.strip(" \n\t") + end
+    body = text
+    for clean, what in (
+        (str, ""),
+        (_unix_lines, "line ends put right"),
+        (find_body, "what stands around the mask left out"),
+    ):
+        body = tidy(body, clean(body), what)
+        trimmed = body.strip(" \n\t") + end
+        grid = _decode(form, trimmed, shape, labels)
+        if grid is not None:
+            tidy(body, trimmed, "the white space around the mask put right")
+            return Salvage(grid, tuple(repairs)), body, repairs
+    return None, body, repairs
+
+
+def _decode(
+    form: Format, text: str, shape: GridShape, labels: Sequence[str] | None
+) -> DescriptorGrid | None:
     try:
-        grid = form.decode(trimmed, shape, labels)
+        return form.decode(text, shape, labels)
     except MaskSyntaxError:
-        return None, body, repairs
-    tidy(body, trimmed, "the white space around the mask put right")
-    return Salvage(grid, tuple(repairs)), body, repairs
+        return None
+
+
+def _unix_lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _read_lines(
