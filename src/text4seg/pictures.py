@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
-from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps, UnidentifiedImageError
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import Size
@@ -86,14 +86,13 @@ def open_mask(
         InputError: As for `open_image`.
     """
     with _opened(path, max_pixels) as image:
-        if image.mode == "P":
-            return np.asarray(image) != 0
-        values = np.asarray(image)
+        values = np.asarray(image)  # of a picture with a palette, the indices
         if values.ndim == 2:
-            return values != 0
+            return np.asarray(values != 0)
         if image.mode in ("RGBA", "LA", "PA"):
-            return (values[..., :-1] != 0).any(axis=-1) & (values[..., -1] != 0)
-        return (values != 0).any(axis=-1)
+            seen = (values[..., :-1] != 0).any(axis=-1) & (values[..., -1] != 0)
+            return np.asarray(seen)
+        return np.asarray((values != 0).any(axis=-1))
 
 
 def mask_to_png(mask: Bool[np.ndarray, "h w"]) -> bytes:
@@ -170,7 +169,7 @@ def _opened(path: str | PathLike[str], max_pixels: int) -> Iterator[Image.Image]
         raise InputError(
             f"{name} has too many pixels: at most {max_pixels / 1e6:g} million are opened"
         ) from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise InputError(f"{name} is not a picture that can be read (try JPEG or PNG)") from None
     except _BROKEN as error:
         what = " ".join(str(error).split()) or type(error).__name__

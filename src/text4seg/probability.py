@@ -80,7 +80,8 @@ def choices_to_probability(
     probability = np.divide(told_label, total, out=written.astype(float), where=total > 0.0)
     lower = np.where(written, 0.5 + _MARGIN, 0.0)
     upper = np.where(written, 1.0, 0.5 - _MARGIN)
-    return np.clip(probability, lower, upper).astype(np.float32).reshape(cells.shape)
+    clipped = np.clip(probability, lower, upper).reshape(cells.shape)
+    return np.asarray(clipped, dtype=np.float32)
 
 
 class _Account:

@@ -35,7 +35,7 @@ from text4seg.segmenter.streaming import RowsOf, Streamed, in_background
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from text4seg.decoding import Vocabulary
+    from text4seg.decoding import Decoded, Vocabulary
     from text4seg.models import Session, VisionChat
 
 

@@ -1,0 +1,102 @@
+"""How the command line speaks: errors, data and progress."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from text4seg.core.errors import Text4SegError
+
+PATIENCE_SECONDS = 2.0
+"""Work that takes longer shows a progress bar."""
+
+
+class CallError(Exception):
+    """The call itself is wrong: exit code 2."""
+
+
+@contextmanager
+def checking_the_call() -> Iterator[None]:
+    """Errors inside the block are the caller's: exit code 2."""
+    try:
+        yield
+    except Text4SegError as error:
+        raise CallError(str(error)) from error
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error as one line."""
+    return " ".join(str(error).split())
+
+
+def say(text: str) -> None:
+    """Talk: to stderr."""
+    print(text, file=sys.stderr)
+
+
+def print_json(record: Mapping[str, Any]) -> None:
+    """Data: one JSON object on a line of stdout."""
+    print(json.dumps(record, ensure_ascii=False), flush=True)
+
+
+def print_text(text: str) -> None:
+    """Data: exactly this text, to the byte, whatever the encoding of the terminal."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.flush()
+
+
+class Bar:
+    """A progress bar on stderr that shows itself only once the work has taken a while."""
+
+    def __init__(self, what: str, total: float | None) -> None:
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        self._progress = Progress(
+            *(columns if total is not None else columns[:2]),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            redirect_stdout=False,  # data stays on stdout
+            redirect_stderr=False,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task(what, total=total)
+
+    def advance(self, amount: float = 1.0) -> None:
+        """So much more is done."""
+        self._progress.advance(self._task, amount)
+
+    def set(self, done: float, total: float | None) -> None:
+        """So much of so much is done."""
+        self._progress.update(self._task, completed=done, total=total)
+
+    def start(self) -> None:
+        """Show it."""
+        self._progress.start()
+
+    def stop(self) -> None:
+        """Take it away again."""
+        self._progress.stop()
+
+
+@contextmanager
+def patience(what: str, total: float | None = None) -> Iterator[Bar]:
+    """A progress bar for the block; without a total it only shows that work goes on."""
+    bar = Bar(what, total)
+    timer = threading.Timer(PATIENCE_SECONDS, bar.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield bar
+    finally:
+        timer.cancel()
+        timer.join()
+        bar.stop()

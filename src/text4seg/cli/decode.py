@@ -1,0 +1,116 @@
+"""`text4seg decode`: mask text in, a mask picture out."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from text4seg.cli._talk import CallError, checking_the_call, print_json, say
+from text4seg.cli.paint import print_grid
+from text4seg.codec import Repair, get_format
+from text4seg.codec.answer import SEG_OPEN, body_of, find_body
+from text4seg.core.errors import InputError, MaskSyntaxError
+from text4seg.core.files import write_atomically
+from text4seg.core.geometry import cells_to_mask
+from text4seg.core.rle import mask_to_rle
+from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size
+from text4seg.pictures import MAX_PIXELS, mask_to_png
+
+
+def decode(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The mask text or a whole answer; - is stdin.")
+    ],
+    size: Annotated[str, typer.Option(help="Height x width of the mask in pixels.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The mask picture, PNG.")] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", "-l", help="Which label, if the text has several.")
+    ] = None,
+    grid: Annotated[str, typer.Option(help="Rows x columns of the text.")] = "16x16",
+    format_name: Annotated[str, typer.Option("--format", help="sd, rle or rrle.")] = "rrle",
+    salvage: Annotated[
+        bool, typer.Option("--salvage", help="Read damaged text too and list the repairs.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Read mask text and write the mask as a picture.
+
+    Reading is strict: text that is not exactly in the format is an error that says where.
+    """
+    with checking_the_call():
+        shape, pixels, text_format = (
+            GridShape.parse(grid),
+            parse_size(size),
+            get_format(format_name),
+        )
+    text = _read(file)
+    repairs: tuple[Repair, ...] = ()
+    try:
+        if salvage:
+            saved = text_format.salvage(find_body(text), shape)
+            cells, repairs = saved.grid, saved.repairs
+        else:
+            cells = text_format.decode(body_of(text) if SEG_OPEN in text else text, shape)
+    except MaskSyntaxError as error:
+        raise InputError(f"{file}, {error} (--salvage reads damaged text)") from error
+    mask = cells_to_mask(cells.select(_choose(cells, label)), pixels)
+    if out is not None:
+        write_atomically(out, mask_to_png(mask))
+    for repair in repairs:
+        say(f"repaired {repair}")
+    if as_json:
+        print_json(
+            {
+                "grid": str(shape),
+                "labels": list(cells.labels),
+                "mask": mask_to_rle(mask),
+                "repairs": [asdict(repair) for repair in repairs],
+            }
+        )
+    elif out is None:
+        print_grid(cells)
+    else:
+        say(f"wrote {out}")
+
+
+def parse_size(text: str) -> Size:
+    """Read `HEIGHTxWIDTH` in pixels.
+
+    Raises:
+        InputError: It is not a size, or one of more pixels than a photo may have.
+    """
+    match = re.fullmatch(r"([0-9]{1,9})[xX×]([0-9]{1,9})", text.strip())
+    if not match:
+        raise InputError(f"a size is written HEIGHTxWIDTH in pixels, as in 480x640, got {text!r}")
+    size = Size(int(match[1]), int(match[2]))
+    if size.pixels > MAX_PIXELS:
+        raise InputError(f"a mask of {size} pixels is too large: {MAX_PIXELS / 1e6:g} million go")
+    return size
+
+
+def _choose(grid: DescriptorGrid, label: str | None) -> str:
+    present = [name for name in grid.labels if name != OTHERS]
+    if label is not None:
+        if present and label not in present:
+            raise CallError(f"the text has no label {label!r}, only {', '.join(present)}")
+        return label
+    if len(present) > 1:
+        raise CallError(
+            f"the text has several labels: choose one with --label ({', '.join(present)})"
+        )
+    return present[0] if present else ""
+
+
+def _read(file: Path) -> str:
+    try:
+        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not text: byte {error.start} is not UTF-8") from error
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from error

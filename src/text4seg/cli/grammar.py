@@ -1,0 +1,53 @@
+"""`text4seg grammar`: the language of a mask text, for a server or another program."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from text4seg.cli._talk import checking_the_call, print_json, print_text
+from text4seg.codec import NOTATIONS, Notation, get_format
+from text4seg.core.errors import UnknownNameError
+from text4seg.core.types import GridShape, check_label
+
+
+def grammar(
+    labels: Annotated[
+        list[str] | None,
+        typer.Option("--label", "-l", help="A label that may be written; again for more."),
+    ] = None,
+    grid: Annotated[str, typer.Option(help="Rows x columns.")] = "16x16",
+    format_name: Annotated[str, typer.Option("--format", help="sd, rle or rrle.")] = "rrle",
+    notation: Annotated[
+        str,
+        typer.Option(help="lark (llguidance), gbnf (llama.cpp), ebnf (xgrammar, vLLM) or regex."),
+    ] = "lark",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Print the grammar of a mask text; without a label, any label may be written."""
+    with checking_the_call():
+        shape = GridShape.parse(grid)
+        text_format = get_format(format_name)
+        for label in labels or ():
+            check_label(label)
+        text = text_format.grammar(shape, labels or None, _known(notation))
+    if as_json:
+        print_json(
+            {
+                "format": text_format.name,
+                "grid": str(shape),
+                "labels": labels,
+                "notation": notation,
+                "grammar": text,
+            }
+        )
+    else:
+        print_text(text if text.endswith("\n") else text + "\n")
+
+
+def _known(name: str) -> Notation:
+    for notation in NOTATIONS:
+        if notation == name:
+            return notation
+    raise UnknownNameError("notation", name, NOTATIONS)

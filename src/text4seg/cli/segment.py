@@ -1,0 +1,141 @@
+"""`text4seg segment`: photos and expressions in, masks out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from text4seg.cli._talk import (
+    CallError,
+    checking_the_call,
+    patience,
+    print_json,
+    say,
+)
+from text4seg.cli.paint import print_grid, stats_line
+from text4seg.codec import get_format
+from text4seg.core.errors import InputError
+from text4seg.core.types import GridShape
+from text4seg.decoding import make_drafter
+from text4seg.pictures import check_image
+from text4seg.refine import get_refiner
+from text4seg.segmenter import Segmentation, Segmenter, check_expression
+
+
+def segment(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PHOTO... EXPRESSION",
+            help="Photos, then what to look for. With -e, photos only.",
+            show_default=False,
+        ),
+    ],
+    expressions: Annotated[
+        list[str] | None,
+        typer.Option("--expression", "-e", help="What to look for; again for several."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the mask and overlay pictures (PNG)."),
+    ] = None,
+    grid: Annotated[str, typer.Option(help="Rows x columns.")] = "16x16",
+    format_name: Annotated[
+        str | None,
+        typer.Option("--format", help="sd, rle or rrle; by default what the model writes best."),
+    ] = None,
+    refiner: Annotated[str, typer.Option(help="none (blocks) or smooth (soft edges).")] = "none",
+    model: Annotated[str, typer.Option(help="A model's name or folder.")] = "nano",
+    draft: Annotated[
+        str, typer.Option(help="How to guess ahead: row, forced or none. Never changes the mask.")
+    ] = "row",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object for each photo and expression.")
+    ] = False,
+) -> None:
+    """Segment what an expression names in a photo.
+
+    One photo and one expression:      text4seg segment cat.jpg "the cat" -o out/
+
+    Several photos:                    text4seg segment a.jpg b.jpg "the dog" -o out/
+
+    Several expressions:               text4seg segment a.jpg -e "the dog" -e "the ball" -o out/
+    """
+    photos, asked = split_arguments(arguments, expressions or [])
+    with checking_the_call():
+        shape = GridShape.parse(grid)
+        get_refiner(refiner)
+        make_drafter(draft, shape)
+        if format_name is not None:
+            get_format(format_name)
+        for expression in asked:
+            check_expression(expression)
+        if out is not None and out.exists() and not out.is_dir():
+            raise InputError(f"{out} is a file, and -o needs a folder")
+    for photo in photos:
+        check_image(photo)
+    with patience(f"loading {model}"):
+        segmenter = Segmenter.from_pretrained(
+            model, refiner=refiner, grid=shape, format=format_name, draft=draft
+        )
+    stems = unique_stems(photos, asked)
+    for number, photo in enumerate(photos, start=1):
+        with patience(f"photo {number} of {len(photos)}"):
+            answers = segmenter.segment_many(photo, asked)
+        for segmentation in answers:
+            stem = stems[photo, segmentation.expression]
+            files = segmentation.save(out, stem) if out is not None else ()
+            _report(photo, segmentation, files, as_json=as_json)
+
+
+def split_arguments(arguments: list[str], expressions: list[str]) -> tuple[list[Path], list[str]]:
+    """Photos and expressions of a call: without -e the last argument is the expression.
+
+    Raises:
+        CallError: One of the two is missing.
+    """
+    photos = arguments if expressions else arguments[:-1]
+    asked = expressions or arguments[-1:]
+    if not photos:
+        raise CallError(
+            f"nothing to look for: write the expression last, as in "
+            f'text4seg segment {arguments[-1] if arguments else "photo.jpg"} "the dog"'
+        )
+    return [Path(photo) for photo in dict.fromkeys(photos)], list(dict.fromkeys(asked))
+
+
+def unique_stems(photos: list[Path], expressions: list[str]) -> dict[tuple[Path, str], str]:
+    """A file name for each photo and expression; those that would be alike are numbered."""
+    stems: dict[tuple[Path, str], str] = {}
+    taken: set[str] = set()
+    for photo in photos:
+        for expression in expressions:
+            words = re.sub(r"[^\w]+", "-", expression).strip("-")[:60] or "expression"
+            stem = base = f"{photo.stem}.{words}"
+            number = 2
+            while stem.casefold() in taken:
+                stem, number = f"{base}-{number}", number + 1
+            taken.add(stem.casefold())
+            stems[photo, expression] = stem
+    return stems
+
+
+def _report(
+    photo: Path, segmentation: Segmentation, files: tuple[Path, ...], *, as_json: bool
+) -> None:
+    for repair in segmentation.repairs:
+        say(f"{photo}: repaired {repair}")
+    for note in segmentation.notes:
+        say(f"{photo}: {note}")
+    if as_json:
+        kinds = dict(zip(("mask", "overlay"), map(str, files), strict=False))
+        print_json({"image": str(photo), **segmentation.to_record(), "files": kinds})
+        return
+    print(f"{photo}: {segmentation.expression}")
+    print_grid(segmentation.grid)
+    print(stats_line(segmentation), flush=True)
+    for file in files:
+        say(f"wrote {file}")

@@ -1,0 +1,74 @@
+"""A command line with a fake model behind it, run in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.fakes import FakeChat, block
+from text4seg import models
+from text4seg.cli import main
+
+DOG = block("the dog", slice(4, 8), slice(2, 10))
+
+
+@dataclass
+class Called:
+    """What a call of the command line left behind."""
+
+    code: int
+    out: str
+    err: str
+    json: list[dict[str, Any]] = field(default_factory=list)
+
+
+Call = Callable[..., Called]
+
+
+@pytest.fixture
+def call(
+    capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Call:
+    """Run the command line in an empty folder; the output is captured to the byte."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Called:
+        code = main([str(argument) for argument in arguments])
+        out, err = (stream.decode() for stream in capfdbinary.readouterr())
+        records = [json.loads(line) for line in out.splitlines()] if "--json" in arguments else []
+        return Called(code, out, err, records)
+
+    return run
+
+
+@pytest.fixture
+def chat(monkeypatch: pytest.MonkeyPatch) -> FakeChat:
+    """The fake model that every name loads; it sees a dog and nothing else."""
+    model = FakeChat({"the dog": DOG})
+    monkeypatch.setattr(models, "load", lambda name: model, raising=False)
+    return model
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A photo of 96 x 160 in the working folder."""
+    pixels = np.random.default_rng(0).integers(0, 256, (96, 160, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return Path("photo.png")
+
+
+def files_under(folder: Path) -> list[str]:
+    """Every file below a folder, hidden ones too."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def is_one_sentence(err: str) -> bool:
+    """One line of talk that begins with `error: ` and is no traceback."""
+    return err.startswith("error: ") and err.count("\n") == 1 and "Traceback" not in err

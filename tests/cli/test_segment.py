@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import DOG, Call, files_under
+from tests.fakes import FakeChat
+from text4seg.cli.segment import split_arguments, unique_stems
+from text4seg.codec import get_format
+from text4seg.core.rle import rle_to_mask
+from text4seg.pictures import open_image, open_mask
+
+
+def test_a_photo_and_an_expression(call: Call, chat: FakeChat, photo: Path, tmp_path: Path) -> None:
+    done = call("segment", photo, "the dog", "-o", "out")
+    assert done.code == 0
+    assert files_under(tmp_path / "out") == [
+        "photo.the-dog.mask.png",
+        "photo.the-dog.overlay.png",
+    ]
+    mask = open_mask(tmp_path / "out" / "photo.the-dog.mask.png")
+    assert mask.shape == (96, 160)
+    assert mask[24:48, 20:100].all()
+    assert mask.sum() == 24 * 80
+    assert open_image(tmp_path / "out" / "photo.the-dog.overlay.png").size == (160, 96)
+    lines = done.out.splitlines()
+    assert lines[0] == "photo.png: the dog"
+    assert lines[1] == "  " + "··" * 16 + "   others *16"
+    assert lines[5] == "  ····" + "██" * 8 + "··" * 6 + "   others *2| the dog *8| others *6"
+    assert lines[17].startswith("grid 16x16, ")
+    assert "tokens of sd" in lines[17]
+    assert "12.5 % of the image, score 0.9" in lines[17]
+    assert "\x1b" not in done.out, "no colours where nobody sees them"
+    assert done.err.splitlines() == [
+        "wrote out/photo.the-dog.mask.png",
+        "wrote out/photo.the-dog.overlay.png",
+    ]
+
+
+def test_json_is_one_object_with_everything(call: Call, chat: FakeChat, photo: Path) -> None:
+    done = call("segment", photo, "the dog", "-o", "out", "--json", "--refiner", "smooth")
+    (record,) = done.json
+    assert (done.code, done.err) == (0, "")
+    assert record["image"] == "photo.png"
+    assert record["expression"] == "the dog"
+    assert record["text"] == get_format("sd").encode(DOG)
+    assert np.array_equal(rle_to_mask(record["mask"]), open_mask("out/photo.the-dog.mask.png")), (
+        "the picture and the run lengths are one mask"
+    )
+    assert record["files"]["mask"] == "out/photo.the-dog.mask.png"
+    stats = record["stats"]
+    assert {"grid", "tokens", "passes", "seconds", "share", "score"} <= set(stats)
+
+
+def test_an_absent_thing_is_said_to_be_absent(call: Call, chat: FakeChat, photo: Path) -> None:
+    done = call("segment", photo, "the cat")
+    assert done.code == 0
+    assert done.out.rstrip().endswith("nothing found")
+    assert call("segment", photo, "the cat", "--json").json[0]["empty"] is True
+
+
+def test_without_a_folder_nothing_is_written(
+    call: Call, chat: FakeChat, photo: Path, tmp_path: Path
+) -> None:
+    assert call("segment", photo, "the dog").code == 0
+    assert files_under(tmp_path) == ["photo.png"]
+
+
+def test_many_photos_and_expressions(
+    call: Call, chat: FakeChat, photo: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.png"
+    other.write_bytes((tmp_path / photo).read_bytes())
+    done = call("segment", photo, other, "-e", "the dog", "-e", "the cat", "--json", "-o", "out")
+    assert [(record["expression"], record["empty"]) for record in done.json] == [
+        ("the dog", False),
+        ("the cat", True),
+    ] * 2
+    assert len(chat.opened) == 2, "a photo is opened once for all its expressions"
+    assert len(files_under(tmp_path / "out")) == 8
+
+
+def test_the_options_reach_the_model(call: Call, chat: FakeChat, photo: Path) -> None:
+    done = call("segment", photo, "a bird", "--json", "--grid", "16x16", "--draft", "none")
+    stats = done.json[0]["stats"]
+    assert stats["drafted"] == 0
+    assert stats["passes"] >= stats["tokens"] - 1
+
+
+def test_the_last_argument_is_the_expression_unless_e_is_given() -> None:
+    assert split_arguments(["a.jpg", "b.jpg", "the dog"], []) == (
+        [Path("a.jpg"), Path("b.jpg")],
+        ["the dog"],
+    )
+    assert split_arguments(["a.jpg"], ["x", "y", "x"]) == ([Path("a.jpg")], ["x", "y"])
+
+
+STEMS = [
+    pytest.param(["a/x.jpg"], ["the dog"], ["x.the-dog"], id="plain"),
+    pytest.param(["a/x.jpg", "b/x.png"], ["dog"], ["x.dog", "x.dog-2"], id="photos of one name"),
+    pytest.param(["x.jpg"], ["the/dog", "the dog"], ["x.the-dog", "x.the-dog-2"], id="one slug"),
+    pytest.param(["x.jpg"], ["Dog", "dog"], ["x.Dog", "x.dog-2"], id="file systems without case"),
+    pytest.param(["x.jpg"], ["../../etc"], ["x.etc"], id="no way out of the folder"),
+    pytest.param(["x.jpg"], ["собака", "?!"], ["x.собака", "x.expression"], id="other scripts"),
+    pytest.param(["x.jpg"], ["d" * 500], ["x." + "d" * 60], id="a long one"),
+]
+
+
+@pytest.mark.parametrize(("photos", "expressions", "stems"), STEMS)
+def test_file_names_do_not_collide(
+    photos: list[str], expressions: list[str], stems: list[str]
+) -> None:
+    paths = [Path(photo) for photo in photos]
+    assert list(unique_stems(paths, expressions).values()) == stems
+
+
+def test_colours_where_they_are_wanted(
+    call: Call, chat: FakeChat, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[31m" in call("segment", photo, "the dog").out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[31m" not in call("segment", photo, "the dog").out
