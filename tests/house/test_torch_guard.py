@@ -2,15 +2,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-from scripts import torch_guard  # noqa: E402
+from scripts import torch_guard
 
 CUDA = ['nvidia-cublas-cu12==12.8; platform_system == "Linux"', "filelock", "cuda-bindings>=12"]
 CPU = ["filelock", "sympy>=1.13", 'triton; extra == "opt"', 'nvidia-ml-py; extra == "monitor"']

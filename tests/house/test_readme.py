@@ -1,0 +1,144 @@
+"""The README's commands run, its links lead somewhere, its tree and its numbers are ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts import cli_docs, readme_numbers
+from text4seg.evaluation import Outcome, summarise
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+PAGES = sorted(
+    path
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md"))
+)
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of one language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    """The README's commands but for `make`, which sets up what these tests already run in."""
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+    return [line for line in lines if not line.startswith("make ")]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with the examples, and the package's commands on the path."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    return tmp_path
+
+
+def run(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command} failed: {done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+@pytest.mark.nano
+@pytest.mark.usefixtures("nano_parts")
+def test_the_commands_run(workplace: Path) -> None:
+    assert len(commands()) >= 6
+    for command in commands():
+        run(["bash", "-euo", "pipefail", "-c", command])
+    assert (workplace / "out" / "cat.the-cat.overlay.png").exists()
+
+
+@pytest.mark.nano
+@pytest.mark.usefixtures("nano_parts")
+def test_the_python_lines_run(workplace: Path) -> None:
+    (code,) = blocks("python")
+    assert sum(1 for line in code.splitlines() if line.strip()) <= 6
+    assert run([sys.executable, "-c", code])
+    assert (workplace / "out" / "cat.mask.png").exists()
+
+
+def test_the_two_commands_are_targets_of_make() -> None:
+    made = re.findall(r"^make (\w+)$", "\n".join(blocks("sh")), flags=re.MULTILINE)
+    assert made == ["demo", "test"]
+    makefile = (ROOT / "Makefile").read_text()
+    for target in (*made, "lint", "setup", "slow"):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
+    script = (ROOT / ".ci" / "run").read_text()
+    assert "make lint" in script
+    assert "make test" in script
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} points to {target}"
+
+
+def test_the_tree_is_the_tree() -> None:
+    (tree,) = re.findall(r"^```\n(src/text4seg/\n.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    drawn = set(re.findall(r"^  ([\w.]+?)/?\s", tree, flags=re.MULTILINE))
+    source = ROOT / "src" / "text4seg"
+    real = {path.name for path in source.iterdir() if not path.name.startswith(("_", "."))}
+    assert drawn == real - {"py.typed"}
+    for name in re.findall(r"^([\w./]+/)", tree, flags=re.MULTILINE):
+        assert (ROOT / name).is_dir(), name
+
+
+def test_the_help_in_the_docs_is_the_help() -> None:
+    assert cli_docs.PAGE.read_text() == cli_docs.page(), "run python scripts/cli_docs.py"
+
+
+def test_the_numbers_are_the_recorded_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert readme_numbers.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def a_record() -> dict:
+    outcome = Outcome("val", 20, 0.5, 0.25, False, "strict", 100, 8, 0.5)
+    figures = summarise([outcome])["val"]
+    values = {name: getattr(figures, name) for name in figures.__slots__}
+    report = {"sets": {"val": values}}
+    run = {"title": "COCO", "command": "text4seg evaluate --json", "report": report}
+    return json.loads(json.dumps({"runs": [run]}))
+
+
+def test_recorded_numbers_become_a_table() -> None:
+    lines = readme_numbers.table(a_record()).splitlines()
+    assert lines[0] == "| | COCO |"
+    assert "| IoU, grid | .500 |" in lines
+    assert "| absent, answered empty | – |" in lines
+    assert "text4seg evaluate --json" in lines
+
+
+def test_numbers_that_differ_are_found_and_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, record = tmp_path / "page.md", tmp_path / "record.json"
+    page.write_text(f"before\n{readme_numbers.BEGIN}\nold\n{readme_numbers.END}\nafter\n")
+    record.write_text(json.dumps(a_record()))
+    monkeypatch.setattr(readme_numbers, "ROOT", tmp_path)
+    monkeypatch.setattr(readme_numbers, "PAGES", (page,))
+    monkeypatch.setattr(readme_numbers, "RECORD", record)
+    assert readme_numbers.main(["--check"]) == 1
+    assert "page.md" in capsys.readouterr().err
+    assert readme_numbers.main([]) == 0
+    assert readme_numbers.main(["--check"]) == 0
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "| IoU, grid | .500 |" in text
+
+
+def test_a_page_without_marks_is_an_error() -> None:
+    with pytest.raises(ValueError, match="nano-numbers"):
+        readme_numbers.renewed("no marks", "x")
