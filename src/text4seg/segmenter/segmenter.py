@@ -13,21 +13,21 @@ from os import PathLike
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from text4seg import models, prompts
 from text4seg.codec import Format, Repair, get_format
 from text4seg.codec.answer import find_body
 from text4seg.core.errors import LabelError, MaskSyntaxError
-from text4seg.core.types import DescriptorGrid, GridShape, Size, check_label, clean_label
+from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size, check_label, clean_label
 from text4seg.decoding import (
     DecodingStats,
+    cell_probabilities,
     compile_grammar,
     decode,
     make_drafter,
 )
 from text4seg.pictures import open_image, to_rgb
-from text4seg.probability import Choice, choices_to_probability
 from text4seg.refine import Refiner, get_refiner
 from text4seg.segmenter.segmentation import Segmentation, SegmentationStats, Validity
 from text4seg.segmenter.streaming import RowsOf, Streamed, in_background
@@ -35,7 +35,6 @@ from text4seg.segmenter.streaming import RowsOf, Streamed, in_background
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from text4seg.decoding import Decoded, Vocabulary
     from text4seg.models import Session, VisionChat
 
 
@@ -214,13 +213,14 @@ class Segmenter:
         )
         body = vocabulary.decode(decoded.tokens)
         grid = self.format.decode(body.decode(), self.shape, (expression,))
-        probability = choices_to_probability(
-            body,
-            _choices(decoded, vocabulary),
-            grid.select(expression),
-            label=expression,
+        shares = cell_probabilities(
+            decoded,
+            vocabulary,
+            self.shape,
+            labels=(OTHERS, expression),
             format_name=self.format.name,
         )
+        probability = _agreeing(shares[1], grid.select(expression))
         return _Written(body.decode(), grid, probability, decoded.stats)
 
     def _salvaged(self, session: WritingSession, question: str, expression: str) -> _Written:
@@ -261,19 +261,17 @@ def _by_row(repairs: Sequence[Repair]) -> list[Repair]:
     return [repair for repair in repairs if repair.row is not None]
 
 
-def _choices(decoded: Decoded, vocabulary: Vocabulary) -> list[Choice]:
-    """The open tokens of a decoding as bytes."""
-    ends = np.cumsum([0, *(len(vocabulary.tokens[token]) for token in decoded.tokens)])
-    return [
-        Choice(
-            at=int(ends[decision.index]),
-            texts=tuple(vocabulary.tokens[token] for token in decision.tokens.tolist()),
-            probabilities=np.exp(decision.log_probabilities.astype(np.float64)),
-            chosen=int(np.flatnonzero(decision.tokens == decoded.tokens[decision.index])[0]),
-        )
-        for decision in decoded.decisions
-        if decision.index < len(decoded.tokens)
-    ]
+def _agreeing(
+    probability: Float32[np.ndarray, "rows cols"], cells: Bool[np.ndarray, "rows cols"]
+) -> Float32[np.ndarray, "rows cols"]:
+    """The probability, held on the text's side of one half.
+
+    A run takes its likeliest length, its cells the whole distribution of lengths: near the end of
+    a run, and under a bias, the two may disagree, and the text is what the model said.
+    """
+    lower = np.where(cells, 0.5, 0.0)
+    upper = np.where(cells, 1.0, np.nextafter(np.float32(0.5), np.float32(0.0)))
+    return np.asarray(np.clip(probability, lower, upper), dtype=np.float32)
 
 
 def check_expression(expression: str) -> None:
