@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.codec.strategies import LABELS, SHAPES, TRICKY, damaged, grids
 
+from tests.codec.strategies import LABELS, SHAPES, TRICKY, damaged, grids
 from text4seg.codec import DEFAULT_FORMAT, FORMATS, Format, Repair, get_format
 from text4seg.core.errors import LabelError, MaskSyntaxError, UnknownNameError
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape

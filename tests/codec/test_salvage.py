@@ -9,8 +9,8 @@ from itertools import chain
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.codec.strategies import damaged, grids
 
+from tests.codec.strategies import damaged, grids
 from text4seg.codec import FORMATS, Format
 from text4seg.codec.answer import wrap
 from text4seg.core.errors import MaskSyntaxError

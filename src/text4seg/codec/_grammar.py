@@ -26,6 +26,8 @@ MAX_ALTERNATIVES = 40_000
 MAX_REGEX = 200_000
 """Characters of a regular expression; engines refuse or crawl beyond."""
 
+_MAX_REGEX_RULES = 200  # more than any grammar whose expression is short enough
+
 
 @dataclass(frozen=True, slots=True)
 class Lit:
@@ -282,7 +284,7 @@ def _bnf_char(char: str) -> str:
     escapes = {"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
     if char in escapes:
         return escapes[char]
-    return char if char.isprintable() else f"\\U{ord(char):08X}"
+    return f"\\x{ord(char):02X}" if ord(char) < 0x20 or ord(char) == 0x7F else char
 
 
 def _rules(
@@ -319,11 +321,11 @@ def _regex(grammar: Grammar) -> str:
             texts[name] = _checked(write(grammar.rules[name]))
         return texts[name]
 
-    return expand("start")
+    return _checked("" if len(grammar.rules) > _MAX_REGEX_RULES else expand("start"))
 
 
 def _checked(regex: str) -> str:
-    if len(regex) > MAX_REGEX:
+    if not 0 < len(regex) <= MAX_REGEX:
         raise GrammarError(
             f"the regular expression of this grammar is longer than {MAX_REGEX} characters; "
             "ask for 'lark', 'gbnf' or 'ebnf'"
