@@ -281,10 +281,9 @@ def _bnf(grammar: Grammar) -> str:
 
 
 def _bnf_char(char: str) -> str:
-    escapes = {"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
-    if char in escapes:
-        return escapes[char]
-    return f"\\x{ord(char):02X}" if ord(char) < 0x20 or ord(char) == 0x7F else char
+    # Not \x: of `\x01b` xgrammar reads three digits. Other control characters stand for themselves.
+    escapes = {"\n": "\\n", "\t": "\\t", '"': '\\"', "\\": "\\\\", "\0": "\\u0000"}
+    return escapes.get(char, char)
 
 
 def _rules(
