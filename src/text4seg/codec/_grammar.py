@@ -235,7 +235,7 @@ def _lark(grammar: Grammar) -> str:
     def write(part: Part) -> str:
         match part:
             case Lit(text):
-                return json.dumps(text, ensure_ascii=False)
+                return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
             case Ref(name):
                 return name
             case OpenLabel(then):
