@@ -10,19 +10,24 @@ from text4seg.decoding.drafts import DRAFTERS, Drafter, make_drafter
 from text4seg.decoding.engine import Step, decode
 from text4seg.decoding.errors import DecodingError
 from text4seg.decoding.grammar import CompiledGrammar, compile_grammar
+from text4seg.decoding.pace import UNBOUNDED, Pace
+from text4seg.decoding.probabilities import cell_probabilities
 from text4seg.decoding.stats import Decision, Decoded, DecodingStats
 from text4seg.decoding.vocabulary import Vocabulary
 
 __all__ = [
     "DRAFTERS",
+    "UNBOUNDED",
     "CompiledGrammar",
     "Decision",
     "Decoded",
     "DecodingError",
     "DecodingStats",
     "Drafter",
+    "Pace",
     "Step",
     "Vocabulary",
+    "cell_probabilities",
     "compile_grammar",
     "decode",
     "make_drafter",

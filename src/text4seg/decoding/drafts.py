@@ -105,7 +105,7 @@ def guess_tokens(
     text = _take(guess, helping)
     state = state.copy() if text else state
     while text and len(tokens) < length:
-        written = state.follow(vocabulary.encode(text)[: length - len(tokens)])
+        written = state.follow(vocabulary.encode(_whole(text))[: length - len(tokens)])
         tokens += written
         used = vocabulary.decode(written)
         if not written or not text.startswith(used):
@@ -114,6 +114,15 @@ def guess_tokens(
         helping *= 2
         text += _take(guess, helping - len(text))
     return tokens
+
+
+def _whole(text: bytes) -> bytes:
+    """The part of ``text`` that is UTF-8: a tokenizer takes nothing else."""
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        return text[: error.start]
+    return text
 
 
 def _take(guess: Iterator[bytes], size: int) -> bytes:

@@ -159,6 +159,7 @@ class GrammarState:
             return
         self._forced = list(_without_panic(matcher.compute_ff_tokens, "the grammar broke"))
         if self._forced:
+            self._check_forced()
             return
         self._allowed = _allowed_tokens(matcher, len(self._vocabulary))
         if len(self._allowed) == 0:
@@ -168,16 +169,27 @@ class GrammarState:
             if self._forced[0] == self._vocabulary.eos:
                 self._end()
 
+    def _check_forced(self) -> None:
+        """The one promise of a tokenizer that the text rests on: its tokens read as it wrote."""
+        forced = self._matcher.compute_ff_bytes()
+        pieces = [self._vocabulary.tokens[token] for token in self._forced]
+        written = b"".join(pieces)
+        if not all(pieces) or not forced.startswith(written):
+            raise GrammarError(
+                f"the tokenizer writes the forced text {forced.decode(errors='replace')!r} in "
+                f"tokens that read {written.decode(errors='replace')!r}; "
+                "does the vocabulary hold every byte of the labels and all ten digits?"
+            )
+
     def _end(self) -> None:
         self._ended = True
         self._forced = []
         matcher = self._matcher
-        if matcher.is_error():
+        if matcher.is_error() and not matcher.get_error().startswith("NoExtension"):
             raise GrammarError(f"the grammar broke: {_first_line(matcher.get_error())}")
-        if not matcher.is_accepting():
+        if matcher.is_error() or not matcher.is_accepting():
             raise GrammarError(
-                "the text is incomplete, but no token of the vocabulary can continue it "
-                f"(the grammar stopped with {matcher.stop_reason()}); "
+                "the text is incomplete, but no token of the vocabulary can continue it; "
                 "does the vocabulary hold every byte of the labels and all ten digits?"
             )
 

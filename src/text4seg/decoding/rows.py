@@ -11,6 +11,8 @@ import re
 from itertools import chain, groupby, repeat
 from typing import TYPE_CHECKING
 
+from text4seg.core.types import OTHERS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -20,6 +22,7 @@ Cells = list[bytes]
 _RUNS = re.compile(rb" \*([0-9]|$)")
 _RUN = re.compile(rb"(.+) \*([0-9]{1,6})", re.DOTALL)
 _OPEN_RUN = re.compile(rb"(.+) \*([0-9]{0,6})", re.DOTALL)
+_BACKGROUND = OTHERS.encode()
 _NEW_RUN = 1  # cells guessed for a label that the row above does not have
 
 
@@ -72,8 +75,27 @@ def finish_row(above: Cells, current: bytes, *, runs: bool) -> Cells | None:
         return None
     if runs:
         return _finish_runs(above, known, rest)
+    if known and not rest and known[-1] != above[len(known) - 1]:
+        return _finish_departed(above, known)
     label = _first_fitting(chain(above[len(known) :], known[::-1], above), rest)
     return None if label is None else [*known, label, *above[len(known) + 1 :]]
+
+
+def _finish_departed(above: Cells, known: Cells) -> Cells:
+    """A row of cells that has just left what stands above: the label goes on until it meets its
+    like there, or to the end if there is none.
+
+    A thing's left edge that moves right by one cell is more frequent than one that vanishes, so
+    background has to show twice before it is taken to go on.
+    """
+    start, label = len(known), known[-1]
+    if label == _BACKGROUND and (start < 2 or known[-2] != label or above[start - 2] == label):
+        return [*known, *above[start:]]
+    if label in above[start:]:
+        meets = above.index(label, start)
+    else:
+        meets = start if label in above else len(above)
+    return [*known, *[label] * (meets - start), *above[meets:]]
 
 
 def _split(current: bytes) -> tuple[Cells, bytes]:
@@ -156,7 +178,7 @@ def _first_row_of_cells(
     known: Cells, rest: bytes, text: bytes, shape: tuple[int, int] | None
 ) -> Iterator[bytes]:
     """The cell before, again and again; to the end of the row where that is known."""
-    label = _first_fitting(known[::-1], rest) if known else rest
+    label = _first_fitting(known[::-1], rest) or rest
     if not label:
         return
     if shape is None:
@@ -193,7 +215,7 @@ def _image_of_runs(
         return
     # What the open run changed goes on downwards, too.
     end = next((at for at in range(start, size) if cells[at] != cells[start]), size)
-    for at in range(end + columns, size):
+    for at in range(max(end, start + columns), size):
         cells[at] = cells[at - columns]
     whole = write_row(cells, runs=True)
     if whole.startswith(text):

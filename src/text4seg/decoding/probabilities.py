@@ -1,0 +1,281 @@
+"""From the choices behind a mask text to the probability of every label in every cell.
+
+A language model that writes a mask knows more than it writes: at each choice it gives a share to
+every allowed token. Here these shares are read back as cells. Only bytes and the grid's shape are
+known; whether a label was written as one token or as five makes no difference.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from text4seg.core.errors import InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from jaxtyping import Float32, Float64, Int
+
+    from text4seg.core.types import GridShape
+    from text4seg.decoding.stats import Decoded
+    from text4seg.decoding.vocabulary import Vocabulary
+
+
+def cell_probabilities(
+    decoded: Decoded,
+    vocabulary: Vocabulary,
+    shape: GridShape,
+    *,
+    labels: Sequence[str],
+    format_name: str,
+) -> Float32[np.ndarray, "labels rows cols"]:
+    """The probability of each of ``labels`` in each cell; they sum to one over labels.
+
+    Exact and approximate parts:
+
+    - ``sd``: P(label of the cell | the text before it), exactly: along the tokens written, the
+      product of their shares; every other token counts for the label it begins.
+    - ``rle``, ``rrle``: a run's label is read the same way. P(a run reaches a cell | the text
+      before its count) sums over all counts of several digits, exactly as far as the digits
+      written tell: after a first digit that was not written the second is unknown, and its share
+      is spread evenly over the counts that begin with it. (So up to 19 columns it is exact
+      wherever ``1`` was written.) Runs are then laid over each other, each end on its own: a cell
+      belongs to the first run that reaches it. That their ends do not depend on each other is an
+      approximation; so is that a label not chosen would have filled what is left of the row with
+      a count that is evenly distributed.
+    - Tokens that begin several labels and were not written are shared out among these labels as
+      the other tokens are. Choices among more than a thousand tokens are cut to the likeliest.
+
+    The grid at one half may differ from the text: the text takes the likeliest count of a run,
+    the probabilities its whole distribution.
+
+    Args:
+        decoded: a complete body, written with any drafter.
+        vocabulary: the one it was written with.
+        shape: its grid.
+        labels: every label that the text uses, ``others`` among them.
+        format_name: ``sd``, ``rle`` or ``rrle``.
+
+    Raises:
+        InputError: the text is not of this shape, or uses another label.
+        UnknownNameError: there is no such format.
+    """
+    trace = _Trace.of(decoded, vocabulary)
+    names = [label.encode() for label in labels]
+    if format_name == "sd":
+        table = _of_cells(trace, names, shape)
+    elif format_name in ("rle", "rrle"):
+        whole = shape.rows * shape.cols
+        rows, width = (shape.rows, shape.cols) if format_name == "rrle" else (1, whole)
+        table = _of_runs(trace, names, rows, width, end=b"\n" if format_name == "rrle" else b"")
+    else:
+        raise UnknownNameError("format", format_name, ("sd", "rle", "rrle"))
+    return table.reshape(len(names), shape.rows, shape.cols).astype(np.float32)
+
+
+class _Outcomes(Protocol):
+    """What may be written at a place: labels, or counts."""
+
+    size: int
+
+    def fitting(self, begun: bytes) -> Int[np.ndarray, " outcomes"]:
+        """The outcomes whose text begins with ``begun``, or that ``begun`` has gone past."""
+        ...
+
+
+class _Labels:
+    """Labels, each with the bytes that close it."""
+
+    def __init__(self, names: Sequence[bytes], close: bytes) -> None:
+        self.size = len(names)
+        self._wholes = [name + close for name in names]
+        self.fitting: Callable[[bytes], Int[np.ndarray, " outcomes"]] = lru_cache(4096)(self._fit)
+
+    def _fit(self, begun: bytes) -> Int[np.ndarray, " outcomes"]:
+        pairs = enumerate(self._wholes)
+        fit = [at for at, whole in pairs if whole.startswith(begun) or begun.startswith(whole)]
+        return np.array(fit, dtype=np.int64)
+
+
+class _Counts:
+    """Counts from 1 to ``most``; outcome k stands for k + 1."""
+
+    def __init__(self, most: int) -> None:
+        self.size = most
+
+    def fitting(self, begun: bytes) -> Int[np.ndarray, " outcomes"]:
+        """All counts that begin with these digits; one, if something follows the digits."""
+        digits = begun[: len(begun) - len(begun.lstrip(b"0123456789"))]
+        if not digits:
+            return np.arange(self.size if not begun else 0)
+        number = int(digits)
+        if len(digits) < len(begun) or number == 0:
+            return np.arange(number - 1, min(number, self.size)) if number else np.arange(0)
+        lows = [number * 10**k for k in range(len(str(self.size)) - len(digits) + 1)]
+        spans = [np.arange(low - 1, min(low + 10**k - 1, self.size)) for k, low in enumerate(lows)]
+        return np.concatenate(spans)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trace:
+    """The text, and where in it which alternatives stood with which shares."""
+
+    text: bytes
+    places: list[int]
+    choices: list[list[tuple[bytes, float, bool]]]
+    longest: int
+
+    @classmethod
+    def of(cls, decoded: Decoded, vocabulary: Vocabulary) -> _Trace:
+        """Token ids as bytes."""
+        tokens = vocabulary.tokens
+        ends = np.cumsum([0, *(len(tokens[token]) for token in decoded.tokens)]).tolist()
+        places, choices = [], []
+        for decision in decoded.decisions:
+            if decision.index >= len(decoded.tokens):
+                continue
+            written = decoded.tokens[decision.index]
+            shares = np.exp(decision.log_probabilities.astype(np.float64)).tolist()
+            pairs = zip(decision.tokens.tolist(), shares, strict=True)
+            places.append(ends[decision.index])
+            choices.append([(tokens[token], share, token == written) for token, share in pairs])
+        longest = max((len(text) for choice in choices for text, _, _ in choice), default=0)
+        return cls(vocabulary.decode(decoded.tokens), places, choices, longest)
+
+    def readings(self, start: int) -> Iterator[list[tuple[bytes, float, bool]]]:
+        """What the alternatives of each choice would write from byte ``start`` on.
+
+        Only alternatives that leave the text before ``start`` as it is: with their share among
+        these, and whether they are the one written.
+        """
+        for index in range(bisect_right(self.places, start - self.longest), len(self.places)):
+            place = self.places[index]
+            kept = []
+            for text, share, written in self.choices[index]:
+                if place >= start:
+                    kept.append((self.text[start:place] + text, share, written))
+                elif written or (
+                    len(text) > start - place and self.text.startswith(text[: start - place], place)
+                ):
+                    kept.append((text[start - place :], share, written))
+            total = sum(share for _, share, _ in kept)
+            yield [
+                (text, share / total if total else 0.0, written) for text, share, written in kept
+            ]
+
+    def distribution(
+        self, start: int, outcomes: _Outcomes, taken: int
+    ) -> Float64[np.ndarray, " outcomes"]:
+        """The probability of each outcome at byte ``start``; ``taken`` is what stands there."""
+        told = np.zeros(outcomes.size)
+        unclear: list[tuple[float, Int[np.ndarray, " outcomes"]]] = []
+        path = 1.0
+        for reading in self.readings(start):
+            onward = 0.0
+            for text, share, written in reading:
+                fitting = outcomes.fitting(text)
+                if len(fitting) == 1:
+                    told[fitting] += path * share
+                elif written:
+                    onward = path * share
+                elif len(fitting):
+                    unclear.append((path * share, fitting))
+            path = onward
+            if path == 0.0:
+                break
+        told[taken] += path
+        shares = told.copy()
+        for mass, fitting in unclear:
+            known = told[fitting]
+            even = np.full(len(fitting), 1.0 / len(fitting))
+            shares[fitting] += mass * (known / known.sum() if known.any() else even)
+        shares /= shares.sum()
+        return shares
+
+
+def _of_cells(
+    trace: _Trace, names: Sequence[bytes], shape: GridShape
+) -> Float64[np.ndarray, "labels cells"]:
+    """Flat text, cell by cell."""
+    table = np.zeros((len(names), shape.rows * shape.cols))
+    inner, last = _Labels(names, b"|"), _Labels(names, b"\n")
+    place = 0
+    for cell in range(table.shape[1]):
+        outcomes = last if (cell + 1) % shape.cols == 0 else inner
+        close = b"\n" if outcomes is last else b"|"
+        end = trace.text.find(close, place)
+        taken = _index(names, trace.text[place:end])
+        table[:, cell] = trace.distribution(place, outcomes, taken)
+        place = end + 2  # past the separator and its space
+    return table
+
+
+def _of_runs(
+    trace: _Trace, names: Sequence[bytes], rows: int, width: int, *, end: bytes
+) -> Float64[np.ndarray, "labels cells"]:
+    """Rows of runs, each row by itself."""
+    heads = _Labels(names, b" *")
+    table = np.zeros((rows, len(names), width))
+    place = 0
+    for row in table:
+        open_cells = np.ones(width)
+        start, label = 0, 0
+        while start < width:
+            star, count, place_after = _read_run(trace.text, place, width - start, end)
+            label = _index(names, trace.text[place:star])
+            shares = trace.distribution(place, heads, label)
+            lengths = trace.distribution(star + 2, _Counts(width - start), count - 1)
+            reach = np.ones(width)
+            reach[start:] = 1.0 - np.concatenate([[0.0], np.cumsum(lengths[:-1])])
+            _lay(row, open_cells * reach, shares, label, start)
+            open_cells *= np.clip(1.0 - reach, 0.0, 1.0)
+            start, place = start + count, place_after
+        # No run of the text reaches here: another would have followed, of another label.
+        rest = np.arange(len(names)) != label
+        row[rest] += open_cells / max(1, rest.sum())
+    return np.moveaxis(table, 0, 1).reshape(len(names), -1)
+
+
+def _lay(
+    row: Float64[np.ndarray, "labels width"],
+    cover: Float64[np.ndarray, " width"],
+    shares: Float64[np.ndarray, " labels"],
+    label: int,
+    start: int,
+) -> None:
+    """Add a run that covers each cell with probability ``cover``, whatever its label, in place."""
+    width = len(cover)
+    fading = np.clip(1.0 - (np.arange(width) - start) / (width - start), 0.0, 1.0)
+    spread = shares[:, None] * fading
+    spread[label] = 0.0
+    spread[label] = 1.0 - spread.sum(axis=0)
+    row += cover * spread
+
+
+def _read_run(text: bytes, place: int, most: int, end: bytes) -> tuple[int, int, int]:
+    """Where the run's `` *`` stands, its count, and where the next run begins."""
+    close = place
+    while True:
+        star = text.find(b" *", close)
+        close = star + 2
+        while text[close : close + 1].isdigit():
+            close += 1
+        if star < 0 or close > star + 2:
+            break
+    count = int(text[star + 2 : close]) if star >= 0 else 0
+    closed = text.startswith(b"| " if count < most else end, close)
+    if not (1 <= count <= most and closed):
+        raise InputError(f"the text is not runs of this grid: byte {place}")
+    return star, count, close + (2 if count < most or end else 0)
+
+
+def _index(names: Sequence[bytes], name: bytes) -> int:
+    if name not in names:
+        known = b", ".join(names).decode(errors="replace")
+        raise InputError(f"the text holds the label {name.decode(errors='replace')!r}, not {known}")
+    return names.index(name)

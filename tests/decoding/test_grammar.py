@@ -1,0 +1,167 @@
+"""Places in a grammar, and what goes wrong there."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from text4seg.codec import get_format
+from text4seg.core.errors import GrammarError
+from text4seg.core.types import GridShape
+from text4seg.decoding import Vocabulary, compile_grammar
+from text4seg.decoding import grammar as module
+
+
+def test_a_grammar_is_compiled_once_for_a_vocabulary(
+    wordy: Vocabulary, merging: Vocabulary
+) -> None:
+    lark = get_format("rrle").grammar(GridShape(16, 16), ("dog",))
+    compiled = compile_grammar(lark, wordy)
+    assert compile_grammar(lark, wordy) is compiled
+    assert compile_grammar(lark, merging) is not compiled
+    assert compiled.lark == lark
+
+
+def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch, bytewise: Vocabulary) -> None:
+    monkeypatch.setattr(module, "CACHED_GRAMMARS", 2)
+    bytewise.grammars.clear()
+    larks = [f'start: "{letter}"' for letter in "abc"]
+    compiled = [compile_grammar(lark, bytewise) for lark in larks]
+    assert list(bytewise.grammars) == larks[1:]
+    assert compile_grammar(larks[2], bytewise) is compiled[2]
+    assert compile_grammar(larks[0], bytewise) is not compiled[0]
+
+
+def test_many_labels_compile_in_time(wordy: Vocabulary) -> None:
+    labels = [f"thing {number}" for number in range(150)]
+    for name in ("sd", "rrle"):
+        lark = get_format(name).grammar(GridShape(32, 32), labels)
+        started = time.process_time()
+        compile_grammar(lark, wordy).start().allowed()
+        assert time.process_time() - started < 5  # under one, with room for a slow machine
+
+
+@pytest.mark.parametrize(
+    ("lark", "reason"),
+    [
+        pytest.param("start: row", "row", id="a rule that is not there"),
+        pytest.param('start: "a', "compile", id="an open quote"),
+        pytest.param("", "compile", id="nothing"),
+        pytest.param("start: /(/", "compile", id="a broken expression"),
+    ],
+)
+def test_a_broken_grammar_is_an_error_in_one_line(
+    wordy: Vocabulary, lark: str, reason: str
+) -> None:
+    with pytest.raises(GrammarError, match=reason) as caught:
+        compile_grammar(lark, wordy)
+    assert "\n" not in str(caught.value)
+
+
+class PanicException(BaseException):
+    """A panic, as the Rust library raises it."""
+
+
+def test_a_panic_is_an_error() -> None:
+    def panic() -> None:
+        raise PanicException("index out of bounds\nstack")
+
+    with pytest.raises(GrammarError, match=r"gave up \(index out of bounds\)"):
+        module._without_panic(panic, "the grammar does not compile")
+
+
+def test_other_exits_pass_through() -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        module._without_panic(interrupt, "the grammar does not compile")
+
+
+def walk(vocabulary: Vocabulary, lark: str, text: bytes) -> list[tuple[bytes, int]]:
+    """The tokens along a text, each with the number of tokens that were allowed."""
+    state = compile_grammar(lark, vocabulary).start()
+    trail = []
+    while not state.finished:
+        forced = state.forced()
+        allowed = state.allowed()
+        token = forced
+        if token is None:
+            fitting = [t for t in allowed if text.startswith(vocabulary.tokens[t])]
+            token = max(fitting, key=lambda t: len(vocabulary.tokens[t]))
+        assert state.advance(int(token))
+        trail.append((vocabulary.tokens[token], len(allowed)))
+        text = text[len(vocabulary.tokens[token]) :]
+    assert text == b""
+    return trail
+
+
+def test_forced_tokens_are_the_canonical_ones(wordy: Vocabulary) -> None:
+    lark = get_format("rrle").grammar(GridShape(2, 4), ("dog",))
+    trail = walk(wordy, lark, b"others *3| dog *1\n dog *4\n")
+    assert trail[0][0] == b"others"
+    assert trail[0][1] > 1
+    assert trail[1] == (b" *", 1)  # not " " and "*"
+    assert [token for token, _ in trail[2:8]] == [b"3", b"|", b" dog", b" *", b"1", b"\n"]
+    assert [count for _, count in trail[3:8]] == [1] * 5
+
+
+def test_a_token_that_is_not_allowed_spoils_the_place(wordy: Vocabulary) -> None:
+    lark = get_format("sd").grammar(GridShape(2, 2), ("dog",))
+    state = compile_grammar(lark, wordy).start()
+    spare = state.copy()
+    assert not state.advance(wordy.encode(b"|")[0])
+    assert not state.advance(wordy.encode(b"dog")[0])
+    assert spare.advance(wordy.encode(b"dog")[0])
+
+
+def test_the_end_is_allowed_where_the_text_may_end(bytewise: Vocabulary) -> None:
+    state = compile_grammar('start: "a" "b"*', bytewise).start()
+    assert not state.copy().advance(bytewise.eos)
+    assert state.advance(ord("a"))
+    assert state.allowed().tolist() == [ord("b"), bytewise.eos]
+    assert state.forced() is None
+    assert not state.finished
+    assert state.advance(bytewise.eos)
+    assert state.finished
+    assert not state.advance(ord("b"))
+
+
+def lacking(missing: bytes, *, honest: bool) -> Vocabulary:
+    """All bytes but one; its tokenizer leaves that one out, or (dishonestly) gives it a token."""
+    tokens = [bytes([byte]) if bytes([byte]) != missing else b"" for byte in range(256)]
+    return Vocabulary(
+        [*tokens, b""],
+        256,
+        lambda text: [byte for byte in text if not honest or bytes([byte]) != missing],
+    )
+
+
+@pytest.mark.parametrize("missing", [b"7", b"\n", b"o"])
+@pytest.mark.parametrize("honest", [True, False])
+def test_a_vocabulary_that_lacks_a_byte_leads_to_a_clear_error(
+    missing: bytes, honest: bool
+) -> None:
+    for lark in ('start: "others *7\\n"', 'start: ("a" | "b") ("others *7\\n")'):
+        state = compile_grammar(lark, lacking(missing, honest=honest)).start()
+        with pytest.raises(GrammarError, match="does the vocabulary hold every byte"):
+            walk_anywhere(state)
+
+
+def walk_anywhere(state: module.GrammarState) -> None:
+    while not state.finished:
+        state.advance(int(state.allowed()[0]))
+
+
+def test_following_takes_what_is_forced(wordy: Vocabulary) -> None:
+    lark = get_format("rrle").grammar(GridShape(2, 4), ("dog",))
+    state = compile_grammar(lark, wordy).start()
+    # The guess writes the forced " *" in two tokens: the walk takes the one, and ends.
+    guess = [*wordy.encode(b"others"), *wordy.encode(b" "), *wordy.encode(b"*")]
+    assert state.copy().follow(guess) == [*wordy.encode(b"others"), *wordy.encode(b" *")]
+    whole = wordy.encode(b"others *4\n others *4\n")
+    assert state.copy().follow(whole) == whole
+    assert state.copy().follow([*whole, *whole]) == whole
+    wrong = wordy.encode(b"others *5\n")
+    assert state.copy().follow(wrong) == wordy.encode(b"others *")
