@@ -7,20 +7,19 @@ in mind, so a grammar that allows that text makes it appear.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from text4seg.codec import get_format
 from text4seg.core.types import DescriptorGrid, GridShape
-from text4seg.decoding import Vocabulary
+from text4seg.models import Asked, TokenTable
 
 END = 256
 
 
-def byte_vocabulary() -> Vocabulary:
-    return Vocabulary([bytes([byte]) for byte in range(256)] + [b""], END, list)
+def byte_table() -> TokenTable:
+    return TokenTable([bytes([byte]) for byte in range(256)] + [b""], END, list)
 
 
 class FakeStep:
@@ -45,24 +44,16 @@ class FakeStep:
         del self.fed[len(self.fed) - n :]
 
 
-@dataclass
-class FakeAsked:
-    step: FakeStep
-    first_logits: np.ndarray
-    vocabulary: Vocabulary
-    prompt_tokens: int = 7
-    bias: Mapping[int, float] | None = None
-
-
 class FakeSession:
     def __init__(self, chat: FakeChat) -> None:
         self.chat = chat
 
-    def ask(self, question: str, answer_prefix: str) -> FakeAsked:
+    def ask(self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)) -> Asked:
+        self.chat.grids.append(grid)
         self.chat.questions.append(question)
         assert answer_prefix.endswith("<seg>")
         step = FakeStep(self.chat.text_for(question), self.chat.certainty)
-        return FakeAsked(step, step.row(0), self.chat.vocabulary)
+        return Asked(step, step.row(0), self.chat.vocabulary, prompt_tokens=7)
 
 
 class FakeWriter:
@@ -95,7 +86,8 @@ class FakeChat:
         self.form = get_format(form)
         self.certainty = certainty
         self.written = written
-        self.vocabulary = byte_vocabulary()
+        self.vocabulary = byte_table()
+        self.grids: list[tuple[int, int]] = []
         self.opened: list[tuple[int, int]] = []
         self.questions: list[str] = []
 

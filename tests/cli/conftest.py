@@ -15,6 +15,7 @@ from PIL import Image
 from tests.fakes import FakeChat, block
 from text4seg import models
 from text4seg.cli import main
+from text4seg.models import weights
 
 DOG = block("the dog", slice(4, 8), slice(2, 10))
 
@@ -46,6 +47,13 @@ def call(
         return Called(code, out, err, records)
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _nothing_to_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fake models have no pretrained parts; a test of the parts puts in its own."""
+    for name in list(weights.PARTS):
+        monkeypatch.delitem(weights.PARTS, name)
 
 
 @pytest.fixture

@@ -74,8 +74,10 @@ def test_a_photo_is_opened_once_for_all_its_expressions() -> None:
 def test_a_grid_need_not_be_square() -> None:
     shape = GridShape(4, 9)
     grid = block("the dog", slice(1, 3), slice(5, 9), shape)
-    found = Segmenter(FakeChat({"the dog": grid}, shape=shape), grid="4x9")(PHOTO, "the dog")
+    model = FakeChat({"the dog": grid}, shape=shape)
+    found = Segmenter(model, grid="4x9")(PHOTO, "the dog")
     assert found.grid == grid
+    assert model.grids == [(4, 9)]
     assert found.probability.shape == (4, 9)
 
 

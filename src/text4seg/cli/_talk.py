@@ -74,9 +74,9 @@ class Bar:
         """So much more is done."""
         self._progress.advance(self._task, amount)
 
-    def set(self, done: float, total: float | None) -> None:
-        """So much of so much is done."""
-        self._progress.update(self._task, completed=done, total=total)
+    def describe(self, what: str) -> None:
+        """What is being done now."""
+        self._progress.update(self._task, description=what)
 
     def start(self) -> None:
         """Show it."""

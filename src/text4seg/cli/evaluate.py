@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from text4seg import __version__
+from text4seg.cli._loading import load_segmenter
 from text4seg.cli._talk import checking_the_call, patience, print_json
 from text4seg.codec import get_format
 from text4seg.core.files import write_atomically
@@ -24,7 +25,7 @@ from text4seg.evaluation import Summary, summarise
 from text4seg.evaluation import evaluate as run_evaluation
 from text4seg.evaluation.report import COLUMNS, to_cells
 from text4seg.refine import get_refiner
-from text4seg.segmenter import Segmentation, Segmenter
+from text4seg.segmenter import Segmentation
 
 
 def evaluate(
@@ -54,10 +55,7 @@ def evaluate(
         if format_name is not None:
             get_format(format_name)
     samples = read_jsonl(data, images, limit=limit)
-    with patience(f"loading {model}"):
-        segmenter = Segmenter.from_pretrained(
-            model, refiner=refiner, grid=shape, format=format_name
-        )
+    segmenter = load_segmenter(model, refiner=refiner, grid=shape, format_name=format_name)
     lines: list[str] = []
     count = sum(len(sample.asked) for sample in samples)
     with patience("questions", count) as bar:

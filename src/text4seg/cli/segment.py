@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from text4seg.cli._loading import load_segmenter
 from text4seg.cli._talk import (
     CallError,
     checking_the_call,
@@ -22,7 +23,7 @@ from text4seg.core.types import GridShape
 from text4seg.decoding import make_drafter
 from text4seg.pictures import check_image
 from text4seg.refine import get_refiner
-from text4seg.segmenter import Segmentation, Segmenter, check_expression
+from text4seg.segmenter import Segmentation, check_expression
 
 
 def segment(
@@ -77,10 +78,9 @@ def segment(
             raise InputError(f"{out} is a file, and -o needs a folder")
     for photo in photos:
         check_image(photo)
-    with patience(f"loading {model}"):
-        segmenter = Segmenter.from_pretrained(
-            model, refiner=refiner, grid=shape, format=format_name, draft=draft
-        )
+    segmenter = load_segmenter(
+        model, refiner=refiner, grid=shape, format_name=format_name, draft=draft
+    )
     stems = unique_stems(photos, asked)
     for number, photo in enumerate(photos, start=1):
         with patience(f"photo {number} of {len(photos)}"):

@@ -22,6 +22,7 @@ from text4seg.core.errors import LabelError, MaskSyntaxError
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size, check_label, clean_label
 from text4seg.decoding import (
     DecodingStats,
+    Vocabulary,
     cell_probabilities,
     compile_grammar,
     decode,
@@ -35,7 +36,7 @@ from text4seg.segmenter.streaming import RowsOf, Streamed, in_background
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from text4seg.models import Session, VisionChat
+    from text4seg.models import Session, TokenTable, VisionChat
 
 
 @runtime_checkable
@@ -79,6 +80,7 @@ class Segmenter:
         self.format: Format = get_format(format or chat.default_format)
         self.draft = make_drafter(draft, self.shape)
         self._refine = get_refiner(refiner) if isinstance(refiner, str) else refiner
+        self._vocabulary: tuple[TokenTable, Vocabulary] | None = None
 
     @classmethod
     def from_pretrained(
@@ -192,8 +194,9 @@ class Segmenter:
         tell: Callable[[bytes], None] | None,
     ) -> _Written:
         """Write under the grammar: the text is valid whatever the model would rather say."""
-        asked = session.ask(question, prompts.ANSWER_PREFIX)
-        vocabulary = asked.vocabulary
+        grid_sides = (self.shape.rows, self.shape.cols)
+        asked = session.ask(question, prompts.ANSWER_PREFIX, grid=grid_sides)
+        vocabulary = self._vocabulary_of(asked.vocabulary)
         grammar = compile_grammar(self.format.grammar(self.shape, (expression,)), vocabulary)
         text = bytearray()
 
@@ -222,6 +225,13 @@ class Segmenter:
         )
         probability = _agreeing(shares[1], grid.select(expression))
         return _Written(body.decode(), grid, probability, decoded.stats)
+
+    def _vocabulary_of(self, table: TokenTable) -> Vocabulary:
+        """The model's tokens as decoding knows them; built once a tokenizer, with its grammars."""
+        if self._vocabulary is None or self._vocabulary[0] is not table:
+            vocabulary = Vocabulary(table.tokens, table.eos, table.encode, special=table.special)
+            self._vocabulary = (table, vocabulary)
+        return self._vocabulary[1]
 
     def _salvaged(self, session: WritingSession, question: str, expression: str) -> _Written:
         """Let the model write and make the best of it."""

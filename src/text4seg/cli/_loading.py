@@ -1,0 +1,33 @@
+"""Getting a model ready, with a word to the user where that takes a while."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from text4seg.cli._talk import patience, say
+from text4seg.core.types import GridShape
+from text4seg.models.weights import PARTS, fetch, part_path, weights_folder
+from text4seg.segmenter import Segmenter
+
+
+def load_segmenter(
+    model: str, *, refiner: str, grid: GridShape, format_name: str | None, draft: str = "row"
+) -> Segmenter:
+    """Load a model; on its first use the pretrained parts are fetched."""
+    fetch_parts(weights_folder())
+    with patience(f"loading {model}"):
+        return Segmenter.from_pretrained(
+            model, refiner=refiner, grid=grid, format=format_name, draft=draft
+        )
+
+
+def fetch_parts(root: Path) -> None:
+    """Fetch the parts that are missing or damaged into a folder."""
+    missing = [part for name, part in PARTS.items() if not part_path(name, root).exists()]
+    if missing:
+        size = sum(part.size for part in missing) / 1e6
+        say(f"fetching pretrained parts, {size:.0f} MB in all, into {root}")
+    with patience("weights", len(PARTS)) as bar:
+        for name in PARTS:
+            fetch(name, root, progress=bar.describe)
+            bar.advance()

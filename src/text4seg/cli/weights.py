@@ -1,0 +1,68 @@
+"""`text4seg weights`: the pretrained parts of nano, fetched, verified and told of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from text4seg.cli._loading import fetch_parts
+from text4seg.cli._talk import print_json, say
+from text4seg.core.errors import WeightsError
+from text4seg.models.weights import PARTS, Part, locate, part_path, weights_folder
+
+
+def weights(
+    fetch: Annotated[
+        bool,
+        typer.Option(
+            "--fetch/--where",
+            help="Fetch what is missing or damaged, or only tell what is where.",
+        ),
+    ] = True,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="The folder; by default $TEXT4SEG_WEIGHTS or one in the user's cache."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Fetch the pretrained parts of nano, verify each by its sha256, and say where they are."""
+    root = folder or weights_folder()
+    if fetch:
+        fetch_parts(root)
+    states = {name: _state(part, root) for name, part in PARTS.items()}
+    if as_json:
+        print_json(
+            {
+                "folder": str(root),
+                "parts": [
+                    {
+                        "name": name,
+                        "what": PARTS[name].what,
+                        "state": state,
+                        "path": str(part_path(name, root)),
+                        "bytes": PARTS[name].size,
+                        "sha256": PARTS[name].sha256,
+                        "licence": PARTS[name].licence,
+                    }
+                    for name, state in states.items()
+                ],
+            }
+        )
+        return
+    print(root)
+    width = max(map(len, states))
+    for name, state in states.items():
+        path = part_path(name, root).relative_to(root)
+        print(f"  {name:{width}}  {state:8}  {PARTS[name].size / 1e6:6.1f} MB  {path}")
+    if not fetch and set(states.values()) != {"verified"}:
+        say("text4seg weights --fetch gets what is missing or damaged")
+
+
+def _state(part: Part, root: Path) -> str:
+    try:
+        locate(part.name, root)
+    except WeightsError:
+        return "damaged" if part_path(part.name, root).exists() else "missing"
+    return "verified"
