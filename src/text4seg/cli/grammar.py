@@ -25,7 +25,10 @@ def grammar(
     ] = "lark",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Print the grammar of a mask text; without a label, any label may be written."""
+    """Print the grammar of a mask text.
+
+    Without a label, any label may be written.
+    """
     with checking_the_call():
         shape = GridShape.parse(grid)
         text_format = get_format(format_name)

@@ -59,12 +59,13 @@ def segment(
 ) -> None:
     """Segment what an expression names in a photo.
 
-    One photo and one expression:      text4seg segment cat.jpg "the cat" -o out/
+    \b
+    text4seg segment cat.jpg "the cat" -o out/
+    text4seg segment a.jpg b.jpg "the dog" -o out/
+    text4seg segment a.jpg -e "the dog" -e "the ball" -o out/
 
-    Several photos:                    text4seg segment a.jpg b.jpg "the dog" -o out/
-
-    Several expressions:               text4seg segment a.jpg -e "the dog" -e "the ball" -o out/
-    """
+    A photo is opened once for all its expressions. Without -o nothing is written.
+    """  # noqa: D301 - the sign tells click to leave the lines alone
     photos, asked = split_arguments(arguments, expressions or [])
     with checking_the_call():
         shape = GridShape.parse(grid)

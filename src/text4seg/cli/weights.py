@@ -27,7 +27,10 @@ def weights(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Fetch the pretrained parts of nano, verify each by its sha256, and say where they are."""
+    """Fetch and verify the pretrained parts of nano.
+
+    Each is known by its sha256; what is missing or damaged is fetched.
+    """
     root = folder or weights_folder()
     if fetch:
         fetch_parts(root)
