@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 
@@ -22,14 +23,19 @@ EVERY_FORMAT = pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
 NAMES = ["dog", "dog house"]
 
 
-def language(form: Format, shape: GridShape, labels: Sequence[str]) -> set[str]:
+def language(form: Format, shape: GridShape, labels: Sequence[str]) -> frozenset[str]:
     """All texts of a small grid, by writing every grid there is."""
+    return _language(form, shape, tuple(labels))
+
+
+@functools.cache
+def _language(form: Format, shape: GridShape, labels: tuple[str, ...]) -> frozenset[str]:
     names = [OTHERS, *labels]
     every = itertools.product(range(len(names)), repeat=shape.cells)
-    return {
+    return frozenset(
         form.encode(DescriptorGrid.build(names, np.reshape(cells, (shape.rows, shape.cols))))
         for cells in every
-    }
+    )
 
 
 def accepts(form: Format, text: str, shape: GridShape, labels: Sequence[str] | None) -> bool:
@@ -84,7 +90,8 @@ def test_decode_accepts_the_language_and_nothing_else(
     form: Format, shape: GridShape, data: st.DataObject
 ) -> None:
     texts = language(form, shape, NAMES)
-    assert all(accepts(form, text, shape, NAMES) for text in texts)
+    text = data.draw(st.sampled_from(sorted(texts)))
+    assert accepts(form, text, shape, NAMES)
     text = data.draw(st.sampled_from(sorted(texts)).flatmap(lambda text: damaged(text, NAMES)))
     assert accepts(form, text, shape, NAMES) == (text in texts)
 

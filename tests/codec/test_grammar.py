@@ -123,6 +123,25 @@ def test_lark_takes_what_decode_takes(
     assert matcher.accepts(wrong) == accepts(form, wrong, shape, labels)
 
 
+@pytest.mark.parametrize(
+    ("form", "shape", "most"),
+    [
+        (RRLE, GridShape(16, 16), 46),
+        (RRLE, GridShape(32, 32), 29),
+        pytest.param(RRLE, GridShape(64, 64), 18, marks=pytest.mark.slow),
+        pytest.param(RRLE, GridShape(256, 256), 4, marks=pytest.mark.slow),
+        (RLE, GridShape(16, 16), 4),
+        pytest.param(RLE, GridShape(24, 24), 1, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_how_many_labels_are_exact(form: Format, shape: GridShape, most: int) -> None:
+    """The numbers that the documentation gives."""
+    labels = [f"label {at}" for at in range(most + 1)]
+    assert "head" not in form.grammar(shape, labels[:-1], "gbnf")
+    assert "head" in form.grammar(shape, labels, "gbnf")
+
+
 def test_what_many_labels_leave_to_the_reader() -> None:
     labels = [f"label {at}" for at in range(150)]
     shape = GridShape(32, 32)

@@ -270,7 +270,7 @@ def _bnf(grammar: Grammar) -> str:
                 return f"({write(item)}){{{count}}}"
 
     text = _rules(
-        grammar, write, lambda name: "root" if name == "start" else name.replace("_", "-"), "::="
+        grammar, write, lambda name: "root" if name == "start" else name.replace("_", "-"), " ::="
     )
     if "open-label" in text:
         text += (
@@ -292,7 +292,7 @@ def _rules(
     lines = []
     for name, part in grammar.rules.items():
         body = " | ".join(map(write, part.items)) if isinstance(part, Alt) else write(part)
-        lines.append(f"{name_of(name)} {sign} {body}\n")
+        lines.append(f"{name_of(name)}{sign} {body}\n")
     return "".join(lines)
 
 

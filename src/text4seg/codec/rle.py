@@ -53,8 +53,8 @@ class ImageRunLength:
     ) -> str:
         """A grammar of what `decode` accepts, each text followed by `tail`.
 
-        Exact for a few labels on small grids (2 at 16x16); otherwise neighbouring runs may repeat
-        a label, and above about 1,000 cells, or as `regex` above a few, it raises `GrammarError`.
+        Exact for few labels on small grids (4 at 16x16); otherwise neighbouring runs may repeat
+        a label, and above about 1,100 cells, or as `regex` above a few, it raises `GrammarError`.
         """
         grammar = Grammar({"start": Lit("")})
         grammar.rules["start"] = add_runs(grammar, labels, shape.cells, tail)

@@ -56,7 +56,7 @@ class RowRunLength:
     ) -> str:
         """A grammar of what `decode` accepts, each text followed by `tail`.
 
-        Exact for a few labels. With many (above about 40 at 16 columns, 8 at 128) and with open
+        Exact for few labels. With many (above 46 at 16 columns, 18 at 64, 4 at 256) and with open
         labels it lets neighbouring runs repeat a label; `regex` only for a few columns. Raises
         `GrammarError`.
         """
