@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.reference.toy import byte_vocabulary, train_tokenizer, vocabulary_of
+from benchmarks.passes import vocabulary_of
+from tests.reference.toy import byte_vocabulary, train_tokenizer
 from text4seg.codec import get_format
 from text4seg.core.types import OTHERS, DescriptorGrid
 from text4seg.decoding import Vocabulary

@@ -31,27 +31,6 @@ def train_tokenizer(texts: Iterable[str], size: int = 330, *, words: bool = Fals
     return tokenizer
 
 
-def vocabulary_of(tokenizer: Tokenizer) -> Vocabulary:
-    """The bytes of a byte-level tokenizer."""
-    byte_of = {char: byte for byte, char in _byte_characters().items()}
-    tokens = [b""] * tokenizer.get_vocab_size()
-    for token, index in tokenizer.get_vocab().items():
-        if token != END:
-            tokens[index] = bytes(byte_of[char] for char in token)
-    end = tokenizer.token_to_id(END)
-    return Vocabulary(
-        tokens, end, lambda text: tokenizer.encode(text.decode(), add_special_tokens=False).ids
-    )
-
-
-def _byte_characters() -> dict[int, str]:
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {byte: chr(byte) for byte in printable} | {
-        byte: chr(256 + place) for place, byte in enumerate(others)
-    }
-
-
 def byte_vocabulary() -> Vocabulary:
     """One token for every byte, and an end."""
     return Vocabulary([bytes([byte]) for byte in range(256)] + [b""], 256, list)
