@@ -37,15 +37,26 @@ MAX_TOKENS = 1 << 17
 """Default token limit: more than the flat text of the largest grid (256×256) needs."""
 
 
+class Row(Protocol):
+    """The logits after one token, by token id; a float32 array ``vocab`` is the usual one.
+
+    Only the logits of allowed tokens are read, so a row may compute them where they are asked for.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, tokens: Int[np.ndarray, " n"], /) -> Float[np.ndarray, " n"]: ...
+
+
 class Rows(Protocol):
-    """Logits, one row per fed token; a float32 array ``n vocab`` is the usual one.
+    """A row for each fed token; a float32 array ``n vocab`` is the usual one.
 
     Rows are read one by one and not all of them, so they may be made on demand.
     """
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> Float[np.ndarray, " vocab"]: ...
+    def __getitem__(self, index: int, /) -> Row: ...
 
 
 class Step(Protocol):
@@ -62,7 +73,7 @@ class Step(Protocol):
 
 def decode(  # noqa: PLR0913 - a model, a language and how to go about it
     step: Step,
-    first_logits: Float[np.ndarray, " vocab"],
+    first_logits: Row,
     vocabulary: Vocabulary,
     grammar: CompiledGrammar,
     *,
@@ -132,7 +143,7 @@ class _Writer:
         self._log_probabilities: list[float] = []
         self._decisions: list[Decision] = []
 
-    def write(self, row: Float[np.ndarray, " vocab"]) -> int | None:
+    def write(self, row: Row) -> int | None:
         """Write the next token: the forced one, else the best by ``row``; None at the end."""
         token = self.state.forced()
         if token is None:
@@ -147,7 +158,7 @@ class _Writer:
         self._log_probabilities.append(log_probability)
         return token
 
-    def _choose(self, row: Float[np.ndarray, " vocab"]) -> tuple[int, float]:
+    def _choose(self, row: Row) -> tuple[int, float]:
         allowed = self.state.allowed()
         if allowed[-1] >= len(row):
             raise DecodingError(
@@ -220,13 +231,13 @@ class _Passes:
         self._length = DraftLength(pace)
         self._max_tokens = max_tokens
 
-    def write(self, row: Float[np.ndarray, " vocab"]) -> None:
+    def write(self, row: Row) -> None:
         """Write one token, to be fed with the next pass."""
         token = self._writer.write(row)
         if token is not None:
             self.pending.append(token)
 
-    def run(self) -> Float[np.ndarray, " vocab"]:
+    def run(self) -> Row:
         """Feed what is pending and a draft, keep what holds; the logits after the text.
 
         After a rejected draft the right token is already written (and pending), and the row
