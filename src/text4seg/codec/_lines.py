@@ -20,7 +20,9 @@ _COUNT = re.compile(r"\*\s*[-+]?(\d+)")
 _STRICT_RUN = re.compile(r"([^|\n\r]+) \*([1-9][0-9]{0,4})")
 _DIGITS = 7  # more than any grid needs; longer numbers are capped
 _LONGEST_WORD = 2000  # characters; of longer garbage the end is looked at
-_COMPARED = 64  # unknown words compared with the labels; the rest are background
+_COMPARED = 64  # unknown words compared letter by letter with the labels
+_LOOKED_UP = 4096  # unknown words looked at at all; the rest are background
+_NOTED = 50  # repairs listed for one line
 _SIMILAR = 0.6  # difflib's ratio from which a word is taken for a label
 
 
@@ -41,13 +43,12 @@ class Line:
 
     text: str
     runs: list[Run] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: dict[str, None] = field(default_factory=dict)
     trust: int = 0
 
     def note(self, what: str) -> None:
-        """Remember a repair, each kind once."""
-        if what not in self.notes:
-            self.notes.append(what)
+        """Remember a repair, each kind once and not too many of them."""
+        self.notes[what if len(self.notes) < _NOTED else "and more of the kind"] = None
 
     @property
     def is_blank(self) -> bool:
@@ -108,8 +109,8 @@ class Vocabulary:
 
     def _close(self, word: str) -> str | None:
         bare = word.strip(" .,:;!?`'\"*#>()[]-").casefold()
-        if bare in self._folded:
-            return self._folded[bare]
+        if bare in self._folded or len(self._cache) > _LOOKED_UP:
+            return self._folded.get(bare)
         ends = [name for name in self.names or () if _ends_with_word(bare, name.casefold())]
         if ends:
             return max(ends, key=len)
