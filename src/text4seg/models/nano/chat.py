@@ -1,0 +1,212 @@
+"""Nano behind the protocol of all models: a photo is opened once, then questions are asked of it."""
+
+from __future__ import annotations
+
+import copy
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from transformers import DynamicCache
+
+from text4seg.core.types import OTHERS
+from text4seg.models.nano.modeling import NanoForConditionalGeneration
+from text4seg.models.nano.parts import Parts, get_parts
+from text4seg.models.nano.pointers import Place
+from text4seg.models.nano.storage import load_model
+from text4seg.models.nano.text import NanoText
+from text4seg.models.protocol import Asked, TokenTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jaxtyping import Float32, Int
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from text4seg.models.nano.fusion import ImageState
+
+SHIPPED = Path(__file__).parent / "weights"
+
+
+class NanoChat:
+    """Nano, loaded: eyes, model and tokenizer."""
+
+    default_format = "sd"
+
+    def __init__(self, model: NanoForConditionalGeneration, parts: Parts) -> None:
+        self.model = model.eval()
+        self.text = NanoText(
+            parts.tokenizer(),
+            image_token=model.config.image_token,
+            image_tokens=model.config.image_tokens,
+        )
+        model.set_walker(self.text.walker)
+        self._parts = parts
+
+    @classmethod
+    def load(cls, folder: Path | None = None) -> NanoChat:
+        """From `folder`, by default the weights that come with the package.
+
+        Raises:
+            WeightsError: They are missing or damaged, or a pretrained part cannot be fetched.
+        """
+        parts = get_parts()
+        return cls(load_model(folder or SHIPPED, parts), parts)
+
+    @cached_property
+    def eyes(self) -> Any:
+        return self._parts.eyes()
+
+    @cached_property
+    def vocabulary(self) -> TokenTable:
+        tokens = token_bytes(self.text)
+        tokenizer = self.text.tokenizer
+        special = [
+            token for token, added in tokenizer.get_added_tokens_decoder().items() if added.special
+        ]
+        return TokenTable(
+            tokens, self.text.end, lambda text: self.text.encode(text.decode()), special
+        )
+
+    @cached_property
+    def bias(self) -> dict[int, float] | None:
+        """Offset of the word others, chosen on validation photos: argmax is not what maximises IoU."""
+        offset = float(self.model.config.others_bias)
+        if not offset:
+            return None
+        return {self.text.encode(spaced)[0]: offset for spaced in (OTHERS, f" {OTHERS}")}
+
+    def open(self, image: Image) -> NanoSession:
+        return NanoSession(self, self.eyes.look(image))
+
+
+class NanoSession:
+    """A photo: its state in the fusion, and the language model's cache of what stands before any question."""
+
+    def __init__(self, chat: NanoChat, features: Tensor) -> None:
+        self._chat = chat
+        self._prefix = chat.text.image_prefix()
+        self._cache = DynamicCache(config=chat.model.language.config)
+        model = chat.model
+        with torch.inference_mode():
+            self._image: ImageState = model.fusion.encode_image(features[None].to(model.dtype))
+            ids = torch.tensor([self._prefix])
+            embedded = model.get_input_embeddings()(ids)
+            places = ids == model.config.image_token
+            embedded = embedded.masked_scatter(
+                places[..., None], model.image_embeddings(self._image)
+            )
+            model.language(inputs_embeds=embedded, past_key_values=self._cache, use_cache=True)
+
+    def ask(self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)) -> Asked:
+        chat, text = self._chat, self._chat.text
+        words = torch.tensor([text.encode(question)])
+        with torch.inference_mode():
+            states, logits = chat.model.ask(
+                self._image, words, torch.ones_like(words, dtype=torch.bool)
+            )
+        step = NanoStep(
+            chat.model, copy.deepcopy(self._cache), states=states, logits=logits, grid=grid
+        )
+        prompt = text.after_image(question, answer_prefix)
+        first = step(prompt)[-1]
+        return Asked(step, first, chat.vocabulary, len(self._prefix) + len(prompt), chat.bias)
+
+
+class LogitRow:
+    """Logits after one token, computed where they are looked at: a mask is made of a few of 49,152 tokens."""
+
+    def __init__(self, hidden: Tensor, vocabulary: Tensor) -> None:
+        self._hidden, self._vocabulary = hidden, vocabulary
+
+    def __len__(self) -> int:
+        return len(self._vocabulary)
+
+    def __getitem__(self, tokens: Int[np.ndarray, " n"]) -> Float32[np.ndarray, " n"]:
+        with torch.inference_mode():
+            rows = self._vocabulary[torch.from_numpy(np.asarray(tokens))]
+            logits: Float32[np.ndarray, " n"] = (rows @ self._hidden).float().numpy()
+        return logits
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: ARG002
+        return np.asarray(self[np.arange(len(self))], dtype=dtype)
+
+
+class LogitRows:
+    def __init__(self, hidden: Tensor, vocabulary: Tensor) -> None:
+        self._hidden, self._vocabulary = hidden, vocabulary
+
+    def __len__(self) -> int:
+        return len(self._hidden)
+
+    def __getitem__(self, index: int) -> LogitRow:
+        return LogitRow(self._hidden[index], self._vocabulary)
+
+    def __iter__(self) -> Iterator[LogitRow]:
+        return (self[index] for index in range(len(self)))
+
+
+class NanoStep:
+    """Feeds tokens after the cache, each with the state of the cell that the next one writes."""
+
+    def __init__(
+        self,
+        model: NanoForConditionalGeneration,
+        cache: DynamicCache,
+        *,
+        states: Tensor,
+        logits: Tensor,
+        grid: tuple[int, int],
+    ) -> None:
+        self._model, self._cache, self._grid = model, cache, grid
+        self._states, self._logits = states, logits
+        self._places: list[Place] = [Place()]
+
+    def __call__(self, tokens: Sequence[int]) -> LogitRows:
+        walker = self._model.walker
+        assert walker is not None, "NanoChat sets it"  # noqa: S101
+        pointers = []
+        for token in tokens:
+            self._places.append(walker.advance(self._places[-1], token))
+            pointers.append(walker.cell(self._places[-1], *self._grid))
+        with torch.inference_mode():
+            out, _, _ = self._model.read(
+                torch.tensor([list(tokens)]),
+                cell_states=self._states,
+                target_logits=self._logits,
+                pointers=torch.tensor([pointers]),
+                grid=self._grid,
+                past_key_values=self._cache,
+                use_cache=True,
+            )
+        return LogitRows(out.last_hidden_state[0], self._model.get_input_embeddings().weight)
+
+    def cut(self, n: int) -> None:
+        if n:
+            self._cache.crop(-n)
+            del self._places[-n:]
+
+
+def token_bytes(text: NanoText) -> list[bytes]:
+    """Bytes of every token of a byte-level BPE: its printable stand-ins back to what they stand for."""
+    back = {stand_in: byte for byte, stand_in in _stand_ins().items()}
+    tokenizer = text.tokenizer
+    added = tokenizer.get_added_tokens_decoder()
+    table = []
+    for index in range(tokenizer.get_vocab_size()):
+        token = tokenizer.id_to_token(index)
+        table.append(token.encode() if index in added else bytes(back[letter] for letter in token))
+    return table
+
+
+def _stand_ins() -> dict[int, str]:
+    """GPT-2's printable letter for every byte."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    letters = {byte: chr(byte) for byte in printable}
+    for byte in range(256):
+        if byte not in letters:
+            letters[byte] = chr(256 + len(letters) - len(printable))
+    return letters

@@ -1,0 +1,57 @@
+"""Configuration of nano, as an ordinary `transformers` configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+EYE_CHANNELS = 2048
+CELLS = 16
+
+
+class NanoConfig(PreTrainedConfig):
+    """Sizes of nano's three parts: frozen eyes (features come in), fusion, language model.
+
+    `language` is the configuration of the language model's first layers (a `LlamaConfig` as a dict);
+    `names` the words whose cells the fusion learned to recognise.
+    """
+
+    model_type = "text4seg-nano"
+
+    def __init__(
+        self,
+        *,
+        language: dict[str, Any] | None = None,
+        names: list[str] | None = None,
+        width: int = 256,
+        heads: int = 4,
+        fusion_width: int = 192,
+        image_layers: int = 2,
+        query_layers: int = 2,
+        fusion_layers: int = 3,
+        eye_channels: int = EYE_CHANNELS,
+        cells: int = CELLS,
+        image_side: int = 8,
+        image_token: int = 16,
+        others_bias: float = 0.0,
+        **rest: Any,
+    ) -> None:
+        self.language = language or {}
+        self.names = list(names or [])
+        self.width = width
+        self.heads = heads
+        self.fusion_width = fusion_width
+        self.image_layers = image_layers
+        self.query_layers = query_layers
+        self.fusion_layers = fusion_layers
+        self.eye_channels = eye_channels
+        self.cells = cells
+        self.image_side = image_side
+        self.image_token = image_token
+        self.others_bias = others_bias
+        super().__init__(**rest)
+
+    @property
+    def image_tokens(self) -> int:
+        return self.image_side**2

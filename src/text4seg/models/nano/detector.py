@@ -1,0 +1,70 @@
+"""SSD-MobileNetV2 (COCO), run by OpenCV's dnn module: boxes of 80 classes and a map of them on the cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32, UInt8
+
+COCO_CLASSES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow",
+    "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee",
+    "skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard",
+    "tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple",
+    "sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch",
+    "potted plant", "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard",
+    "cell phone", "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors",
+    "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+# COCO's category ids run to 90 with ten gaps.
+_GAPS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
+_CATEGORY_TO_CLASS = {
+    category: index for index, category in enumerate(i for i in range(1, 91) if i not in _GAPS)
+}
+_INPUT_SIDE = 300
+_MIN_SCORE = 0.02
+
+
+class Detector:
+    def __init__(self, graph: Path, layout: Path) -> None:
+        import cv2
+
+        self._blob = cv2.dnn.blobFromImage
+        self._network = cv2.dnn.readNetFromTensorflow(str(graph), str(layout))
+
+    def detect(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "n 6"]:
+        """RGB image → rows of (class index, score, x0, y0, x1, y1), the box in shares of the image."""
+        blob = self._blob(pixels, size=(_INPUT_SIDE, _INPUT_SIDE))
+        self._network.setInput(blob)
+        found = self._network.forward()[0, 0]
+        kept = [
+            [_CATEGORY_TO_CLASS[int(category)], score, *np.clip(box, 0.0, 1.0)]
+            for _, category, score, *box in found
+            if score >= _MIN_SCORE and int(category) in _CATEGORY_TO_CLASS
+        ]
+        return np.asarray(kept, dtype=np.float32).reshape(-1, 6)
+
+
+def detections_to_map(
+    detections: Float32[np.ndarray, "n 6"], rows: int, cols: int
+) -> Float32[np.ndarray, "rows cols 80"]:
+    """Per cell and class: the largest (score × share of the cell under the box) of all detections."""
+    result = np.zeros((rows, cols, len(COCO_CLASSES)), dtype=np.float32)
+    for class_index, score, x0, y0, x1, y1 in detections:
+        down = _interval_coverage(y0, y1, rows)
+        along = _interval_coverage(x0, x1, cols)
+        layer = result[:, :, int(class_index)]
+        np.maximum(layer, score * np.outer(down, along), out=layer)
+    return result
+
+
+def _interval_coverage(start: float, stop: float, cells: int) -> Float32[np.ndarray, " cells"]:
+    """Share of each of `cells` equal parts of [0, 1] that [start, stop] covers."""
+    edges = np.arange(cells + 1, dtype=np.float32) / cells
+    overlap = np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start)
+    return np.clip(overlap * cells, 0.0, 1.0).astype(np.float32)

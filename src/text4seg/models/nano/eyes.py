@@ -1,0 +1,65 @@
+"""The frozen eyes of nano: what three pretrained networks see in each of 16×16 cells of a photo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from text4seg.models.nano import efficientnet, tinyvit
+from text4seg.models.nano.detector import COCO_CLASSES, Detector, detections_to_map
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from PIL import Image
+
+SIDE = 512
+CELLS = 16
+DETECTOR_CHANNELS = len(COCO_CLASSES)
+# EfficientNet's final and middle features, TinyViT's last stage and neck, the detector's class map.
+CHANNELS = (
+    efficientnet.FINAL_CHANNELS
+    + efficientnet.MIDDLE_CHANNELS
+    + tinyvit.STAGE_CHANNELS
+    + tinyvit.NECK_CHANNELS
+    + DETECTOR_CHANNELS
+)
+
+
+class Eyes:
+    """Photo → features. Frozen, so they are computed once a photo and may be cached."""
+
+    def __init__(
+        self, *, efficientnet_weights: Path, tinyvit_weights: Path, graph: Path, layout: Path
+    ) -> None:
+        from safetensors.torch import load_file
+
+        self._lite = efficientnet.EfficientNetLite0().eval()
+        self._lite.load_state_dict(load_file(efficientnet_weights))
+        self._vit = tinyvit.TinyViT().eval()
+        self._vit.load_state_dict(load_file(tinyvit_weights))
+        self._detector = Detector(graph, layout)
+
+    @torch.inference_mode()
+    def look(self, image: Image.Image) -> torch.Tensor:
+        """RGB photo of any size → float16 `256 CHANNELS`, cells in row-major order.
+
+        The photo is stretched to a square, never cropped or padded: cell (r, c) is the cell of the text grid.
+        """
+        square = np.asarray(image.convert("RGB").resize((SIDE, SIDE), _bicubic()), dtype=np.uint8)
+        pixels = torch.from_numpy(square.copy()).permute(2, 0, 1)[None].float()
+        middle, final = self._lite(pixels)
+        stage, neck = self._vit(pixels)
+        pool = torch.nn.functional.adaptive_avg_pool2d
+        maps = [final, pool(middle, CELLS), pool(stage, CELLS), pool(neck, CELLS)]
+        seen = torch.cat([m.flatten(2) for m in maps], dim=1)[0].T
+        boxes = detections_to_map(self._detector.detect(square), CELLS, CELLS)
+        return torch.cat([seen, torch.from_numpy(boxes).reshape(CELLS * CELLS, -1)], dim=1).half()
+
+
+def _bicubic() -> int:
+    from PIL import Image
+
+    return int(Image.Resampling.BICUBIC)

@@ -1,0 +1,190 @@
+"""Nano's projector: frozen features of a photo + the words of a question → a state for every cell.
+
+The photo's part (`encode_image`) knows no question and is computed once a photo; `ask` mixes in one
+question. Matching words to cells is helped by *match channels*: the fusion recognises a list of names in
+every cell, and a name counts for a question as much as its embedding resembles words of the question.
+Without them the same matching is learned an order of magnitude later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from text4seg.models.nano.configuration import NanoConfig
+from text4seg.models.nano.detector import COCO_CLASSES
+
+_MATCH_POWERS = (2.0, 8.0)
+_WINDOWS = (1, 2, 3)
+_MAX_QUESTION = 64
+_DETECTOR = len(COCO_CLASSES)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageState:
+    """What is known of a photo before any question: `cells b n d`, `names b n names` (logits), `boxes b n 80`."""
+
+    cells: Tensor
+    names: Tensor
+    boxes: Tensor
+
+    def select(self, index: Tensor) -> ImageState:
+        return ImageState(self.cells[index], self.names[index], self.boxes[index])
+
+
+class Attention(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`mask` `b m`, true where `memory` may be read."""
+        query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        key, value = (
+            self.key_value(memory)
+            .unflatten(-1, (2 * self.heads, -1))
+            .transpose(1, 2)
+            .chunk(2, dim=1)
+        )
+        readable = None if mask is None else mask[:, None, None, :]
+        y = functional.scaled_dot_product_attention(query, key, value, attn_mask=readable)
+        out: Tensor = self.out(y.transpose(1, 2).flatten(2))
+        return out
+
+
+class Layer(nn.Module):
+    """Pre-norm transformer layer; with `cells` a 3×3 depthwise convolution, with `reads` cross-attention."""
+
+    def __init__(
+        self, width: int, heads: int, *, cells: int = 0, reads: bool = False, expansion: int = 4
+    ) -> None:
+        super().__init__()
+        self.cells = cells
+        self.norm1 = nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        if reads:
+            self.norm_read = nn.LayerNorm(width)
+            self.read = Attention(width, heads)
+        if cells:
+            self.local = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.norm2 = nn.LayerNorm(width)
+        self.feed = nn.Sequential(
+            nn.Linear(width, expansion * width), nn.GELU(), nn.Linear(expansion * width, width)
+        )
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+    ) -> Tensor:
+        y = self.norm1(x)
+        x = x + self.attention(y, y, mask)
+        if self.cells:
+            x = x + self.local(x.transpose(1, 2).unflatten(2, (self.cells, -1))).flatten(
+                2
+            ).transpose(1, 2)
+        if memory is not None:
+            x = x + self.read(self.norm_read(x), memory, memory_mask)
+        out: Tensor = x + self.feed(self.norm2(x))
+        return out
+
+
+class Fusion(nn.Module):
+    def __init__(self, config: NanoConfig, text_width: int) -> None:
+        super().__init__()
+        width, heads, side = config.width, config.heads, config.cells
+        visual = config.eye_channels - _DETECTOR
+        self.register_buffer("feature_mean", torch.zeros(visual))
+        self.register_buffer("feature_std", torch.ones(visual))
+        # One row a known name: mean token embedding, length one. Filled from the language model.
+        self.register_buffer("name_embedding", torch.zeros(len(config.names), text_width))
+        self.register_buffer("detector_embedding", torch.zeros(_DETECTOR, text_width))
+        self.visual = nn.Linear(visual, width)
+        self.boxes = nn.Linear(_DETECTOR, width)
+        self.place = nn.Parameter(torch.randn(side * side, width) * 0.02)
+        self.image_layers = nn.ModuleList(
+            Layer(width, heads, cells=side) for _ in range(config.image_layers)
+        )
+        self.name_head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, len(config.names)))
+        narrow = config.fusion_width
+        self.narrow = nn.Linear(width, narrow)
+        self.similar = nn.Linear(text_width, text_width, bias=False)
+        self.words = nn.Linear(text_width, narrow)
+        self.word_place = nn.Parameter(torch.randn(_MAX_QUESTION, narrow) * 0.02)
+        self.query_layers = nn.ModuleList(Layer(narrow, heads) for _ in range(config.query_layers))
+        self.query_norm = nn.LayerNorm(narrow)
+        self.match = nn.Linear(4 * len(_MATCH_POWERS), narrow)
+        self.layers = nn.ModuleList(
+            Layer(narrow, heads, cells=side, reads=True, expansion=2)
+            for _ in range(config.fusion_layers)
+        )
+        self.norm = nn.LayerNorm(narrow)
+        self.target = nn.Linear(narrow, 1)
+        nn.init.eye_(self.similar.weight)
+
+    def encode_image(self, features: Tensor) -> ImageState:
+        """`b 256 channels` → what does not depend on a question."""
+        visual, boxes = features[..., :-_DETECTOR], features[..., -_DETECTOR:]
+        visual = (visual - self.feature_mean) / self.feature_std
+        x = self.visual(visual.clamp(-8, 8)) + self.boxes(_logit(boxes)) + self.place
+        for layer in self.image_layers:
+            x = layer(x)
+        return ImageState(self.narrow(x), self.name_head(x), boxes)
+
+    def ask(self, image: ImageState, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Question's token embeddings `b t text_width`, mask `b t` → cell states `b n d`, target logits `b n`."""
+        words, mask = words[:, :_MAX_QUESTION], mask[:, :_MAX_QUESTION]
+        query = self.words(words * _scale(words)) + self.word_place[: words.shape[1]]
+        for layer in self.query_layers:
+            query = layer(query, mask)
+        query = self.query_norm(query)
+        x = image.cells + self.match(self._match_channels(image, words, mask))
+        for layer in self.layers:
+            x = layer(x, None, query, mask)
+        x = self.norm(x)
+        return x, self.target(x)[..., 0]
+
+    def _match_channels(self, image: ImageState, words: Tensor, mask: Tensor) -> Tensor:
+        windows, window_mask = _windows(words, mask)
+        windows = functional.normalize(self.similar(windows).float(), dim=-1)
+        channels = []
+        for known, seen in (
+            (self.name_embedding, image.names.float().sigmoid()),
+            (self.detector_embedding, image.boxes.float()),
+        ):
+            names = functional.normalize(self.similar(known.to(words.dtype)).float(), dim=-1)
+            cosine = (windows @ names.T).masked_fill(~window_mask[..., None], 0.0)
+            similarity = cosine.amax(dim=1).clamp_min(0.0)
+            for power in _MATCH_POWERS:
+                weight = similarity[:, :, None] ** power
+                channels += [(seen * weight.transpose(1, 2)).amax(dim=-1), (seen @ weight)[..., 0]]
+        return torch.stack(channels, dim=-1).to(words.dtype)
+
+
+def _logit(score: Tensor) -> Tensor:
+    """Detector scores spread over some orders of magnitude; 0 → -1, 1 → 1."""
+    return (torch.log(score.float().clamp_min(0.01)) / 2.3026 + 1.0).to(score.dtype)
+
+
+def _scale(words: Tensor) -> Tensor:
+    """Token embeddings of a language model are small: brought to unit variance, each by its own norm."""
+    return words.float().pow(2).mean(-1, keepdim=True).clamp_min(1e-8).rsqrt().to(words.dtype)
+
+
+def _windows(words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Means of 1, 2 and 3 neighbouring words, each normalised first: names have one to three words."""
+    unit = functional.normalize(words.float(), dim=-1).to(words.dtype)
+    parts, masks = [], []
+    for size in _WINDOWS:
+        if words.shape[1] >= size:
+            parts.append(unit.unfold(1, size, 1).mean(-1))
+            masks.append(mask.unfold(1, size, 1).all(-1))
+    return torch.cat(parts, dim=1), torch.cat(masks, dim=1)

@@ -1,0 +1,119 @@
+"""Nano's pretrained parts, converted once: frozen eyes, SmolLM2's embedding and its tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from text4seg.core.errors import OutputError
+from text4seg.models import weights
+from text4seg.models.nano.eyes import Eyes
+from text4seg.models.nano.language import read_language_model, read_tokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from torch import Tensor
+
+_CONVERTED = ("smollm2", "efficientnet-lite0", "mobilesam")
+_LITE, _VIT, _LANGUAGE, _TOKENIZER = (
+    "efficientnet.safetensors",
+    "tinyvit.safetensors",
+    "embedding.safetensors",
+    "tokenizer.json",
+)
+_ENCODER = "image_encoder."
+_UNUSED = ("image_encoder.norm_head.", "image_encoder.head.")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Folder of the converted parts; the detector stays as it came."""
+
+    folder: Path
+    graph: Path
+    layout: Path
+
+    def eyes(self) -> Eyes:
+        return Eyes(
+            efficientnet_weights=self.folder / _LITE,
+            tinyvit_weights=self.folder / _VIT,
+            graph=self.graph,
+            layout=self.layout,
+        )
+
+    def embedding(self) -> Tensor:
+        """SmolLM2's token embedding, bfloat16 `49152 576`."""
+        from safetensors.torch import load_file
+
+        return load_file(self.folder / _LANGUAGE)["embed_tokens.weight"]
+
+    def tokenizer(self) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(self.folder / _TOKENIZER))
+
+
+def get_parts(root: Path | None = None, progress: weights.Progress | None = None) -> Parts:
+    """The parts, downloaded and converted where that has not been done.
+
+    Raises:
+        WeightsError, OutputError: See `text4seg.models.weights.fetch`.
+    """
+    root = root or weights.weights_folder()
+    weights.fetch_all(root, progress)
+    folder = root / f"nano-{_version()}"
+    if not folder.is_dir():
+        if progress:
+            progress("converting")
+        _convert(root, folder)
+    return Parts(
+        folder,
+        weights.locate("ssd-mobilenet-v2", root),
+        weights.locate("ssd-mobilenet-v2-layout", root),
+    )
+
+
+def _version() -> str:
+    hashes = "".join(weights.get_part(name).sha256 for name in _CONVERTED)
+    return hashlib.sha256(hashes.encode()).hexdigest()[:12]
+
+
+def _convert(root: Path, folder: Path) -> None:
+    try:
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=root) as work:
+            beside = Path(work) / folder.name
+            beside.mkdir()
+            _write_converted(root, beside)
+            os.replace(beside, folder)
+    except OSError as error:
+        if folder.is_dir():  # another process was first
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
+
+
+def _write_converted(root: Path, folder: Path) -> None:
+    from safetensors.torch import save_file
+
+    lite = torch.load(
+        weights.locate("efficientnet-lite0", root), weights_only=True, map_location="cpu"
+    )
+    save_file({name: value.contiguous() for name, value in lite.items()}, folder / _LITE)
+    sam = torch.load(weights.locate("mobilesam", root), weights_only=True, map_location="cpu")
+    encoder = {
+        name.removeprefix(_ENCODER): value.contiguous()
+        for name, value in sam.items()
+        if name.startswith(_ENCODER) and not name.startswith(_UNUSED)
+    }
+    save_file(encoder, folder / _VIT)
+    gguf = weights.locate("smollm2", root)
+    embedding = read_language_model(gguf, layers=0)["embed_tokens.weight"].bfloat16()
+    save_file({"embed_tokens.weight": embedding}, folder / _LANGUAGE)
+    read_tokenizer(gguf).save(str(folder / _TOKENIZER))

@@ -1,0 +1,79 @@
+"""Nano's own weights on disk: config, what was trained (bfloat16), and nothing that another part brings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+import torch
+
+from text4seg.core.errors import WeightsError
+from text4seg.core.files import write_atomically
+from text4seg.models.nano.configuration import NanoConfig
+from text4seg.models.nano.modeling import NanoForConditionalGeneration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from text4seg.models.nano.parts import Parts
+
+CONFIG, WEIGHTS, HASH = "config.json", "model.safetensors", "model.safetensors.sha256"
+_EMBEDDING = "language.embed_tokens.weight"
+
+
+def save_model(model: NanoForConditionalGeneration, folder: Path) -> None:
+    """Writes what was trained, without SmolLM2's embedding: that comes with its own part."""
+    from safetensors.torch import save
+
+    state = {
+        name: value.to(torch.bfloat16).contiguous()
+        for name, value in model.state_dict().items()
+        if name != _EMBEDDING
+    }
+    data = save(state, metadata={"format": "pt"})
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / WEIGHTS, data)
+    write_atomically(folder / HASH, f"{hashlib.sha256(data).hexdigest()}  {WEIGHTS}\n".encode())
+    write_atomically(folder / CONFIG, (model.config.to_json_string() + "\n").encode())
+
+
+def load_model(folder: Path, parts: Parts) -> NanoForConditionalGeneration:
+    """From `save_model` or from `save_pretrained`; the embedding is SmolLM2's where the file lacks it.
+
+    Raises:
+        WeightsError: A file is missing, damaged, or of another model.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        data = (folder / WEIGHTS).read_bytes()
+        settings = json.loads((folder / CONFIG).read_text())
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"the weights in {folder} cannot be read: {error}") from error
+    _check_hash(folder, data)
+    try:
+        state = load(data)
+        model = NanoForConditionalGeneration(NanoConfig.from_dict(settings))
+        if _EMBEDDING not in state:
+            state[_EMBEDDING] = parts.embedding()
+        model.load_state_dict({name: value.float() for name, value in state.items()})
+    except (SafetensorError, RuntimeError, TypeError, KeyError) as error:
+        raise WeightsError(
+            f"the weights in {folder} are damaged or of another model: {error}"
+        ) from error
+    return model
+
+
+def _check_hash(folder: Path, data: bytes) -> None:
+    file = folder / HASH
+    if not file.is_file():
+        return
+    expected = file.read_text().split()[0]
+    found = hashlib.sha256(data).hexdigest()
+    if found != expected:
+        raise WeightsError(
+            f"{folder / WEIGHTS} has the sha256 {found[:12]}…, but {file.name} says {expected[:12]}…; "
+            "install the package again"
+        )

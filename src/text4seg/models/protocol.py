@@ -1,0 +1,66 @@
+"""What the house asks of any vision-language model: images, tokens and logits; never a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenTable:
+    """A tokenizer as bytes: those of every token by id, the end token, control tokens, and how bytes are encoded."""
+
+    tokens: Sequence[bytes]
+    eos: int
+    encode: Callable[[bytes], Sequence[int]]
+    special: Sequence[int] = ()
+
+
+class SteppedModel(Protocol):
+    """A language model whose cache holds the prompt; calling it feeds tokens and gives a row of logits each."""
+
+    def __call__(self, tokens: Sequence[int], /) -> Any:
+        """Feed `tokens`; row i of the result are the logits after token i."""
+        ...
+
+    def cut(self, n: int, /) -> None:
+        """Drop the last `n` fed tokens from the cache."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A question put to an opened photo: ready for the first token of the mask.
+
+    `bias` offsets logits by token id wherever a choice is open: a model's own calibration.
+    """
+
+    step: SteppedModel
+    first_logits: Float[np.ndarray, " vocab"]
+    vocabulary: TokenTable
+    prompt_tokens: int
+    bias: Mapping[int, float] | None = None
+
+
+class Session(Protocol):
+    """A photo, encoded and prefilled once; every question forks from there."""
+
+    def ask(self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)) -> Asked:
+        """Prefill a question and the beginning of its answer. `grid`: rows, columns of the mask to come."""
+        ...
+
+
+class VisionChat(Protocol):
+    """A vision-language model; `default_format` is the text format it writes best."""
+
+    default_format: str
+
+    def open(self, image: Image) -> Session:
+        """Encode an RGB photo and prefill what is the same for all its questions."""
+        ...

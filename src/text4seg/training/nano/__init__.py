@@ -1,0 +1,1 @@
+"""How nano was trained: photos with masks → scenes → questions → seeing, then writing."""

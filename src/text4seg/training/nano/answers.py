@@ -1,0 +1,148 @@
+"""Answers as tokens to train on, with the cell each token writes, and histories that are sometimes wrong.
+
+A model that has only ever read true histories does not recover from its own first mistake. So part of
+the samples show a wrong history (another mask above and left of the cell) and ask for the true next cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+
+    from text4seg.models.nano.text import NanoText
+
+OTHERS = "others"
+_ROWS = _COLS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTokens:
+    """`tokens` of the body; `targets[i]` what token i should have been; `decides[i]` whether a choice was made
+    there that counts. Not `whole`: the end is missing."""
+
+    tokens: list[int]
+    targets: list[int]
+    decides: list[bool]
+    whole: bool = True
+
+    def cut(self, longest: int) -> AnswerTokens:
+        if len(self.tokens) <= longest:
+            return self
+        return AnswerTokens(
+            self.tokens[:longest], self.targets[:longest], self.decides[:longest], whole=False
+        )
+
+
+class AnswerWriter:
+    """Writes masks as tokens exactly as the codec's text is tokenised (a test compares)."""
+
+    def __init__(self, text: NanoText) -> None:
+        self._text = text
+        self.bar, self.newline = text.encode("|")[0], text.encode("\n")[0]
+        self.star = text.encode("x *")[-1]
+        self.digits = [text.encode(str(digit))[-1] for digit in range(10)]
+
+    def words(self, label: str) -> dict[tuple[bool, bool], list[int]]:
+        """(is target, stands first in the body) → tokens. Everywhere else a space goes before the word."""
+        return {
+            (target, first): self._text.encode(
+                ("" if first else " ") + (label if target else OTHERS)
+            )
+            for target in (False, True)
+            for first in (False, True)
+        }
+
+    def choices(self, label: str) -> list[int]:
+        """Every token that can be a choice in a mask of this label: the others word and the label come first."""
+        words = self.words(label)
+        firsts = [
+            words[key][0] for key in ((False, False), (True, False), (False, True), (True, True))
+        ]
+        return [
+            *firsts,
+            self.bar,
+            self.newline,
+            self.star,
+            *self.digits,
+            self._text.encode("</seg>")[0],
+        ]
+
+    def flat(
+        self, truth: Bool[np.ndarray, "16 16"], history: Bool[np.ndarray, "16 16"], label: str
+    ) -> AnswerTokens:
+        """`sd`: the first token of every cell's word is the choice."""
+        words = self.words(label)
+        tokens, targets, decides = [], [], []
+        for index, (shown, true) in enumerate(zip(history.flat, truth.flat, strict=True)):
+            first = index == 0
+            written = words[bool(shown), first]
+            end = self.newline if index % _COLS == _COLS - 1 else self.bar
+            tokens += [*written, end]
+            targets += [words[bool(true), first][0], *written[1:], end]
+            decides += [True] + [False] * len(written)
+        return AnswerTokens(tokens, targets, decides)
+
+    def runs(
+        self, truth: Bool[np.ndarray, "16 16"], history: Bool[np.ndarray, "16 16"], label: str
+    ) -> AnswerTokens:
+        """`rrle`: the first word of a row and every count are choices. Only rows where the history is true count."""
+        words = self.words(label)
+        tokens, targets, decides = [], [], []
+        for row in range(_ROWS):
+            counts = bool((truth[row] == history[row]).all())
+            edges = np.flatnonzero(np.diff(history[row])) + 1
+            bounds = [0, *edges.tolist(), _COLS]
+            for start, stop in zip(bounds, bounds[1:], strict=False):
+                written = words[bool(history[row, start]), row == 0 and start == 0]
+                count = [self.digits[int(digit)] for digit in str(stop - start)]
+                end = self.newline if stop == _COLS else self.bar
+                piece = [*written, self.star, *count, end]
+                tokens += piece
+                targets += piece
+                choice = (
+                    [start == 0] + [False] * len(written) + [True] * len(count) + [stop < _COLS]
+                )
+                decides += [c and counts for c in choice]
+        return AnswerTokens(tokens, targets, decides)
+
+
+def wrong_history(
+    truth: Bool[np.ndarray, "16 16"], guess: Float[np.ndarray, "16 16"], random: np.random.Generator
+) -> Bool[np.ndarray, "16 16"]:
+    """A mask that the model itself might have written: its guess at some threshold, nothing, a shift, specks."""
+    draw = random.random()
+    if draw < 0.4:
+        return np.asarray(guess > random.uniform(-2.5, 1.0))
+    wrong = truth.copy()
+    if draw < 0.65:
+        wrong.flat[: random.integers(1, wrong.size + 1)] = False
+    elif draw < 0.85:
+        wrong = np.roll(wrong, random.integers(-2, 3, 2), axis=(0, 1))
+    else:
+        wrong ^= random.random(wrong.shape) < 0.1
+    return wrong
+
+
+def shape_mask(random: np.random.Generator) -> Bool[np.ndarray, "16 16"]:
+    """A made-up shape: a few ellipses, boxes or slanted bands, sometimes nothing. No photo is needed to learn writing."""
+    y, x = np.mgrid[0:_ROWS, 0:_COLS] + 0.5
+    mask = np.zeros((_ROWS, _COLS), dtype=bool)
+    if random.random() < 0.08:
+        return mask
+    for _ in range(random.integers(1, 4)):
+        centre_y, centre_x = random.uniform(0, 16, 2)
+        half_y, half_x = random.uniform(0.6, 7, 2)
+        kind = random.random()
+        u, v = (y - centre_y) / half_y, (x - centre_x) / half_x
+        if kind < 0.5:
+            mask |= u**2 + v**2 < 1
+        elif kind < 0.8:
+            mask |= np.maximum(abs(u), abs(v)) < 1
+        else:
+            mask |= abs(u * random.uniform(-2, 2) + v) < 0.4
+    return mask

@@ -1,0 +1,171 @@
+"""Photos with masks as scenes: for every name, and every instance of it, its coverage of nano's cells.
+
+Three collections are read: COCO instances, COCO panoptic, and label-map folders with a name list
+(Clothing Co-Parsing). A scene also says which names were annotated at all: only such a name, when the
+photo has none of it, may be asked for as an absent thing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from text4seg.core.geometry import mask_to_coverage, polygons_to_mask
+from text4seg.core.rle import rle_to_mask
+from text4seg.core.types import GridShape, Size
+from text4seg.models.nano.detector import COCO_CLASSES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jaxtyping import Bool, Float32
+
+SHAPE = GridShape(16, 16)
+# Below this share of the image a thing is neither asked for nor called absent.
+SMALLEST_SHARE = 0.003
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    name: str
+    coverage: Float32[np.ndarray, "16 16"]
+
+    @property
+    def share(self) -> float:
+        return float(self.coverage.mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    photo: Path
+    source: str
+    layers: dict[str, Float32[np.ndarray, "16 16"]]
+    annotated: frozenset[str]
+    things: tuple[Thing, ...] = field(default=())
+
+    @property
+    def present(self) -> list[str]:
+        return [name for name, layer in self.layers.items() if layer.mean() >= SMALLEST_SHARE]
+
+    @property
+    def absent(self) -> list[str]:
+        return sorted(self.annotated - self.layers.keys())
+
+
+def read_coco(annotations: Path, images: Path) -> list[Scene]:
+    """COCO instances: a layer a class (crowds included), a thing an instance (crowds not)."""
+    document = json.loads(annotations.read_text())
+    names = {category["id"]: category["name"] for category in document["categories"]}
+    grouped: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for record in document["annotations"]:
+        grouped[record["image_id"]].append(record)
+    annotated = frozenset(names.values())
+    scenes = []
+    for image in document["images"]:
+        size = Size(image["height"], image["width"])
+        masks: dict[str, Bool[np.ndarray, "h w"]] = {}
+        things = []
+        for record in grouped[image["id"]]:
+            name = names[record["category_id"]]
+            mask = _segmentation_to_mask(record["segmentation"], size)
+            masks[name] = mask if name not in masks else masks[name] | mask
+            if not record.get("iscrowd"):
+                things.append(Thing(name, mask_to_coverage(mask, SHAPE)))
+        layers = {name: mask_to_coverage(mask, SHAPE) for name, mask in masks.items()}
+        scenes.append(Scene(images / image["file_name"], "coco", layers, annotated, tuple(things)))
+    return scenes
+
+
+def _segmentation_to_mask(segmentation: Any, size: Size) -> Bool[np.ndarray, "h w"]:
+    if isinstance(segmentation, dict):
+        return rle_to_mask(segmentation)
+    return polygons_to_mask(segmentation, size)
+
+
+def read_panoptic(annotations: Path, masks: Path, root: Path) -> list[Scene]:
+    """COCO panoptic: things and stuff; a pixel's segment is its colour as a number in base 256."""
+    from PIL import Image
+
+    document = json.loads(annotations.read_text())
+    names = {
+        category["id"]: clean_stuff_name(category["name"]) for category in document["categories"]
+    }
+    photos = {
+        image["id"]: root / image["folder"] / image["file_name"] for image in document["images"]
+    }
+    annotated = frozenset(names.values())
+    scenes = []
+    for record in document["annotations"]:
+        pixels = np.asarray(Image.open(masks / record["file_name"]).convert("RGB")).astype(np.int64)
+        segments = pixels @ np.array([1, 256, 65536])
+        layers: dict[str, Float32[np.ndarray, "16 16"]] = {}
+        things = []
+        for segment in record["segments_info"]:
+            name = names[segment["category_id"]]
+            coverage = mask_to_coverage(segments == segment["id"], SHAPE)
+            layers[name] = layers.get(name, np.zeros_like(coverage)) + coverage
+            if name in COCO_CLASSES and not segment.get("iscrowd"):
+                things.append(Thing(name, coverage))
+        scenes.append(
+            Scene(photos[record["image_id"]], "panoptic", layers, annotated, tuple(things))
+        )
+    return scenes
+
+
+def read_label_maps(index: Path, images: Path, masks: Path, split: str) -> list[Scene]:
+    """Label maps of street photos: garments and body parts, and the whole person they add up to."""
+    from PIL import Image
+
+    document = json.loads(index.read_text())
+    labels: list[str] = document["labels"]
+    annotated = frozenset(labels[1:]) | {"person"}
+    scenes = []
+    for stem in document[split]:
+        pixels = np.asarray(Image.open(masks / f"{stem}.png"))
+        layers = {
+            labels[value]: mask_to_coverage(pixels == value, SHAPE)
+            for value in np.unique(pixels)
+            if value
+        }
+        layers["person"] = mask_to_coverage(pixels > 0, SHAPE)
+        scenes.append(Scene(images / f"{stem}.jpg", "clothing", layers, annotated))
+    return scenes
+
+
+def clean_stuff_name(name: str) -> str:
+    """`wall-other-merged` → `wall`, `wall-brick` → `brick wall`: as a person would say it."""
+    for suffix in ("-other-merged", "-merged", "-stuff", "-other"):
+        name = name.removesuffix(suffix)
+    first, _, second = name.partition("-")
+    return (
+        f"{second} {first}"
+        if second in ("brick", "stone", "tile", "wood")
+        else name.replace("-", " ")
+    )
+
+
+def read_collection(root: Path, split: str) -> Iterator[Scene]:
+    """Everything under `root` (layout of the module docstring's collections); panoptic joins `train` only.
+
+    A panoptic photo that is also among the COCO validation photos is left out: no score on training photos.
+    """
+    coco = root / "coco"
+    yield from read_coco(coco / f"instances_{split}.json", coco / "images")
+    clothing = root / "clothing"
+    yield from read_label_maps(
+        clothing / "index.json", clothing / "images", clothing / "masks", split
+    )
+    if split == "train":
+        held_out = {
+            image["file_name"]
+            for image in json.loads((coco / "instances_val.json").read_text())["images"]
+        }
+        panoptic = root / "panoptic"
+        for scene in read_panoptic(panoptic / "panoptic.json", panoptic / "masks", root):
+            if scene.photo.name not in held_out:
+                yield scene

@@ -1,0 +1,205 @@
+"""First lesson, seeing: the fusion alone learns which cells a question means. No text is written yet."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from text4seg.models.nano.eyes import DETECTOR_CHANNELS
+from text4seg.models.nano.fusion import Fusion
+from text4seg.training.nano.features import statistics
+from text4seg.training.nano.losses import names_loss, target_loss
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tokenizers import Tokenizer
+
+    from text4seg.training.nano.batches import Batches, PhotoBatch
+    from text4seg.training.nano.features import FeatureStore
+    from text4seg.training.nano.scenes import Scene
+
+
+@dataclass(frozen=True, slots=True)
+class SeeSettings:
+    steps: int = 1500
+    learning_rate: float = 6e-4
+    warm_up: int = 60
+    weight_decay: float = 0.05
+    names_weight: float = 2.0
+    average: float = 0.995
+    check_every: int = 200
+
+
+class Words:
+    """Question text → frozen token embeddings, padded: `q t d` and the mask `q t`."""
+
+    def __init__(self, tokenizer: Tokenizer, embedding: Tensor) -> None:
+        self._tokenizer, self._embedding = tokenizer, embedding
+
+    def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        ids = [torch.tensor(self._tokenizer.encode(text).ids) for text in texts]
+        padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
+        mask = torch.nn.utils.rnn.pad_sequence(
+            [torch.ones(len(i), dtype=torch.bool) for i in ids], True
+        )
+        return self._embedding[padded], mask
+
+    def name(self, name: str) -> Tensor:
+        """Mean embedding of a name as it stands inside a sentence (after a space)."""
+        ids = self._tokenizer.encode(" " + name).ids
+        unit = torch.nn.functional.normalize(self._embedding[ids].float(), dim=-1)
+        return torch.nn.functional.normalize(unit.mean(0), dim=-1)
+
+
+def prepare(
+    fusion: Fusion,
+    words: Words,
+    *,
+    names: Sequence[str],
+    detected: Sequence[str],
+    seen: Sequence[Tensor],
+) -> None:
+    """Fills the constants of a new fusion: channel statistics and the embeddings of the known names."""
+    mean, std = statistics(seen, DETECTOR_CHANNELS)
+    fusion.feature_mean.copy_(mean)
+    fusion.feature_std.copy_(std)
+    fusion.name_embedding.copy_(torch.stack([words.name(name) for name in names]))
+    fusion.detector_embedding.copy_(torch.stack([words.name(name) for name in detected]))
+
+
+def see_loss(fusion: Fusion, words: Words, batch: PhotoBatch, names_weight: float) -> Tensor:
+    from text4seg.prompts import question
+
+    texts = [question(e, index=i) for i, e in enumerate(batch.expressions)]
+    embedded, mask = words(texts)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        image = fusion.encode_image(batch.features)
+        _, logits = fusion.ask(image.select(batch.photo), embedded, mask)
+    loss = target_loss(logits.float(), batch.cells.flatten(1))
+    return loss + names_weight * names_loss(image.names.float(), batch.names, batch.annotated)
+
+
+def learning_rate(step: int, settings: SeeSettings) -> float:
+    warm = min(1.0, (step + 1) / settings.warm_up)
+    return (
+        settings.learning_rate
+        * warm
+        * (0.5 * (1 + math.cos(math.pi * step / settings.steps)) + 0.01)
+    )
+
+
+def train_to_see(
+    fusion: Fusion,
+    words: Words,
+    batches: Batches,
+    *,
+    settings: SeeSettings,
+    folder: Path,
+    check: Any = None,
+) -> Fusion:
+    """Trains `fusion` in place and returns its moving average; resumes from `folder` after a kill."""
+    averaged = torch.optim.swa_utils.AveragedModel(
+        fusion, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.average)
+    )
+    optimizer = torch.optim.AdamW(
+        fusion.parameters(), weight_decay=settings.weight_decay, betas=(0.9, 0.98)
+    )
+    file = folder / "see.pt"
+    start = 0
+    if file.exists():
+        state = torch.load(file, weights_only=True)
+        fusion.load_state_dict(state["fusion"])
+        averaged.load_state_dict(state["averaged"])
+        optimizer.load_state_dict(state["optimizer"])
+        start = state["step"]
+    log = (folder / "see.jsonl").open("a")
+    recent: list[float] = []
+    began = time.time()
+    for step in range(start, settings.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, settings)
+        loss = see_loss(fusion, words, batches.draw(step), settings.names_weight)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(fusion.parameters(), 1.0)
+        optimizer.step()
+        averaged.update_parameters(fusion)
+        recent.append(float(loss.detach()))
+        if (step + 1) % 25 == 0 or step + 1 == settings.steps:
+            line: dict[str, Any] = {
+                "step": step + 1,
+                "loss": float(np.mean(recent)),
+                "seconds": time.time() - began,
+            }
+            recent.clear()
+            if check is not None and (
+                (step + 1) % settings.check_every == 0 or step + 1 == settings.steps
+            ):
+                line |= check(averaged.module)
+            print(json.dumps(line), file=log, flush=True)
+        if (step + 1) % settings.check_every == 0 or step + 1 == settings.steps:
+            save(
+                {"fusion": fusion.state_dict(), "averaged": averaged.state_dict(),
+                 "optimizer": optimizer.state_dict(), "step": step + 1, "settings": asdict(settings)}, file,
+            )  # fmt: skip
+    return averaged.module
+
+
+def save(state: dict[str, Any], file: Path) -> None:
+    beside = file.with_suffix(".tmp")
+    torch.save(state, beside)
+    beside.replace(file)
+
+
+@torch.inference_mode()
+def check_seeing(
+    fusion: Fusion,
+    words: Words,
+    scenes: Sequence[Scene],
+    store: FeatureStore,
+    *,
+    absent: int = 2,
+    smallest: float = 0.005,
+) -> dict[str, float]:
+    """Cell IoU of the fusion's own logits on unseen photos: a diagnosis of seeing, not nano's score."""
+    from text4seg.prompts import question
+    from text4seg.training.nano.batches import to_cells
+
+    fusion.eval()
+    random = np.random.default_rng(0)
+    scores: dict[str, list[float]] = {}
+    for scene in scenes:
+        image = fusion.encode_image(store[scene.photo].float()[None])
+        present = [name for name, layer in scene.layers.items() if layer.mean() >= smallest]
+        missing = [scene.absent[i] for i in random.choice(len(scene.absent), absent, replace=False)]
+        asked = present + missing
+        embedded, mask = words([question(f"the {name}") for name in asked])
+        _, logits = fusion.ask(
+            image.select(torch.zeros(len(asked), dtype=torch.long)), embedded, mask
+        )
+        predicted = logits.unflatten(1, (16, 16)) > 0
+        for index, name in enumerate(asked):
+            if name in missing:
+                scores.setdefault(f"{scene.source}/absent_empty", []).append(
+                    float(not predicted[index].any())
+                )
+                continue
+            truth = to_cells(torch.from_numpy(scene.layers[name])[None])[0] > 0
+            overlap = (predicted[index] & truth).sum() / (predicted[index] | truth).sum()
+            scores.setdefault(f"{scene.source}/iou", []).append(float(overlap))
+            scores.setdefault(f"{scene.source}/false_empty", []).append(
+                float(not predicted[index].any())
+            )
+            if truth.sum() >= 13:
+                scores.setdefault(f"{scene.source}/iou_13", []).append(float(overlap))
+    fusion.train()
+    return {key: round(float(np.mean(values)), 4) for key, values in sorted(scores.items())}

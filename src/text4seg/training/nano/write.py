@@ -1,0 +1,342 @@
+"""Second lesson, writing: the language model learns to write what the fusion sees, as text.
+
+It begins without photos, on made-up shapes given as ideal target logits; then come photos. The fusion is
+not trained here: its states are computed with its averaged weights.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from text4seg.prompts import ANSWER_PREFIX, question
+from text4seg.training.nano.answers import AnswerTokens, AnswerWriter, shape_mask, wrong_history
+from text4seg.training.nano.see import save
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from text4seg.models.nano.modeling import NanoForConditionalGeneration
+    from text4seg.models.nano.text import NanoText
+    from text4seg.training.nano.batches import Batches
+
+_CLOSE = "</seg><|im_end|>"
+_GRID = (16, 16)
+# Positions a sample where the whole vocabulary is scored; elsewhere only the tokens a mask can be made of.
+_FULL_POSITIONS = 24
+# Longer bodies (flat text of a long label) are cut here: the rows that are left teach as much a second.
+_LONGEST_BODY = 560
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSettings:
+    shape_steps: int = 150
+    photo_steps: int = 600
+    samples: int = 8
+    learning_rate: float = 3e-4
+    reader_rate: float = 1e-3
+    warm_up: int = 30
+    runs_share: float = 0.6
+    wrong_share: float = 0.4
+    target_weight: float = 1.5
+    overlap_weight: float = 0.5
+    full_weight: float = 0.1
+    save_every: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    prompt: list[int]
+    body: AnswerTokens
+    choices: list[int]
+    truth: np.ndarray
+    flat: bool
+
+
+def make_sample(
+    text: NanoText, writer: AnswerWriter, *, label: str, wording: str, truth: np.ndarray, guess: np.ndarray,
+    runs: bool, random: np.random.Generator, settings: WriteSettings,
+) -> Sample:  # fmt: skip
+    wrong = random.random() < settings.wrong_share
+    history = truth
+    if wrong:
+        history = wrong_history(truth, guess, random)
+        if runs:
+            # Runs are only asked for where the history is true: wrong rows above, true rows from there on.
+            history = np.concatenate([history[: (cut := int(random.integers(0, 17)))], truth[cut:]])
+    body = (writer.runs if runs else writer.flat)(truth, history, label)
+    prompt = text.prompt(wording, ANSWER_PREFIX)
+    return Sample(prompt, body.cut(_LONGEST_BODY), writer.choices(label), truth, not runs)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """Padded token ids `b t`, pointers `b t`, and for each choice: where (`b t` flat index of the token before)."""
+
+    ids: Tensor
+    pointers: Tensor
+    at: Tensor
+    target: Tensor
+    weight: Tensor
+    choices: Tensor
+    full_at: Tensor
+    full_target: Tensor
+
+
+def collate(
+    samples: list[Sample], text: NanoText, random: np.random.Generator, target_weight: float
+) -> TokenBatch:
+    closing = text.encode(_CLOSE)
+    endings = [closing if sample.body.whole else [] for sample in samples]
+    rows = [s.prompt + s.body.tokens + ending for s, ending in zip(samples, endings, strict=True)]
+    length = max(map(len, rows))
+    ids = torch.tensor([row + [text.end] * (length - len(row)) for row in rows])
+    pointers = torch.tensor([text.walker.pointers(row, *_GRID) for row in ids.tolist()])
+    at, target, weight, choices, full_at, full_target = [], [], [], [], [], []
+    for index, sample in enumerate(samples):
+        base = index * length + len(sample.prompt) - 1
+        lookup = {token: place for place, token in reversed(list(enumerate(sample.choices)))}
+        positives = {sample.choices[1], sample.choices[3]}
+        for offset, (wanted, decides) in enumerate(
+            zip(sample.body.targets, sample.body.decides, strict=True)
+        ):
+            if decides:
+                at.append(base + offset)
+                target.append(lookup[wanted])
+                weight.append(target_weight if wanted in positives else 1.0)
+                choices.append(sample.choices)
+        whole = sample.body.targets + endings[index]
+        true = np.array(sample.body.tokens + endings[index]) == np.array(whole)
+        places = random.permutation(np.flatnonzero(true))[:_FULL_POSITIONS]
+        full_at += [base + int(place) for place in places]
+        full_target += [whole[place] for place in places]
+    return TokenBatch(
+        ids, pointers, torch.tensor(at), torch.tensor(target), torch.tensor(weight), torch.tensor(choices),
+        torch.tensor(full_at), torch.tensor(full_target),
+    )  # fmt: skip
+
+
+def write_loss(
+    model: NanoForConditionalGeneration, batch: TokenBatch, samples: list[Sample], *,
+    image_embeddings: Tensor | None, states: Tensor, logits: Tensor, settings: WriteSettings,
+) -> tuple[Tensor, float]:  # fmt: skip
+    """Loss and the share of choices that were right."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        embedded = model.language.embed_tokens(batch.ids)
+        if image_embeddings is not None:
+            places = batch.ids == model.config.image_token
+            embedded = embedded.masked_scatter(
+                places[..., None], image_embeddings.to(embedded.dtype)
+            )
+        embedded = embedded + model.read_cells(states, logits, batch.pointers, _GRID)
+        hidden = model.language(inputs_embeds=embedded, use_cache=False).last_hidden_state.flatten(
+            0, 1
+        )
+        vocabulary = model.language.embed_tokens.weight
+        full = hidden[batch.full_at] @ vocabulary.T
+    # A matrix product a choice set would be small; the products are summed by hand instead.
+    narrow = torch.einsum("nd,ncd->nc", hidden[batch.at].float(), vocabulary[batch.choices].float())
+    entropy = functional.cross_entropy(narrow, batch.target, reduction="none")
+    loss = (entropy * batch.weight).sum() / batch.weight.sum()
+    loss = loss + settings.full_weight * functional.cross_entropy(full.float(), batch.full_target)
+    loss = loss + settings.overlap_weight * overlap_loss(narrow, samples)
+    right = (narrow.argmax(-1) == batch.target).float().mean()
+    return loss, float(right)
+
+
+def overlap_loss(narrow: Tensor, samples: list[Sample]) -> Tensor:
+    """One minus soft Dice of the cells' target probabilities, over flat samples that have a target."""
+    start, losses = 0, []
+    for sample in samples:
+        count = sum(sample.body.decides)
+        if sample.flat and sample.truth.any():
+            here = narrow[start : start + count]
+            # Choices 0 and 2 are the word others, 1 and 3 the label, after a space and at the very start.
+            # A body that was cut has fewer cells than the mask.
+            probability = (
+                torch.maximum(here[:, 1], here[:, 3]) - torch.maximum(here[:, 0], here[:, 2])
+            ).sigmoid()
+            truth = torch.from_numpy(sample.truth.reshape(-1)[:count]).float()
+            losses.append(
+                1 - (2 * (probability * truth).sum() + 1) / (probability.sum() + truth.sum() + 1)
+            )
+        start += count
+    return torch.stack(losses).mean() if losses else narrow.new_zeros(())
+
+
+class Lesson:
+    """Draws what one step learns from: made-up shapes, or photos with questions."""
+
+    def __init__(
+        self,
+        model: NanoForConditionalGeneration,
+        text: NanoText,
+        batches: Batches,
+        labels: list[str],
+        settings: WriteSettings,
+    ) -> None:
+        self._model, self._text, self._batches, self._labels, self._settings = (
+            model,
+            text,
+            batches,
+            labels,
+            settings,
+        )
+        self._writer = AnswerWriter(text)
+
+    def shapes(self, seed: int) -> tuple[Tensor, float]:
+        random = np.random.default_rng((seed, 1))
+        truths = [shape_mask(random) for _ in range(self._settings.samples)]
+        guess = [_ideal_logits(truth, random) for truth in truths]
+        labels = [
+            f"the {label}" if random.random() < 0.5 else label
+            for label in random.choice(self._labels, len(truths))
+        ]
+        runs = bool(random.random() < self._settings.runs_share)
+        samples = [
+            self._sample(str(label), truth, near, random, runs=runs)
+            for label, truth, near in zip(labels, truths, guess, strict=True)
+        ]
+        states = torch.zeros(len(samples), 256, self._model.config.fusion_width)
+        logits = torch.from_numpy(np.stack(guess)).float().flatten(1)
+        return self._loss(samples, random, None, states, logits)
+
+    def photos(self, seed: int) -> tuple[Tensor, float]:
+        random = np.random.default_rng((seed, 2))
+        batch = self._batches.draw(seed + 1_000_000)
+        wordings = [question(e, index=i) for i, e in enumerate(batch.expressions)]
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+            image = self._model.fusion.encode_image(batch.features)
+            ids, mask = self._pad([self._text.encode(wording) for wording in wordings])
+            states, logits = self._model.ask(image.select(batch.photo), ids, mask)
+        states, logits = states.float(), logits.float()
+        truths = batch.cells.numpy() > 0
+        guesses = logits.unflatten(1, _GRID).numpy()
+        # One format a step: text of runs is four times shorter, and padding costs what it pads.
+        runs = bool(random.random() < self._settings.runs_share)
+        samples = [
+            self._sample(e, truth, guess, random, runs=runs, wording=wording)
+            for e, truth, guess, wording in zip(
+                batch.expressions, truths, guesses, wordings, strict=True
+            )
+        ]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            images = self._model.image_embeddings(image)[batch.photo]
+        return self._loss(samples, random, images, states, logits)
+
+    def _sample(
+        self,
+        label: str,
+        truth: np.ndarray,
+        guess: np.ndarray,
+        random: np.random.Generator,
+        *,
+        runs: bool,
+        wording: str = "",
+    ) -> Sample:
+        wording = wording or question(label, index=int(random.integers(5)))
+        return make_sample(
+            self._text, self._writer, label=label, wording=wording, truth=truth, guess=guess, runs=runs,
+            random=random, settings=self._settings,
+        )  # fmt: skip
+
+    def _loss(
+        self,
+        samples: list[Sample],
+        random: np.random.Generator,
+        images: Tensor | None,
+        states: Tensor,
+        logits: Tensor,
+    ) -> tuple[Tensor, float]:
+        batch = collate(samples, self._text, random, self._settings.target_weight)
+        return write_loss(
+            self._model,
+            batch,
+            samples,
+            image_embeddings=images,
+            states=states,
+            logits=logits,
+            settings=self._settings,
+        )
+
+    @staticmethod
+    def _pad(ids: list[list[int]]) -> tuple[Tensor, Tensor]:
+        pad = torch.nn.utils.rnn.pad_sequence
+        return (
+            pad([torch.tensor(row) for row in ids], batch_first=True),
+            pad([torch.ones(len(row), dtype=torch.bool) for row in ids], batch_first=True),
+        )
+
+
+def _ideal_logits(truth: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    certain = (truth * 2.0 - 1.0) * random.uniform(2.0, 6.0)
+    return np.asarray(certain + random.normal(0, 0.5, truth.shape), dtype=np.float32)
+
+
+def train_to_write(
+    model: NanoForConditionalGeneration, lesson: Lesson, *, settings: WriteSettings, folder: Path,
+    check: Callable[[], dict[str, Any]] | None = None,
+) -> None:  # fmt: skip
+    """Trains reader, image projector and language layers (embedding frozen); resumes from `folder`."""
+    model.fusion.requires_grad_(False)
+    model.language.embed_tokens.requires_grad_(False)
+    fresh = [*model.reader.parameters(), *model.image_projector.parameters()]
+    grown = [p for p in model.language.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        [{"params": grown, "rate": settings.learning_rate}, {"params": fresh, "rate": settings.reader_rate}],
+        weight_decay=0.01, betas=(0.9, 0.98),
+    )  # fmt: skip
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    file, start = folder / "write.pt", 0
+    if file.exists():
+        state = torch.load(file, weights_only=True)
+        with torch.no_grad():
+            for name, parameter in trained.items():
+                parameter.copy_(state["trained"][name])
+        optimizer.load_state_dict(state["optimizer"])
+        start = state["step"]
+    steps = settings.shape_steps + settings.photo_steps
+    log = (folder / "write.jsonl").open("a")
+    began, recent = time.time(), []
+    for step in range(start, steps):
+        scale = min(1.0, (step + 1) / settings.warm_up) * (
+            0.5 * (1 + math.cos(math.pi * step / steps)) + 0.02
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = group["rate"] * scale
+        loss, right = (lesson.shapes if step < settings.shape_steps else lesson.photos)(step)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
+        optimizer.step()
+        recent.append((float(loss.detach()), right))
+        if (step + 1) % 10 == 0 or step + 1 == steps:
+            mean = np.mean(recent, axis=0)
+            line: dict[str, Any] = {
+                "step": step + 1,
+                "loss": float(mean[0]),
+                "right": float(mean[1]),
+                "seconds": time.time() - began,
+            }
+            recent.clear()
+            if (step + 1) % settings.save_every == 0 or step + 1 == steps:
+                save(
+                    {
+                        "trained": trained,
+                        "optimizer": optimizer.state_dict(),
+                        "step": step + 1,
+                        "settings": asdict(settings),
+                    },
+                    file,
+                )
+                line |= check() if check else {}
+            print(json.dumps(line), file=log, flush=True)
