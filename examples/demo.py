@@ -11,7 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from text4seg import Segmentation, Segmenter
+from text4seg import Segmentation, Text4SegError
+from text4seg.cli.loading import load_segmenter
 from text4seg.cli.paint import print_grid, stats_line
 from text4seg.core.files import write_atomically
 from text4seg.pictures import draw_overlay, image_to_png
@@ -26,13 +27,22 @@ QUESTIONS = (
 SHEET_HEIGHT = 300
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description="Segment the example photos.")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the pictures")
     parser.add_argument("--model", default="nano", help="a model's name or folder")
     arguments = parser.parse_args()
+    try:
+        show(arguments.model, arguments.out)
+    except Text4SegError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
-    segmenter = Segmenter.from_pretrained(arguments.model, refiner="smooth")
+
+def show(model: str, out: Path) -> None:
+    """Ask all questions, print the answers and write them as pictures."""
+    segmenter = load_segmenter(model, refiner="smooth")
     answers = []
     for photo, expression in QUESTIONS:
         segmentation = segmenter(PHOTOS / photo, expression)
@@ -41,9 +51,9 @@ def main() -> None:
         print(stats_line(segmentation))
         stem = f"{Path(photo).stem}.{expression.replace(' ', '-')}"
         answers.append(segmentation)
-        for path in segmentation.save(arguments.out, stem):
+        for path in segmentation.save(out, stem):
             print(f"wrote {path}", file=sys.stderr)
-    sheet = arguments.out / "demo.png"
+    sheet = out / "demo.png"
     write_atomically(sheet, image_to_png(side_by_side(answers)))
     print(f"\nAll answers in one picture: {sheet}")
 
@@ -67,4 +77,4 @@ def side_by_side(answers: list[Segmentation]) -> Image.Image:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -5,10 +5,13 @@ python scripts/cli_docs.py [--check]
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
-import subprocess
 import sys
 from pathlib import Path
+
+from text4seg import cli
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "cli.md"
@@ -20,12 +23,11 @@ Written by `python scripts/cli_docs.py` from the help of each verb.
 
 
 def help_of(*words: str) -> str:
-    environment = {**os.environ, "COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"}
-    for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
-        environment.pop(name, None)
-    command = [sys.executable, "-m", "text4seg", *words, "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        if cli.main([*words, "--help"]) != 0:
+            raise RuntimeError(f"text4seg {' '.join(words)} --help failed")
+    return "\n".join(line.rstrip() for line in said.getvalue().strip().splitlines())
 
 
 def page() -> str:
@@ -35,6 +37,7 @@ def page() -> str:
 
 
 def main(arguments: list[str]) -> int:
+    os.environ["COLUMNS"] = "100"
     if "--check" not in arguments:
         PAGE.write_text(page())
         return 0

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from text4seg import __version__
-from text4seg.cli._loading import load_segmenter
 from text4seg.cli._talk import checking_the_call, patience, print_json
+from text4seg.cli.loading import load_segmenter
 from text4seg.codec import get_format
 from text4seg.core.files import write_atomically
 from text4seg.core.rle import mask_to_rle

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from text4seg.cli._loading import load_segmenter
 from text4seg.cli._talk import (
     CallError,
     checking_the_call,
@@ -16,6 +15,7 @@ from text4seg.cli._talk import (
     print_json,
     say,
 )
+from text4seg.cli.loading import load_segmenter
 from text4seg.cli.paint import print_grid, stats_line
 from text4seg.codec import get_format
 from text4seg.core.errors import InputError

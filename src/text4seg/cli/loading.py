@@ -11,7 +11,12 @@ from text4seg.segmenter import Segmenter
 
 
 def load_segmenter(
-    model: str, *, refiner: str, grid: GridShape, format_name: str | None, draft: str = "row"
+    model: str,
+    *,
+    refiner: str = "none",
+    grid: str | GridShape = "16x16",
+    format_name: str | None = None,
+    draft: str = "row",
 ) -> Segmenter:
     """Load a model; on its first use the pretrained parts are fetched."""
     fetch_parts(weights_folder())
