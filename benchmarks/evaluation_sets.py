@@ -2,9 +2,10 @@
 
     python benchmarks/evaluation_sets.py --data DIR --out DIR
 
-Set `coco`: each class present in a photo of `coco/instances_val.json`, all its instances (crowds too)
-together, where they cover over 0.5 % of the image. Set `clothing`: each garment and body part likewise.
-In both, two classes a photo that were annotated and are not there: their mask is null. The draw is seeded.
+Set `coco`: each class present in a photo of `coco/instances_val.json`, all its instances (crowds
+too) together, where they cover over 0.5 % of the image. Set `clothing`: each garment and body part
+likewise. In both, two classes a photo that were annotated and are not there: their mask is null.
+The draw is seeded.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The only wording of questions and answers: training and inference share it, and nobody else words one.
+"""The only wording of questions and answers, shared by training and inference.
 
-A question names an expression; an answer is one sentence that ends in a colon, a new line and `<seg>`,
-then the mask as text, then `</seg>`. The first question is the default one; the others are there so that a
-model in training does not depend on a single wording.
+A question names an expression; an answer is one sentence that ends in a colon, a new line and
+`<seg>`, then the mask as text, then `</seg>`. The first question is the default one; the others are
+there so that a model in training does not depend on a single wording.
 """
 
 from __future__ import annotations

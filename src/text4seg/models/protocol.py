@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from PIL.Image import Image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenTable:
-    """A tokenizer as bytes: those of every token by id, the end token, control tokens, and how bytes are encoded."""
+    """A tokenizer as bytes: what every token writes, by id, and how bytes become tokens.
+
+    `eos` ends an answer; `special` are the control tokens, which no text spells.
+    """
 
     tokens: Sequence[bytes]
     eos: int
@@ -22,8 +25,16 @@ class TokenTable:
     special: Sequence[int] = ()
 
 
+class Logits(Protocol):
+    """The logits after one token, by token id: an array, or computed where they are read."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, tokens: Int[np.ndarray, " n"], /) -> Float[np.ndarray, " n"]: ...
+
+
 class SteppedModel(Protocol):
-    """A language model whose cache holds the prompt; calling it feeds tokens and gives a row of logits each."""
+    """A language model whose cache holds the prompt: fed tokens, it gives a row of logits each."""
 
     def __call__(self, tokens: Sequence[int], /) -> Any:
         """Feed `tokens`; row i of the result are the logits after token i."""
@@ -42,7 +53,7 @@ class Asked:
     """
 
     step: SteppedModel
-    first_logits: Float[np.ndarray, " vocab"]
+    first_logits: Logits
     vocabulary: TokenTable
     prompt_tokens: int
     bias: Mapping[int, float] | None = None
@@ -52,7 +63,7 @@ class Session(Protocol):
     """A photo, encoded and prefilled once; every question forks from there."""
 
     def ask(self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)) -> Asked:
-        """Prefill a question and the beginning of its answer. `grid`: rows, columns of the mask to come."""
+        """Prefill a question and the beginning of its answer; `grid`: the mask's rows, columns."""
         ...
 
 

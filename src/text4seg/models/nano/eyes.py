@@ -29,7 +29,7 @@ CHANNELS = (
 
 
 class Eyes:
-    """Photo → features. Frozen, so they are computed once a photo and may be cached."""
+    """Photo → features. The eyes are frozen, so what they saw of a photo may be kept."""
 
     def __init__(
         self, *, efficientnet_weights: Path, tinyvit_weights: Path, graph: Path, layout: Path
@@ -46,7 +46,8 @@ class Eyes:
     def look(self, image: Image.Image) -> torch.Tensor:
         """RGB photo of any size → float16 `256 CHANNELS`, cells in row-major order.
 
-        The photo is stretched to a square, never cropped or padded: cell (r, c) is the cell of the text grid.
+        The photo is stretched to a square, never cropped or padded: cell (r, c) is the cell of the
+        text grid.
         """
         square = np.asarray(image.convert("RGB").resize((SIDE, SIDE), _bicubic()), dtype=np.uint8)
         pixels = torch.from_numpy(square.copy()).permute(2, 0, 1)[None].float()

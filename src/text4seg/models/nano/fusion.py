@@ -1,9 +1,9 @@
 """Nano's projector: frozen features of a photo + the words of a question → a state for every cell.
 
 The photo's part (`encode_image`) knows no question and is computed once a photo; `ask` mixes in one
-question. Matching words to cells is helped by *match channels*: the fusion recognises a list of names in
-every cell, and a name counts for a question as much as its embedding resembles words of the question.
-Without them the same matching is learned an order of magnitude later.
+question. Matching words to cells is helped by *match channels*: the fusion recognises a list of
+names in every cell, and a name counts for a question as much as its embedding resembles words of
+the question. Without them the same matching is learned an order of magnitude later.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ _DETECTOR = len(COCO_CLASSES)
 
 @dataclass(frozen=True, slots=True)
 class ImageState:
-    """What is known of a photo before any question: `cells b n d`, `names b n names` (logits), `boxes b n 80`."""
+    """What is known of a photo before any question.
+
+    `cells b n d` are states, `names b n names` logits of the known names, `boxes b n 80` the
+    detector's class map (0 to 1).
+    """
 
     cells: Tensor
     names: Tensor
@@ -59,7 +63,11 @@ class Attention(nn.Module):
 
 
 class Layer(nn.Module):
-    """Pre-norm transformer layer; with `cells` a 3×3 depthwise convolution, with `reads` cross-attention."""
+    """Pre-norm transformer layer.
+
+    With `cells` (side of the square map) it has a 3×3 depthwise convolution, with `reads`
+    cross-attention to a memory.
+    """
 
     def __init__(
         self, width: int, heads: int, *, cells: int = 0, reads: bool = False, expansion: int = 4
@@ -98,6 +106,11 @@ class Layer(nn.Module):
 
 
 class Fusion(nn.Module):
+    feature_mean: Tensor
+    feature_std: Tensor
+    name_embedding: Tensor
+    detector_embedding: Tensor
+
     def __init__(self, config: NanoConfig, text_width: int) -> None:
         super().__init__()
         width, heads, side = config.width, config.heads, config.cells
@@ -140,7 +153,11 @@ class Fusion(nn.Module):
         return ImageState(self.narrow(x), self.name_head(x), boxes)
 
     def ask(self, image: ImageState, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Question's token embeddings `b t text_width`, mask `b t` → cell states `b n d`, target logits `b n`."""
+        """Question's token embeddings `b t text_width` and mask `b t` → states, target logits.
+
+        The states of the cells are `b n d`, the logits that a cell is of the target `b n`.
+        Tokens beyond the 64th of a question are not read.
+        """
         words, mask = words[:, :_MAX_QUESTION], mask[:, :_MAX_QUESTION]
         query = self.words(words * _scale(words)) + self.word_place[: words.shape[1]]
         for layer in self.query_layers:
@@ -175,12 +192,12 @@ def _logit(score: Tensor) -> Tensor:
 
 
 def _scale(words: Tensor) -> Tensor:
-    """Token embeddings of a language model are small: brought to unit variance, each by its own norm."""
+    """Factor to unit variance for each token: embeddings of a language model are small."""
     return words.float().pow(2).mean(-1, keepdim=True).clamp_min(1e-8).rsqrt().to(words.dtype)
 
 
 def _windows(words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Means of 1, 2 and 3 neighbouring words, each normalised first: names have one to three words."""
+    """Means of 1, 2 and 3 neighbouring tokens, each normalised first: names have one to three."""
     unit = functional.normalize(words.float(), dim=-1).to(words.dtype)
     parts, masks = [], []
     for size in _WINDOWS:

@@ -1,8 +1,8 @@
-"""SmolLM2-135M-Instruct out of its GGUF file: first layers as a Llama state dict, and its tokenizer.
+"""SmolLM2-135M-Instruct out of its GGUF file: layers as a Llama state dict, and the tokenizer.
 
-The file is read with `gguf` and dequantised here, because `transformers` keeps GGUF weights packed and
-then refuses to save or to train them. llama.cpp stores query and key rows in interleaved order; they are
-put back into the half-split order of `transformers`' rotary embedding.
+The file is read with `gguf` and dequantised here, because `transformers` keeps GGUF weights packed
+and then refuses to save or to train them. llama.cpp stores query and key rows in interleaved order;
+they are put back into the half-split order of `transformers`' rotary embedding.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def language_settings(layers: int) -> dict[str, Any]:
 
 
 def read_language_model(file: Path, layers: int = 30) -> dict[str, Tensor]:
-    """Float32 state dict with the names of a `LlamaModel`: embedding, the first layers, the last norm."""
+    """Float32 state dict of a `LlamaModel`: embedding, the first `layers` layers, the last norm."""
     from gguf import GGUFReader
 
     tensors = {tensor.name: tensor for tensor in GGUFReader(str(file)).tensors}
@@ -80,6 +80,7 @@ def _dequantize(tensor: Any) -> Float32[np.ndarray, "..."]:
 
 
 def _half_split(weight: np.ndarray, heads: int) -> np.ndarray:
+    """Rows of every head: even ones first, then odd ones."""
     rows, columns = weight.shape
     pairs = weight.reshape(heads, rows // heads // 2, 2, columns)
     return pairs.swapaxes(1, 2).reshape(rows, columns)

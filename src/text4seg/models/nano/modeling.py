@@ -1,12 +1,13 @@
 """Nano: frozen eyes → fusion → the first layers of SmolLM2, which write the mask as text.
 
-An ordinary `transformers` model: configuration, `save_pretrained`, `generate`, PEFT and Trainer work on it.
-It takes the features of the frozen eyes (`text4seg.models.nano.eyes`) where other models take pixels.
+An ordinary `transformers` model: configuration, `save_pretrained`, `generate`, PEFT and Trainer
+work on it. It takes the features of the frozen eyes (`text4seg.models.nano.eyes`) where other
+models take pixels.
 
 How a token comes about: 64 image tokens and the question stand before the answer, as in any
-vision-language model. The fusion makes a state for every cell out of the photo and the question. While the
-answer is written, each position is also given the state of the cell that its next token writes
-(`pointers`), and a strip of target logits from that cell to the end of its row.
+vision-language model. The fusion makes a state for every cell out of the photo and the question.
+While the answer is written, each position is also given the state of the cell that its next token
+writes (`pointers`), and a strip of target logits from that cell to the end of its row.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import GenerationMixin, LlamaConfig, LlamaModel, PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from text4seg.models.nano.configuration import NanoConfig
 from text4seg.models.nano.fusion import Fusion, ImageState
@@ -46,8 +47,8 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
     main_input_name = "input_ids"
     supports_gradient_checkpointing = False
     _supports_sdpa = True
-    _no_split_modules = ("LlamaDecoderLayer",)
-    _tied_weights_keys = {}
+    _no_split_modules = ["LlamaDecoderLayer"]  # noqa: RUF012 - transformers' own way
+    _tied_weights_keys = {}  # noqa: RUF012
 
     def __init__(self, config: NanoConfig) -> None:
         super().__init__(config)
@@ -67,20 +68,20 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Parts initialise themselves: the fusion in its constructor, the language model from SmolLM2."""
+        """Nothing: the fusion initialises itself, the language model comes from SmolLM2."""
 
     def get_input_embeddings(self) -> nn.Module:
         embedding: nn.Module = self.language.embed_tokens
         return embedding
 
-    def set_input_embeddings(self, value: nn.Module) -> None:
+    def set_input_embeddings(self, value: nn.Embedding) -> None:  # type: ignore[override]
         self.language.embed_tokens = value
 
     def set_walker(self, walker: Walker) -> None:
         """Tells which tokens move from cell to cell; needed before text is read or written."""
         self.walker = walker
 
-    # -- the photo and the question ---------------------------------------------------------------
+    # -- the photo and the question ----------------------------------------------------------------
 
     def image_embeddings(self, image: ImageState) -> Tensor:
         """`b 64 hidden`: the cells, pooled to 8×8, as tokens."""
@@ -97,7 +98,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def read_cells(
         self, states: Tensor, logits: Tensor, pointers: Tensor, grid: tuple[int, int]
     ) -> Tensor:
-        """What the answer's positions are given: `b t hidden`, zero where a pointer is `NOWHERE`."""
+        """What the answer's positions are given: `b t hidden`, zero where they point `NOWHERE`."""
         states, logits = self._resample(states, logits, grid)
         rows, cols = grid
         inside = pointers != NOWHERE
@@ -126,10 +127,13 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         cells = maps.flatten(2).transpose(1, 2).to(states.dtype)
         return cells[..., :-1], cells[..., -1]
 
-    # -- text ---------------------------------------------------------------------------------------
+    # -- text --------------------------------------------------------------------------------------
 
     def question_of(self, input_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """The question's tokens, padded, and their mask: what stands between the image tokens and the turn's end."""
+        """The question's tokens `b t`, padded, and their mask.
+
+        It stands between the last image token and the end of the turn.
+        """
         end = self.config.language["eos_token_id"]
         spans = []
         for row in input_ids.tolist():
@@ -162,7 +166,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         grid: tuple[int, int] | None = None,
         **language: Any,
     ) -> tuple[Any, Tensor | None, Tensor | None]:
-        """Tokens through the language model → its output (no logits yet), cell states, target logits."""
+        """Tokens through the language model → its output (no logits yet), states, target logits."""
         shape = grid or (self.config.cells, self.config.cells)
         embedded = self.language.embed_tokens(input_ids)
         if features is not None:
@@ -190,14 +194,17 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
         past_key_values: Cache | None = None,
-        use_cache: bool | None = None,
+        use_cache: bool | None = None,  # noqa: FBT001 - the signature of transformers
         labels: Tensor | None = None,
         logits_to_keep: int = 0,
         **_: Any,
     ) -> NanoOutput:
-        """`features b 256 2048` come with the tokens that hold the image's places; later steps come with
-        `cell_states` and `target_logits` (both are in the output) and the `pointers` of their tokens.
-        `labels` as usual: -100 is ignored, shifted inside."""
+        """Logits, and the loss where there are labels.
+
+        `features b 256 2048` come with the tokens that hold the image's places; later steps come
+        with `cell_states` and `target_logits` (both are in the output) and the `pointers` of their
+        tokens. `labels` as usual: -100 is ignored, and they are shifted inside.
+        """
         out, cell_states, target_logits = self.read(
             input_ids,
             features,
@@ -223,9 +230,9 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         logits = hidden[:, :-1][wanted] @ vocabulary.T
         return functional.cross_entropy(logits.float(), labels[:, 1:][wanted]), logits
 
-    # -- generate -----------------------------------------------------------------------------------
+    # -- generate ----------------------------------------------------------------------------------
 
-    def prepare_inputs_for_generation(
+    def prepare_inputs_for_generation(  # type: ignore[override]  # features, grid; by keyword
         self,
         input_ids: Tensor,
         past_key_values: Cache | None = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -91,7 +90,7 @@ def _convert(root: Path, folder: Path) -> None:
             beside = Path(work) / folder.name
             beside.mkdir()
             _write_converted(root, beside)
-            os.replace(beside, folder)
+            beside.replace(folder)
     except OSError as error:
         if folder.is_dir():  # another process was first
             return

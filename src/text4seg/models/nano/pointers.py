@@ -1,8 +1,9 @@
 """Which cell a token of the answer writes, read off the text written so far.
 
-The text of a mask tells where its writer stands: `|` ends a run (of one cell where no count is written),
-a new line ends a row. So nano gives every answer token the image state of the very cell it writes. The
-same walk serves the formats `sd` and `rrle`; after something else it only loses its way, it never fails.
+The text of a mask tells where its writer stands: `|` ends a run (of one cell where no count is
+written), a new line ends a row. So nano gives every answer token the image state of the very cell
+it writes. The same walk serves the formats `sd` and `rrle`; after something else it only loses its
+way, it never fails.
 """
 
 from __future__ import annotations
@@ -19,17 +20,20 @@ NOWHERE = -1
 
 
 class Place(NamedTuple):
-    """Where the writer stands: `opened` tokens of `<seg>` seen so far (3: inside), row, column, count being written."""
+    """Where the writer stands: inside a mask once all tokens of `<seg>` have been `opened`.
+
+    `count` is the run length written so far, `NOWHERE` while there is none.
+    """
 
     opened: int = 0
     row: int = 0
     col: int = 0
-    count: int = NOWHERE
+    count: int = NOWHERE  # type: ignore[assignment]  # hides tuple.count, which nobody calls
 
 
 @dataclass(frozen=True, slots=True)
 class Walker:
-    """The few tokens that move the writer. `open` are the tokens of `<seg>`, `close` the first of `</seg>`."""
+    """The few tokens that move the writer: `open` are all of `<seg>`, `close` begins `</seg>`."""
 
     open: tuple[int, ...]
     close: int
@@ -53,7 +57,8 @@ class Walker:
             digits={ids(str(digit))[-1]: digit for digit in range(10)},
         )
 
-    def advance(self, place: Place, token: int) -> Place:
+    def advance(self, place: Place, token: int) -> Place:  # noqa: PLR0911 - a case a line
+        """Where the writer stands after `token`."""
         opened, row, col, count = place
         if opened < len(self.open):
             if token == self.open[opened]:

@@ -1,4 +1,4 @@
-"""Nano's own weights on disk: config, what was trained (bfloat16), and nothing that another part brings."""
+"""Nano's own weights on disk: config and what was trained (bfloat16), nothing a part brings."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def save_model(model: NanoForConditionalGeneration, folder: Path) -> None:
 
 
 def load_model(folder: Path, parts: Parts) -> NanoForConditionalGeneration:
-    """From `save_model` or from `save_pretrained`; the embedding is SmolLM2's where the file lacks it.
+    """From `save_model` or `save_pretrained`; the embedding is SmolLM2's where the file lacks it.
 
     Raises:
         WeightsError: A file is missing, damaged, or of another model.
@@ -74,6 +74,6 @@ def _check_hash(folder: Path, data: bytes) -> None:
     found = hashlib.sha256(data).hexdigest()
     if found != expected:
         raise WeightsError(
-            f"{folder / WEIGHTS} has the sha256 {found[:12]}…, but {file.name} says {expected[:12]}…; "
-            "install the package again"
+            f"{folder / WEIGHTS} has the sha256 {found[:12]}…, but {file.name} says "
+            f"{expected[:12]}…; install the package again"
         )

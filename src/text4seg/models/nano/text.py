@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from text4seg.core.errors import WeightsError
 from text4seg.models.nano.pointers import Walker
 
 if TYPE_CHECKING:
@@ -18,11 +19,14 @@ class NanoText:
     def __init__(self, tokenizer: Tokenizer, *, image_token: int, image_tokens: int) -> None:
         self.tokenizer = tokenizer
         self.walker = Walker.from_tokenizer(tokenizer)
-        self.end: int = tokenizer.token_to_id(END_OF_TURN)
+        end = tokenizer.token_to_id(END_OF_TURN)
+        if end is None:
+            raise WeightsError(f"the tokenizer has no {END_OF_TURN}: it is not SmolLM2's")
+        self.end: int = end
         self._image = [image_token] * image_tokens
 
     def encode(self, text: str) -> list[int]:
-        """Plain text → tokens. Text can never spell a special token: those come from this class only."""
+        """Text → tokens; a special token's own spelling becomes that token."""
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 

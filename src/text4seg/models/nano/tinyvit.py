@@ -1,4 +1,4 @@
-"""TinyViT image encoder of MobileSAM (Wu et al. 2022; Zhang et al. 2023) as a frozen feature extractor.
+"""TinyViT image encoder of MobileSAM (Wu et al. 2022; Zhang et al. 2023), frozen.
 
 Written here because the usual implementations need torchvision. Parameter names follow MobileSAM's
 checkpoint. Input sizes are multiples of 32; features come at 1/16 of the input.
@@ -75,6 +75,8 @@ class PatchMerging(nn.Module):
 
 class WindowAttention(nn.Module):
     """Attention inside one window, with a bias per head for every |Δrow|, |Δcolumn|."""
+
+    offsets: Tensor
 
     def __init__(self, width: int, heads: int, window: int) -> None:
         super().__init__()
@@ -171,7 +173,10 @@ class ChannelNorm(nn.Module):
 
 
 class TinyViT(nn.Module):
-    """`forward(pixels)` with RGB 0–255 `b 3 h w` → (stage `b 320 h/16 w/16`, neck `b 256 h/16 w/16`)."""
+    """`forward(pixels)`: RGB 0–255 `b 3 h w` → stage `b 320 h/16 w/16`, neck `b 256 h/16 w/16`."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self) -> None:
         super().__init__()

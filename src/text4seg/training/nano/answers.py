@@ -1,12 +1,14 @@
-"""Answers as tokens to train on, with the cell each token writes, and histories that are sometimes wrong.
+"""Answers as tokens to train on, and histories that are sometimes wrong.
 
-A model that has only ever read true histories does not recover from its own first mistake. So part of
-the samples show a wrong history (another mask above and left of the cell) and ask for the true next cell.
+A model that has only ever read true histories does not recover from its own first mistake. So part
+of the samples show a wrong history (another mask above and left of the cell) and ask for the true
+next cell.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,8 +24,10 @@ _ROWS = _COLS = 16
 
 @dataclass(frozen=True, slots=True)
 class AnswerTokens:
-    """`tokens` of the body; `targets[i]` what token i should have been; `decides[i]` whether a choice was made
-    there that counts. Not `whole`: the end is missing."""
+    """`tokens` of the body, and `targets[i]`: what token i should have been.
+
+    `decides[i]` says whether a choice was made there that counts. Not `whole`: the end is missing.
+    """
 
     tokens: list[int]
     targets: list[int]
@@ -48,7 +52,7 @@ class AnswerWriter:
         self.digits = [text.encode(str(digit))[-1] for digit in range(10)]
 
     def words(self, label: str) -> dict[tuple[bool, bool], list[int]]:
-        """(is target, stands first in the body) → tokens. Everywhere else a space goes before the word."""
+        """(is target, stands first in the body) → tokens; a space goes before all but the first."""
         return {
             (target, first): self._text.encode(
                 ("" if first else " ") + (label if target else OTHERS)
@@ -58,7 +62,10 @@ class AnswerWriter:
         }
 
     def choices(self, label: str) -> list[int]:
-        """Every token that can be a choice in a mask of this label: the others word and the label come first."""
+        """Every token that can be a choice in a mask of this label.
+
+        First the beginnings of the words: others, label, others at the very start, label there.
+        """
         words = self.words(label)
         firsts = [
             words[key][0] for key in ((False, False), (True, False), (False, True), (True, True))
@@ -90,14 +97,17 @@ class AnswerWriter:
     def runs(
         self, truth: Bool[np.ndarray, "16 16"], history: Bool[np.ndarray, "16 16"], label: str
     ) -> AnswerTokens:
-        """`rrle`: the first word of a row and every count are choices. Only rows where the history is true count."""
+        """`rrle`: the first word of a row and every count are choices.
+
+        Only rows where the history is true count.
+        """
         words = self.words(label)
         tokens, targets, decides = [], [], []
         for row in range(_ROWS):
             counts = bool((truth[row] == history[row]).all())
             edges = np.flatnonzero(np.diff(history[row])) + 1
             bounds = [0, *edges.tolist(), _COLS]
-            for start, stop in zip(bounds, bounds[1:], strict=False):
+            for start, stop in pairwise(bounds):
                 written = words[bool(history[row, start]), row == 0 and start == 0]
                 count = [self.digits[int(digit)] for digit in str(stop - start)]
                 end = self.newline if stop == _COLS else self.bar
@@ -114,7 +124,10 @@ class AnswerWriter:
 def wrong_history(
     truth: Bool[np.ndarray, "16 16"], guess: Float[np.ndarray, "16 16"], random: np.random.Generator
 ) -> Bool[np.ndarray, "16 16"]:
-    """A mask that the model itself might have written: its guess at some threshold, nothing, a shift, specks."""
+    """A mask that the model itself might have written.
+
+    Its guess (logits) at some threshold, nothing up to some cell, a shift, or specks.
+    """
     draw = random.random()
     if draw < 0.4:
         return np.asarray(guess > random.uniform(-2.5, 1.0))
@@ -129,7 +142,10 @@ def wrong_history(
 
 
 def shape_mask(random: np.random.Generator) -> Bool[np.ndarray, "16 16"]:
-    """A made-up shape: a few ellipses, boxes or slanted bands, sometimes nothing. No photo is needed to learn writing."""
+    """A made-up shape: a few ellipses, boxes or slanted bands, sometimes nothing.
+
+    No photo is needed to learn writing.
+    """
     y, x = np.mgrid[0:_ROWS, 0:_COLS] + 0.5
     mask = np.zeros((_ROWS, _COLS), dtype=bool)
     if random.random() < 0.08:

@@ -24,8 +24,10 @@ MIX = {"coco": 0.45, "panoptic": 0.17, "clothing": 0.38}
 
 @dataclass(frozen=True, slots=True)
 class PhotoBatch:
-    """`features b 256 c`; per question its `photo` index, `expression`, `cells q 16 16` (0 or 1);
-    `names b 256 n` coverage of every known name, `annotated b n` where it is known."""
+    """Photos: `features b 256 c`, `names b 256 n` (coverage of every known name), `annotated b n`.
+
+    Questions: the index of their `photo q`, `expressions`, `cells q 16 16` (0 or 1).
+    """
 
     features: Tensor
     photo: Tensor
@@ -96,7 +98,7 @@ def to_cells(coverage: Tensor) -> Tensor:
 
 
 def _jitter(count: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Half of the photos as they are; the others zoomed by 0.8 to 1.5 and shifted by up to four cells."""
+    """Half of the photos as they are; others zoomed by 0.8 to 1.5, shifted by up to four cells."""
     still = random.random(count) < 0.5
     zoom = np.where(still, 1.0, np.exp(random.uniform(np.log(0.8), np.log(1.5), count)))
     shift = np.where(still[:, None], 0.0, random.uniform(-0.5, 0.5, (count, 2)))

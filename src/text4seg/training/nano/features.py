@@ -1,4 +1,4 @@
-"""What the frozen eyes see of every photo, computed once and kept: in memory as float16, on disk as files."""
+"""What the frozen eyes see of every photo, computed once and kept in memory and on disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIDE = 16
 
 
 class FeatureStore:
-    """`store[photo]` → float16 `256 channels`. A missing file is computed by `look` and written beside."""
+    """`store[photo]` → float16 `256 channels`; what has no file is computed by `look` and kept."""
 
     def __init__(
         self, folder: Path, root: Path, look: Callable[[Image.Image], Tensor] | None = None
@@ -65,9 +65,10 @@ def statistics(features: Iterable[Tensor], detector_channels: int) -> tuple[Tens
 
 
 def move(maps: Tensor, *, zoom: Tensor, shift: Tensor) -> Tensor:
-    """Zoom about a shifted centre: `b c 16 16` maps, `b` factors, `b 2` shifts (x, y; half a side = 1).
+    """Zoom about a shifted centre: `b c 16 16` maps, `b` factors, `b 2` shifts (x, y).
 
-    Outside the photo there is nothing: zeros. A cheap stand-in for cropping the photo itself.
+    A shift of 1 is half a side; the maps move against it. Outside the photo there is nothing:
+    zeros. A cheap stand-in for cropping the photo itself.
     """
     theta = torch.zeros(len(maps), 2, 3)
     theta[:, 0, 0] = theta[:, 1, 1] = 1 / zoom

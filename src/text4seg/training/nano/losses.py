@@ -7,7 +7,7 @@ from torch.nn import functional
 
 
 def target_loss(logits: Tensor, cells: Tensor) -> Tensor:
-    """`q n` logits against `q n` cells: cross-entropy, soft Dice where there is a target, and presence.
+    """`q n` logits against `q n` cells: cross-entropy, soft Dice where there is a target, presence.
 
     Cross-entropy alone gives up small things; Dice weighs every thing alike, whatever its size.
     """
@@ -20,7 +20,7 @@ def target_loss(logits: Tensor, cells: Tensor) -> Tensor:
 
 
 def names_loss(logits: Tensor, coverage: Tensor, annotated: Tensor) -> Tensor:
-    """`b n names` logits against coverage, only where a photo's names were annotated (`b names`)."""
+    """`b n names` logits against coverage, only where names were annotated (`b names`)."""
     entropy = functional.binary_cross_entropy_with_logits(logits, coverage, reduction="none")
     weight = annotated[:, None, :] * (1 + 4 * coverage)
     return (entropy * weight).sum() / (annotated.sum() * logits.shape[1]).clamp_min(1)

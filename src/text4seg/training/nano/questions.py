@@ -1,4 +1,4 @@
-"""What is asked of a scene while nano is trained: names, positions, sizes, and things that are not there."""
+"""What is asked of a scene while nano is trained: names, positions, sizes, absent things."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SYNONYMS = {
     "remote": ("remote control",),
     "sports ball": ("ball",),
 }
-# Things that look or live alike: a fair absent thing is one that could be mistaken for a present one.
+# Things that look or live alike: a fair absent thing could be mistaken for a present one.
 _FAMILIES = (
     (
         "cat",
@@ -103,7 +103,8 @@ _SIDES = {
 }
 _BIG = ("the biggest {}", "the largest {}", "the big {}")
 _SMALL = ("the smallest {}", "the small {}")
-# Two things are told apart by position when their centres lie this many cells apart, by size at this ratio.
+# Two things are told apart by position when their centres lie this many cells apart,
+# by size at this ratio.
 _CLEAR_GAP = 1.5
 _CLEAR_RATIO = 1.5
 
@@ -181,7 +182,7 @@ def _ask_placed(scene: Scene, random: np.random.Generator) -> Asked | None:
 
 
 def _by_side(things: list[Thing]) -> list[tuple[tuple[str, ...], Thing]]:
-    found = []
+    found: list[tuple[tuple[str, ...], Thing]] = []
     centres = np.array([_centre(thing) for thing in things])
     for axis, sign, templates in _SIDES.values():
         along = centres[:, axis] * sign
@@ -196,7 +197,7 @@ def _by_side(things: list[Thing]) -> list[tuple[tuple[str, ...], Thing]]:
 
 def _by_size(things: list[Thing]) -> list[tuple[tuple[str, ...], Thing]]:
     ordered = sorted(things, key=lambda thing: thing.share)
-    found = []
+    found: list[tuple[tuple[str, ...], Thing]] = []
     if (
         ordered[-1].share >= _CLEAR_RATIO * ordered[-2].share
         and ordered[-1].share >= SMALLEST_SHARE
@@ -217,6 +218,6 @@ def _centre(thing: Thing) -> tuple[float, float]:
 
 
 def mirror(asked: Asked) -> Asked:
-    """The same question of the photo seen in a mirror: left and right change places in the words too."""
+    """The same question of the mirrored photo: left and right change places in the words too."""
     words = asked.expression.replace("left", "\0").replace("right", "left").replace("\0", "right")
     return Asked(words, asked.coverage[:, ::-1].copy(), asked.kind)

@@ -1,8 +1,8 @@
-"""Photos with masks as scenes: for every name, and every instance of it, its coverage of nano's cells.
+"""Photos with masks as scenes: for every name and every instance, its coverage of nano's cells.
 
 Three collections are read: COCO instances, COCO panoptic, and label-map folders with a name list
-(Clothing Co-Parsing). A scene also says which names were annotated at all: only such a name, when the
-photo has none of it, may be asked for as an absent thing.
+(Clothing Co-Parsing). A scene also says which names were annotated at all: only such a name, when
+the photo has none of it, may be asked for as an absent thing.
 """
 
 from __future__ import annotations
@@ -150,9 +150,12 @@ def clean_stuff_name(name: str) -> str:
 
 
 def read_collection(root: Path, split: str) -> Iterator[Scene]:
-    """Everything under `root` (layout of the module docstring's collections); panoptic joins `train` only.
+    """Everything under `root`; panoptic joins `train` only.
 
-    A panoptic photo that is also among the COCO validation photos is left out: no score on training photos.
+    `coco/`: `instances_{split}.json`, `images/`. `clothing/`: `index.json` (`labels`, and the file
+    stems of every split), `images/STEM.jpg`, `masks/STEM.png`. `panoptic/`: `panoptic.json`,
+    `masks/`; its photos lie in the folders that the file names, under `root`. A panoptic photo that
+    is also among the COCO validation photos is left out: no score on training photos.
     """
     coco = root / "coco"
     yield from read_coco(coco / f"instances_{split}.json", coco / "images")

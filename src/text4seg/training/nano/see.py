@@ -1,4 +1,4 @@
-"""First lesson, seeing: the fusion alone learns which cells a question means. No text is written yet."""
+"""First lesson, seeing: the fusion alone learns which cells a question means; no text yet."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from text4seg.models.nano.eyes import DETECTOR_CHANNELS
 from text4seg.models.nano.fusion import Fusion
@@ -68,7 +69,7 @@ def prepare(
     detected: Sequence[str],
     seen: Sequence[Tensor],
 ) -> None:
-    """Fills the constants of a new fusion: channel statistics and the embeddings of the known names."""
+    """Fills the constants of a new fusion: channel statistics, embeddings of the known names."""
     mean, std = statistics(seen, DETECTOR_CHANNELS)
     fusion.feature_mean.copy_(mean)
     fusion.feature_std.copy_(std)
@@ -106,10 +107,8 @@ def train_to_see(
     folder: Path,
     check: Any = None,
 ) -> Fusion:
-    """Trains `fusion` in place and returns its moving average; resumes from `folder` after a kill."""
-    averaged = torch.optim.swa_utils.AveragedModel(
-        fusion, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.average)
-    )
+    """Trains `fusion` in place and returns its moving average; resumes from `folder`."""
+    averaged = AveragedModel(fusion, multi_avg_fn=get_ema_multi_avg_fn(settings.average))
     optimizer = torch.optim.AdamW(
         fusion.parameters(), weight_decay=settings.weight_decay, betas=(0.9, 0.98)
     )
@@ -148,10 +147,16 @@ def train_to_see(
             print(json.dumps(line), file=log, flush=True)
         if (step + 1) % settings.check_every == 0 or step + 1 == settings.steps:
             save(
-                {"fusion": fusion.state_dict(), "averaged": averaged.state_dict(),
-                 "optimizer": optimizer.state_dict(), "step": step + 1, "settings": asdict(settings)}, file,
-            )  # fmt: skip
-    return averaged.module
+                {
+                    "fusion": fusion.state_dict(),
+                    "averaged": averaged.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "step": step + 1,
+                    "settings": asdict(settings),
+                },
+                file,
+            )
+    return cast("Fusion", averaged.module)
 
 
 def save(state: dict[str, Any], file: Path) -> None:
@@ -170,7 +175,7 @@ def check_seeing(
     absent: int = 2,
     smallest: float = 0.005,
 ) -> dict[str, float]:
-    """Cell IoU of the fusion's own logits on unseen photos: a diagnosis of seeing, not nano's score."""
+    """Cell IoU of the fusion's own logits on unseen photos: tells of seeing, not nano's score."""
     from text4seg.prompts import question
     from text4seg.training.nano.batches import to_cells
 

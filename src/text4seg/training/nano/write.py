@@ -1,7 +1,7 @@
 """Second lesson, writing: the language model learns to write what the fusion sees, as text.
 
-It begins without photos, on made-up shapes given as ideal target logits; then come photos. The fusion is
-not trained here: its states are computed with its averaged weights.
+It begins without photos, on made-up shapes given as ideal target logits; then come photos. The
+fusion is not trained here: its states are computed with its averaged weights.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 _CLOSE = "</seg><|im_end|>"
 _GRID = (16, 16)
-# Positions a sample where the whole vocabulary is scored; elsewhere only the tokens a mask can be made of.
+# Positions a sample where the whole vocabulary is scored; elsewhere only a mask's own tokens are.
 _FULL_POSITIONS = 24
-# Longer bodies (flat text of a long label) are cut here: the rows that are left teach as much a second.
+# Longer bodies (flat text of a long label) are cut here: what is left teaches as much a second.
 _LONGEST_BODY = 560
 
 
@@ -63,15 +63,23 @@ class Sample:
 
 
 def make_sample(
-    text: NanoText, writer: AnswerWriter, *, label: str, wording: str, truth: np.ndarray, guess: np.ndarray,
-    runs: bool, random: np.random.Generator, settings: WriteSettings,
-) -> Sample:  # fmt: skip
+    text: NanoText,
+    writer: AnswerWriter,
+    *,
+    label: str,
+    wording: str,
+    truth: np.ndarray,
+    guess: np.ndarray,
+    runs: bool,
+    random: np.random.Generator,
+    settings: WriteSettings,
+) -> Sample:
     wrong = random.random() < settings.wrong_share
     history = truth
     if wrong:
         history = wrong_history(truth, guess, random)
         if runs:
-            # Runs are only asked for where the history is true: wrong rows above, true rows from there on.
+            # Runs are only asked for where the history is true: wrong rows above, true ones below.
             history = np.concatenate([history[: (cut := int(random.integers(0, 17)))], truth[cut:]])
     body = (writer.runs if runs else writer.flat)(truth, history, label)
     prompt = text.prompt(wording, ANSWER_PREFIX)
@@ -80,7 +88,12 @@ def make_sample(
 
 @dataclass(frozen=True, slots=True)
 class TokenBatch:
-    """Padded token ids `b t`, pointers `b t`, and for each choice: where (`b t` flat index of the token before)."""
+    """Padded token `ids b t` and their `pointers b t`.
+
+    For each of n choices: `at`, the flat index of the token before it, `choices n c`, the tokens to
+    choose from, `target`, the index of the right one among them, and its `weight`. `full_at` and
+    `full_target` are positions and tokens that are scored against the whole vocabulary.
+    """
 
     ids: Tensor
     pointers: Tensor
@@ -120,15 +133,27 @@ def collate(
         full_at += [base + int(place) for place in places]
         full_target += [whole[place] for place in places]
     return TokenBatch(
-        ids, pointers, torch.tensor(at), torch.tensor(target), torch.tensor(weight), torch.tensor(choices),
-        torch.tensor(full_at), torch.tensor(full_target),
-    )  # fmt: skip
+        ids,
+        pointers,
+        torch.tensor(at),
+        torch.tensor(target),
+        torch.tensor(weight),
+        torch.tensor(choices),
+        torch.tensor(full_at),
+        torch.tensor(full_target),
+    )
 
 
 def write_loss(
-    model: NanoForConditionalGeneration, batch: TokenBatch, samples: list[Sample], *,
-    image_embeddings: Tensor | None, states: Tensor, logits: Tensor, settings: WriteSettings,
-) -> tuple[Tensor, float]:  # fmt: skip
+    model: NanoForConditionalGeneration,
+    batch: TokenBatch,
+    samples: list[Sample],
+    *,
+    image_embeddings: Tensor | None,
+    states: Tensor,
+    logits: Tensor,
+    settings: WriteSettings,
+) -> tuple[Tensor, float]:
     """Loss and the share of choices that were right."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         embedded = model.language.embed_tokens(batch.ids)
@@ -154,13 +179,13 @@ def write_loss(
 
 
 def overlap_loss(narrow: Tensor, samples: list[Sample]) -> Tensor:
-    """One minus soft Dice of the cells' target probabilities, over flat samples that have a target."""
+    """One minus soft Dice of the cells' target probabilities, of flat samples with a target."""
     start, losses = 0, []
     for sample in samples:
         count = sum(sample.body.decides)
         if sample.flat and sample.truth.any():
             here = narrow[start : start + count]
-            # Choices 0 and 2 are the word others, 1 and 3 the label, after a space and at the very start.
+            # Choices 0 and 2 are the word others, 1 and 3 the label: after a space, at the start.
             # A body that was cut has fewer cells than the mask.
             probability = (
                 torch.maximum(here[:, 1], here[:, 3]) - torch.maximum(here[:, 0], here[:, 2])
@@ -245,9 +270,16 @@ class Lesson:
     ) -> Sample:
         wording = wording or question(label, index=int(random.integers(5)))
         return make_sample(
-            self._text, self._writer, label=label, wording=wording, truth=truth, guess=guess, runs=runs,
-            random=random, settings=self._settings,
-        )  # fmt: skip
+            self._text,
+            self._writer,
+            label=label,
+            wording=wording,
+            truth=truth,
+            guess=guess,
+            runs=runs,
+            random=random,
+            settings=self._settings,
+        )
 
     def _loss(
         self,
@@ -283,18 +315,26 @@ def _ideal_logits(truth: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def train_to_write(
-    model: NanoForConditionalGeneration, lesson: Lesson, *, settings: WriteSettings, folder: Path,
+    model: NanoForConditionalGeneration,
+    lesson: Lesson,
+    *,
+    settings: WriteSettings,
+    folder: Path,
     check: Callable[[], dict[str, Any]] | None = None,
-) -> None:  # fmt: skip
-    """Trains reader, image projector and language layers (embedding frozen); resumes from `folder`."""
+) -> None:
+    """Trains reader, projector and language layers (not the embedding); resumes from `folder`."""
     model.fusion.requires_grad_(False)
     model.language.embed_tokens.requires_grad_(False)
     fresh = [*model.reader.parameters(), *model.image_projector.parameters()]
     grown = [p for p in model.language.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
-        [{"params": grown, "rate": settings.learning_rate}, {"params": fresh, "rate": settings.reader_rate}],
-        weight_decay=0.01, betas=(0.9, 0.98),
-    )  # fmt: skip
+        [
+            {"params": grown, "rate": settings.learning_rate},
+            {"params": fresh, "rate": settings.reader_rate},
+        ],
+        weight_decay=0.01,
+        betas=(0.9, 0.98),
+    )
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     file, start = folder / "write.pt", 0
     if file.exists():
