@@ -65,6 +65,14 @@ def test_predictions_are_kept(call: Call, chat: FakeChat, questions: Path, tmp_p
     assert cat["text"].startswith("others| others")
 
 
+def test_a_folder_for_predictions_is_refused_before_anything_runs(
+    call: Call, chat: FakeChat, questions: Path
+) -> None:
+    done = call("evaluate", "--data", questions, "--images", ".", "--predictions", ".")
+    assert (done.code, is_one_sentence(done.err)) == (2, True)
+    assert chat.opened == []
+
+
 def test_a_wrong_line_is_named_before_anything_runs(
     call: Call, chat: FakeChat, questions: Path
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,17 @@ def test_file_names_do_not_collide(
 ) -> None:
     paths = [Path(photo) for photo in photos]
     assert list(unique_stems(paths, expressions).values()) == stems
+
+
+def test_a_file_name_that_is_no_text(
+    call: Call, chat: FakeChat, photo: Path, tmp_path: Path
+) -> None:
+    odd = os.fsdecode(b"ph\xffoto.png")
+    (tmp_path / photo).rename(tmp_path / odd)
+    done = call("segment", odd, "the dog", "-o", "out")
+    assert (done.code, done.out.splitlines()[0]) == (0, r"ph\udcffoto.png: the dog")
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    assert call("segment", odd, "the dog", "--json").json[0]["image"] == odd
 
 
 def test_colours_where_they_are_wanted(

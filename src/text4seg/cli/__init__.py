@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {MissingExtraError(package, 'cli')}", file=sys.stderr)
         return 1
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # File names need not be text; where one is not, it is written with escapes.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return run(arguments)
     except CallError as error:

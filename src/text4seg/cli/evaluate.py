@@ -17,6 +17,7 @@ from text4seg import __version__
 from text4seg.cli._talk import checking_the_call, patience, print_json
 from text4seg.cli.loading import load_segmenter
 from text4seg.codec import get_format
+from text4seg.core.errors import InputError
 from text4seg.core.files import write_atomically
 from text4seg.core.rle import mask_to_rle
 from text4seg.core.types import GridShape
@@ -54,6 +55,8 @@ def evaluate(
         get_refiner(refiner)
         if format_name is not None:
             get_format(format_name)
+        if predictions is not None and predictions.is_dir():
+            raise InputError(f"{predictions} is a folder, and --predictions needs a file")
     samples = read_jsonl(data, images, limit=limit)
     segmenter = load_segmenter(model, refiner=refiner, grid=shape, format_name=format_name)
     lines: list[str] = []
