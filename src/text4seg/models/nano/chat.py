@@ -45,6 +45,8 @@ class NanoChat:
         )
         model.set_walker(self.text.walker)
         self._parts = parts
+        self._plain = parts.tokenizer()
+        self._plain.encode_special_tokens = True
 
     @classmethod
     def load(cls, folder: Path | None = None) -> NanoChat:
@@ -55,6 +57,11 @@ class NanoChat:
         """
         parts = get_parts()
         return cls(load_model(folder or SHIPPED, parts), parts)
+
+    def encode(self, text: str) -> list[int]:
+        """A user's words as tokens; a control token's spelling, such as `<filename>`, stays text."""
+        ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids
+        return ids
 
     @cached_property
     def eyes(self) -> Any:
@@ -67,9 +74,7 @@ class NanoChat:
         special = [
             token for token, added in tokenizer.get_added_tokens_decoder().items() if added.special
         ]
-        return TokenTable(
-            tokens, self.text.end, lambda text: self.text.encode(text.decode()), special
-        )
+        return TokenTable(tokens, self.text.end, lambda text: self.encode(text.decode()), special)
 
     @cached_property
     def bias(self) -> dict[int, float] | None:
@@ -103,7 +108,8 @@ class NanoSession:
 
     def ask(self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)) -> Asked:
         chat, text = self._chat, self._chat.text
-        words = torch.tensor([text.encode(question)])
+        asked = chat.encode(question)
+        words = torch.tensor([asked])
         with torch.inference_mode():
             states, logits = chat.model.ask(
                 self._image, words, torch.ones_like(words, dtype=torch.bool)
@@ -111,7 +117,7 @@ class NanoSession:
         step = NanoStep(
             chat.model, copy.deepcopy(self._cache), states=states, logits=logits, grid=grid
         )
-        prompt = text.after_image(question, answer_prefix)
+        prompt = asked + text.after_image("", answer_prefix)
         first = step(prompt)[-1]
         return Asked(step, first, chat.vocabulary, len(self._prefix) + len(prompt), chat.bias)
 
@@ -126,8 +132,9 @@ class LogitRow:
         return len(self._vocabulary)
 
     def __getitem__(self, tokens: Int[np.ndarray, " n"]) -> Float32[np.ndarray, " n"]:
+        index = torch.from_numpy(np.array(tokens))  # a copy: torch warns of read-only arrays
         with torch.inference_mode():
-            rows = self._vocabulary[torch.from_numpy(np.asarray(tokens))]
+            rows = self._vocabulary[index]
             logits: Float32[np.ndarray, " n"] = (rows @ self._hidden).float().numpy()
         return logits
 
