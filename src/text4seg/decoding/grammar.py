@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 CACHED_GRAMMARS = 128
 """Compiled grammars kept per vocabulary; the oldest goes first."""
 
+CACHED_MASKS = 256
+"""Masks kept per vocabulary; one of a 150k vocabulary takes 20 kB."""
+
 # The 64×64 and 150-label grammars are long lists of small rules: over the defaults, yet quick.
 _LIMITS = {"max_grammar_size": 4_000_000, "initial_lexer_fuel": 20_000_000}
 
@@ -161,7 +164,7 @@ class GrammarState:
         if self._forced:
             self._check_forced()
             return
-        self._allowed = _allowed_tokens(matcher, len(self._vocabulary))
+        self._allowed = _allowed_tokens(matcher, self._vocabulary)
         if len(self._allowed) == 0:
             self._end()
         elif len(self._allowed) == 1:
@@ -194,18 +197,18 @@ class GrammarState:
             )
 
 
-def _allowed_tokens(matcher: Any, size: int) -> Int[np.ndarray, " allowed"]:
-    """Ids of the mask's set bits; cheap where few are set, which is nearly always."""
-    words = np.zeros((size + 31) // 32, dtype=np.int32)
-    _without_panic(
-        lambda: matcher.unsafe_compute_mask_ptr(words.ctypes.data, words.nbytes),
-        "the grammar broke",
-    )
-    filled = np.flatnonzero(words)
-    bits = np.unpackbits(words[filled].view(np.uint8), bitorder="little").reshape(-1, 32)
-    rows, columns = np.nonzero(bits)
-    ids: Int[np.ndarray, " allowed"] = filled[rows] * 32 + columns
-    return ids[ids < size]
+def _allowed_tokens(matcher: Any, vocabulary: Vocabulary) -> Int[np.ndarray, " allowed"]:
+    """Ids of the mask's set bits. A grammar has few different masks, so they are read once each."""
+    mask: bytes = _without_panic(matcher.compute_bitmask, "the grammar broke")
+    allowed = vocabulary.masks.get(mask)
+    if allowed is None:
+        bits = np.unpackbits(np.frombuffer(mask, dtype=np.uint8), bitorder="little")
+        allowed = np.flatnonzero(bits[: len(vocabulary)])
+        allowed.setflags(write=False)
+        if len(vocabulary.masks) >= CACHED_MASKS:
+            vocabulary.masks.clear()
+        vocabulary.masks[mask] = allowed
+    return allowed
 
 
 def _without_panic(call: Callable[[], Any], what: str) -> Any:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import ModuleType
 
+    import numpy as np
+    from jaxtyping import Int
+
 
 def import_llguidance() -> ModuleType:
     """The grammar library, or a clear sentence about the extra that brings it."""
@@ -49,7 +52,8 @@ class Vocabulary:
         self.tokens = list(tokens)
         self.eos = eos
         self.special = tuple(sorted({*special, eos}))
-        self.grammars: dict[str, Any] = {}
+        self.grammars: dict[str, Any] = {}  # kept by text4seg.decoding.grammar
+        self.masks: dict[bytes, Int[np.ndarray, " allowed"]] = {}  # likewise
         self._encode = encode
 
     def __len__(self) -> int:
