@@ -59,7 +59,7 @@ class NanoChat:
         return cls(load_model(folder or SHIPPED, parts), parts)
 
     def encode(self, text: str) -> list[int]:
-        """A user's words as tokens; a control token's spelling, such as `<filename>`, stays text."""
+        """A user's words as tokens: the spelling of a control token (`<filename>`) stays text."""
         ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids
         return ids
 
