@@ -82,6 +82,7 @@ def drafts(shape: GridShape) -> list[object]:
     return ["none", "forced", "row", make_drafter("row", shape)]
 
 
+@settings(max_examples=40)
 @given(
     st.sampled_from(FORMATS),
     st.integers(0, 40),

@@ -53,7 +53,7 @@ def random_llama(vocabulary: Vocabulary, seed: int) -> LlamaForCausalLM:
 
 
 class Noise:
-    """Logits from a hash of the tokens so far; optionally in favour of a text, token by token."""
+    """Logits from a hash of the last tokens and their number; optionally in favour of a text."""
 
     def __init__(
         self,
@@ -71,7 +71,8 @@ class Noise:
         self.sharpness = sharpness
 
     def __call__(self, tokens: Sequence[int]) -> np.ndarray:
-        key = hashlib.blake2b(repr((self.seed, list(tokens))).encode(), digest_size=8).digest()
+        seen = (self.seed, len(tokens), list(tokens[-8:]))
+        key = hashlib.blake2b(repr(seen).encode(), digest_size=8).digest()
         rng = np.random.default_rng(int.from_bytes(key))
         logits = rng.normal(scale=self.sharpness, size=self.size).astype(np.float32)
         if len(tokens) < len(self.script):
