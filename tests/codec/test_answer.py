@@ -49,6 +49,7 @@ def test_body_of_refuses(text: str, at: int, expected: str) -> None:
         ("Here:\n<seg>" + BODY, BODY),  # cut before the closing mark
         ("<seg>" + BODY + "</se", BODY),  # cut inside it
         ("<seg>" + BODY + "<", BODY),
+        ("<seg>" + BODY + "</seg", BODY),
         (BODY + "</seg>", BODY),  # the opening mark is missing
         (BODY + "</seg> </seg>", BODY),
         (wrap("a") + wrap(BODY), BODY),  # the last complete block
@@ -61,6 +62,7 @@ def test_body_of_refuses(text: str, at: int, expected: str) -> None:
         ("prose\n```\n" + BODY + "```\nmore", BODY),
         ("prose\n```\n" + BODY, BODY),  # the fence is never closed
         (wrap("\n```\n" + BODY + "```\n"), BODY),
+        ("```\n```\nmore", ""),  # nothing inside
         ("a ``` b", "a ``` b"),  # no fence starts inside a line
         ("```", "```"),
     ],

@@ -266,6 +266,72 @@ def test_a_row_of_another_length(grid: DescriptorGrid, row: int, by: int) -> Non
     assert {repair.row for repair in salvage.repairs} == {row}
 
 
+def test_lines_are_taken_apart_only_where_rows_are_missing() -> None:
+    double = "others *4| others *4\n dog *4| others *4\n"
+    salvage = RRLE.salvage(double, SHAPE, ["dog"])
+    assert drawn(salvage.grid) == ["oooo", "oooo", "DDDD"]  # there is room for one more row
+    assert str(salvage.repairs[-1]) == "row 3: 8 cells cut to 4"
+
+
+def test_where_image_wise_runs_end_is_reported() -> None:
+    for text, row in (("others *3", 0), ("others *4", 1), ("others *11", 2), ("others *13", 2)):
+        assert [repair.row for repair in RLE.salvage(text, SHAPE, ["dog"]).repairs] == [row]
+
+
+TALLER = GridShape(6, 4)
+SIX = ["others *4", "dog *4", "others *1| dog *3", "dog *2| others *2", "dog *4", "others *4"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "rows"),
+    [
+        # A blank line between words around the mask is a damaged row if it makes up the number,
+        (
+            ["Here:", *SIX[:2], "", *SIX[3:], "Done.", "Bye."],
+            ["oooo", "DDDD", "oooo", "DDoo", "DDDD", "oooo"],
+        ),
+        # but where blank lines stand everywhere they are only doubled line breaks.
+        (
+            ["Here:", SIX[0], "", SIX[1], "", SIX[2], ""],
+            ["oooo", "DDDD", "oDDD", "oooo", "oooo", "oooo"],
+        ),
+        # An unreadable line keeps its place between rows, and before them.
+        (
+            ["Here:", *SIX[:2], "###", *SIX[3:], "Done."],
+            ["oooo", "DDDD", "oooo", "DDoo", "DDDD", "oooo"],
+        ),
+        (["###", *SIX[1:4]], ["oooo", "DDDD", "oDDD", "DDoo", "oooo", "oooo"]),
+        # Lines of little trust are taken for prose where there are rows enough.
+        (["dog|", *SIX, "dog|"], ["oooo", "DDDD", "oDDD", "DDoo", "DDDD", "oooo"]),
+    ],
+)
+def test_which_line_is_which_row(lines: list[str], rows: list[str]) -> None:
+    first = next(at for at, line in enumerate(lines) if line in (SIX[0], "###"))
+    spaced = [line if at <= first or not line else " " + line for at, line in enumerate(lines)]
+    salvage = RRLE.salvage("\n".join(spaced) + "\n", TALLER, ["dog"])
+    assert drawn(salvage.grid) == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("others| others| dog| do", [[OTHERS, OTHERS, "dog", "do"]]),  # full: it may be a label
+        ("others| others| do", [[OTHERS, OTHERS, OTHERS, OTHERS]]),  # short: it may be half of one
+        ("others| others| dog\n", [[OTHERS, OTHERS, "dog", "dog"]]),  # not cut there
+    ],
+)
+def test_a_cut_word_among_open_labels(text: str, rows: list[list[str]]) -> None:
+    salvage = SD.salvage(text, GridShape(1, 4))
+    assert salvage.grid.rows_of_labels() == rows
+
+
+def test_prose_among_open_labels() -> None:
+    prose = "Two | choices *1\n"
+    text = prose + "others *2| dog *6\n others *8\n"
+    salvage = RRLE.salvage(text, GridShape(2, 8))
+    assert salvage.grid == RRLE.decode("others *2| dog *6\n others *8\n", GridShape(2, 8))
+
+
 def test_open_labels_are_cleaned_or_given_up() -> None:
     salvage = RRLE.salvage("others *2| the  red\tdog *2| \n", GridShape(1, 4))
     assert salvage.grid.rows_of_labels() == [[OTHERS, OTHERS, "the red dog", "the red dog"]]
