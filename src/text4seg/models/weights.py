@@ -133,12 +133,14 @@ def locate(name: str, folder: Path | None = None) -> Path:
     part, path = get_part(name), part_path(name, folder)
     if not path.is_file():
         raise WeightsError(f"{path} is not there; fetch it with: text4seg weights --fetch")
-    if _stamp(path).exists() and _stamp(path).read_text() == _stamped(part, path):
-        return path
+    stamped = _stamped(part, path)
+    with contextlib.suppress(OSError):
+        if _stamp(path).read_bytes() == stamped:
+            return path
     verify(part, path)
     # Hashing a hundred megabytes takes longer than loading them: once does for an untouched file.
     with contextlib.suppress(OSError):
-        _stamp(path).write_text(_stamped(part, path))
+        _stamp(path).write_bytes(stamped)
     return path
 
 
@@ -146,24 +148,27 @@ def _stamp(path: Path) -> Path:
     return path.with_name(path.name + ".verified")
 
 
-def _stamped(part: Part, path: Path) -> str:
+def _stamped(part: Part, path: Path) -> bytes:
     stat = path.stat()
-    return f"{part.sha256} {stat.st_size} {stat.st_mtime_ns}\n"
+    return f"{part.sha256} {stat.st_size} {stat.st_mtime_ns}\n".encode()
 
 
 def verify(part: Part, path: Path) -> None:
     """Check size and sha256.
 
     Raises:
-        WeightsError: The file is another one than the part's.
+        WeightsError: The file is another one than the part's, or cannot be read.
     """
     size = path.stat().st_size
     if size != part.size:
         raise WeightsError(
             f"{path} has {size:,} bytes, but {part.name} has {part.size:,}; {_again(path)}"
         )
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
     if found != part.sha256:
         raise WeightsError(
             f"{path} has the sha256 {found[:12]}…, but {part.name} has {part.sha256[:12]}…; "

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from text4seg.core.errors import OutputError
+from text4seg.core.errors import OutputError, WeightsError
 from text4seg.models import weights
 from text4seg.models.nano.eyes import Eyes
 from text4seg.models.nano.language import read_language_model, read_tokenizer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tokenizers import Tokenizer
     from torch import Tensor
 
@@ -40,23 +44,41 @@ class Parts:
     layout: Path
 
     def eyes(self) -> Eyes:
-        return Eyes(
-            efficientnet_weights=self.folder / _LITE,
-            tinyvit_weights=self.folder / _VIT,
-            graph=self.graph,
-            layout=self.layout,
-        )
+        with self._readable():
+            return Eyes(
+                efficientnet_weights=self.folder / _LITE,
+                tinyvit_weights=self.folder / _VIT,
+                graph=self.graph,
+                layout=self.layout,
+            )
 
     def embedding(self) -> Tensor:
         """SmolLM2's token embedding, bfloat16 `49152 576`."""
         from safetensors.torch import load_file
 
-        return load_file(self.folder / _LANGUAGE)["embed_tokens.weight"]
+        with self._readable():
+            return load_file(self.folder / _LANGUAGE)["embed_tokens.weight"]
 
     def tokenizer(self) -> Tokenizer:
         from tokenizers import Tokenizer
 
-        return Tokenizer.from_file(str(self.folder / _TOKENIZER))
+        with self._readable():
+            # Read here: the tokenizers library raises nothing more precise than Exception.
+            text = (self.folder / _TOKENIZER).read_text(encoding="utf-8")
+            json.loads(text)
+            return Tokenizer.from_str(text)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """What was converted is ours alone, so damage is mended by converting again."""
+        from safetensors import SafetensorError
+
+        try:
+            yield
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            raise WeightsError(
+                f"{self.folder} is damaged ({error}); remove this folder, it will be made again"
+            ) from error
 
 
 def get_parts(root: Path | None = None, progress: weights.Progress | None = None) -> Parts:
@@ -68,9 +90,10 @@ def get_parts(root: Path | None = None, progress: weights.Progress | None = None
     root = root or weights.weights_folder()
     weights.fetch_all(root, progress)
     folder = root / f"nano-{_version()}"
-    if not folder.is_dir():
+    if not all((folder / name).is_file() for name in (_LITE, _VIT, _LANGUAGE, _TOKENIZER)):
         if progress:
             progress("converting")
+        shutil.rmtree(folder, ignore_errors=True)
         _convert(root, folder)
     return Parts(
         folder,
@@ -85,6 +108,8 @@ def _version() -> str:
 
 
 def _convert(root: Path, folder: Path) -> None:
+    from safetensors import SafetensorError
+
     try:
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=root) as work:
             beside = Path(work) / folder.name
@@ -94,8 +119,9 @@ def _convert(root: Path, folder: Path) -> None:
     except OSError as error:
         if folder.is_dir():  # another process was first
             return
-        shutil.rmtree(folder, ignore_errors=True)
         raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
+    except SafetensorError as error:  # which is what a full disk becomes there
+        raise OutputError(f"cannot write {folder}: {error}") from error
 
 
 def _write_converted(root: Path, folder: Path) -> None:
@@ -115,4 +141,4 @@ def _write_converted(root: Path, folder: Path) -> None:
     gguf = weights.locate("smollm2", root)
     embedding = read_language_model(gguf, layers=0)["embed_tokens.weight"].bfloat16()
     save_file({"embed_tokens.weight": embedding}, folder / _LANGUAGE)
-    read_tokenizer(gguf).save(str(folder / _TOKENIZER))
+    (folder / _TOKENIZER).write_text(read_tokenizer(gguf).to_str(), encoding="utf-8")
