@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from text4seg.models.nano.fusion import ImageState
 
 SHIPPED = Path(__file__).parent / "weights"
+# Added to the word others where the fusion sees nothing: more than any logit of nano's.
+_ABSENT_BIAS = 50.0
 
 
 class NanoChat:
@@ -76,10 +78,16 @@ class NanoChat:
         ]
         return TokenTable(tokens, self.text.end, lambda text: self.encode(text.decode()), special)
 
-    @cached_property
-    def bias(self) -> dict[int, float] | None:
-        """Offset of the word others, chosen on validation photos: argmax is not best for IoU."""
-        offset = float(self.model.config.others_bias)
+    def bias(self, strongest: float) -> dict[int, float] | None:
+        """Offset of the word others: argmax is not what answers best, so validation photos chose.
+
+        `strongest` is the largest target logit of the fusion: where no cell reaches the presence
+        gate, the thing counts as absent. It keeps the text from naming one stray cell.
+        """
+        config = self.model.config
+        gate = config.presence_gate
+        absent = gate is not None and strongest < gate
+        offset = config.others_bias + (_ABSENT_BIAS if absent else 0.0)
         if not offset:
             return None
         return {self.text.encode(spaced)[0]: offset for spaced in (OTHERS, f" {OTHERS}")}
@@ -119,7 +127,8 @@ class NanoSession:
         )
         prompt = asked + text.after_image("", answer_prefix)
         first = step(prompt)[-1]
-        return Asked(step, first, chat.vocabulary, len(self._prefix) + len(prompt), chat.bias)
+        bias = chat.bias(float(logits.max()))
+        return Asked(step, first, chat.vocabulary, len(self._prefix) + len(prompt), bias)
 
 
 class LogitRow:

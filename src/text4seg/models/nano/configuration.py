@@ -15,7 +15,8 @@ class NanoConfig(PreTrainedConfig):
 
     `language` is the configuration of the language model's first layers (a `LlamaConfig` as a
     dict); `names` the words whose cells the fusion learned to recognise; `others_bias` is added to
-    the logit of the word others wherever the mask may go on in several ways.
+    the logit of the word others wherever the mask may go on in several ways; where no cell's
+    target logit reaches `presence_gate`, the thing counts as absent.
     """
 
     model_type = "text4seg-nano"
@@ -36,6 +37,7 @@ class NanoConfig(PreTrainedConfig):
         image_side: int = 8,
         image_token: int = 16,
         others_bias: float = 0.0,
+        presence_gate: float | None = None,
         **rest: Any,
     ) -> None:
         self.language = language or {}
@@ -51,6 +53,7 @@ class NanoConfig(PreTrainedConfig):
         self.image_side = image_side
         self.image_token = image_token
         self.others_bias = others_bias
+        self.presence_gate = presence_gate
         super().__init__(**rest)
 
     @property

@@ -2,7 +2,7 @@
 
     python -m text4seg.training.nano see   --data DIR --work DIR --steps 1000
     python -m text4seg.training.nano write --data DIR --work DIR --steps 500
-    python -m text4seg.training.nano pack  --data DIR --work DIR --out DIR --others-bias -0.4
+    python -m text4seg.training.nano pack  --data DIR --work DIR --out DIR --presence-gate 1.5
 
 `--data` holds the photos (see `scenes.py` for the layout); `--work` keeps features, logs and
 checkpoints. A stage that was stopped goes on from its last checkpoint. Use one thread a process on a
@@ -49,7 +49,7 @@ def main() -> None:
     config = NanoConfig(
         names=known_names(scenes),
         language=language_settings(LAYERS),
-        others_bias=arguments.others_bias,
+        presence_gate=arguments.presence_gate,
     )
     if arguments.stage == "pack":
         model = _assemble(config, parts, arguments.work)
@@ -138,7 +138,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="pack: folder of the packed weights")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--others-bias", type=float, default=0.0, help="pack: see NanoConfig")
+    parser.add_argument("--presence-gate", type=float, help="pack: see NanoConfig")
     arguments = parser.parse_args()
     if arguments.stage == "pack" and arguments.out is None:
         parser.error("pack needs --out")
