@@ -1,0 +1,35 @@
+"""The embedded model and its pretrained parts, loaded once for all tests of this room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tokenizers import Tokenizer
+
+from text4seg.models.nano.chat import NanoChat
+from text4seg.models.nano.parts import Parts, get_parts
+from text4seg.pictures import open_image
+
+PHOTOS = Path(__file__).parents[3] / "examples" / "photos"
+
+
+@pytest.fixture(scope="session")
+def parts(nano_parts: None) -> Parts:
+    return get_parts()
+
+
+@pytest.fixture(scope="session")
+def tokenizer(parts: Parts) -> Tokenizer:
+    return parts.tokenizer()
+
+
+@pytest.fixture(scope="session")
+def chat(nano_parts: None) -> NanoChat:
+    return NanoChat.load()
+
+
+@pytest.fixture(scope="session")
+def cat() -> Image.Image:
+    return open_image(PHOTOS / "cat.jpg")
