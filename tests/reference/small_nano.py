@@ -1,4 +1,4 @@
-"""Nano in miniature: the same classes with a tokenizer of a few hundred tokens and noise for weights."""
+"""Nano in miniature: the same classes, a tokenizer of a few hundred tokens, noise for weights."""
 
 from __future__ import annotations
 

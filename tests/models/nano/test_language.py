@@ -1,4 +1,4 @@
-"""SmolLM2 comes out of its GGUF file whole: rows of queries and keys in order, and the tokenizer."""
+"""SmolLM2 comes out of its GGUF file whole: rows of queries and keys, and the tokenizer."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import PreTrainedConfig
+from transformers import LlamaConfig, PreTrainedConfig
 
 EYE_CHANNELS = 2048
 CELLS = 16
@@ -55,6 +55,14 @@ class NanoConfig(PreTrainedConfig):
         self.others_bias = others_bias
         self.presence_gate = presence_gate
         super().__init__(**rest)
+
+    def get_text_config(
+        self,
+        decoder: bool | None = None,  # noqa: ARG002, FBT001 - the signature of transformers
+        encoder: bool | None = None,  # noqa: ARG002, FBT001
+    ) -> PreTrainedConfig:
+        """The language model's configuration: `generate` builds its cache for it."""
+        return LlamaConfig(**self.language) if self.language else self
 
     @property
     def image_tokens(self) -> int:

@@ -1,0 +1,290 @@
+"""Nano is an ordinary model of `transformers`, and its step equals its forward pass."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import DynamicCache
+
+from tests.reference.small_nano import (
+    IMAGE_TOKEN,
+    small_features,
+    small_model,
+    small_prompt,
+    small_text,
+)
+from text4seg.codec import get_format
+from text4seg.core.types import DescriptorGrid
+from text4seg.models.nano.chat import NanoStep
+from text4seg.models.nano.modeling import NanoForConditionalGeneration
+from text4seg.models.nano.pointers import NOWHERE
+
+TEXT = small_text()
+GRIDS = [(16, 16), (4, 6), (20, 9), (1, 1)]
+
+
+def body(rows: int, cols: int, name: str = "sd") -> list[int]:
+    """A mask of that shape as tokens, half of it the dog."""
+    cells = [["the dog" if c > cols // 2 else "others" for c in range(cols)] for _ in range(rows)]
+    return TEXT.encode(get_format(name).encode(DescriptorGrid.from_rows(cells)))
+
+
+def logits_of(
+    model: NanoForConditionalGeneration,
+    tokens: list[int],
+    features: Tensor,
+    grid: tuple[int, int] | None = None,
+) -> Tensor:
+    """Logits after every token, of one pass over all of them."""
+    with torch.inference_mode():
+        return model(torch.tensor([tokens]), features=features, grid=grid).logits[0]
+
+
+def step_after(
+    model: NanoForConditionalGeneration,
+    prompt: list[int],
+    features: Tensor,
+    grid: tuple[int, int] = (16, 16),
+) -> tuple[NanoStep, np.ndarray]:
+    """A step whose cache holds the prompt, image and all, and the logits after the prompt."""
+    place = len(prompt) - prompt[::-1].index(IMAGE_TOKEN)
+    cache = DynamicCache(config=model.language.config)
+    with torch.inference_mode():
+        image = model.fusion.encode_image(features)
+        states, logits = model.ask(image, *model.question_of(torch.tensor([prompt])))
+        model(torch.tensor([prompt[:place]]), features=features, past_key_values=cache)
+    step = NanoStep(model, cache, states=states, logits=logits, grid=grid)
+    return step, np.asarray(step(prompt[place:])[-1])
+
+
+def test_a_saved_model_comes_back_the_same(tmp_path: Path) -> None:
+    model = small_model(3)
+    model.save_pretrained(tmp_path)
+    again = NanoForConditionalGeneration.from_pretrained(tmp_path).eval()
+    again.set_walker(TEXT.walker)
+    tokens = small_prompt() + body(4, 4, "rrle")
+    assert json.loads(again.config.to_json_string()) == json.loads(model.config.to_json_string())
+    assert torch.equal(
+        logits_of(model, tokens, small_features()), logits_of(again, tokens, small_features())
+    )
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_a_step_gives_the_logits_of_one_long_pass(grid: tuple[int, int]) -> None:
+    model, features, prompt = small_model(), small_features(), small_prompt()
+    tokens = body(*grid)
+    step, first = step_after(model, prompt, features, grid)
+    rows = [first, *(np.asarray(row) for row in step(tokens[:5]))]
+    rows += [np.asarray(row) for token in tokens[5:9] for row in step([token])]
+    expected = logits_of(model, prompt + tokens[:9], features, grid)[len(prompt) - 1 :].numpy()
+    assert np.allclose(np.stack(rows), expected[: len(rows)], atol=1e-3)
+    assert expected.std() > 0.1, "and they are not all the same"
+
+
+def test_generate_writes_what_the_step_writes() -> None:
+    model, features, prompt = small_model(1), small_features(1), small_prompt("hot dog")
+    step, row = step_after(model, prompt, features)
+    stepped: list[int] = []
+    while len(stepped) < 40:
+        stepped.append(int(row.argmax()))
+        row = np.asarray(step(stepped[-1:])[-1])
+    ids = torch.tensor([prompt])
+    with torch.inference_mode():
+        out = model.generate(
+            ids,
+            features=features,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=40,
+            eos_token_id=None,
+            pad_token_id=2,
+        )
+    assert out[0, len(prompt) :].tolist() == stepped
+    assert len(set(stepped)) > 3
+
+
+def test_generate_with_another_grid_and_another_question() -> None:
+    """What is told to `generate` reaches every step, or the texts would be the same."""
+    model, features = small_model(1), small_features(1)
+    written = []
+    for expression, grid in (("dog", None), ("dog", (4, 4)), ("t-shirt", None)):
+        ids = torch.tensor([small_prompt(expression)])
+        with torch.inference_mode():
+            out = model.generate(
+                ids, features=features, grid=grid, attention_mask=torch.ones_like(ids),
+                do_sample=False, max_new_tokens=30, eos_token_id=None, pad_token_id=2,
+            )  # fmt: skip
+        written.append(tuple(out[0, ids.shape[1] :].tolist()))
+    assert len(set(written)) == 3
+
+
+def test_what_was_cut_leaves_no_trace() -> None:
+    model, features, prompt = small_model(2), small_features(2), small_prompt()
+    tokens = body(16, 16)
+    step, _ = step_after(model, prompt, features)
+    never, _ = step_after(model, prompt, features)
+    step(tokens[:6])
+    never(tokens[:6])
+    step(tokens[40:60])  # a draft that went wrong, over a line end
+    step.cut(20)
+    step.cut(0)
+    again = [np.asarray(row) for row in step(tokens[6:12])]
+    expected = [np.asarray(row) for row in never(tokens[6:12])]
+    assert np.array_equal(again, expected)
+
+
+def test_a_row_of_logits_is_an_array_wherever_it_is_read() -> None:
+    model, features, prompt = small_model(), small_features(), small_prompt()
+    step, _ = step_after(model, prompt, features)
+    rows = step(body(16, 16)[:3])
+    assert len(rows) == 3
+    assert [len(row) for row in rows] == [model.config.language["vocab_size"]] * 3
+    whole = np.asarray(rows[1])
+    few = np.array([5, 90, 7])
+    few.setflags(write=False)
+    assert np.allclose(rows[1][few], whole[few], atol=1e-5)
+    assert whole.dtype == np.float32
+
+
+def test_the_loss_is_the_cross_entropy_of_what_is_labelled() -> None:
+    model, features, prompt = small_model(), small_features(), small_prompt()
+    tokens = prompt + body(3, 3)
+    ids = torch.tensor([tokens])
+    labels = ids.clone()
+    labels[:, : len(prompt)] = -100
+    labels[:, len(prompt) + 2] = -100
+    loss = model(ids, features=features, labels=labels).loss
+    every = logits_of(model, tokens, features)
+    wanted = [i for i in range(len(prompt), len(tokens)) if i != len(prompt) + 2]
+    expected = functional.cross_entropy(every[[i - 1 for i in wanted]], ids[0, wanted])
+    assert torch.allclose(loss, expected, atol=1e-4)
+    other = labels.clone()
+    other[:, len(prompt)] = 5
+    assert not torch.allclose(loss, model(ids, features=features, labels=other).loss)
+
+
+def test_logits_can_be_kept_for_the_last_tokens_only() -> None:
+    model, features, prompt = small_model(), small_features(), small_prompt()
+    with torch.inference_mode():
+        kept = model(torch.tensor([prompt]), features=features, logits_to_keep=2).logits
+    assert torch.allclose(kept[0], logits_of(model, prompt, features)[-2:], atol=1e-4)
+
+
+def test_a_padded_batch_is_read_as_its_rows_one_by_one() -> None:
+    model = small_model()
+    features = small_features(photos=2)
+    prompts = [small_prompt("dog"), small_prompt("the teddy bear, please")]
+    rows = [prompt + body(2, 2) for prompt in prompts]
+    longest = max(map(len, rows))
+    ids = torch.tensor([row + [TEXT.end] * (longest - len(row)) for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+    with torch.inference_mode():
+        both = model(ids, features=features, attention_mask=mask).logits
+    for index, row in enumerate(rows):
+        alone = logits_of(model, row, features[index : index + 1])
+        assert torch.allclose(both[index, : len(row)], alone, atol=1e-3)
+
+
+def test_the_question_stands_between_the_image_and_the_end_of_the_turn() -> None:
+    model = small_model()
+    prompts = [small_prompt("dog"), small_prompt("the teddy bear")]
+    longest = max(map(len, prompts))
+    ids = torch.tensor([prompt + [TEXT.end] * (longest - len(prompt)) for prompt in prompts])
+    words, mask = model.question_of(ids)
+    read = [
+        TEXT.tokenizer.decode(row[seen].tolist()) for row, seen in zip(words, mask, strict=True)
+    ]
+    assert read == ["Segment dog in this image.", "Segment the teddy bear in this image."]
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_tokens_read_the_cell_they_point_at_and_the_rest_of_its_row(grid: tuple[int, int]) -> None:
+    """Against a plain twin: one token, one look-up."""
+    model = small_model()
+    states, logits = torch.randn(1, 256, 16), torch.randn(1, 256)
+    pointers = torch.tensor([[NOWHERE, 0, grid[0] * grid[1] - 1, grid[1] // 2]])
+    with torch.inference_mode():
+        found = model.read_cells(states, logits, pointers, grid)[0]
+        sampled, flat = model._resample(states, logits, grid)
+        for place, pointer in enumerate(pointers[0].tolist()):
+            if pointer == NOWHERE:
+                assert not found[place].any()
+                continue
+            left = grid[1] - pointer % grid[1]
+            ahead = torch.zeros(2, 16)
+            ahead[0, : min(left, 16)] = torch.tanh(flat[0, pointer : pointer + min(left, 16)] / 2)
+            ahead[1, : min(left, 16)] = 1
+            expected = model.reader(torch.cat([sampled[0, pointer], ahead.flatten()]))
+            assert torch.allclose(found[place], expected, atol=1e-5)
+
+
+def test_another_grid_is_the_same_map_at_another_size() -> None:
+    model = small_model()
+    ramp = torch.arange(16.0)[:, None].expand(16, 16).reshape(1, 256)
+    states = ramp[..., None].expand(1, 256, 16)
+    for rows, cols in ((8, 16), (32, 16), (4, 5)):
+        sampled, logits = model._resample(states, ramp, (rows, cols))
+        assert sampled.shape == (1, rows * cols, 16)
+        heights = logits.view(rows, cols)
+        centres = (torch.arange(rows) + 0.5) * 16 / rows - 0.5
+        inner = (centres > 2) & (centres < 13)  # the borders have no neighbours to average with
+        assert torch.allclose(heights[inner], centres[inner, None].expand(-1, cols), atol=0.2)
+
+
+def test_text_is_not_read_without_a_walker() -> None:
+    model = small_model()
+    model.walker = None
+    with pytest.raises(RuntimeError, match="set_walker"):
+        model(torch.tensor([small_prompt()]), features=small_features())
+
+
+def test_lora_attaches_trains_and_merges(tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    model = small_model()
+    ids = torch.tensor([small_prompt() + body(3, 3)])
+    features = small_features()
+    before = logits_of(model, ids[0].tolist(), features)
+    config = peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"], lora_alpha=64)
+    tuned = peft.get_peft_model(copy.deepcopy(model), config)
+    trained = [parameter for parameter in tuned.parameters() if parameter.requires_grad]
+    assert len(trained) == 2 * 2 * 2, "two matrices for each of two layers' two projections"
+    optimizer = torch.optim.SGD(trained, 0.5)
+    losses = []
+    for _ in range(4):
+        loss = tuned(input_ids=ids, features=features, labels=ids).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+    tuned.save_pretrained(tmp_path)
+    again = peft.PeftModel.from_pretrained(copy.deepcopy(model), tmp_path).merge_and_unload()
+    after = logits_of(again.eval(), ids[0].tolist(), features)
+    assert not torch.allclose(after, before, atol=1e-3)
+    with torch.inference_mode():
+        expected = tuned.eval()(input_ids=ids, features=features).logits[0]
+    assert torch.allclose(after, expected, atol=1e-3)
+
+
+def test_trainer_trains_it(tmp_path: Path) -> None:
+    from transformers import Trainer, TrainingArguments
+
+    ids = torch.tensor(small_prompt() + body(3, 3))
+    samples = [{"input_ids": ids, "features": small_features()[0], "labels": ids} for _ in range(8)]
+    model = small_model()
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path), max_steps=4, per_device_train_batch_size=2, learning_rate=1e-2,
+        report_to=[], save_strategy="no", logging_steps=1, use_cpu=True, disable_tqdm=True,
+        remove_unused_columns=False,
+    )  # fmt: skip
+    trainer = Trainer(model=model, args=arguments, train_dataset=samples)
+    trainer.train()
+    losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
+    assert losses[-1] < losses[0]
