@@ -52,6 +52,7 @@ def test_body_of_refuses(text: str, at: int, expected: str) -> None:
         ("<seg>" + BODY + "</seg", BODY),
         (BODY + "</seg>", BODY),  # the opening mark is missing
         (BODY + "</seg> </seg>", BODY),
+        ("</seg>" + BODY, ""),
         (wrap("a") + wrap(BODY), BODY),  # the last complete block
         (wrap(BODY) + "<seg>oth", BODY),  # not the incomplete one
         (wrap(BODY) + "</seg>", BODY),  # a block ends with its first closing mark
