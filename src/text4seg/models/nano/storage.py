@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from text4seg.models.nano.parts import Parts
 
 CONFIG, WEIGHTS, HASH = "config.json", "model.safetensors", "model.safetensors.sha256"
+# What a configuration or a state dict that does not fit makes of transformers and torch.
+_MISFITS = (RuntimeError, TypeError, ValueError, KeyError, AttributeError)
+_LONGEST_REASON = 300
 _EMBEDDING = "language.embed_tokens.weight"
 
 
@@ -44,6 +47,7 @@ def load_model(folder: Path, parts: Parts) -> NanoForConditionalGeneration:
     Raises:
         WeightsError: A file is missing, damaged, or of another model.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -52,6 +56,11 @@ def load_model(folder: Path, parts: Parts) -> NanoForConditionalGeneration:
         settings = json.loads((folder / CONFIG).read_text())
     except (OSError, ValueError) as error:
         raise WeightsError(f"the weights in {folder} cannot be read: {error}") from error
+    if not isinstance(settings, dict) or not settings.get("language"):
+        # Without it transformers would make a Llama of seven billion parameters.
+        raise WeightsError(
+            f"{folder / CONFIG} is of another model: it configures no language model"
+        )
     _check_hash(folder, data)
     try:
         state = load(data)
@@ -59,9 +68,10 @@ def load_model(folder: Path, parts: Parts) -> NanoForConditionalGeneration:
         if _EMBEDDING not in state:
             state[_EMBEDDING] = parts.embedding()
         model.load_state_dict({name: value.float() for name, value in state.items()})
-    except (SafetensorError, RuntimeError, TypeError, KeyError) as error:
+    except (SafetensorError, StrictDataclassError, *_MISFITS) as error:
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
         raise WeightsError(
-            f"the weights in {folder} are damaged or of another model: {error}"
+            f"the weights in {folder} are damaged or of another model: {reason}"
         ) from error
     return model
 
@@ -70,7 +80,7 @@ def _check_hash(folder: Path, data: bytes) -> None:
     file = folder / HASH
     if not file.is_file():
         return
-    expected = file.read_text().split()[0]
+    expected = file.read_bytes().decode("ascii", "replace").partition(" ")[0]
     found = hashlib.sha256(data).hexdigest()
     if found != expected:
         raise WeightsError(
