@@ -5,8 +5,8 @@
     python -m text4seg.training.nano pack  --data DIR --work DIR --out DIR --presence-gate 1.5
 
 `--data` holds the photos (see `scenes.py` for the layout); `--work` keeps features, logs and
-checkpoints. A stage that was stopped goes on from its last checkpoint. Use one thread a process on a
-busy machine: small tensors on two contended cores wait for one another longer than they compute.
+checkpoints. A stage that was stopped goes on from its last checkpoint. Use one thread a process on
+a busy machine: small tensors on two contended cores wait for one another longer than they compute.
 """
 
 from __future__ import annotations
