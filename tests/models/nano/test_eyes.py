@@ -1,0 +1,75 @@
+"""The eyes see each cell of the text's grid where it lies in the photo."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from text4seg.models.nano.configuration import CELLS, EYE_CHANNELS
+from text4seg.models.nano.detector import COCO_CLASSES
+from text4seg.models.nano.efficientnet import FINAL_CHANNELS, MIDDLE_CHANNELS
+from text4seg.models.nano.eyes import CHANNELS, DETECTOR_CHANNELS, Eyes
+from text4seg.models.nano.parts import Parts
+from text4seg.models.nano.tinyvit import NECK_CHANNELS, STAGE_CHANNELS
+
+
+def test_the_configuration_expects_what_the_eyes_give() -> None:
+    assert (CHANNELS, CELLS) == (EYE_CHANNELS, 16)
+    assert len(COCO_CLASSES) == DETECTOR_CHANNELS
+
+
+@pytest.fixture(scope="module")
+def eyes(parts: Parts) -> Eyes:
+    return parts.eyes()
+
+
+@pytest.fixture(scope="module")
+def seen(eyes: Eyes, cat: Image.Image) -> torch.Tensor:
+    return eyes.look(cat)
+
+
+@pytest.mark.nano
+def test_a_photo_becomes_256_cells(seen: torch.Tensor) -> None:
+    assert seen.shape == (256, CHANNELS)
+    assert seen.dtype == torch.float16
+    assert seen.isfinite().all()
+
+
+@pytest.mark.nano
+def test_cells_are_rows_of_columns(seen: torch.Tensor, eyes: Eyes, cat: Image.Image) -> None:
+    """In a mirror the columns turn around, and the rows do not."""
+    mirrored = eyes.look(cat.transpose(Image.Transpose.FLIP_LEFT_RIGHT)).float()
+    groups = [FINAL_CHANNELS, MIDDLE_CHANNELS, STAGE_CHANNELS, NECK_CHANNELS]
+    for group, other in zip(
+        seen.float()[:, :-DETECTOR_CHANNELS].split(groups, 1),
+        mirrored[:, :-DETECTOR_CHANNELS].split(groups, 1),
+        strict=True,
+    ):
+        maps = (group - group.mean(0)).unflatten(0, (16, 16))
+        expected = (other - other.mean(0)).unflatten(0, (16, 16))
+
+        def alike(maps: torch.Tensor, expected: torch.Tensor = expected) -> float:
+            return float(torch.cosine_similarity(maps, expected, dim=-1).mean())
+
+        assert alike(maps.flip(1)) > alike(maps) + 0.1
+        assert alike(maps.flip(1)) > alike(maps.flip(0)) + 0.1
+        assert alike(maps.flip(1)) > 0.5
+
+
+@pytest.mark.nano
+def test_the_last_channels_are_the_detectors(seen: torch.Tensor) -> None:
+    boxes = seen.float()[:, -DETECTOR_CHANNELS:]
+    assert 0 <= float(boxes.min()) <= float(boxes.max()) <= 1
+    strongest = int(boxes.max(dim=0).values.argmax())
+    assert COCO_CLASSES[strongest] == "cat"
+
+
+@pytest.mark.nano
+def test_looking_twice_is_seeing_the_same_whatever_the_mode(
+    seen: torch.Tensor, eyes: Eyes, cat: Image.Image
+) -> None:
+    opaque = cat.convert("RGBA")
+    assert torch.equal(eyes.look(opaque), seen)
+    assert np.asarray(opaque).shape[-1] == 4

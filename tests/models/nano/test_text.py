@@ -1,0 +1,68 @@
+"""Prompts and answers are the tokens that the tokenizer makes of their text."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from tests.reference.small_nano import SPECIAL, small_text, small_tokenizer
+from text4seg.codec import get_format
+from text4seg.core.errors import WeightsError
+from text4seg.core.types import OTHERS, DescriptorGrid
+from text4seg.models.nano.text import NanoText
+from text4seg.prompts import ANSWER_PREFIX, question
+from text4seg.training.nano.answers import AnswerWriter
+
+LABELS = ["dog", "the dog", "the hot dog on the left", "t-shirt", "Großmutter", "犬", "a"]
+
+
+def spelled(text: NanoText, tokens: list[int]) -> str:
+    return text.tokenizer.decode(tokens, skip_special_tokens=False)
+
+
+def test_a_prompt_is_a_turn_of_chat_with_places_for_the_image() -> None:
+    text = small_text()
+    prompt = text.prompt(question("the dog"), ANSWER_PREFIX)
+    places = SPECIAL[16] * 4
+    assert spelled(text, prompt) == (
+        f"<|im_start|>user\n{places}Segment the dog in this image.<|im_end|>\n"
+        "<|im_start|>assistant\nHere is the mask:\n<seg>"
+    )
+    assert prompt == text.image_prefix() + text.after_image(question("the dog"), ANSWER_PREFIX)
+    assert prompt.count(16) == 4
+    assert text.end == 2
+
+
+def test_another_tokenizer_is_refused() -> None:
+    other = Tokenizer.from_str(small_tokenizer().to_str().replace("im_end", "the_end"))
+    with pytest.raises(WeightsError, match="im_end"):
+        NanoText(other, image_token=16, image_tokens=4)
+
+
+def grid_of(mask: np.ndarray, label: str) -> DescriptorGrid:
+    return DescriptorGrid.build((OTHERS, label), mask.astype(np.int32))
+
+
+@pytest.mark.nano
+@pytest.mark.parametrize("label", LABELS)
+@given(seed=st.integers(0, 10_000))
+def test_answers_to_train_on_are_the_tokens_of_the_codecs_text(
+    label: str, seed: int, tokenizer: Tokenizer
+) -> None:
+    """With SmolLM2's own tokenizer: what nano learned to write is what it is asked to write."""
+    text = NanoText(tokenizer, image_token=16, image_tokens=64)
+    writer = AnswerWriter(text)
+    random = np.random.default_rng(seed)
+    mask = random.random((16, 16)) < random.random() * 1.2 - 0.1
+    for name, write in (("sd", writer.flat), ("rrle", writer.runs)):
+        answer = write(mask, mask, label)
+        body = get_format(name).encode(grid_of(mask, label))
+        assert answer.tokens == text.encode(body)
+        assert answer.targets == answer.tokens
+        prompt = spelled(text, text.prompt(question(label), ANSWER_PREFIX))
+        whole = [*text.encode(ANSWER_PREFIX), *answer.tokens, *text.encode("</seg>"), text.end]
+        assert text.encode(f"{ANSWER_PREFIX}{body}</seg><|im_end|>") == whole
+        assert text.encode(prompt + body) == text.encode(prompt) + answer.tokens
