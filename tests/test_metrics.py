@@ -118,6 +118,7 @@ def test_counted_samples_and_masks_score_alike() -> None:
         (Box(0, 0, 2, 2), Box(1, 0, 3, 2), 1 / 3),
         (Box(0, 0, 2, 2), Box(1, 1, 3, 3), 1 / 7),
         (Box(0, 0, 2, 2), Box(2, 0, 4, 2), 0),  # they touch
+        (Box(0, 0, 2, 2), Box(0, 2, 2, 4), 0),
         (Box(0, 0, 1, 1), Box(5, 5, 6, 6), 0),  # apart both ways: no negative times negative
         (Box(0, 0, 0, 0), Box(0, 0, 0, 0), 0),  # nothing to agree on
         (Box(0, 0, 4, 4), Box(1, 1, 3, 3), 4 / 16),
