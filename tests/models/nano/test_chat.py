@@ -1,0 +1,336 @@
+"""A photo is opened once; every question forks from there and is answered as if asked alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from tokenizers import pre_tokenizers
+
+from tests.reference.plain import PlainGrammar, generate
+from tests.reference.small_nano import (
+    SPECIAL,
+    SmallParts,
+    small_features,
+    small_model,
+    small_text,
+    small_tokenizer,
+)
+from text4seg.codec import get_format
+from text4seg.core.errors import WeightsError
+from text4seg.core.types import GridShape
+from text4seg.decoding import DRAFTERS, Decoded, Vocabulary, compile_grammar, decode, make_drafter
+from text4seg.models.nano.chat import NanoChat, NanoSession, _stand_ins, token_bytes
+from text4seg.models.protocol import Asked, TokenTable
+from text4seg.pictures import open_image
+from text4seg.prompts import ANSWER_PREFIX, question
+
+PHOTOS = Path(__file__).parents[3] / "examples" / "photos"
+
+
+class OfPhoto:
+    """A model whose `generate` is told what the eyes saw, as a user of `transformers` would."""
+
+    def __init__(self, chat: NanoChat, features: torch.Tensor, shape: GridShape) -> None:
+        self.model = chat.model
+        self.inputs = {"features": features[None].float(), "grid": (shape.rows, shape.cols)}
+
+    def generate(self, ids: torch.Tensor, **options: Any) -> torch.Tensor:
+        return self.model.generate(ids, **self.inputs, **options)
+
+
+def vocabulary_of(table: TokenTable) -> Vocabulary:
+    return Vocabulary(table.tokens, table.eos, table.encode, special=table.special)
+
+
+def lark(name: str, shape: GridShape, label: str) -> str:
+    return get_format(name).grammar(shape, (label,))
+
+
+def write(
+    asked: Asked, vocabulary: Vocabulary, name: str, shape: GridShape, label: str, draft: str
+) -> Decoded:
+    grammar = compile_grammar(lark(name, shape, label), vocabulary)
+    return decode(
+        asked.step,
+        asked.first_logits,
+        vocabulary,
+        grammar,
+        draft=make_drafter(draft, shape),
+        bias=asked.bias,
+    )
+
+
+def write_plainly(
+    model: OfPhoto, chat: NanoChat, vocabulary: Vocabulary, label: str, name: str,
+    bias: Mapping[int, float] | None,
+) -> list[int]:  # fmt: skip
+    shape = GridShape(*model.inputs["grid"])
+    prompt = chat.text.prompt(question(label), ANSWER_PREFIX)
+    processor = PlainGrammar(
+        vocabulary.matcher_tokenizer, lark(name, shape, label), len(prompt), bias
+    )
+    return generate(model, prompt, processor)
+
+
+@pytest.fixture(scope="module")
+def small() -> NanoChat:
+    return NanoChat(small_model(4), SmallParts())  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def small_words(small: NanoChat) -> Vocabulary:
+    return vocabulary_of(small.vocabulary)
+
+
+# -- the engine and its twin ----------------------------------------------------------------------
+
+SMALL = [
+    pytest.param("sd", GridShape(5, 4), "the dog", id="sd"),
+    pytest.param("sd", GridShape(9, 7), "dog", id="sd tall"),
+    pytest.param("rrle", GridShape(6, 13), "hot dog", id="rrle"),
+    pytest.param("rrle", GridShape(16, 16), "dog", id="rrle as trained"),
+    pytest.param("rle", GridShape(4, 4), "dog", id="rle"),
+]
+
+
+@pytest.mark.parametrize(("name", "shape", "label"), SMALL)
+def test_small_nano_writes_what_generate_writes(
+    small: NanoChat, small_words: Vocabulary, name: str, shape: GridShape, label: str
+) -> None:
+    features = small_features(9)[0]
+    session = NanoSession(small, features)
+    model = OfPhoto(small, features, shape)
+    plain = write_plainly(model, small, small_words, label, name, None)
+    for draft in DRAFTERS:
+        asked = session.ask(question(label), ANSWER_PREFIX, grid=(shape.rows, shape.cols))
+        decoded = write(asked, small_words, name, shape, label, draft)
+        assert list(decoded.tokens) == plain, draft
+    grid = get_format(name).decode(small_words.decode(plain).decode(), shape, (label,))
+    assert len(set(grid.cells.ravel().tolist())) == 2, "both labels come up, or nothing was tested"
+
+
+@pytest.fixture(scope="module")
+def vocabulary(chat: NanoChat) -> Vocabulary:
+    return vocabulary_of(chat.vocabulary)
+
+
+REAL = [
+    pytest.param("sd", GridShape(8, 8), "the cat", id="sd"),
+    pytest.param("sd", GridShape(4, 6), "the dog", id="sd absent"),
+    pytest.param("rrle", GridShape(16, 16), "the cat", id="rrle"),
+]
+
+
+@pytest.mark.nano
+@pytest.mark.parametrize(("name", "shape", "label"), REAL)
+def test_nano_writes_what_generate_writes(
+    chat: NanoChat,
+    vocabulary: Vocabulary,
+    seen: torch.Tensor,
+    name: str,
+    shape: GridShape,
+    label: str,
+) -> None:
+    session = NanoSession(chat, seen)
+    sides = (shape.rows, shape.cols)
+    bias = session.ask(question(label), ANSWER_PREFIX, grid=sides).bias
+    plain = write_plainly(OfPhoto(chat, seen, shape), chat, vocabulary, label, name, bias)
+    for draft in DRAFTERS:
+        asked = session.ask(question(label), ANSWER_PREFIX, grid=sides)
+        decoded = write(asked, vocabulary, name, shape, label, draft)
+        assert list(decoded.tokens) == plain, draft
+    get_format(name).decode(vocabulary.decode(plain).decode(), shape, (label,))
+
+
+# -- one photo, many questions --------------------------------------------------------------------
+
+
+def answers(
+    chat: NanoChat, vocabulary: Vocabulary, features: torch.Tensor, labels: list[str], *, anew: bool
+) -> list[Any]:
+    """First logits and tokens of each question, of one session or of one a question."""
+    shape = GridShape(6, 6)
+    session, found = NanoSession(chat, features), []
+    for label in labels:
+        if anew:
+            session = NanoSession(chat, features)
+        asked = session.ask(question(label), ANSWER_PREFIX, grid=(6, 6))
+        first = np.asarray(asked.first_logits)
+        decoded = write(asked, vocabulary, "sd", shape, label, "row")
+        found.append((first.tolist(), asked.prompt_tokens, decoded.tokens))
+    return found
+
+
+def test_asks_of_one_session_equal_asks_alone(small: NanoChat, small_words: Vocabulary) -> None:
+    labels = ["dog", "the teddy bear", "dog", "hot dog", "dog"]
+    together = answers(small, small_words, small_features(2)[0], labels, anew=False)
+    assert together == answers(small, small_words, small_features(2)[0], labels, anew=True)
+    assert together[0] == together[2] == together[4]
+    assert together[0][0] != together[1][0]
+
+
+@pytest.mark.nano
+def test_nanos_asks_of_one_session_equal_asks_alone(
+    chat: NanoChat, vocabulary: Vocabulary, seen: torch.Tensor
+) -> None:
+    labels = ["the cat", "the dog", "the cat"]
+    together = answers(chat, vocabulary, seen, labels, anew=False)
+    assert together == answers(chat, vocabulary, seen, labels, anew=True)
+    assert together[0] == together[2]
+
+
+def test_asks_may_be_written_side_by_side(small: NanoChat, small_words: Vocabulary) -> None:
+    """Neither disturbs the other's cache."""
+    session, shape = NanoSession(small, small_features(3)[0]), GridShape(16, 16)
+    first, second = (session.ask(question(label), ANSWER_PREFIX) for label in ("dog", "hot dog"))
+    tokens = [small_words.encode(b"others| dog| dog|"), small_words.encode(b"hot dog| others|")]
+    a = [np.asarray(row) for token in tokens[0] for row in first.step([token])]
+    b = [np.asarray(row) for row in second.step(tokens[1])]
+    again = session.ask(question("dog"), ANSWER_PREFIX)
+    assert np.allclose(a, [np.asarray(row) for row in again.step(tokens[0])], atol=1e-3)
+    written = write(
+        session.ask(question("dog"), ANSWER_PREFIX), small_words, "sd", shape, "dog", "row"
+    )
+    assert written.complete
+    assert len(b) == len(tokens[1])
+
+
+def test_a_session_counts_the_prompt(small: NanoChat) -> None:
+    asked = NanoSession(small, small_features()[0]).ask(question("dog"), ANSWER_PREFIX)
+    assert asked.prompt_tokens == len(small.text.prompt(question("dog"), ANSWER_PREFIX))
+    assert len(asked.first_logits) == len(small.vocabulary.tokens)
+
+
+@pytest.mark.nano
+def test_the_photo_is_looked_at_once(
+    chat: NanoChat, cat: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Image.Image] = []
+    look = chat.eyes.look
+    monkeypatch.setattr(chat.eyes, "look", lambda image: [looks.append(image), look(image)][1])
+    session = chat.open(cat)
+    for label in ("the cat", "the dog"):
+        session.ask(question(label), ANSWER_PREFIX)
+    assert looks == [cat]
+
+
+# -- what is there and what is not ----------------------------------------------------------------
+
+
+def test_the_bias_is_the_calibration_and_the_gate(small: NanoChat, monkeypatch: Any) -> None:
+    config = small.model.config
+    assert small.bias(0.0) is None
+    firsts = {small.text.encode("others")[0], small.text.encode(" others")[0]}
+    monkeypatch.setattr(config, "others_bias", -0.5)
+    assert small.bias(0.0) == dict.fromkeys(firsts, -0.5)
+    monkeypatch.setattr(config, "presence_gate", 1.0)
+    assert small.bias(1.0) == dict.fromkeys(firsts, -0.5)
+    assert small.bias(0.9) == dict.fromkeys(firsts, 49.5)
+    monkeypatch.setattr(config, "others_bias", 0.0)
+    assert small.bias(1.5) is None
+
+
+def test_below_the_gate_the_answer_is_empty(
+    small: NanoChat, small_words: Vocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, shape = NanoSession(small, small_features(9)[0]), GridShape(8, 8)
+
+    def found() -> bool:
+        asked = session.ask(question("dog"), ANSWER_PREFIX, grid=(8, 8))
+        decoded = write(asked, small_words, "sd", shape, "dog", "row")
+        text = small_words.decode(decoded.tokens).decode()
+        return not get_format("sd").decode(text, shape, ("dog",)).is_empty
+
+    assert found()
+    monkeypatch.setattr(small.model.config, "presence_gate", 1e9)
+    assert not found()
+
+
+# -- bytes ----------------------------------------------------------------------------------------
+
+
+def test_every_byte_has_its_letter() -> None:
+    letters = _stand_ins()
+    assert sorted(letters) == list(range(256))
+    assert sorted(letters.values()) == sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = small_tokenizer()
+    assert all(tokenizer.token_to_id(letter) is not None for letter in letters.values())
+
+
+TEXT = small_text()
+TABLE = token_bytes(TEXT)
+
+
+@given(st.text(max_size=30))
+def test_the_bytes_of_tokens_are_the_bytes_of_the_text(text: str) -> None:
+    assert b"".join(TABLE[token] for token in TEXT.encode(text)) == text.encode()
+
+
+@pytest.mark.parametrize("content", SPECIAL)
+def test_no_words_of_a_user_become_a_control_token(small: NanoChat, content: str) -> None:
+    """Labels forbid `|`, but not every control token is spelled with one."""
+    tokens = small.encode(f"the {content} dog")
+    assert not set(tokens) & set(small.vocabulary.special)
+    assert b"".join(small.vocabulary.tokens[token] for token in tokens).decode() == (
+        f"the {content} dog"
+    )
+    assert list(small.vocabulary.encode(content.encode())) == small.encode(content)
+    assert len(small.text.encode(content)) == 1, "the prompt's own turns need theirs"
+
+
+def test_a_label_that_spells_a_control_token_is_written(
+    small: NanoChat, small_words: Vocabulary
+) -> None:
+    label, shape = "the <extra_13> dog", GridShape(3, 3)
+    session = NanoSession(small, small_features(1)[0])
+    asked = session.ask(question(label), ANSWER_PREFIX, grid=(3, 3))
+    for name in ("sd", "rrle"):
+        decoded = write(asked, small_words, name, shape, label, "none")
+        text = small_words.decode(decoded.tokens).decode()
+        assert get_format(name).encode(get_format(name).decode(text, shape, (label,))) == text
+        asked = session.ask(question(label), ANSWER_PREFIX, grid=(3, 3))
+
+
+def test_the_table_knows_the_end_and_the_control_tokens(small: NanoChat) -> None:
+    table = small.vocabulary
+    assert table is small.vocabulary, "built once"
+    assert table.eos == small.text.end == 2
+    assert list(table.special) == list(range(17))
+    assert len(table.tokens) == small.model.config.language["vocab_size"]
+
+
+# -- loading --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def seen(chat: NanoChat) -> torch.Tensor:
+    return chat.eyes.look(open_image(PHOTOS / "cat.jpg"))
+
+
+@pytest.mark.nano
+def test_a_saved_copy_is_the_shipped_model(
+    chat: NanoChat, seen: torch.Tensor, tmp_path: Path
+) -> None:
+    chat.model.save_pretrained(tmp_path)
+    again = NanoChat.load(tmp_path)
+    first = [
+        np.asarray(NanoSession(one, seen).ask(question("the cat"), ANSWER_PREFIX).first_logits)
+        for one in (chat, again)
+    ]
+    assert np.array_equal(*first)
+
+
+@pytest.mark.nano
+def test_a_folder_of_another_model_is_refused(nano_parts: None, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(WeightsError, match="another model"):
+        NanoChat.load(tmp_path)
