@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from text4seg.core.errors import OutputError, UnknownNameError, WeightsError
 Progress = Callable[[str], None]
 _CHUNK = 1 << 20
 _WORK_PREFIX = ".fetch-"
+_ABANDONED_AFTER_S = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,14 +212,17 @@ def fetch(name: str, folder: Path | None = None, progress: Progress | None = Non
 
 
 def fetch_all(folder: Path | None = None, progress: Progress | None = None) -> dict[str, Path]:
-    """Every part, fetched where it is missing."""
+    """Every part, fetched where it is missing; what killed downloads left is removed."""
+    sweep(folder)
     return {name: fetch(name, folder, progress) for name in PARTS}
 
 
 def sweep(folder: Path | None = None) -> None:
-    """Remove what interrupted downloads left behind."""
+    """Remove what killed downloads left behind, a day later: a younger one may be at work."""
     for left in (folder or weights_folder()).glob(f"{_WORK_PREFIX}*"):
-        shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _ABANDONED_AFTER_S:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _download(part: Part, work: Path) -> Path:
