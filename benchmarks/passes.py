@@ -128,8 +128,8 @@ def read_masks(file: Path) -> Iterator[tuple[str, Bool[np.ndarray, "h w"]]]:
             yield name, mask
 
 
-def read_texts(file: Path, shapes: Sequence[GridShape], limit: int | None) -> Texts:
-    """By grid and format: class name and mask text of all objects, or of so many."""
+def read_texts(file: Path, shapes: Sequence[GridShape], limit: int) -> Texts:
+    """By grid and format: class name and mask text of so many objects."""
     texts: Texts = {(shape, name): [] for shape in shapes for name in FORMATS}
     for label, mask in islice(read_masks(file), limit):
         for (shape, name), found in texts.items():
@@ -214,7 +214,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from rich.console import Console
     from rich.progress import track
 
-    if arguments.limit is not None and arguments.limit < 1:
+    if arguments.limit < 1:
         raise InputError(f"--limit is at least 1, got {arguments.limit}")
     shapes = [GridShape.parse(text) for text in arguments.grid.split(",")]
     title, tokenizer = open_tokenizer(arguments.tokenizer)
@@ -248,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--coco", type=Path, required=True, help="annotation file (instances_*.json)")
     add("--grid", default="16x16,64x64", help="ROWSxCOLS, several with commas")
-    add("--limit", type=int, help="so many masks, drawn at random; all by default")
+    add("--limit", type=int, default=300, help="so many masks, drawn at random (300)")
     add("--tokenizer", type=Path, help="tokenizer.json of a byte-level BPE; default SmolLM2's")
     add("--json", action="store_true", help="print JSON instead of a table")
     parsed = parser.parse_args(arguments)

@@ -18,14 +18,19 @@ TEXT = b"others *8\n" + b" others *2| dog *6\n" * 5
 
 
 def tokens_for(
-    vocabulary: Vocabulary, guess: Iterator[bytes], length: int, written: bytes = b""
+    vocabulary: Vocabulary,
+    guess: Iterator[bytes],
+    length: int,
+    written: bytes = b"",
+    *,
+    forcing: bool = False,
 ) -> bytes:
     lark = get_format("rrle").grammar(SHAPE, ("dog",))
     state = compile_grammar(lark, vocabulary).start()
     for token in vocabulary.encode(written):
         assert state.advance(token)
     before = state.allowed().tolist()
-    tokens = guess_tokens(guess, state, vocabulary, length)
+    tokens = guess_tokens(guess, state, vocabulary, length, forcing=forcing)
     assert state.allowed().tolist() == before  # the place itself has not moved
     assert len(tokens) <= length
     return vocabulary.decode(tokens)
@@ -33,13 +38,14 @@ def tokens_for(
 
 @pytest.mark.parametrize("kind", ["wordy", "merging", "bytewise"])
 @pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("forcing", [False, True])
 def test_a_right_guess_becomes_all_tokens(
-    kind: str, size: int, request: pytest.FixtureRequest
+    kind: str, size: int, forcing: bool, request: pytest.FixtureRequest
 ) -> None:
     """However it is cut in pieces, and also where forced tokens are not the tokenizer's."""
     vocabulary: Vocabulary = request.getfixturevalue(kind)
     pieces = [TEXT[at : at + size] for at in range(0, len(TEXT), size)]
-    assert tokens_for(vocabulary, iter(pieces), 1000) == TEXT
+    assert tokens_for(vocabulary, iter(pieces), 1000, forcing=forcing) == TEXT
 
 
 def test_a_guess_is_cut_to_length(wordy: Vocabulary) -> None:
@@ -57,7 +63,7 @@ def test_an_endless_guess_ends_with_the_grammar(wordy: Vocabulary) -> None:
     [
         pytest.param(b"others *9\n", b"others *", id="a count too large"),
         pytest.param(b"cat *8\n", b"", id="an unknown label"),
-        pytest.param(b"others *2| others *6\n", b"others *2| dog *", id="what is forced is taken"),
+        pytest.param(b"others *2| others *6\n", b"others *2|", id="a label twice"),
         pytest.param(b"others *\xff", b"others *", id="no UTF-8"),
         pytest.param(b"\xff", b"", id="nothing but"),
     ],
@@ -66,8 +72,10 @@ def test_a_guess_ends_where_it_leaves_the_grammar(
     wordy: Vocabulary, guess: bytes, kept: bytes
 ) -> None:
     got = tokens_for(wordy, iter([guess]), 100)
-    assert kept.startswith(got)
-    assert len(got) >= len(kept) - len(b"| dog *")
+    assert got == kept
+    # What is forced there is taken in its place, if asked for.
+    forced = tokens_for(wordy, iter([guess]), 100, forcing=True)
+    assert forced == (b"others *2| dog *" if b"|" in guess else got)
 
 
 def test_drafters_go_by_name() -> None:

@@ -154,14 +154,22 @@ def walk_anywhere(state: module.GrammarState) -> None:
         state.advance(int(state.allowed()[0]))
 
 
-def test_following_takes_what_is_forced(wordy: Vocabulary) -> None:
+def test_following_goes_as_far_as_the_grammar(wordy: Vocabulary) -> None:
+    lark = get_format("rrle").grammar(GridShape(2, 4), ("dog",))
+    state = compile_grammar(lark, wordy).start()
+    whole = wordy.encode(b"others *4\n others *4\n")
+    wrong = wordy.encode(b"others *5\n")
+    for forcing in (True, False):
+        assert state.copy().follow(whole, forcing=forcing) == whole
+        assert state.copy().follow([*whole, *whole], forcing=forcing) == whole
+        assert state.copy().follow(wrong, forcing=forcing) == wordy.encode(b"others *")
+
+
+def test_following_takes_what_is_forced_if_asked_to(wordy: Vocabulary) -> None:
     lark = get_format("rrle").grammar(GridShape(2, 4), ("dog",))
     state = compile_grammar(lark, wordy).start()
     # The guess writes the forced " *" in two tokens: the walk takes the one, and ends.
     guess = [*wordy.encode(b"others"), *wordy.encode(b" "), *wordy.encode(b"*")]
-    assert state.copy().follow(guess) == [*wordy.encode(b"others"), *wordy.encode(b" *")]
-    whole = wordy.encode(b"others *4\n others *4\n")
-    assert state.copy().follow(whole) == whole
-    assert state.copy().follow([*whole, *whole]) == whole
-    wrong = wordy.encode(b"others *5\n")
-    assert state.copy().follow(wrong) == wordy.encode(b"others *")
+    assert state.copy().follow(guess, forcing=False) == guess
+    taken = state.copy().follow(guess, forcing=True)
+    assert taken == [*wordy.encode(b"others"), *wordy.encode(b" *")]

@@ -93,19 +93,25 @@ _HELPING = 512  # bytes of a guess that are looked at first; doubled as long as 
 
 
 def guess_tokens(
-    guess: Iterator[bytes], state: GrammarState, vocabulary: Vocabulary, length: int
+    guess: Iterator[bytes],
+    state: GrammarState,
+    vocabulary: Vocabulary,
+    length: int,
+    *,
+    forcing: bool = False,
 ) -> list[int]:
-    """Up to ``length`` tokens of a guessed text, as the writer at ``state`` would write them.
+    """Up to ``length`` tokens of a guessed text, ending early where it leaves the grammar.
 
-    Where the grammar forces tokens these are taken, elsewhere the tokenizer's own. The guess
-    ends early where it leaves the grammar.
+    They are the tokenizer's own. With ``forcing``, which takes longer, tokens that the grammar
+    forces are taken as the writer takes them; only odd tokenizers write these differently.
     """
     tokens: list[int] = []
     helping = min(_HELPING, 4 * length)
     text = _take(guess, helping)
     state = state.copy() if text else state
     while text and len(tokens) < length:
-        written = state.follow(vocabulary.encode(_whole(text))[: length - len(tokens)])
+        own = vocabulary.encode(_whole(text))[: length - len(tokens)]
+        written = state.follow(own, forcing=forcing)
         tokens += written
         used = vocabulary.decode(written)
         if not written or not text.startswith(used):

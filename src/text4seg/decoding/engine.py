@@ -230,6 +230,7 @@ class _Passes:
         self._drafter = drafter
         self._length = DraftLength(pace)
         self._max_tokens = max_tokens
+        self._forcing = False  # until a draft fails on a token that was no choice
 
     def write(self, row: Row) -> None:
         """Write one token, to be fed with the next pass."""
@@ -266,8 +267,10 @@ class _Passes:
         for place, guess in enumerate(draft):
             if writer.state.finished:
                 return place
+            forced = writer.state.forced() is not None
             token = writer.write(rows[fed - 1 + place])
             if token != guess:
+                self._forcing |= forced
                 if token is not None:
                     self.pending.append(token)
                 return place
@@ -278,11 +281,12 @@ class _Passes:
             raise DecodingError(f"the model gave {len(rows)} rows of logits for {expected} tokens")
 
     def _draft(self) -> list[int]:
-        """Tokens guessed to follow, in the tokenization that the grammar and the writer keep."""
+        """Tokens guessed to follow."""
         room = self._max_tokens - len(self._writer.tokens)
         length = min(self._length(len(self.pending)), room)
         if length <= 0:
             return []
         writer = self._writer
         guess = self._drafter.guess(bytes(writer.text))
-        return guess_tokens(guess, writer.state, writer.vocabulary, length)
+        state, vocabulary = writer.state, writer.vocabulary
+        return guess_tokens(guess, state, vocabulary, length, forcing=self._forcing)

@@ -133,13 +133,15 @@ class GrammarState:
         self._asked = bool(self._forced)
         return True
 
-    def follow(self, tokens: Sequence[int]) -> list[int]:
+    def follow(self, tokens: Sequence[int], *, forcing: bool) -> list[int]:
         """Go along ``tokens`` as far as the grammar lets one go; cheaper than ``advance``.
 
-        Where the grammar forces other tokens these are taken instead, and the walk ends behind
-        them. A place that was followed from may only be followed from again.
+        With ``forcing``, where the grammar forces other tokens these are taken instead, and the
+        walk ends behind them. A place that was followed from may only be followed from again.
         """
         matcher = self._matcher
+        if not forcing:
+            return list(tokens[: matcher.try_consume_tokens(list(tokens))])
         taken: list[int] = []
         while len(taken) < len(tokens):
             forced = self._forced or list(matcher.compute_ff_tokens())
