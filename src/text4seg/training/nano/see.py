@@ -120,7 +120,6 @@ def train_to_see(
         averaged.load_state_dict(state["averaged"])
         optimizer.load_state_dict(state["optimizer"])
         start = state["step"]
-    log = (folder / "see.jsonl").open("a")
     recent: list[float] = []
     began = time.time()
     for step in range(start, settings.steps):
@@ -144,7 +143,8 @@ def train_to_see(
                 (step + 1) % settings.check_every == 0 or step + 1 == settings.steps
             ):
                 line |= check(averaged.module)
-            print(json.dumps(line), file=log, flush=True)
+            with (folder / "see.jsonl").open("a") as log:
+                print(json.dumps(line), file=log)
         if (step + 1) % settings.check_every == 0 or step + 1 == settings.steps:
             save(
                 {

@@ -345,7 +345,6 @@ def train_to_write(
         optimizer.load_state_dict(state["optimizer"])
         start = state["step"]
     steps = settings.shape_steps + settings.photo_steps
-    log = (folder / "write.jsonl").open("a")
     began, recent = time.time(), []
     for step in range(start, steps):
         scale = min(1.0, (step + 1) / settings.warm_up) * (
@@ -379,4 +378,5 @@ def train_to_write(
                     file,
                 )
                 line |= check() if check else {}
-            print(json.dumps(line), file=log, flush=True)
+            with (folder / "write.jsonl").open("a") as log:
+                print(json.dumps(line), file=log)

@@ -1,0 +1,110 @@
+"""Features are computed once, and move as the photo would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from text4seg.training.nano.features import FeatureStore, as_cells, as_map, move, statistics
+
+
+class Looks:
+    """Eyes that count how often they look."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        self.count += 1
+        return torch.full((256, 3), float(image.width)).half()
+
+
+def photo(root: Path, name: str, width: int) -> Path:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (width, 4)).save(path)
+    return path
+
+
+def test_a_photo_is_looked_at_once_ever(tmp_path: Path) -> None:
+    root, looks = tmp_path / "data", Looks()
+    first, second = photo(root, "coco/a.png", 5), photo(root, "clothing/a.png", 7)
+    store = FeatureStore(tmp_path / "kept", root, looks)
+    assert [int(store[path][0, 0]) for path in (first, second, first)] == [5, 7, 5]
+    assert looks.count == 2
+    again = FeatureStore(tmp_path / "kept", root)
+    assert torch.equal(again[second], store[second])
+    assert again[second].dtype == torch.float16
+    names = sorted(path.name for path in (tmp_path / "kept").iterdir())
+    assert names == ["clothing_a.png.pt", "coco_a.png.pt"], "and no halves beside"
+
+
+def test_without_eyes_a_missing_photo_is_an_error(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path / "kept", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"a\.png\.pt: no features, and no eyes"):
+        _ = store[photo(tmp_path, "a.png", 5)]
+
+
+def test_statistics_are_those_of_all_cells_of_all_photos() -> None:
+    torch.manual_seed(0)
+    photos = [torch.randn(256, 5).half() * scale for scale in (0.5, 2.0, 1.0)]
+    mean, std = statistics(photos, 2)
+    cells = torch.cat(photos)[:, :3].float()
+    assert torch.allclose(mean, cells.mean(0), atol=1e-4)
+    assert torch.allclose(std, cells.std(0, unbiased=False), atol=1e-3)
+
+
+def test_a_channel_that_never_changes_does_not_divide_by_nothing() -> None:
+    _, std = statistics([torch.full((256, 3), 2.0)], 1)
+    assert std.tolist() == pytest.approx([0.01, 0.01])
+
+
+def maps(seed: int = 0) -> torch.Tensor:
+    return torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
+
+
+def test_zoom_one_and_no_shift_is_the_identity() -> None:
+    assert torch.allclose(
+        move(maps(), zoom=torch.ones(2), shift=torch.zeros(2, 2)), maps(), atol=1e-5
+    )
+
+
+@given(st.integers(-6, 6), st.integers(-6, 6))
+def test_a_shift_of_an_eighth_is_one_cell(along: int, down: int) -> None:
+    """The centre moves right and down, so the map moves left and up; what comes in is nothing."""
+    x = maps()
+    found = move(x, zoom=torch.ones(2), shift=torch.tensor([[along, down]] * 2) / 8)
+    expected = torch.zeros_like(x)
+    here = (slice(max(0, -down), 16 - max(0, down)), slice(max(0, -along), 16 - max(0, along)))
+    there = (slice(max(0, down), 16 + min(0, down)), slice(max(0, along), 16 + min(0, along)))
+    expected[..., here[0], here[1]] = x[..., there[0], there[1]]
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_zoom_two_shows_the_middle_half() -> None:
+    x = torch.zeros(1, 1, 16, 16)
+    x[..., 4:12, 4:12] = 1
+    twice = move(x, zoom=torch.tensor([2.0]), shift=torch.zeros(1, 2))
+    assert torch.allclose(twice[0, 0, 1:15, 1:15], torch.ones(14, 14))
+    half = move(torch.ones(1, 1, 16, 16), zoom=torch.tensor([0.5]), shift=torch.zeros(1, 2))
+    assert torch.allclose(half[0, 0, 5:11, 5:11], torch.ones(6, 6))
+    assert not half[0, 0, :3].any(), "outside the photo there is nothing"
+
+
+def test_every_photo_moves_by_itself() -> None:
+    zoom, shift = torch.tensor([1.0, 1.3]), torch.tensor([[0.0, 0.0], [0.2, -0.4]])
+    both = move(maps(), zoom=zoom, shift=shift)
+    for index in range(2):
+        alone = move(maps()[index : index + 1], zoom=zoom[index, None], shift=shift[index, None])
+        assert torch.allclose(both[index], alone[0])
+
+
+def test_maps_and_cells_are_two_views_of_the_same() -> None:
+    assert torch.equal(as_map(as_cells(maps())), maps())
+    cells = as_cells(maps())
+    assert torch.equal(cells[1, 3 * 16 + 5], maps()[1, :, 3, 5]), "row by row"
