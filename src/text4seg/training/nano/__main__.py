@@ -1,8 +1,9 @@
-"""Train nano on a CPU: seeing, then writing, then packing what was trained.
+r"""Train nano on a CPU: seeing, then writing, then packing what was trained.
 
     python -m text4seg.training.nano see   --data DIR --work DIR --steps 1000
-    python -m text4seg.training.nano write --data DIR --work DIR --steps 500
-    python -m text4seg.training.nano pack  --data DIR --work DIR --out DIR --presence-gate 1.5
+    python -m text4seg.training.nano write --data DIR --work DIR --steps 350
+    python -m text4seg.training.nano pack  --data DIR --work DIR --out DIR \
+        --presence-gate 1.5 --others-bias -0.7
 
 `--data` holds the photos (see `scenes.py` for the layout); `--work` keeps features, logs and
 checkpoints. A stage that was stopped goes on from its last checkpoint. Use one thread a process on
@@ -50,6 +51,7 @@ def main() -> None:
         names=known_names(scenes),
         language=language_settings(LAYERS),
         presence_gate=arguments.presence_gate,
+        others_bias=arguments.others_bias,
     )
     if arguments.stage == "pack":
         model = _assemble(config, parts, arguments.work)
@@ -139,6 +141,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--presence-gate", type=float, help="pack: see NanoConfig")
+    parser.add_argument("--others-bias", type=float, default=0.0, help="pack: see NanoConfig")
     arguments = parser.parse_args()
     if arguments.stage == "pack" and arguments.out is None:
         parser.error("pack needs --out")
