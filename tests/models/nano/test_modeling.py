@@ -198,8 +198,10 @@ def test_the_question_stands_between_the_image_and_the_end_of_the_turn() -> None
     longest = max(map(len, prompts))
     ids = torch.tensor([prompt + [TEXT.end] * (longest - len(prompt)) for prompt in prompts])
     words, mask = model.question_of(ids)
+    decode = TEXT.tokenizer.decode
     read = [
-        TEXT.tokenizer.decode(row[seen].tolist()) for row, seen in zip(words, mask, strict=True)
+        decode(row[seen].tolist(), skip_special_tokens=False)
+        for row, seen in zip(words, mask, strict=True)
     ]
     assert read == ["Segment dog in this image.", "Segment the teddy bear in this image."]
 
