@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
@@ -14,6 +15,9 @@ from tests.checked import typechecker  # noqa: F401 - the import hook finds it b
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One process a core: threads on top of that only wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Annotated array shapes of the lower floors are checked by beartype in tests only.
 install_import_hook(["text4seg.core", "text4seg.metrics"], "tests.checked.typechecker")
@@ -33,8 +37,10 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def nano_parts() -> None:
+def nano_parts(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The pretrained parts of nano, fetched into the user's cache where they are missing."""
     command = [sys.executable, "-m", "text4seg", "weights", "--fetch"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # Workers of one run share the parent of their folders: the first fetches, the others wait.
+    with FileLock(tmp_path_factory.getbasetemp().parent / "text4seg-weights.lock"):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ from PIL import Image
 from tests.fakes import FakeChat, block
 from text4seg import models
 from text4seg.cli import main
-from text4seg.models import weights
+from text4seg.pretrained import weights
 
 DOG = block("the dog", slice(4, 8), slice(2, 10))
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.cli.conftest import Call, files_under, is_one_sentence
 from text4seg.core.errors import WeightsError
-from text4seg.models import weights
-from text4seg.models.weights import Part
+from text4seg.pretrained import weights
+from text4seg.pretrained.weights import Part
 
 CONTENT = b"numbers, many numbers"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from text4seg.cli._talk import patience, say
 from text4seg.core.types import GridShape
-from text4seg.models.weights import PARTS, fetch, part_path, weights_folder
+from text4seg.pretrained.weights import PARTS, fetch, part_path, weights_folder
 from text4seg.segmenter import Segmenter
 
 

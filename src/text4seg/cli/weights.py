@@ -10,7 +10,7 @@ import typer
 from text4seg.cli._talk import print_json, say
 from text4seg.cli.loading import fetch_parts
 from text4seg.core.errors import WeightsError
-from text4seg.models.weights import PARTS, Part, locate, part_path, weights_folder
+from text4seg.pretrained.weights import PARTS, Part, locate, part_path, weights_folder
 
 
 def weights(

@@ -12,7 +12,7 @@ from text4seg.models.nano.detector import COCO_CLASSES
 from text4seg.models.nano.efficientnet import FINAL_CHANNELS, MIDDLE_CHANNELS
 from text4seg.models.nano.eyes import CHANNELS, DETECTOR_CHANNELS, Eyes
 from text4seg.models.nano.parts import Parts
-from text4seg.models.nano.tinyvit import NECK_CHANNELS, STAGE_CHANNELS
+from text4seg.pretrained.tinyvit import NECK_CHANNELS, STAGE_CHANNELS
 
 
 def test_the_configuration_expects_what_the_eyes_give() -> None:

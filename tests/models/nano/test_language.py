@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 
-from text4seg.models import weights
 from text4seg.models.nano.language import (
     _half_split,
     language_settings,
@@ -21,6 +20,7 @@ from text4seg.models.nano.language import (
     read_tokenizer,
 )
 from text4seg.models.nano.parts import Parts
+from text4seg.pretrained import weights
 
 
 def interleave(weight: np.ndarray, heads: int) -> np.ndarray:

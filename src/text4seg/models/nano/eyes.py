@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from text4seg.models.nano import efficientnet, tinyvit
+from text4seg.models.nano import efficientnet
 from text4seg.models.nano.detector import COCO_CLASSES, Detector, detections_to_map
+from text4seg.pretrained import tinyvit
 
 if TYPE_CHECKING:
     from pathlib import Path

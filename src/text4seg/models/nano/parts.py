@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from text4seg.core.errors import OutputError, WeightsError
-from text4seg.models import weights
 from text4seg.models.nano.eyes import Eyes
 from text4seg.models.nano.language import read_language_model, read_tokenizer
+from text4seg.pretrained import weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,7 @@ def get_parts(root: Path | None = None, progress: weights.Progress | None = None
     """The parts, downloaded and converted where that has not been done.
 
     Raises:
-        WeightsError, OutputError: See `text4seg.models.weights.fetch`.
+        WeightsError, OutputError: See `text4seg.pretrained.weights.fetch`.
     """
     root = root or weights.weights_folder()
     weights.fetch_all(root, progress)

@@ -27,7 +27,7 @@ from text4seg.models.nano.modeling import NanoForConditionalGeneration
 from text4seg.models.nano.parts import Parts, get_parts
 from text4seg.models.nano.storage import save_model
 from text4seg.models.nano.text import NanoText
-from text4seg.models.weights import locate
+from text4seg.pretrained.weights import locate
 from text4seg.training.nano.batches import Batches
 from text4seg.training.nano.features import FeatureStore
 from text4seg.training.nano.names import known_names

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from text4seg.core.errors import OutputError, UnknownNameError, WeightsError
-from text4seg.models import weights
-from text4seg.models.weights import Part, fetch, locate, part_path
+from text4seg.pretrained import weights
+from text4seg.pretrained.weights import Part, fetch, locate, part_path
 
 CONTENT = {"eyes": b"numbers, many numbers", "layout": b"what the numbers are for"}
 

@@ -17,9 +17,9 @@ from text4seg.core.geometry import cells_to_mask
 from text4seg.core.rle import rle_to_mask
 from text4seg.core.types import Size
 from text4seg.metrics import iou
-from text4seg.models import weights
 from text4seg.models.nano.parts import Parts
-from text4seg.models.nano.tinyvit import Block, ChannelNorm, TinyViT, WindowAttention
+from text4seg.pretrained import weights
+from text4seg.pretrained.tinyvit import Block, ChannelNorm, TinyViT, WindowAttention
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "photos" / "examples.jsonl"
 

@@ -1,0 +1,12 @@
+"""The pretrained parts, fetched and converted once for all tests of this room."""
+
+from __future__ import annotations
+
+import pytest
+
+from text4seg.models.nano.parts import Parts, get_parts
+
+
+@pytest.fixture(scope="session")
+def parts(nano_parts: None) -> Parts:
+    return get_parts()
