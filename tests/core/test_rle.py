@@ -10,8 +10,18 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco
 
 from text4seg.core.errors import InputError
-from text4seg.core.geometry import mask_to_box
-from text4seg.core.rle import mask_to_rle, rle_area, rle_to_box, rle_to_mask
+from text4seg.core.geometry import cells_to_mask, mask_to_box
+from text4seg.core.rle import (
+    _decompress_at_once,
+    _decompress_bytewise,
+    cells_to_runs,
+    mask_to_rle,
+    rle_area,
+    rle_to_box,
+    rle_to_mask,
+    rle_to_runs,
+)
+from text4seg.core.types import Size
 
 MASKS = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=40))
 
@@ -101,3 +111,43 @@ def test_it_reads_or_refuses_any_counts(counts: bytes | str, height: int, width:
 def test_a_mask_is_two_dimensional() -> None:
     with pytest.raises(InputError, match="height x width"):
         mask_to_rle(np.zeros((0, 4), dtype=np.bool_))
+
+
+@given(st.data())
+def test_runs_overlap_as_pixels_do(data: st.DataObject) -> None:
+    shape = data.draw(array_shapes(min_dims=2, max_dims=2, max_side=30))
+    first, second = (data.draw(arrays(np.bool_, shape)) for _ in range(2))
+    ours, theirs = (rle_to_runs(mask_to_rle(mask)) for mask in (first, second))
+    assert ours.overlap(theirs) == theirs.overlap(ours) == (first & second).sum()
+    assert (ours.area, ours.box) == (first.sum(), mask_to_box(first))
+
+
+def test_runs_of_masks_of_different_sizes_are_refused() -> None:
+    first, second = (rle_to_runs({"size": size, "counts": [6]}) for size in ([2, 3], [3, 2]))
+    with pytest.raises(InputError, match="2x3 and 3x2"):
+        first.overlap(second)
+
+
+@given(
+    arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=9)),
+    st.integers(1, 40),
+    st.integers(1, 40),
+)
+def test_cells_become_the_runs_of_their_pixels(cells: np.ndarray, height: int, width: int) -> None:
+    size = Size(height, width)
+    runs, pixels = cells_to_runs(cells, size), cells_to_mask(cells, size)
+    plain = rle_to_runs(mask_to_rle(pixels))
+    assert (runs.size, runs.area, runs.box) == (size, plain.area, plain.box)
+    assert runs.overlap(plain) == plain.area
+
+
+@given(st.binary(max_size=40))
+def test_counts_read_at_once_are_those_read_byte_by_byte(data: bytes) -> None:
+    text = bytes(48 + byte % 64 for byte in data)
+    at_once = _decompress_at_once(text)
+    try:
+        bytewise = _decompress_bytewise(text)
+    except InputError:
+        assert at_once is None, "what is wrong is left to the reader that can tell where"
+    else:
+        assert not text or np.array_equal(at_once, bytewise)

@@ -8,6 +8,7 @@ two before it, into groups of five bits, lowest first, a sixth bit saying that m
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -56,18 +57,84 @@ def rle_area(rle: Mapping[str, Any]) -> int:
 
 def rle_to_box(rle: Mapping[str, Any]) -> Box | None:
     """The smallest box around the pixels set, or None; raises `InputError`."""
+    return rle_to_runs(rle).box
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Runs:
+    """A mask as its runs of pixels set, read once: measured and compared without its pixels.
+
+    `starts` and `ends` (just behind) count pixels in COCO's order; runs ascend, none is empty.
+    """
+
+    size: Size
+    starts: Int64[np.ndarray, " n"]
+    ends: Int64[np.ndarray, " n"]
+
+    @property
+    def area(self) -> int:
+        """The number of pixels set."""
+        return int((self.ends - self.starts).sum())
+
+    @property
+    def box(self) -> Box | None:
+        """The smallest box around the pixels set, or None."""
+        if len(self.starts) == 0:
+            return None
+        height = self.size.height
+        left, right = self.starts // height, (self.ends - 1) // height
+        # A run that turns into the next column touches the bottom and the top of the image.
+        turns = bool((left != right).any())
+        top = 0 if turns else int((self.starts % height).min())
+        bottom = height if turns else int(((self.ends - 1) % height).max()) + 1
+        return Box(int(left[0]), top, int(right[-1]) + 1, bottom)
+
+    def overlap(self, other: Runs) -> int:
+        """The number of pixels set in both, in time n log m; raises `InputError` on other sizes."""
+        if self.size != other.size:
+            raise InputError(f"masks to compare have one size, got {self.size} and {other.size}")
+        if len(self.starts) == 0 or len(other.starts) == 0:
+            return 0
+        few, many = (self, other) if len(self.starts) < len(other.starts) else (other, self)
+        return int((many._before(few.ends) - many._before(few.starts)).sum())
+
+    def _before(self, places: Int64[np.ndarray, " m"]) -> Int64[np.ndarray, " m"]:
+        """How many pixels are set before each place."""
+        done = np.zeros(len(self.starts) + 1, dtype=np.int64)
+        np.cumsum(self.ends - self.starts, out=done[1:])
+        begun = np.searchsorted(self.starts, places)
+        beyond = np.maximum(self.ends[begun - 1] - places, 0)  # of the run begun last
+        return np.asarray(done[begun] - np.where(begun > 0, beyond, 0))
+
+
+def rle_to_runs(rle: Mapping[str, Any]) -> Runs:
+    """Read COCO run lengths, compressed or a plain list of counts; raises `InputError`."""
     size, counts = _read(rle)
     ends = np.cumsum(counts)[1::2]
     starts = ends - counts[1::2]
-    starts, ends = starts[ends > starts], ends[ends > starts]
-    if len(starts) == 0:
-        return None
-    left, right = starts // size.height, (ends - 1) // size.height
-    # A run that turns into the next column touches the bottom and the top of the image.
-    turns = bool((left != right).any())
-    top = 0 if turns else int((starts % size.height).min())
-    bottom = size.height if turns else int(((ends - 1) % size.height).max()) + 1
-    return Box(int(left.min()), top, int(right.max()) + 1, bottom)
+    kept = ends > starts
+    return Runs(size, starts[kept], ends[kept])
+
+
+def cells_to_runs(cells: Bool[np.ndarray, "rows cols"], size: Size) -> Runs:
+    """The runs of a grid's cells as blocks of pixels: those of `cells_to_mask`, without pixels."""
+    rows, cols = cells.shape
+    # A pixel belongs to the cell that its centre lies in: (2y + 1) R // 2H, so the first pixel of
+    # row r is the smallest y with (2y + 1) R >= 2H r.
+    down = -((rows - 2 * size.height * np.arange(rows + 1, dtype=np.int64)) // (2 * rows))
+    across = -((cols - 2 * size.width * np.arange(cols + 1, dtype=np.int64)) // (2 * cols))
+    framed = np.zeros((rows + 2, cols), dtype=np.int8)
+    framed[1:-1] = cells
+    turns = np.diff(framed, axis=0)
+    starts, ends = [], []
+    for col in np.flatnonzero(np.asarray(cells).any(axis=0)).tolist():
+        columns = np.arange(across[col], across[col + 1])[:, None] * size.height
+        starts.append((columns + down[np.flatnonzero(turns[:, col] == 1)]).ravel())
+        ends.append((columns + down[np.flatnonzero(turns[:, col] == -1)]).ravel())
+    nothing = np.zeros(0, dtype=np.int64)
+    begun, ended = np.concatenate([nothing, *starts]), np.concatenate([nothing, *ends])
+    kept = ended > begun  # in a photo smaller than the grid, a cell may have no pixel
+    return Runs(size, begun[kept], ended[kept])
 
 
 def _read(rle: Mapping[str, Any]) -> tuple[Size, Int64[np.ndarray, " n"]]:
@@ -118,6 +185,33 @@ def _compress(counts: list[int]) -> str:
 
 def _decompress(raw: str | bytes) -> Int64[np.ndarray, " n"]:
     data = raw.encode("utf-8", "replace") if isinstance(raw, str) else raw
+    counts = _decompress_at_once(data)
+    return _decompress_bytewise(data) if counts is None else counts
+
+
+def _decompress_at_once(data: bytes) -> Int64[np.ndarray, " n"] | None:
+    """All counts in a few array operations; None where something is wrong with them."""
+    codes = np.frombuffer(data, dtype=np.uint8).astype(np.int64) - _FIRST
+    if len(codes) == 0 or codes.min() < 0 or codes.max() >= 64:
+        return None
+    last = np.flatnonzero((codes & 0x20) == 0)
+    if len(last) == 0 or last[-1] != len(codes) - 1:
+        return None
+    first = np.concatenate(([0], last[:-1] + 1))
+    lengths = last - first + 1
+    if lengths.max() > _GROUPS:
+        return None
+    place = np.arange(len(codes)) - np.repeat(first, lengths)
+    values = np.add.reduceat((codes & 0x1F) << (5 * place), first)
+    values -= np.where(codes[last] & 0x10, np.int64(1) << (5 * lengths), 0)
+    # From the fourth on, each is the difference to the one two before it.
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values if values.min() >= 0 and values.max() <= MAX_PIXELS else None
+
+
+def _decompress_bytewise(data: bytes) -> Int64[np.ndarray, " n"]:
+    """The same, slowly, and with the place of what is wrong."""
     counts: list[int] = []
     value = shift = 0
     for at, byte in enumerate(data):

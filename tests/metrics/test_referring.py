@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from text4seg.core.errors import InputError
+from text4seg.core.geometry import mask_to_box
 from text4seg.core.types import Box
 from text4seg.metrics import (
     GREFCOCO_EMPTY_BELOW,
@@ -15,6 +16,7 @@ from text4seg.metrics import (
     box_iou,
     ciou,
     giou,
+    inclusive_to_box,
     iou,
     mean_iou,
     n_acc,
@@ -146,3 +148,10 @@ def test_box_acc() -> None:
 @pytest.mark.parametrize("figure", [mean_iou, ciou, giou, n_acc, t_acc])
 def test_no_samples_is_no_number(figure: object) -> None:
     assert math.isnan(figure([]))  # type: ignore[operator]
+
+
+def test_a_box_with_its_last_pixel_inside() -> None:
+    assert inclusive_to_box(3, 1, 5, 1) == Box(3, 1, 6, 2)
+    mask = np.zeros((4, 9), dtype=np.bool_)
+    mask[1, 3:6] = True
+    assert mask_to_box(mask) == inclusive_to_box(3, 1, 5, 1)
