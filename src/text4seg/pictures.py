@@ -14,7 +14,7 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps, UnidentifiedImageError
 
 from text4seg.core.errors import InputError
@@ -42,16 +42,19 @@ _BROKEN = (
 )
 
 
-def open_image(path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def open_image(
+    path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS, content: bytes | None = None
+) -> Image.Image:
     """Open a photo as upright RGB.
 
     The orientation that a camera noted is applied, transparent parts are laid on white, deep and
-    single-channel pictures become 8-bit RGB, and of an animation the first frame is taken.
+    single-channel pictures become 8-bit RGB, and of an animation the first frame is taken. Where
+    the photo is no file of its own, its bytes are `content` and `path` is what messages name.
 
     Raises:
         InputError: The file is missing, unreadable, no picture, broken, or has too many pixels.
     """
-    with _opened(path, max_pixels) as image:
+    with _opened(path, max_pixels, content) as image:
         upright = ImageOps.exif_transpose(image)
         return to_rgb(upright)
 
@@ -67,9 +70,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def check_image(path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Size:
+def check_image(
+    path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS, content: bytes | None = None
+) -> Size:
     """The size that `open_image` would give, from the header alone; same errors but for damage."""
-    with _opened(path, max_pixels) as image:
+    with _opened(path, max_pixels, content) as image:
         sideways = image.getexif().get(0x0112) in (5, 6, 7, 8)
         width, height = image.size[::-1] if sideways else image.size
         return Size(height, width)
@@ -93,6 +98,21 @@ def open_mask(
             seen = (values[..., :-1] != 0).any(axis=-1) & (values[..., -1] != 0)
             return np.asarray(seen)
         return np.asarray((values != 0).any(axis=-1))
+
+
+def open_values(
+    path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS, content: bytes | None = None
+) -> Int[np.ndarray, "..."]:
+    """The values of a picture of labels: `h w`, or `h w channels`; of a palette, the indices.
+
+    Raises:
+        InputError: As for `open_image`, or the values are no whole numbers.
+    """
+    with _opened(path, max_pixels, content) as image:
+        values = np.asarray(image.convert("L") if image.mode == "1" else image)
+        if values.dtype.kind not in "iu":
+            raise InputError(f"{path} holds {values.dtype}, and labels are whole numbers")
+        return values.copy()
 
 
 def mask_to_png(mask: Bool[np.ndarray, "h w"]) -> bytes:
@@ -149,14 +169,17 @@ def _write_caption(picture: Image.Image, caption: str, tint: tuple[int, int, int
 
 
 @contextmanager
-def _opened(path: str | PathLike[str], max_pixels: int) -> Iterator[Image.Image]:
+def _opened(
+    path: str | PathLike[str], max_pixels: int, content: bytes | None = None
+) -> Iterator[Image.Image]:
     """Open a file as a picture; whatever goes wrong with it in the block becomes an InputError."""
     name = Path(path)
-    _check_file(name)
+    if content is None:
+        _check_file(name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(name) as image:
+            with Image.open(name if content is None else io.BytesIO(content)) as image:
                 if math.prod(image.size) > max_pixels:
                     raise InputError(
                         f"{name} has {image.width} x {image.height} pixels, "

@@ -10,7 +10,7 @@ from PIL import Image
 from text4seg.core.errors import InputError
 from text4seg.core.rle import mask_to_rle
 from text4seg.core.types import Size
-from text4seg.data import read_jsonl
+from text4seg.data import RecordError, Selection, read, read_jsonl
 
 MASK = np.zeros((4, 6), dtype=bool)
 MASK[1:3, 2:5] = True
@@ -102,3 +102,17 @@ def test_the_questions_that_the_repository_ships_are_right() -> None:
     assert len(samples) == 3
     masks = [asked.mask is not None for sample in samples for asked in sample.asked]
     assert (sum(masks), len(masks)) == (5, 11)
+
+
+def test_as_a_layout_wrong_lines_are_skipped_and_counted(tmp_path: Path, images: Path) -> None:
+    other = {**GOOD, "image": "b.png", "mask": None}
+    path = write(tmp_path, GOOD, "{", other, {**GOOD, "expression": "a|b"}, GOOD)
+    reading = read("jsonl", path, images=images)
+    first, second = reading
+    assert (first.image, second.image) == (images / "a.png", images / "b.png")
+    assert [asked.source for asked in first.asked] == [f"{path}, line 1", f"{path}, line 5"]
+    assert second.asked[0].mask is None
+    assert reading.report.skipped == {"bad record": 3}  # the line, its photo, and the label
+    assert any("line 4: " in text for text in reading.report.messages["bad record"])
+    with pytest.raises(RecordError, match="line 4: "):
+        list(read("jsonl", path, images=images, select=Selection(strict=True)))

@@ -3,6 +3,28 @@
 from __future__ import annotations
 
 from text4seg.data.jsonl import read_jsonl
+from text4seg.data.reading import Dataset, Reader, Reading, Selection, Source, read
+from text4seg.data.regions import Joined, Labelled, Polygons, Region, RunLengths
+from text4seg.data.registry import READERS
+from text4seg.data.reports import RecordError, Report
 from text4seg.data.samples import Asked, Sample
 
-__all__ = ["Asked", "Sample", "read_jsonl"]
+__all__ = [
+    "READERS",
+    "Asked",
+    "Dataset",
+    "Joined",
+    "Labelled",
+    "Polygons",
+    "Reader",
+    "Reading",
+    "RecordError",
+    "Region",
+    "Report",
+    "RunLengths",
+    "Sample",
+    "Selection",
+    "Source",
+    "read",
+    "read_jsonl",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,16 @@ from typing import Any
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.rle import rle_area
 from text4seg.core.types import Size, check_label
+from text4seg.data.reading import Reader, Source
+from text4seg.data.regions import RunLengths
+from text4seg.data.reports import RecordError, Report
 from text4seg.data.samples import Asked, Sample
 from text4seg.pictures import check_image
+
+LAYOUT = """\
+FILE.jsonl        {"image", "expression", "mask", "set"} a line
+IMAGES/<image>    --images; by default beside the file
+"""
 
 
 def read_jsonl(
@@ -86,7 +95,8 @@ def _parse(line: str, images: Path, source: str) -> tuple[Path, Asked]:
     group = _text(record, "set") if "set" in record else "all"
     if Path(image).is_absolute():
         raise InputError(f'"image" must be a path below the folder of images, got {image!r}')
-    return images / image, Asked(expression, mask, group, source)
+    region = None if mask is None else RunLengths.from_coco(mask)
+    return images / image, Asked(expression, region, group, source)
 
 
 def _text(record: dict[str, Any], key: str) -> str:
@@ -99,7 +109,71 @@ def _text(record: dict[str, Any], key: str) -> str:
 
 
 def _check_size(question: Asked, size: Size) -> None:
-    if question.mask is not None:
-        height, width = question.mask["size"]
-        if (height, width) != (size.height, size.width):
-            raise InputError(f"the mask is {height}x{width} and the photo is {size}")
+    if question.mask is not None and question.mask.size != size:
+        raise InputError(f"the mask is {question.mask.size} and the photo is {size}")
+
+
+@dataclass(frozen=True, slots=True)
+class JsonlDataset:
+    """Photos of a file of questions, by number; `groups` are the lines that ask of each."""
+
+    path: Path
+    images: Path
+    groups: tuple[tuple[tuple[int, int, int], ...], ...]
+    classes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def load(self, index: int, report: Report) -> Sample:
+        """One photo with all lines about it."""
+        asked = []
+        image = Path()
+        with self.path.open("rb") as file:
+            for number, start, end in self.groups[index]:
+                source = f"{self.path}, line {number}"
+                file.seek(start)
+                try:
+                    line = file.read(end - start).decode("utf-8-sig")
+                    image, question = _parse(line, self.images, source)
+                    asked.append(question)
+                except (Text4SegError, UnicodeDecodeError) as error:
+                    report.skip("bad record", f"{source}: {error}")
+        if not asked:
+            raise RecordError("bad record", f"{self.path}: no line about photo {index} can be used")
+        return Sample(image, tuple(asked), id=asked[0].source, dataset="jsonl")
+
+
+def _open(source: Source) -> JsonlDataset:
+    groups: dict[object, list[tuple[int, int, int]]] = {}
+    offset = 0
+    try:
+        with source.root.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    place = (number, offset, offset + len(line))
+                    groups.setdefault(_photo_of(line, number), []).append(place)
+                offset += len(line)
+    except OSError as error:
+        raise InputError(f"{source.root} cannot be read: {error.strerror}") from error
+    if not groups:
+        raise InputError(f"{source.root} holds no question")
+    images = source.images or source.root.parent
+    return JsonlDataset(source.root, images, tuple(map(tuple, groups.values())))
+
+
+def _photo_of(line: bytes, number: int) -> object:
+    """The photo that a line names; a line that cannot be read stands alone."""
+    try:
+        image = json.loads(line)["image"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return number
+    return image if isinstance(image, str) else number
+
+
+JSONL = Reader(
+    name="jsonl",
+    what="questions, one JSON object a line: image, expression, mask (run lengths or null), set",
+    layout=LAYOUT,
+    open=_open,
+)

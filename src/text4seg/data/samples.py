@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Bool
 
-from text4seg.core.rle import rle_to_mask
-from text4seg.core.types import Size
+from text4seg.core.errors import InputError
+from text4seg.core.types import Box, Size
+from text4seg.data.regions import Region, RunLengths
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Kind = Literal["expression", "class", "part"]
+"""What an expression is: words that refer to something, the name of a class, or of a part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,26 +27,80 @@ class Asked:
 
     Attributes:
         expression: What is asked for.
-        mask: COCO run lengths of the photo's size, or None where nothing in the photo is meant.
+        mask: Where it is, or None where nothing in the photo is meant. COCO run lengths are taken
+            too. Of a class with several instances, and of an expression with several targets, it
+            is a `Joined` region whose `regions` are the single ones.
         set: The name under which results are gathered.
-        source: The file and the line, or another id, that messages name.
+        source: The file and the record, that messages name.
+        kind: What the expression is.
+        whole: Of a part, the name of the thing that it belongs to.
+        category: The class of what is meant, where it is known.
+        box: The annotated box, where there is one.
+        ids: The ids of the annotations that the mask was made from.
     """
 
     expression: str
-    mask: Mapping[str, Any] | None
+    mask: Region | None
     set: str
     source: str
+    kind: Kind = "expression"
+    whole: str = ""
+    category: str = ""
+    box: Box | None = None
+    ids: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        mask: object = self.mask
+        if isinstance(mask, Mapping):
+            object.__setattr__(self, "mask", RunLengths.from_coco(mask))
 
     def to_mask(self, size: Size) -> Bool[np.ndarray, "h w"]:
-        """The true mask in pixels, all False where nothing is meant."""
+        """The true mask in pixels, all False where nothing is meant; raises `InputError`."""
         if self.mask is None:
             return np.zeros((size.height, size.width), dtype=bool)
-        return rle_to_mask(self.mask)
+        self._check(size)
+        return self.mask.to_mask()
+
+    def to_rle(self, size: Size) -> Mapping[str, Any]:
+        """The true mask as COCO run lengths; raises `InputError`."""
+        if self.mask is None:
+            return {"size": [size.height, size.width], "counts": [size.pixels]}
+        self._check(size)
+        return self.mask.to_rle()
+
+    def _check(self, size: Size) -> None:
+        if self.mask is not None and self.mask.size != size:
+            raise InputError(f"{self.source}: the mask is {self.mask.size} and the photo {size}")
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A photo and all that is asked of it."""
+    """A photo and all that is asked of it.
+
+    Attributes:
+        image: The photo; for one inside another file, that file and a name in it.
+        asked: What is asked, with the true masks.
+        size: The size of the upright photo, as annotated; None where the reader does not know.
+        id: The photo's id in its data set.
+        dataset: The name of the data set.
+        split: The part of the data set.
+        absent: Names that the annotators looked for and did not find in this photo.
+        void: Pixels that nobody annotated and nobody scores.
+        content: The bytes of the photo where it is no file of its own.
+    """
 
     image: Path
     asked: tuple[Asked, ...]
+    size: Size | None = None
+    id: str = ""
+    dataset: str = ""
+    split: str = ""
+    absent: tuple[str, ...] = ()
+    void: Region | None = None
+    content: bytes | None = None
+
+    def open_image(self) -> Image.Image:
+        """The photo as upright RGB; raises `InputError`."""
+        from text4seg.pictures import open_image
+
+        return open_image(self.image, content=self.content)

@@ -1,0 +1,217 @@
+"""Reading any data set by the name of its layout: checked, filtered, one photo after the other.
+
+reading = read("refcoco", "refer/data", split="val", images="train2014")
+for sample in reading:
+    ...
+print(reading.report.skipped)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+from typing import Protocol
+
+from text4seg.core.errors import InputError, LabelError, UnknownNameError
+from text4seg.core.types import clean_label
+from text4seg.data.checks import check_photo, check_region
+from text4seg.data.reports import RecordError, Report
+from text4seg.data.samples import Asked, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What of a data set is wanted, and how strictly it is read.
+
+    Attributes:
+        classes: Keep only expressions of these classes (or, without a class, of these words).
+        min_area: Keep only masks of so many pixels; below 1, of such a share of the photo.
+        limit: Stop after so many photos.
+        strict: The first wrong record is an error; otherwise it is skipped and reported.
+        check_photos: Look at the header of each photo: is it there, is it a picture, is it as
+            large as its masks? False believes the annotations, and touches no photo.
+    """
+
+    classes: tuple[str, ...] | None = None
+    min_area: float = 0.0
+    limit: int | None = None
+    strict: bool = False
+    check_photos: bool = True
+
+
+class Dataset(Protocol):
+    """An opened data set: photos by number. It is picklable, and keeps only an index in memory."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names that its annotators looked for; empty where expressions are free."""
+
+    def __len__(self) -> int:
+        """How many photos there are."""
+
+    def load(self, index: int, report: Report) -> Sample:
+        """One photo; wrong expressions go to `report`, a wrong photo raises `RecordError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a data set lies and which part of it is wanted.
+
+    Attributes:
+        root: The folder or file of the annotations.
+        images: The folder of the photos, where it was given.
+        split: The part of the data set, where it was given.
+        options: The reader's own options.
+        report: Told of what is wrong while the data set is opened.
+    """
+
+    root: Path
+    images: Path | None
+    split: str | None
+    options: Mapping[str, str]
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """One layout of a data set.
+
+    Attributes:
+        name: What it is called.
+        what: One line on what it holds.
+        layout: The files, as a tree.
+        splits: The parts it may have; the first is the default. Empty: any name, or none.
+        options: The reader's own options, each with what it is for.
+        open: Opens a data set of this layout; raises `InputError`.
+    """
+
+    name: str
+    what: str
+    layout: str
+    open: Callable[[Source], Dataset]
+    splits: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Reading:
+    """A data set being read: iterate over it for samples, then look at its `report`."""
+
+    dataset: Dataset
+    select: Selection
+    report: Report
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names that the annotators looked for; empty where expressions are free."""
+        return self.dataset.classes
+
+    def __len__(self) -> int:
+        """How many photos the data set has, wanted or not."""
+        return len(self.dataset)
+
+    def __iter__(self) -> Iterator[Sample]:
+        """The samples that are wanted, in the order of the data set."""
+        given = 0
+        for index in range(len(self.dataset)):
+            if self.select.limit is not None and given >= self.select.limit:
+                return
+            sample = self.load(index, self.report)
+            if sample is not None:
+                given += 1
+                yield sample
+
+    def load(self, index: int, report: Report) -> Sample | None:
+        """One photo with what is wanted of it, checked; None where nothing is left."""
+        try:
+            sample = self.dataset.load(index, report)
+            if self.select.check_photos:
+                sample = check_photo(sample)
+        except RecordError as error:
+            report.skip(error.kind, str(error))
+            return None
+        asked = tuple(
+            checked
+            for one in sample.asked
+            if (checked := _check(one, sample, self.select, report)) is not None
+        )
+        if not asked:
+            return None
+        report.photos += 1
+        report.expressions += len(asked)
+        return replace(sample, asked=asked)
+
+
+def read(
+    name: str,
+    path: str | PathLike[str],
+    *,
+    split: str | None = None,
+    images: str | PathLike[str] | None = None,
+    select: Selection | None = None,
+    options: Mapping[str, str] | None = None,
+) -> Reading:
+    """Open a data set; iterating over the result reads it.
+
+    Args:
+        name: The layout, one of `READERS`.
+        path: The folder or file of the annotations.
+        split: The part of the data set; by default the reader's first.
+        images: The folder of the photos, where they do not lie in their usual place.
+        select: What is wanted; by default all of it, wrong records skipped.
+        options: The reader's own options.
+
+    Raises:
+        UnknownNameError: No such layout, split or option.
+        InputError: The data set cannot be opened; the message names the file.
+    """
+    from text4seg.data.registry import READERS
+
+    if name not in READERS:
+        raise UnknownNameError("data layout", name, READERS)
+    reader = READERS[name]
+    for key in options or {}:
+        if key not in reader.options:
+            raise UnknownNameError(f"option of {name}", key, reader.options)
+    if reader.splits and split is not None and split not in reader.splits:
+        raise UnknownNameError(f"split of {name}", split, reader.splits)
+    wanted = select or Selection()
+    report = Report(strict=wanted.strict)
+    root = Path(path)
+    if not root.exists():
+        raise InputError(
+            f"there is no file or folder {root}; {name} is laid out as\n{reader.layout}"
+        )
+    default = reader.splits[0] if reader.splits else None
+    folder = None if images is None else Path(images)
+    source = Source(root, folder, split or default, dict(options or {}), report)
+    return Reading(reader.open(source), wanted, report)
+
+
+def _check(asked: Asked, sample: Sample, select: Selection, report: Report) -> Asked | None:
+    """The expression as it can be used, or None where it is wrong or not wanted."""
+    if select.classes is not None and (asked.category or asked.expression) not in select.classes:
+        report.filter("another class")
+        return None
+    try:
+        label, changes = clean_label(asked.expression)
+    except LabelError as error:
+        report.skip("bad label", f"{asked.source}: {error}")
+        return None
+    if changes:
+        report.mend("label cleaned", f"{asked.source}: {', '.join(changes)}")
+        asked = replace(asked, expression=label)
+    if asked.mask is None:
+        return asked
+    try:
+        area = check_region(asked.mask, sample.size, count=select.min_area > 0)
+    except RecordError as error:
+        report.skip(error.kind, f"{asked.source}: {error}")
+        return None
+    least = select.min_area * asked.mask.size.pixels if select.min_area < 1 else select.min_area
+    if area is not None and area < least:
+        report.filter("below the least area")
+        return None
+    return asked

@@ -1,0 +1,176 @@
+"""Pixels of a photo, kept as their annotation gives them until somebody asks for them.
+
+A reader hands out polygons, COCO run lengths or a place in a picture file; nothing is drawn or
+opened while it reads. All kinds answer the same questions, and all of them say what is wrong with
+them as an `InputError`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from text4seg.core.errors import InputError
+from text4seg.core.geometry import polygons_to_mask
+from text4seg.core.rle import mask_to_rle, rle_area, rle_to_mask
+from text4seg.core.types import Size
+
+
+class Region(Protocol):
+    """Some pixels of a photo of `size`."""
+
+    @property
+    def size(self) -> Size:
+        """The size of the photo that they belong to."""
+
+    def to_mask(self) -> Bool[np.ndarray, "h w"]:
+        """The pixels themselves; raises `InputError`."""
+
+    def to_rle(self) -> Mapping[str, Any]:
+        """The pixels as COCO run lengths; raises `InputError`."""
+
+    def area(self) -> int:
+        """How many pixels there are; raises `InputError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunLengths:
+    """Pixels given as COCO run lengths, compressed or plain."""
+
+    size: Size
+    counts: str | bytes | list[int]
+
+    @classmethod
+    def from_coco(cls, rle: Mapping[str, Any]) -> RunLengths:
+        """From `{"size": [height, width], "counts": …}`; the counts are checked when used."""
+        try:
+            height, width = rle["size"]
+            return cls(Size(int(height), int(width)), rle["counts"])
+        except (KeyError, TypeError, ValueError):
+            raise InputError(
+                'COCO run lengths are {"size": [height, width], "counts": …}'
+            ) from None
+
+    def to_mask(self) -> Bool[np.ndarray, "h w"]:
+        """The pixels themselves."""
+        return rle_to_mask(self.to_rle())
+
+    def to_rle(self) -> Mapping[str, Any]:
+        """As given."""
+        return {"size": [self.size.height, self.size.width], "counts": self.counts}
+
+    def area(self) -> int:
+        """How many pixels there are."""
+        return rle_area(self.to_rle())
+
+
+@dataclass(frozen=True, slots=True)
+class Polygons:
+    """Pixels inside any of some polygons, each a flat list x, y, x, y, … in pixels (COCO's)."""
+
+    size: Size
+    polygons: tuple[tuple[float, ...], ...]
+
+    def to_mask(self) -> Bool[np.ndarray, "h w"]:
+        """The pixels that pycocotools draws."""
+        return polygons_to_mask(self.polygons, self.size)
+
+    def to_rle(self) -> Mapping[str, Any]:
+        """The same as run lengths."""
+        return mask_to_rle(self.to_mask())
+
+    def area(self) -> int:
+        """How many pixels there are."""
+        return int(np.count_nonzero(self.to_mask()))
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Pixels of a picture file that hold one of some values; without values, all but zero.
+
+    Attributes:
+        size: The size of the photo, which is also that of the picture.
+        path: The picture; for one inside another file, where it stands.
+        values: What the pixels hold: grey or palette index, or `red + 256 green + 65536 blue`.
+        content: The bytes of the picture where it is no file of its own.
+    """
+
+    size: Size
+    path: Path
+    values: tuple[int, ...] | None = None
+    content: bytes | None = None
+
+    def to_mask(self) -> Bool[np.ndarray, "h w"]:
+        """The pixels themselves; the picture is opened, and the last few are kept open."""
+        labels = open_labels(self.path, self.content)
+        if labels.shape != (self.size.height, self.size.width):
+            raise InputError(
+                f"{self.path} is {labels.shape[0]}x{labels.shape[1]} and the photo {self.size}"
+            )
+        if self.values is None:
+            return np.asarray(labels != 0)
+        if len(self.values) == 1:
+            return np.asarray(labels == self.values[0])
+        return np.isin(labels, self.values)
+
+    def to_rle(self) -> Mapping[str, Any]:
+        """The same as run lengths."""
+        return mask_to_rle(self.to_mask())
+
+    def area(self) -> int:
+        """How many pixels there are."""
+        return int(np.count_nonzero(self.to_mask()))
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Pixels of any of several regions of one photo: the instances of a class, many targets."""
+
+    regions: tuple[Region, ...]
+
+    @property
+    def size(self) -> Size:
+        """The size of the photo."""
+        return self.regions[0].size
+
+    def to_mask(self) -> Bool[np.ndarray, "h w"]:
+        """The pixels of all of them."""
+        mask = self.regions[0].to_mask()
+        for region in self.regions[1:]:
+            mask = mask | region.to_mask()
+        return mask
+
+    def to_rle(self) -> Mapping[str, Any]:
+        """The same as run lengths."""
+        return self.regions[0].to_rle() if len(self.regions) == 1 else mask_to_rle(self.to_mask())
+
+    def area(self) -> int:
+        """How many pixels there are."""
+        return int(np.count_nonzero(self.to_mask()))
+
+
+@functools.lru_cache(maxsize=4)
+def open_labels(path: Path, content: bytes | None = None) -> Int[np.ndarray, "h w"]:
+    """The values of a picture of labels: grey or palette index, or red + 256 green + 65536 blue.
+
+    The array is read-only and shared. Raises `InputError`.
+    """
+    from text4seg.pictures import open_values
+
+    values = open_values(path, content=content)
+    if values.ndim == 3:
+        wide = values[..., :3].astype(np.int32)
+        values = wide[..., 0] + 256 * wide[..., 1] + 65536 * wide[..., 2]
+    values.setflags(write=False)
+    return values
+
+
+def join(regions: list[Region]) -> Region:
+    """One region of several."""
+    return regions[0] if len(regions) == 1 else Joined(tuple(regions))
