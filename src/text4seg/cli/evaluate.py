@@ -15,7 +15,7 @@ from rich.table import Table
 
 from text4seg import __version__
 from text4seg.cli._talk import checking_the_call, patience, print_json
-from text4seg.cli.loading import load_segmenter
+from text4seg.cli.loading import REFINER_HELP, load_segmenter
 from text4seg.codec import get_format
 from text4seg.core.errors import InputError
 from text4seg.core.files import write_atomically
@@ -40,7 +40,7 @@ def evaluate(
         str | None,
         typer.Option("--format", help="sd, rle or rrle; by default what the model writes best."),
     ] = None,
-    refiner: Annotated[str, typer.Option(help="none (blocks) or smooth (soft edges).")] = "none",
+    refiner: Annotated[str, typer.Option(help=REFINER_HELP)] = "none",
     limit: Annotated[
         int | None, typer.Option(min=1, help="Ask only the first so many questions.")
     ] = None,

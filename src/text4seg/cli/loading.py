@@ -9,6 +9,8 @@ from text4seg.core.types import GridShape
 from text4seg.pretrained.weights import PARTS, fetch, part_path, weights_folder
 from text4seg.segmenter import Segmenter
 
+REFINER_HELP = "none (blocks), smooth (soft edges) or sam (sharp outlines by MobileSAM)."
+
 
 def load_segmenter(
     model: str,

@@ -15,7 +15,7 @@ from text4seg.cli._talk import (
     print_json,
     say,
 )
-from text4seg.cli.loading import load_segmenter
+from text4seg.cli.loading import REFINER_HELP, load_segmenter
 from text4seg.cli.paint import print_grid, stats_line
 from text4seg.codec import get_format
 from text4seg.core.errors import InputError
@@ -48,7 +48,7 @@ def segment(
         str | None,
         typer.Option("--format", help="sd, rle or rrle; by default what the model writes best."),
     ] = None,
-    refiner: Annotated[str, typer.Option(help="none (blocks) or smooth (soft edges).")] = "none",
+    refiner: Annotated[str, typer.Option(help=REFINER_HELP)] = "none",
     model: Annotated[str, typer.Option(help="A model's name or folder.")] = "nano",
     draft: Annotated[
         str, typer.Option(help="How to guess ahead: row, forced or none. Never changes the mask.")

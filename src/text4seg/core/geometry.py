@@ -215,13 +215,22 @@ def resize_probability(
 
 def _weights(pixels: int, cells: int, how: Interpolation) -> Float64[np.ndarray, "pixels cells"]:
     """The share of each cell's value in each pixel's."""
-    at = (np.arange(pixels) + 0.5) * cells / pixels - 0.5
+    return interpolation_weights((np.arange(pixels) + 0.5) * cells / pixels - 0.5, cells, how)
+
+
+def interpolation_weights(
+    at: Float64[np.ndarray, " places"], count: int, how: Interpolation = "bilinear"
+) -> Float64[np.ndarray, "places count"]:
+    """Weights that interpolate `count` values, which stand at 0, 1, 2 …, at fractional places.
+
+    `bilinear` or `bicubic`, along one axis; beyond the outermost values they go on.
+    """
     base = np.floor(at).astype(np.int64)
-    weights = np.zeros((pixels, cells))
+    weights = np.zeros((len(at), count))
     for offset in range(-1, 3) if how == "bicubic" else range(2):
         distance = np.abs(at - (base + offset))
         share = _keys(distance) if how == "bicubic" else 1 - distance
-        np.add.at(weights, (np.arange(pixels), np.clip(base + offset, 0, cells - 1)), share)
+        np.add.at(weights, (np.arange(len(at)), np.clip(base + offset, 0, count - 1)), share)
     return weights
 
 
@@ -278,6 +287,7 @@ __all__ = [
     "Rule",
     "cells_to_mask",
     "coverage_to_cells",
+    "interpolation_weights",
     "mask_to_box",
     "mask_to_coverage",
     "mask_to_grid",

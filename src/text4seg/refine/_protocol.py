@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -30,3 +31,28 @@ class Refiner(Protocol):
     ) -> Refined:
         """Refine; `image` is upright RGB of that size, and the mask begins at one half."""
         ...
+
+
+RefineMask: TypeAlias = "Callable[[Float32[np.ndarray, 'rows cols']], Refined]"
+"""A refiner with a photo: the probability of each cell in, a mask out."""
+
+
+@runtime_checkable
+class OpeningRefiner(Refiner, Protocol):
+    """A refiner that does once a photo what all its masks share."""
+
+    def open(self, image: Image) -> RefineMask:
+        """Take a photo, upright RGB; costs nothing before the first mask."""
+        ...
+
+
+def open_photo(refiner: Refiner, image: Image) -> RefineMask:
+    """The refiner for all masks of one photo."""
+    if isinstance(refiner, OpeningRefiner):
+        return refiner.open(image)
+    size = Size(image.height, image.width)
+
+    def refine(probability: Float32[np.ndarray, "rows cols"]) -> Refined:
+        return refiner(image, probability, size)
+
+    return refine

@@ -19,7 +19,7 @@ from text4seg import models, prompts
 from text4seg.codec import Format, Repair, get_format
 from text4seg.codec.answer import find_body
 from text4seg.core.errors import LabelError, MaskSyntaxError
-from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size, check_label, clean_label
+from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, check_label, clean_label
 from text4seg.decoding import (
     DecodingStats,
     Vocabulary,
@@ -29,7 +29,7 @@ from text4seg.decoding import (
     make_drafter,
 )
 from text4seg.pictures import open_image, to_rgb
-from text4seg.refine import Refiner, get_refiner
+from text4seg.refine import Refiner, get_refiner, open_photo
 from text4seg.segmenter.segmentation import Segmentation, SegmentationStats, Validity
 from text4seg.segmenter.streaming import RowsOf, Streamed, in_background
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from text4seg.models import Session, TokenTable, VisionChat
+    from text4seg.refine import RefineMask
 
 
 @runtime_checkable
@@ -115,9 +116,9 @@ class Segmenter:
         """Segment several expressions; the photo is encoded and prefilled once for all of them."""
         for expression in expressions:
             check_expression(expression)
-        photo, session, seconds = self._open(image)
-        share = seconds / max(1, len(expressions))
-        return [self._answer(photo, session, text, opening=share) for text in expressions]
+        opened = self._open(image)
+        share = opened.seconds / max(1, len(expressions))
+        return [self._answer(opened, text, opening=share) for text in expressions]
 
     def stream(self, image: Image | str | PathLike[str], expression: str) -> Iterator[Streamed]:
         """Segment one expression and tell of each row when it is written.
@@ -125,10 +126,10 @@ class Segmenter:
         Closing the iterator early stops the model after its current pass.
         """
         check_expression(expression)
-        photo, session, seconds = self._open(image)
+        opened = self._open(image)
 
         def answer(tell: Callable[[bytes], None]) -> Segmentation:
-            return self._answer(photo, session, expression, opening=seconds, tell=tell)
+            return self._answer(opened, expression, opening=opened.seconds, tell=tell)
 
         rows = RowsOf(self.format, self.shape, expression)
         for told in in_background(answer):
@@ -137,16 +138,16 @@ class Segmenter:
             else:
                 yield from rows.new_in(told)
 
-    def _open(self, image: Image | str | PathLike[str]) -> tuple[Image, Session, float]:
+    def _open(self, image: Image | str | PathLike[str]) -> _Opened:
         photo = open_image(image) if isinstance(image, str | PathLike) else to_rgb(image)
         started = time.perf_counter()
         session = self.chat.open(photo)
-        return photo, session, time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        return _Opened(photo, session, open_photo(self._refine, photo), seconds)
 
     def _answer(
         self,
-        photo: Image,
-        session: Session,
+        opened: _Opened,
         expression: str,
         *,
         opening: float,
@@ -154,12 +155,12 @@ class Segmenter:
     ) -> Segmentation:
         started = time.perf_counter()
         question = prompts.question(expression)
+        session = opened.session
         if isinstance(session, WritingSession):
             written = self._salvaged(session, question, expression)
         else:
             written = self._steered(session, question, expression, tell)
-        size = Size(photo.height, photo.width)
-        refined = self._refine(photo, written.probability, size)
+        refined = opened.refine(written.probability)
         cells = written.grid.select(expression)
         stats = SegmentationStats(
             grid=str(self.shape),
@@ -183,7 +184,7 @@ class Segmenter:
             validity=written.validity,
             notes=refined.notes,
             stats=stats,
-            image=photo,
+            image=opened.photo,
         )
 
     def _steered(
@@ -252,6 +253,16 @@ class Segmenter:
         probability = grid.select(expression).astype(np.float32)
         costs = DecodingStats(0, 0, 0, 0, 0, 0, seconds)
         return _Written(text, grid, probability, costs, repairs, validity)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Opened:
+    """A photo that the model and the refiner look at, for any number of expressions."""
+
+    photo: Image
+    session: Session
+    refine: RefineMask
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)

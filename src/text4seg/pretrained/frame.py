@@ -1,0 +1,97 @@
+"""Where a photo lies in the square that a SAM sees, and what it is told there; numpy only.
+
+SAM scales the long side of a photo to the square's and pads the rest below and to the right; SAM 2
+and 3 stretch it over the whole square. Its masks, in and out, are coarser squares over the same
+place. Everything here is in continuous coordinates: a photo is 0 to 1 along both axes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Float32, Float64, Int64
+
+from text4seg.core.geometry import interpolation_weights
+from text4seg.core.types import Size
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A photo's place in a SAM's square.
+
+    Attributes:
+        photo: The photo's own size in pixels.
+        inner: The pixels of the square that it covers, from the upper left corner.
+        side: The side of the square in pixels.
+        mask_side: The side of the square of mask logits, both those given and those returned.
+    """
+
+    photo: Size
+    inner: Size
+    side: int
+    mask_side: int
+
+    @classmethod
+    def build(cls, photo: Size, side: int, mask_side: int, *, stretched: bool = False) -> Frame:
+        """Place a photo; lengths are rounded as SAM rounds them, and none becomes zero."""
+        if stretched:
+            return cls(photo, Size(side, side), side, mask_side)
+        scale = side / max(photo.height, photo.width)
+        height, width = (max(1, int(x * scale + 0.5)) for x in (photo.height, photo.width))
+        return cls(photo, Size(height, width), side, mask_side)
+
+    @property
+    def lattice(self) -> Size:
+        """How many mask logits the photo covers, those that it covers in part counted."""
+        height, width = (
+            -(-length * self.mask_side // self.side)
+            for length in (self.inner.height, self.inner.width)
+        )
+        return Size(height, width)
+
+    def lattice_centres(
+        self,
+    ) -> tuple[Float64[np.ndarray, " height"], Float64[np.ndarray, " width"]]:
+        """The centres of those logits as shares of the photo's height and width, at most 1."""
+        step = self.side / self.mask_side
+        ys = (np.arange(self.lattice.height) + 0.5) * step / self.inner.height
+        xs = (np.arange(self.lattice.width) + 0.5) * step / self.inner.width
+        return np.minimum(ys, 1.0), np.minimum(xs, 1.0)
+
+    def pad(
+        self, values: Float[np.ndarray, "height width"], fill: float
+    ) -> Float32[np.ndarray, "side side"]:
+        """Values on the lattice as a whole square of mask logits; `fill` outside the photo."""
+        square = np.full((self.mask_side, self.mask_side), fill, dtype=np.float32)
+        square[: self.lattice.height, : self.lattice.width] = values
+        return square
+
+    def to_photo(
+        self, logits: Float[np.ndarray, "side side"], size: Size | None = None
+    ) -> Float32[np.ndarray, "h w"]:
+        """Mask logits, interpolated linearly at the pixels of the photo (or of `size` on it)."""
+        height, width = (size or self.photo).height, (size or self.photo).width
+        step = self.side / self.mask_side
+        ys = (np.arange(height) + 0.5) / height * self.inner.height / step - 0.5
+        xs = (np.arange(width) + 0.5) / width * self.inner.width / step - 0.5
+        down = interpolation_weights(ys, len(logits))
+        across = interpolation_weights(xs, len(logits))
+        return np.asarray(down @ logits @ across.T, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompt:
+    """What a SAM is told of one object, in pixels of its square.
+
+    Attributes:
+        box: x0, y0, x1, y1.
+        points: x, y of each.
+        labels: 1 for a point inside the object, 0 for one outside.
+        mask: Logits of a rough mask.
+    """
+
+    box: Float32[np.ndarray, "4"]
+    points: Float32[np.ndarray, "points 2"]
+    labels: Int64[np.ndarray, " points"]
+    mask: Float32[np.ndarray, "side side"]

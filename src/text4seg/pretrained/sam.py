@@ -1,0 +1,190 @@
+"""Promptable segmentation models behind one face: photo → features, prompt → mask logits.
+
+MobileSAM is embedded; SAM, SAM-HQ, SAM 2 and the tracker of SAM 3 are read by transformers from a
+folder or a hub. What distinguishes them is a table of facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from PIL.Image import Resampling
+from torch import Tensor
+
+from text4seg.core.errors import InputError, WeightsError
+from text4seg.core.types import Size
+from text4seg.pretrained.frame import Frame, Prompt
+from text4seg.pretrained.mobilesam import SIDE, load_mobilesam
+from text4seg.pretrained.tinyvit import PIXEL_MEAN, PIXEL_STD
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IMAGENET = (tuple(m / 255 for m in PIXEL_MEAN), tuple(s / 255 for s in PIXEL_STD))
+HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What tells one line of models from another.
+
+    Attributes:
+        model: The class in transformers.
+        types: What its configurations call themselves.
+        normalisation: Mean and standard deviation of the pixels, 0 to 1.
+        stretched: Whether photos are stretched over the square instead of padded.
+    """
+
+    model: str
+    types: tuple[str, ...]
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]]
+    stretched: bool
+
+
+FAMILIES = {
+    "sam": Family("SamModel", ("sam",), IMAGENET, stretched=False),
+    "sam_hq": Family("SamHQModel", ("sam_hq",), IMAGENET, stretched=False),
+    "sam2": Family("Sam2Model", ("sam2", "sam2_video"), IMAGENET, stretched=True),
+    "sam3": Family("Sam3TrackerModel", ("sam3_tracker", "sam3_video"), HALVES, stretched=True),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """A photo, encoded: whatever the model's decoder wants, and where the photo lies."""
+
+    given: dict[str, Any]
+    frame: Frame
+
+
+class Sam:
+    """One promptable model; see `embedded` and `from_pretrained`."""
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        encode: Callable[[Tensor], dict[str, Any]],
+        side: int,
+        mask_side: int,
+        stretched: bool,
+    ) -> None:
+        self.model = model
+        self.side = side
+        self.mask_side = mask_side
+        self.stretched = stretched
+        self._encode = encode
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.mask_decoder.parameters()).device
+
+    @classmethod
+    def embedded(cls, side: int = SIDE, *, int8: bool = False, device: str | None = None) -> Sam:
+        """MobileSAM, for photos of that long side; `int8` makes its encoder's weights bytes.
+
+        Raises:
+            InputError: The side is not a multiple of 32.
+            WeightsError: The part cannot be had.
+        """
+        model = load_mobilesam(side=side)
+        if int8:
+            model.vision_encoder = _quantised(model.vision_encoder)
+        model.to("cpu" if int8 else device or default_device())
+
+        def encode(pixels: Tensor) -> dict[str, Any]:
+            return {"image_embeddings": model.get_image_embeddings(pixels)}
+
+        return cls(model, encode=encode, side=side, mask_side=side // 4, stretched=False)
+
+    @classmethod
+    def from_pretrained(cls, name: str, *, family: str = "sam", device: str | None = None) -> Sam:
+        """A model of that family in a folder or on a hub; only safetensors are read.
+
+        Raises:
+            InputError: What the name leads to is of another family.
+            WeightsError: There is nothing readable under the name.
+        """
+        import transformers
+
+        facts = FAMILIES[family]
+        try:
+            config = transformers.AutoConfig.from_pretrained(name)
+            if config.model_type not in facts.types:
+                raise InputError(
+                    f"{name} holds a model of type {config.model_type!r}, and {family} "
+                    f"needs {' or '.join(facts.types)}"
+                )
+            made = getattr(transformers, facts.model)
+            model = made.from_pretrained(name, use_safetensors=True).eval()
+        except (OSError, ValueError, KeyError) as error:
+            raise WeightsError(f"no {family} can be read from {name}: {error}") from error
+        model.to(device or default_device())
+        side = int(model.prompt_encoder.input_image_size)
+        mask_side = 4 * int(model.prompt_encoder.image_embedding_size[0])
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in facts.normalisation)
+
+        def encode(pixels: Tensor) -> dict[str, Any]:
+            found = model.get_image_embeddings((pixels - mean.to(pixels)) / std.to(pixels))
+            if family == "sam_hq":
+                return {"image_embeddings": found[0], "intermediate_embeddings": found[1]}
+            return {"image_embeddings": found}
+
+        return cls(model, encode=encode, side=side, mask_side=mask_side, stretched=facts.stretched)
+
+    def frame(self, size: Size) -> Frame:
+        """Where a photo of that size lies in this model's square."""
+        return Frame.build(size, self.side, self.mask_side, stretched=self.stretched)
+
+    @torch.inference_mode()
+    def encode(self, image: Image) -> Features:
+        """Look at a photo, upright RGB; the expensive part, once for all its prompts."""
+        frame = self.frame(Size(image.height, image.width))
+        square = np.empty((self.side, self.side, 3), dtype=np.float32)
+        square[:] = PIXEL_MEAN
+        wanted = (frame.inner.width, frame.inner.height)
+        scaled = image.resize(wanted, Resampling.BILINEAR)
+        square[: frame.inner.height, : frame.inner.width] = np.asarray(scaled)
+        pixels = torch.from_numpy(square).permute(2, 0, 1)[None].to(self.device)
+        return Features(self._encode(pixels), frame)
+
+    @torch.inference_mode()
+    def decode(
+        self, features: Features, prompt: Prompt, *, several: bool
+    ) -> tuple[Float32[np.ndarray, "masks side side"], Float32[np.ndarray, " masks"]]:
+        """Mask logits and the model's own guess of their IoU; `several` for a vague prompt."""
+
+        def batch(values: np.ndarray) -> Tensor:
+            return torch.from_numpy(values)[None, None].to(self.device)
+
+        # SAM counts from the middle of the first pixel, and adds the half itself.
+        given: dict[str, Any] = {"input_boxes": batch(prompt.box - 0.5)}
+        if len(prompt.points):
+            given["input_points"] = batch(prompt.points - 0.5)
+            given["input_labels"] = batch(prompt.labels)
+        found = self.model(
+            **features.given,
+            **given,
+            input_masks=batch(prompt.mask),
+            multimask_output=several,
+        )
+        masks = found.pred_masks[0, 0].float().cpu().numpy()
+        return masks, found.iou_scores[0, 0].float().cpu().numpy()[: len(masks)]
+
+
+def default_device() -> str:
+    """A GPU where torch sees one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _quantised(encoder: torch.nn.Module) -> torch.nn.Module:
+    """The linear layers' weights as bytes, their inputs quantised as they come."""
+    made: torch.nn.Module = torch.ao.quantization.quantize_dynamic(
+        encoder, {torch.nn.Linear}, dtype=torch.qint8
+    )
+    return made
