@@ -6,6 +6,7 @@ The checkpoint is the part `mobilesam` (Zhang et al. 2023); only its names are c
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +60,7 @@ class _Encoder(nn.Module):
 
 def mobilesam_name(name: str) -> str:
     """A parameter of MobileSAM's checkpoint, as `load_mobilesam`'s model calls it."""
-    pairs = _RENAMED
+    pairs: tuple[tuple[str, str], ...] = _RENAMED
     if name.startswith("mask_decoder.transformer."):
         pairs += _ATTENTION_RENAMED
     if any(head in name for head in _HEADS):
@@ -69,7 +70,7 @@ def mobilesam_name(name: str) -> str:
     return name
 
 
-def load_mobilesam(path: Path | None = None, *, side: int = SIDE) -> SamModel:
+def load_mobilesam(path: Path | None = None, *, side: int = SIDE) -> Any:
     """MobileSAM as an ordinary `SamModel` for photos of that long side, ready to infer.
 
     Its image encoder takes RGB values from 0 to 255, padded with `tinyvit.PIXEL_MEAN`.
@@ -97,13 +98,12 @@ def load_mobilesam(path: Path | None = None, *, side: int = SIDE) -> SamModel:
     return model.eval().requires_grad_(False)
 
 
-def _empty(side: int) -> SamModel:
+def _empty(side: int) -> Any:
     """The layers without their parameters; the decoder's places follow the side."""
     small = SamVisionConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, mlp_dim=32)
-    config = SamConfig(vision_config=small)
-    config.prompt_encoder_config.image_size = side
-    config.prompt_encoder_config.image_embedding_size = side // PATCH
+    prompts = {"image_size": side, "image_embedding_size": side // PATCH}
+    config = SamConfig(vision_config=small, prompt_encoder_config=prompts)
     with torch.device("meta"):
-        model = SamModel(config)
+        model: Any = SamModel(config)
     model.vision_encoder = _Encoder()
     return model

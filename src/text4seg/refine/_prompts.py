@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64
 
 from text4seg.core.geometry import cells_to_mask, mask_to_box
+from text4seg.core.types import Box
 from text4seg.pretrained.frame import Frame, Prompt
 from text4seg.refine._field import covering_field
 
@@ -71,11 +72,10 @@ def place_prompt(
 
 def _box(object_: Bool[np.ndarray, "h w"], aside: float, above: float) -> Float64[np.ndarray, "4"]:
     """x0, y0, x1, y1 on the lattice, with its margin, held to the lattice."""
-    tight = mask_to_box(object_)
-    assert tight is not None  # noqa: S101 - the caller has seen that the object is not empty
+    tight = mask_to_box(object_) or Box(0, 0, 0, 0)
     height, width = object_.shape
     grown = (tight.x0 - aside, tight.y0 - above, tight.x1 + aside, tight.y1 + above)
-    return np.clip(np.array(grown), 0, [width, height, width, height])
+    return np.asarray(np.clip(np.array(grown), 0, [width, height, width, height]))
 
 
 def _inside(
@@ -85,9 +85,7 @@ def _inside(
     cell: float,
 ) -> list[tuple[float, float]]:
     """The most interior points of each connected part that is not tiny beside the largest."""
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(
-        object_.astype(np.uint8), connectivity=4
-    )
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(object_.astype(np.uint8), connectivity=4)
     areas = stats[1:, cv2.CC_STAT_AREA]
     points: list[tuple[float, float]] = []
     for place, part in enumerate(np.argsort(-areas, kind="stable")[: how.parts]):
@@ -98,7 +96,6 @@ def _inside(
         depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
         gap = max(2 * cell, 0.5 * float(areas[part]) ** 0.5)
         points += _pick(depth * (0.5 + sure), how.inside if place == 0 else 1, gap)
-    assert count > 1  # noqa: S101 - as above
     return points
 
 
