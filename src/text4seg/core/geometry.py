@@ -23,13 +23,22 @@ from text4seg.core.types import (
     Size,
     check_label,
 )
+from text4seg.core.upsampling import (
+    INTERPOLATIONS,
+    Interpolation,
+    cells_to_mask,
+    centers,
+    interpolation_weights,
+    probability_to_mask,
+    resize_probability,
+    scanline_mask,
+    scanline_probability,
+)
 
 Rule = Literal["coverage", "center"]
-Interpolation = Literal["nearest", "bilinear", "bicubic"]
 Overlap = Literal["smallest", "first", "error"]
 
 RULES: tuple[Rule, ...] = ("coverage", "center")
-INTERPOLATIONS: tuple[Interpolation, ...] = ("nearest", "bilinear", "bicubic")
 OVERLAPS: tuple[Overlap, ...] = ("smallest", "first", "error")
 
 
@@ -101,12 +110,7 @@ def mask_to_grid(
 
 def _center_cells(mask: Bool[np.ndarray, "h w"], shape: GridShape) -> Bool[np.ndarray, "rows cols"]:
     height, width = mask.shape
-    return np.asarray(mask[np.ix_(_centers(shape.rows, height), _centers(shape.cols, width))])
-
-
-def _centers(count: int, length: int) -> Int64[np.ndarray, " count"]:
-    """For the middle of each of `count` parts, the index among `length` parts it falls into."""
-    return (2 * np.arange(count, dtype=np.int64) + 1) * length // (2 * count)
+    return np.asarray(mask[np.ix_(centers(shape.rows, height), centers(shape.cols, width))])
 
 
 def masks_to_grid(
@@ -177,69 +181,6 @@ def _keep_nonempty(
                 break
 
 
-def cells_to_mask(cells: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndarray, "h w"]:
-    """Every pixel takes the cell that its centre lies in."""
-    rows, cols = np.asarray(cells).shape
-    at = np.ix_(_centers(size.height, rows), _centers(size.width, cols))
-    return np.asarray(np.asarray(cells)[at] != 0)
-
-
-def probability_to_mask(
-    probability: Float[np.ndarray, "rows cols"],
-    size: Size,
-    how: Interpolation = "nearest",
-    threshold: float = 0.5,
-) -> Bool[np.ndarray, "h w"]:
-    """The pixels whose interpolated probability is at least `threshold`."""
-    return np.asarray(resize_probability(probability, size, how) >= threshold)
-
-
-def resize_probability(
-    probability: Float[np.ndarray, "rows cols"], size: Size, how: Interpolation = "bilinear"
-) -> Float32[np.ndarray, "h w"]:
-    """Probabilities of cells, taken as values at their centres, at the centres of pixels.
-
-    Beyond the outermost centres the outermost values go on. `bicubic` is Keys' kernel with
-    a = -1/2, its overshoot clipped to 0…1.
-    """
-    values = np.asarray(probability, dtype=np.float64)
-    if how == "nearest":
-        at = np.ix_(_centers(size.height, len(values)), _centers(size.width, values.shape[1]))
-        return np.asarray(values[at], dtype=np.float32)
-    if how not in INTERPOLATIONS:
-        raise UnknownNameError("interpolation", str(how), INTERPOLATIONS)
-    down = _weights(size.height, values.shape[0], how)
-    across = _weights(size.width, values.shape[1], how)
-    return np.asarray(np.clip(down @ values @ across.T, 0, 1), dtype=np.float32)
-
-
-def _weights(pixels: int, cells: int, how: Interpolation) -> Float64[np.ndarray, "pixels cells"]:
-    """The share of each cell's value in each pixel's."""
-    return interpolation_weights((np.arange(pixels) + 0.5) * cells / pixels - 0.5, cells, how)
-
-
-def interpolation_weights(
-    at: Float64[np.ndarray, " places"], count: int, how: Interpolation = "bilinear"
-) -> Float64[np.ndarray, "places count"]:
-    """Weights that interpolate `count` values, which stand at 0, 1, 2 …, at fractional places.
-
-    `bilinear` or `bicubic`, along one axis; beyond the outermost values they go on.
-    """
-    base = np.floor(at).astype(np.int64)
-    weights = np.zeros((len(at), count))
-    for offset in range(-1, 3) if how == "bicubic" else range(2):
-        distance = np.abs(at - (base + offset))
-        share = _keys(distance) if how == "bicubic" else 1 - distance
-        np.add.at(weights, (np.arange(len(at)), np.clip(base + offset, 0, count - 1)), share)
-    return weights
-
-
-def _keys(x: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
-    near = (1.5 * x - 2.5) * x * x + 1
-    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
-    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
-
-
 def mask_to_box(mask: Bool[np.ndarray, "h w"]) -> Box | None:
     """The smallest box around the pixels set, or None where there are none."""
     rows = np.flatnonzero(mask.any(axis=1))
@@ -295,4 +236,6 @@ __all__ = [
     "polygons_to_mask",
     "probability_to_mask",
     "resize_probability",
+    "scanline_mask",
+    "scanline_probability",
 ]
