@@ -78,6 +78,14 @@ class Bar:
         """What is being done now."""
         self._progress.update(self._task, description=what)
 
+    def resize(self, total: float) -> None:
+        """How much there is turns out to be this much."""
+        self._progress.update(self._task, total=total)
+
+    def reach(self, amount: float) -> None:
+        """So much is done by now."""
+        self._progress.update(self._task, completed=amount)
+
     def start(self) -> None:
         """Show it."""
         self._progress.start()

@@ -15,6 +15,7 @@ from text4seg.cli.encode import encode
 from text4seg.cli.evaluate import evaluate
 from text4seg.cli.grammar import grammar
 from text4seg.cli.segment import segment
+from text4seg.cli.train import train
 from text4seg.cli.weights import weights
 
 app = typer.Typer(
@@ -24,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (segment, encode, decode, grammar, evaluate, weights):
+for verb in (segment, encode, decode, grammar, evaluate, train, weights):
     app.command()(verb)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from text4seg.cli._talk import patience, say
 from text4seg.core.types import GridShape
+from text4seg.models import is_nano
 from text4seg.pretrained.weights import PARTS, fetch, part_path, weights_folder
 from text4seg.segmenter import Segmenter
 
@@ -20,8 +21,9 @@ def load_segmenter(
     format_name: str | None = None,
     draft: str = "row",
 ) -> Segmenter:
-    """Load a model; on its first use the pretrained parts are fetched."""
-    fetch_parts(weights_folder())
+    """Load a model; on the first use of nano its pretrained parts are fetched."""
+    if is_nano(model):
+        fetch_parts(weights_folder())
     with patience(f"loading {model}"):
         return Segmenter.from_pretrained(
             model, refiner=refiner, grid=grid, format=format_name, draft=draft

@@ -2,31 +2,73 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from text4seg.core.errors import MissingExtraError, UnknownNameError
+from text4seg.core.errors import MissingExtraError, UnknownNameError, WeightsError
 from text4seg.models.protocol import Asked, Session, SteppedModel, TokenTable, VisionChat
 
 KNOWN = ("nano",)
+_CONFIG, _ADAPTER = "config.json", "adapter_config.json"
+_NANO = "text4seg-nano"
 
-__all__ = ["KNOWN", "Asked", "Session", "SteppedModel", "TokenTable", "VisionChat", "load"]
+__all__ = [
+    "KNOWN",
+    "Asked",
+    "Session",
+    "SteppedModel",
+    "TokenTable",
+    "VisionChat",
+    "is_nano",
+    "load",
+]
 
 
 def load(name: str) -> VisionChat:
-    """The embedded model by its name, or a folder that `save_pretrained` of one wrote.
+    """The embedded model by its name, or a folder of a model or of an adapter.
+
+    A folder is one that `save_pretrained` wrote, of nano or of any family of vision-language
+    models in `text4seg.models.families`, with its tokenizer and image processor beside it.
 
     Raises:
-        UnknownNameError: Neither a known name nor a folder with a `config.json`.
+        UnknownNameError: Neither a known name nor such a folder, or a family that is not known.
         WeightsError: The weights cannot be had or are damaged.
         MissingExtraError: torch or another package of the extra `hf` is not installed.
     """
-    folder = None
-    if name not in KNOWN:
-        folder = Path(name)
-        if not (folder / "config.json").is_file():
-            raise UnknownNameError("model (nor is it a folder with a config.json)", name, KNOWN)
+    folder = None if name in KNOWN else Path(name)
+    if folder is not None and not _holds_model(folder):
+        raise UnknownNameError(
+            f"model (nor is it a folder with a {_CONFIG} or an {_ADAPTER})", name, KNOWN
+        )
     try:
-        from text4seg.models.nano.chat import NanoChat
+        if folder is None or is_nano(name):
+            from text4seg.models.nano.chat import NanoChat
+
+            return NanoChat.load(folder)
+        from text4seg.models.local.chat import LocalChat
+
+        return LocalChat.load(folder)
     except ImportError as error:
         raise MissingExtraError(error.name or "torch", "hf") from error
-    return NanoChat.load(folder)
+
+
+def is_nano(name: str) -> bool:
+    """Whether a name or a folder is the embedded model, which needs its pretrained parts."""
+    if name in KNOWN:
+        return True
+    config = Path(name) / _CONFIG
+    return config.is_file() and _model_type(config) == _NANO
+
+
+def _holds_model(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in (_CONFIG, _ADAPTER))
+
+
+def _model_type(config: Path) -> str:
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8"))
+        return str(settings["model_type"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f'{config} does not say what model it is: a JSON object with "model_type" is expected'
+        ) from error

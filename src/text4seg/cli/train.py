@@ -1,0 +1,137 @@
+"""`text4seg train`: a recipe in, a model that writes masks out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from text4seg.cli._talk import checking_the_call, patience, print_json, say
+from text4seg.data import read_jsonl
+from text4seg.evaluation import evaluate, summarise
+from text4seg.segmenter import Segmenter
+from text4seg.training.recipe import Recipe, load_recipe
+
+if TYPE_CHECKING:
+    from text4seg.models import VisionChat
+    from text4seg.training.plan import Plan
+    from text4seg.training.run import Trained
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a TOML file.", show_default=False)],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; repeatable."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what it will take, load and train nothing.")
+    ] = False,
+    commands: Annotated[
+        bool,
+        typer.Option("--commands", help="Print the same training for ms-swift and LLaMA-Factory."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Fine-tune a vision-language model to write masks.
+
+    \b
+    text4seg train recipes/own-data.toml --set data.train=mine.jsonl --plan
+    text4seg train recipes/own-data.toml --set data.train=mine.jsonl
+
+    A run that was stopped or killed goes on from its last checkpoint: run the same command again.
+    """  # noqa: D301 - the sign tells click to leave the lines alone
+    with checking_the_call():
+        read = load_recipe(recipe, changes or [])
+    if commands:
+        _print_commands(read, as_json=as_json)
+    elif plan:
+        from text4seg.training.plan import plan as make_plan
+
+        with patience("planning"):
+            made = make_plan(read)
+        print_json(made.to_dict()) if as_json else _print_plan(made)
+    else:
+        trained = _train(read)
+        print_json({"folder": str(trained.folder), **_figures(trained)}) if as_json else (
+            _print_trained(trained)
+        )
+
+
+def _train(recipe: Recipe) -> Trained:
+    from text4seg.training.run import train as run
+
+    asked = []
+    if recipe.data.validation:
+        asked = read_jsonl(recipe.data.validation, recipe.data.images)
+    total = sum(len(sample.asked) for sample in asked)
+
+    def validate(chat: VisionChat) -> Mapping[str, Any]:
+        segmenter = Segmenter(chat, grid=recipe.data.grid, format=recipe.data.format)
+        with patience("validating", total) as bar:
+            outcomes = evaluate(segmenter, asked, on_answer=lambda *_: bar.advance())
+        return {name: asdict(figures) for name, figures in summarise(outcomes).items()}
+
+    with patience("training", 1) as bar:
+
+        def progress(step: int, steps: int, figures: Mapping[str, float]) -> None:
+            bar.resize(steps)
+            bar.describe(f"training, loss {figures.get('loss', float('nan')):.3f}")
+            bar.reach(step)
+
+        return run(recipe, validate=validate if asked else None, progress=progress)
+
+
+def _print_plan(plan: Plan) -> None:
+    giga = 1e9
+    print(f"samples          {plan.samples:,} about {plan.photos:,} photos")
+    print(f"steps            {plan.steps:,}")
+    print(f"tokens a sample  {plan.tokens:.0f} (longest {plan.longest}), "
+          f"loss on {plan.loss_share:.0%}")  # fmt: skip
+    print(f"parameters       {plan.parameters / 1e6:,.1f} M, trained {plan.trained / 1e6:,.2f} M")
+    print(f"memory           {plan.memory / giga:.2f} GB = weights {plan.weights / giga:.2f} "
+          f"+ trained {plan.adapter / giga:.2f} "
+          f"+ activations {plan.activations / giga:.2f}")  # fmt: skip
+    print(f"time             {plan.hours:.2g} hours on {plan.device} (an estimate)")
+
+
+def _figures(trained: Trained) -> dict[str, Any]:
+    return {
+        "steps": trained.steps,
+        "seconds": trained.seconds,
+        "loss": trained.loss,
+        "before": trained.before,
+        "after": trained.after,
+    }
+
+
+def _print_trained(trained: Trained) -> None:
+    say(f"{trained.steps} steps in {trained.seconds:.0f} s; wrote {trained.folder}")
+    if not trained.after:
+        return
+    heads = f"{'IoU before':>12}{'after':>8}{'empty before':>14}{'after':>8}"
+    print(f"{'set':<24}{'questions':>10}{heads}")
+    for name, after in trained.after.items():
+        before = trained.before[name]
+        cells = [f"{name:<24}{after['questions']:>10}"]
+        for key, wide in (("grid_iou", 12), ("false_empties", 14)):
+            cells += [f"{_number(before[key]):>{wide}}{_number(after[key]):>8}"]
+        print("".join(cells))
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _print_commands(recipe: Recipe, *, as_json: bool) -> None:
+    from text4seg.training.elsewhere import llama_factory, ms_swift
+
+    found = {"ms-swift": ms_swift(recipe), "LLaMA-Factory": llama_factory(recipe)}
+    if as_json:
+        print_json(found)
+        return
+    for name, command in found.items():
+        print(f"# {name}\n{command}\n")

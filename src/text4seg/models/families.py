@@ -1,0 +1,229 @@
+"""Families of vision-language models as one table of facts.
+
+Nothing in the house asks which family a model is of; it reads the model's row. The facts:
+
+- **image**: a photo is stretched to one square that the vision encoder takes as it is, with no
+  crop, no pad and no tiles, so that a cell of the text grid is where the text says it is;
+- **prompt**: the chat template comes with the model; the row has one for models without;
+- **training**: which modules LoRA adapts (all linear layers of the language model and of the
+  projector; the vision encoder stays frozen);
+- **stepping**: what a cache that holds the photo can be reused for, and how positions count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from text4seg.core.errors import UnknownNameError
+
+# User and assistant turns for a model without a template; such models know no turns.
+_BARE = (
+    "{% for message in messages %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% if message['role'] == 'user' %}{{ separator }}{% endif %}{% endfor %}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One row of the table.
+
+    Attributes:
+        name: As people call it.
+        model_type: What `config.json` calls it.
+        processor: The class of transformers that joins text and image. Videos are never read, so
+            it is made without a video processor, which would need torchvision.
+        image_processor: The class that reads images without torchvision.
+        side: The square's side in pixels: the product of numbers and attributes of the
+            configuration. Where the encoder takes any size, it is 16 image tokens wide.
+        image_options: What switches off crop, pad and tiles.
+        language: The module that LoRA adapts in full.
+        projector: The module between the vision encoder and the language model, adapted too.
+        template: A chat template (Jinja) for a folder that has none.
+        question_seen_by_image: Whether the image's tokens attend to the question (a prefix
+            language model). Then only the encoder's output can be shared by questions, and the
+            prompt is prefilled for each.
+        answer_type: The token type of an answer's tokens; a prompt's come from the processor.
+        first_position: The position of a prompt's first token.
+        rope_axes: Axes of a position: three for multimodal rotary positions, whose image counts
+            as fewer positions than it has tokens.
+        note: What is peculiar, for the docs.
+    """
+
+    name: str
+    model_type: str
+    processor: str
+    image_processor: str
+    side: tuple[str | int, ...]
+    image_options: Mapping[str, Any]
+    language: str = "model.language_model"
+    projector: str = "model.multi_modal_projector"
+    template: str | None = None
+    question_seen_by_image: bool = False
+    answer_type: int = 0
+    first_position: int = 0
+    rope_axes: int = 1
+    note: str = ""
+    processor_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+_UNTOUCHED: Mapping[str, Any] = {"do_resize": False}
+_IMAGE_SIZE = ("vision_config.image_size",)
+_QWEN_SIDE = (16, "vision_config.patch_size", "vision_config.spatial_merge_size")
+_QWEN_NOTE = "448 pixels and 28 a token (Qwen3-VL: 512 and 32): one image token a cell at 16x16"
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        name="LLaVA-1.5",
+        model_type="llava",
+        processor="LlavaProcessor",
+        image_processor="CLIPImageProcessorPil",
+        side=_IMAGE_SIZE,
+        image_options={**_UNTOUCHED, "do_center_crop": False},
+        note="CLIP's processor would crop the middle square",
+    ),
+    Family(
+        name="LLaVA-OneVision",
+        model_type="llava_onevision",
+        processor="LlavaOnevisionProcessor",
+        image_processor="LlavaOnevisionImageProcessorPil",
+        side=_IMAGE_SIZE,
+        image_options={"do_pad": False},
+        note="the square is its overview and its only tile, so it is seen twice",
+    ),
+    Family(
+        name="Qwen2-VL",
+        model_type="qwen2_vl",
+        processor="Qwen2VLProcessor",
+        image_processor="Qwen2VLImageProcessorPil",
+        side=_QWEN_SIDE,
+        image_options=_UNTOUCHED,
+        projector="model.visual.merger",
+        rope_axes=3,
+        note=_QWEN_NOTE,
+    ),
+    Family(
+        name="Qwen2.5-VL",
+        model_type="qwen2_5_vl",
+        processor="Qwen2_5_VLProcessor",
+        image_processor="Qwen2VLImageProcessorPil",
+        side=_QWEN_SIDE,
+        image_options=_UNTOUCHED,
+        projector="model.visual.merger",
+        rope_axes=3,
+        note=_QWEN_NOTE,
+    ),
+    Family(
+        name="Qwen3-VL",
+        model_type="qwen3_vl",
+        processor="Qwen3VLProcessor",
+        image_processor="Qwen2VLImageProcessorPil",
+        side=_QWEN_SIDE,
+        image_options=_UNTOUCHED,
+        projector="model.visual.merger",
+        rope_axes=3,
+        note=_QWEN_NOTE,
+    ),
+    Family(
+        name="InternVL",
+        model_type="internvl",
+        processor="InternVLProcessor",
+        image_processor="GotOcr2ImageProcessorPil",
+        side=_IMAGE_SIZE,
+        image_options={**_UNTOUCHED, "crop_to_patches": False},
+        note="the -hf checkpoints; its processor would cut up to 12 tiles",
+    ),
+    Family(
+        name="DeepSeek-VL",
+        model_type="deepseek_vl",
+        processor="DeepseekVLProcessor",
+        image_processor="DeepseekVLImageProcessorPil",
+        side=_IMAGE_SIZE,
+        image_options={**_UNTOUCHED, "do_pad": False},
+        projector="model.aligner",
+        note="the 1.3B architecture; its processor would pad to a square",
+    ),
+    Family(
+        name="SmolVLM",
+        model_type="smolvlm",
+        processor="Idefics3Processor",
+        image_processor="SmolVLMImageProcessorPil",
+        side=_IMAGE_SIZE,
+        image_options={**_UNTOUCHED, "do_image_splitting": False},
+        language="model.text_model",
+        projector="model.connector",
+        note="its own processor needs num2words, for videos alone; Idefics3's writes the same",
+    ),
+    Family(
+        name="Idefics3",
+        model_type="idefics3",
+        processor="Idefics3Processor",
+        image_processor="Idefics3ImageProcessorPil",
+        side=_IMAGE_SIZE,
+        image_options={**_UNTOUCHED, "do_image_splitting": False},
+        language="model.text_model",
+        projector="model.connector",
+        note="its processor would cut tiles",
+    ),
+    Family(
+        name="PaliGemma",
+        model_type="paligemma",
+        processor="PaliGemmaProcessor",
+        image_processor="SiglipImageProcessorPil",
+        side=_IMAGE_SIZE,
+        image_options=_UNTOUCHED,
+        template=_BARE.replace("{{ separator }}", ""),
+        question_seen_by_image=True,
+        answer_type=1,
+        first_position=1,
+        note="a prefix language model: each question prefills the whole prompt",
+    ),
+    Family(
+        name="Gemma 3",
+        model_type="gemma3",
+        processor="Gemma3Processor",
+        image_processor="Gemma3ImageProcessorPil",
+        side=_IMAGE_SIZE,
+        image_options={**_UNTOUCHED, "do_pan_and_scan": False},
+        note="sliding-window layers: their cache keeps what a pass may have to take back",
+    ),
+    Family(
+        name="LFM2-VL",
+        model_type="lfm2_vl",
+        processor="Lfm2VlProcessor",
+        image_processor="text4seg.models.local.lfm2_image.Lfm2VlImageProcessorPil",
+        side=(16, "vision_config.patch_size", "downsample_factor"),
+        image_options=_UNTOUCHED,
+        note="a cache of convolutions and attention; its own image processor needs torchvision",
+    ),
+)
+
+BY_TYPE: Mapping[str, Family] = {family.model_type: family for family in FAMILIES}
+
+
+def get_family(model_type: str) -> Family:
+    """The row of a `model_type`.
+
+    Raises:
+        UnknownNameError: There is none; the message lists those there are.
+    """
+    if model_type not in BY_TYPE:
+        raise UnknownNameError("family of models", model_type, BY_TYPE)
+    return BY_TYPE[model_type]
+
+
+def square_side(family: Family, config: Any) -> int:
+    """The side in pixels of the square that a model of this configuration sees."""
+    side = 1
+    for factor in family.side:
+        side *= factor if isinstance(factor, int) else _number(config, factor)
+    return side
+
+
+def _number(config: Any, path: str) -> int:
+    value = config
+    for name in path.split("."):
+        value = getattr(value, name)
+    return int(value[0] if isinstance(value, list | tuple) else value)

@@ -1,0 +1,98 @@
+"""How a photo and a question become a model's inputs; training and inference share it.
+
+A prompt is tokenized in pieces: the chat template up to where the answer begins, the answer's
+prefix, the mask. So training sees the very tokens that decoding continues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from text4seg.core.errors import InputError, WeightsError
+from text4seg.models.families import Family
+from text4seg.models.local.vocabulary import token_table
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from text4seg.models.protocol import TokenTable
+
+Message = Mapping[str, Any]
+"""`{"role", "content"}` of a chat; the content is a list of `{"type": "image" | "text", …}`."""
+
+
+class Prompter:
+    """Photos and chats to tensors, for one family's processor."""
+
+    def __init__(self, family: Family, processor: Any, *, side: int, eos: int) -> None:
+        self.family, self.processor, self.side = family, processor, side
+        self.vocabulary: TokenTable = token_table(processor.tokenizer, eos=eos)
+        self._control = [self._word(token) for token in self.vocabulary.special]
+
+    def _word(self, token: int) -> str:
+        return self.vocabulary.tokens[token].decode()
+
+    def square(self, photo: Image) -> Image:
+        """The photo, stretched to the model's square."""
+        from PIL.Image import Resampling
+
+        return photo.convert("RGB").resize((self.side, self.side), Resampling.BICUBIC)
+
+    def text(self, messages: Sequence[Message]) -> str:
+        """The chat as text, up to where the next answer begins.
+
+        Raises:
+            WeightsError: The folder's chat template cannot be used.
+        """
+        from jinja2 import TemplateError
+
+        try:
+            text = self.processor.apply_chat_template(
+                [dict(message) for message in messages],
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+        except (TemplateError, ValueError, KeyError, TypeError) as error:
+            raise WeightsError(f"the model's chat template cannot be used: {error}") from error
+        return str(text)
+
+    def inputs(self, text: str, square: Image) -> dict[str, Any]:
+        """What the model takes for a prompt: `input_ids 1 n`, pixels, and what comes with them.
+
+        Raises:
+            WeightsError: The processor does not fit the model.
+        """
+        try:
+            made = self.processor(
+                text=[text],
+                images=[square],
+                return_tensors="pt",
+                add_special_tokens=False,
+                images_kwargs=dict(self.family.image_options),
+            )
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise WeightsError(
+                f"the processor of {self.family.name} cannot read a square of {self.side} pixels: "
+                f"{error}"
+            ) from error
+        dropped = ("attention_mask", "labels")
+        return {name: value for name, value in made.items() if name not in dropped}
+
+    def encode(self, text: str) -> list[int]:
+        """Text that continues a text as tokens; the spelling of a control token stays text."""
+        return list(self.vocabulary.encode(text.encode()))
+
+    def check_question(self, question: str) -> None:
+        """Raise `InputError` where a question spells a control token of the model."""
+        for word in self._control:
+            if word and word in question:
+                raise InputError(
+                    f"the question spells {word!r}, a control token of this model; leave it out"
+                )
+
+
+def chat(question: str) -> list[Message]:
+    """The chat of one question about one photo."""
+    content = [{"type": "image"}, {"type": "text", "text": question}]
+    return [{"role": "user", "content": content}]

@@ -1,0 +1,105 @@
+"""What a trained folder says about itself: model card, recipe, versions, hashes of its data."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from text4seg.core.files import write_atomically
+
+if TYPE_CHECKING:
+    from text4seg.training.recipe import Recipe
+    from text4seg.training.run import Trained
+    from text4seg.training.samples import Chat
+
+CARD, PROVENANCE = "README.md", "provenance.json"
+_PACKAGES = ("text4seg", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
+
+
+def provenance(recipe: Recipe, trained: Trained, chats: Sequence[Chat]) -> dict[str, Any]:
+    """Everything that made the weights, for JSON."""
+    files = [recipe.data.train, recipe.data.validation]
+    return {
+        "recipe": recipe.to_dict(),
+        "data": {name: sha256(Path(name)) for name in files if name},
+        "samples": len(chats),
+        "photos": len({chat.photo for chat in chats}),
+        "steps": trained.steps,
+        "seconds": round(trained.seconds, 1),
+        "loss": trained.loss,
+        "before": dict(trained.before),
+        "after": dict(trained.after),
+        "versions": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def write_card(recipe: Recipe, trained: Trained, chats: Sequence[Chat]) -> None:
+    """Write the card and the provenance into the trained folder."""
+    told = provenance(recipe, trained, chats)
+    text = json.dumps(told, indent=2) + "\n"
+    write_atomically(trained.folder / PROVENANCE, text.encode())
+    write_atomically(trained.folder / CARD, card(told).encode())
+
+
+def card(told: dict[str, Any]) -> str:
+    """The model card in Markdown."""
+    data, model = told["recipe"]["data"], told["recipe"]["model"]
+    lines = [
+        "---",
+        "library_name: transformers",
+        "pipeline_tag: image-segmentation",
+        "tags: [text4seg]",
+        "---",
+        "",
+        "# Writes segmentation masks as text",
+        "",
+        f"Fine-tuned from `{Path(model['folder']).name}` on {told['samples']} answers about",
+        f"{told['photos']} photos: {told['steps']} steps, format `{data['format']}`,",
+        f"grid {data['grid']}.",
+        "",
+        "```python",
+        "from text4seg import Segmenter",
+        "",
+        f'segmenter = Segmenter.from_pretrained("FOLDER", grid="{data["grid"]}")',
+        'segmenter("photo.jpg", "the dog").save("out", "photo")',
+        "```",
+        "",
+        *_table(told["before"], told["after"]),
+        f"The recipe, the versions and the hashes of the data are in `{PROVENANCE}`.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _table(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    if not after:
+        return ["It was not validated.", ""]
+    lines = ["| set | IoU, grid | before | false empties | before |", "|---|---|---|---|---|"]
+    for name in after:
+        cells = [name]
+        for key in ("grid_iou", "false_empties"):
+            cells += [_figure(figures.get(name, {}).get(key)) for figures in (after, before)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _figure(value: Any) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def sha256(file: Path) -> str:
+    """The hash of a file's content."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def version(package: str) -> str | None:
+    """The installed version of a package; None where it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

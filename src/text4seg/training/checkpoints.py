@@ -1,0 +1,83 @@
+"""Checkpoints that survive a kill at any moment: only a finished one is ever taken up again.
+
+The trainer writes a checkpoint file by file. When all of it is on disk a mark is written beside
+it, in one move; a folder without its mark is what a kill or a full disk left, and is removed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from text4seg.core.errors import InputError
+from text4seg.core.files import write_atomically
+from text4seg.training.recipe import Recipe
+
+FOLDER, MARK, RECIPE = "checkpoints", "finished", "recipe.json"
+_NAME = re.compile(r"checkpoint-(\d+)")
+
+
+class MarkFinished(TrainerCallback):
+    """Marks each checkpoint when the trainer has written all of it."""
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        if state.is_world_process_zero and folder.is_dir():
+            os.sync()
+            write_atomically(folder / MARK, b"")
+
+
+def last_finished(output: Path) -> Path | None:
+    """The newest finished checkpoint; unfinished ones are removed."""
+    found: dict[int, Path] = {}
+    for folder in (output / FOLDER).glob("checkpoint-*"):
+        match = _NAME.fullmatch(folder.name)
+        if match and (folder / MARK).is_file():
+            found[int(match[1])] = folder
+        elif match:
+            shutil.rmtree(folder)
+    return found[max(found)] if found else None
+
+
+def claim(output: Path, recipe: Recipe) -> None:
+    """Take an output folder for a recipe: a new one, or one of the same recipe.
+
+    Raises:
+        InputError: Another recipe was trained there; its keys that differ are named.
+    """
+    file = output / RECIPE
+    # What a resumed run may have changed without being another run.
+    mine = _comparable(recipe.to_dict())
+    if file.is_file():
+        theirs = _comparable(json.loads(file.read_text(encoding="utf-8")))
+        differing = sorted(key for key in mine | theirs if mine.get(key) != theirs.get(key))
+        if differing:
+            raise InputError(
+                f"{output} holds a run of another recipe ({', '.join(differing)} differ): name "
+                "another folder with --set output=FOLDER, or go on with the same recipe"
+            )
+    output.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(recipe.to_dict(), indent=2) + "\n"
+    write_atomically(file, text.encode())
+
+
+_FREE = ("report", "output", "expected", "training.workers")
+
+
+def _comparable(settings: dict[str, Any], section: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        key = f"{section}{name}"
+        if key in _FREE:
+            continue
+        if isinstance(value, dict):
+            flat |= _comparable(value, f"{key}.")
+        else:
+            flat[key] = list(value) if isinstance(value, tuple) else value
+    return flat

@@ -1,0 +1,264 @@
+"""A recipe: all that a training depends on, as checked dataclasses ← TOML ← `--set key=value`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from text4seg.codec import get_format
+from text4seg.core.errors import InputError, UnknownNameError
+from text4seg.core.types import GridShape
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What is trained.
+
+    Attributes:
+        folder: A folder of a family in the table, or `nano`.
+        quantize: `4bit` loads the frozen weights in four bits (QLoRA; needs bitsandbytes and CUDA).
+        side: The square's side in pixels where the family leaves it open; 0 is its own.
+        attention: The implementation that transformers uses; empty is its own choice.
+    """
+
+    folder: str = ""
+    quantize: Literal["none", "4bit"] = "none"
+    side: int = 0
+    attention: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What it learns from.
+
+    Attributes:
+        train: Questions (JSONL as `text4seg evaluate` reads them) or chats (`messages` and
+            `images`, as trainers read them).
+        validation: Questions that are asked before and after training; empty for none.
+        images: The folder that image paths start from.
+        format: The text format to teach.
+        grid: Rows x columns.
+        wordings: Whether questions are worded in turns (`varied`) or all alike (`one`).
+        limit: Take only so many questions; 0 is all.
+    """
+
+    train: str = ""
+    validation: str = ""
+    images: str = "."
+    format: str = "rrle"
+    grid: str = "16x16"
+    wordings: Literal["varied", "one"] = "varied"
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """The adapter: all linear layers of the language model and of the projector.
+
+    `rank` 0 trains those modules themselves, without an adapter.
+    """
+
+    rank: int = 64
+    alpha: int = 128
+    dropout: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How it learns.
+
+    Attributes:
+        epochs: Passes over the data.
+        steps: Optimiser steps; where it is not 0 it overrides `epochs`.
+        batch: Samples a step, over all devices.
+        device_batch: Samples that a device holds at once; the rest is accumulated.
+        warmup: Share of the steps over which the learning rate rises.
+        precision: What is computed in; weights stay as they are stored.
+        save_every: Steps between checkpoints; 0 is ten in all.
+    """
+
+    epochs: float = 1.0
+    steps: int = 0
+    batch: int = 128
+    device_batch: int = 4
+    learning_rate: float = 2e-4
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: float = 0.03
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    precision: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    gradient_checkpointing: bool = True
+    seed: int = 0
+    save_every: int = 0
+    workers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Weights of an answer's tokens; 1.0 is the ordinary next-token loss.
+
+    Attributes:
+        digits: Of the tokens of run lengths.
+        background: Of the tokens of rows that are background throughout.
+    """
+
+    digits: float = 1.0
+    background: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Where figures and overlays go.
+
+    Attributes:
+        to: Trackers of transformers: `tensorboard`, `trackio`, …; empty for none.
+        every: Steps between lines of the log.
+        overlays: Validation photos drawn at each checkpoint, as far as a tracker takes pictures.
+    """
+
+    to: tuple[str, ...] = ()
+    every: int = 10
+    overlays: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A training. `expected` says what it is known to reach, and where that is from."""
+
+    output: str = "runs/text4seg"
+    expected: str = ""
+    model: Model = field(default_factory=Model)
+    data: Data = field(default_factory=Data)
+    lora: Lora = field(default_factory=Lora)
+    training: Training = field(default_factory=Training)
+    loss: Loss = field(default_factory=Loss)
+    report: Report = field(default_factory=Report)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As nested plain values, for JSON."""
+        return dataclasses.asdict(self)
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and check every key and value.
+
+    Args:
+        path: The TOML file.
+        overrides: `section.key=value`, with values as TOML writes them or as bare words.
+
+    Raises:
+        InputError: The file or a value cannot be used; key, value and what is expected are named.
+        UnknownNameError: There is no such key; the closest one is proposed.
+    """
+    try:
+        found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}") from error
+    for override in overrides:
+        _put(found, override)
+    recipe: Recipe = _build(Recipe, found, "")
+    _check(recipe)
+    return recipe
+
+
+def _put(settings: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    names = key.strip().split(".")
+    if not equals or not all(names):
+        raise InputError(f"--set needs section.key=value, got {override!r}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    place = settings
+    for name in names[:-1]:
+        place = place.setdefault(name, {})
+        if not isinstance(place, dict):
+            raise InputError(f"{key} names a key inside {name!r}, which is a value")
+    place[names[-1]] = value
+
+
+def _build(kind: type[Any], settings: Mapping[str, Any], section: str) -> Any:
+    hints = get_type_hints(kind)
+    made = {}
+    for name, value in settings.items():
+        key = f"{section}{name}"
+        if name not in hints:
+            raise UnknownNameError("key of a recipe", key, [f"{section}{known}" for known in hints])
+        made[name] = _value(hints[name], value, key)
+    return kind(**made)
+
+
+def _value(hint: Any, value: Any, key: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, Mapping):
+            raise InputError(f"{key} is a section of a recipe, not a value: [{key}]")
+        return _build(hint, value, f"{key}.")
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise UnknownNameError(key, str(value), [str(known) for known in get_args(hint)])
+        return value
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise InputError(f'{key} must be a list of names such as ["tensorboard"]: {value!r}')
+        return tuple(value)
+    if hint is float and type(value) is int:
+        value = float(value)
+    if type(value) is not hint:
+        raise InputError(
+            f"{key} must be of the kind {hint.__name__}, got {json.dumps(value, default=str)}"
+        )
+    return value
+
+
+_AT_LEAST = {
+    "training.batch": 1,
+    "training.device_batch": 1,
+    "training.steps": 0,
+    "training.save_every": 0,
+    "training.workers": 0,
+    "training.warmup": 0,
+    "training.clip": 0,
+    "training.weight_decay": 0,
+    "lora.rank": 0,
+    "lora.dropout": 0,
+    "data.limit": 0,
+    "model.side": 0,
+    "loss.digits": 0,
+    "loss.background": 0,
+    "report.every": 1,
+    "report.overlays": 0,
+}
+_ABOVE = {"training.epochs": 0.0, "training.learning_rate": 0.0, "lora.alpha": 0.0}
+_BELOW = {"training.warmup": 1.0, "lora.dropout": 1.0}
+
+
+def _check(recipe: Recipe) -> None:
+    for key, least in _AT_LEAST.items():
+        if not (value := _get(recipe, key)) >= least:
+            raise InputError(f"{key} must be at least {least}, got {value}")
+    for key, bound in _ABOVE.items():
+        if not (value := _get(recipe, key)) > bound:
+            raise InputError(f"{key} must be above {bound:g}, got {value}")
+    for key, bound in _BELOW.items():
+        if not (value := _get(recipe, key)) < bound:
+            raise InputError(f"{key} must be below {bound:g}, got {value}")
+    for key in ("model.folder", "data.train", "output"):
+        if not _get(recipe, key):
+            raise InputError(f"the recipe must name {key}; give it with --set {key}=PATH")
+    get_format(recipe.data.format)
+    GridShape.parse(recipe.data.grid)
+
+
+def _get(recipe: Recipe, key: str) -> Any:
+    value: Any = recipe
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value

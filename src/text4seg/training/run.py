@@ -1,0 +1,141 @@
+"""A recipe, carried out: data → model → TRL's trainer → a folder that a `Segmenter` loads."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from text4seg.core.errors import InputError, MissingExtraError, OutputError
+from text4seg.models import is_nano
+from text4seg.training.recipe import Recipe
+from text4seg.training.samples import Chat, read_chats
+
+if TYPE_CHECKING:
+    from text4seg.models import VisionChat
+
+Figures = Mapping[str, Any]
+Validate = Callable[["VisionChat"], Figures]
+"""Asks a model the validation's questions; the figures by set, as plain values."""
+Progress = Callable[[int, int, Mapping[str, float]], None]
+"""Told of the step, of how many there are, and of the last figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came of it; `before` and `after` are the validation's figures by set."""
+
+    folder: Path
+    steps: int
+    seconds: float
+    loss: float | None
+    before: Figures
+    after: Figures
+
+
+class Tuning(Protocol):
+    """One way to train a model: what differs between nano and the families of the table."""
+
+    def chat(self) -> VisionChat:
+        """The model as it is now, to be asked."""
+        ...
+
+    def fit(self, chats: list[Chat], output: Path, progress: Progress) -> tuple[int, float | None]:
+        """Train, from the last finished checkpoint on; the number of steps and the last loss."""
+        ...
+
+    def save(self, output: Path) -> None:
+        """Write what a `Segmenter` loads."""
+        ...
+
+
+def train(
+    recipe: Recipe, *, validate: Validate | None = None, progress: Progress | None = None
+) -> Trained:
+    """Train as the recipe says; a run that was killed goes on from its last checkpoint.
+
+    Raises:
+        InputError: The data or a setting cannot be used, or the output holds another run.
+        WeightsError: The model cannot be loaded.
+        TrainingError: The loss is no number; the last checkpoint is kept.
+        OutputError: A result cannot be written.
+    """
+    from text4seg.training.card import write_card
+    from text4seg.training.checkpoints import claim
+
+    output = Path(recipe.output)
+    chats = read_chats(recipe.data.train, recipe.data)
+    tuning = make_tuning(recipe)
+    claim(output, recipe)
+    before = validate(tuning.chat()) if validate else {}
+    started = time.perf_counter()
+    with named_faults(output):
+        steps, loss = tuning.fit(chats, output, progress or (lambda *_: None))
+        tuning.save(output)
+    seconds = time.perf_counter() - started
+    after = validate(tuning.chat()) if validate else {}
+    trained = Trained(output, steps, seconds, loss, before, after)
+    write_card(recipe, trained, chats)
+    return trained
+
+
+def make_tuning(recipe: Recipe) -> Tuning:
+    """The way to train the recipe's model, with the model loaded."""
+    refuse_nano(recipe)
+    try:
+        from text4seg.training.tune_local import LocalTuning
+
+        return LocalTuning(recipe)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "trl", "train") from error
+
+
+def refuse_nano(recipe: Recipe) -> None:
+    """Raise `InputError` for the embedded model, which has a training of its own."""
+    if is_nano(recipe.model.folder):
+        raise InputError(
+            "nano cannot be trained by a recipe yet: it reads what its frozen eyes see, not "
+            "pixels; python -m text4seg.training.nano trains it, or name a folder of a family in "
+            "docs/train.md as model.folder"
+        )
+
+
+class named_faults:  # noqa: N801 - a context manager reads like a function
+    """Turns what a full disk or a full memory raises into an error that says what to do."""
+
+    def __init__(self, output: Path) -> None:
+        self._output = output
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
+        if _is_out_of_memory(error):
+            raise InputError(
+                "the memory is full: halve training.device_batch (the global batch stays), then "
+                "set training.gradient_checkpointing=true, then model.quantize=4bit, then a "
+                "smaller model.side or data.grid; text4seg train --plan estimates each"
+            ) from error
+        if _is_full_disk(error):
+            raise OutputError(
+                f"{self._output} cannot be written, the disk is full; the last finished "
+                "checkpoint is kept: make room and run the same command again"
+            ) from error
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return full or "No space left on device" in str(error) or "file write failed" in str(error)

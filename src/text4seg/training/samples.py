@@ -1,0 +1,156 @@
+"""What a recipe's data files hold, as chats about photos."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from text4seg import prompts
+from text4seg.codec import get_format
+from text4seg.core.errors import InputError
+from text4seg.core.geometry import mask_to_grid
+from text4seg.core.types import DescriptorGrid, GridShape
+from text4seg.data import Sample, read_jsonl
+from text4seg.pictures import check_image
+from text4seg.training.recipe import Data
+
+Messages = tuple[Mapping[str, Any], ...]
+_ROLES = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A chat about one photo, as trainers read it, and where it was found.
+
+    `messages` are `{"role", "content"}`, the content a list of `{"type": "image"}` and
+    `{"type": "text", "text"}`; the first question holds the photo's place.
+    """
+
+    photo: Path
+    messages: Messages
+    source: str
+
+    @property
+    def answers(self) -> list[str]:
+        """What the assistant says, turn by turn."""
+        return [text_of(m) for m in self.messages if m["role"] == "assistant"]
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """The text of a message without its images."""
+    return "".join(part.get("text", "") for part in message["content"])
+
+
+def read_chats(path: str | Path, data: Data) -> list[Chat]:
+    """Read a file of questions or of chats; which it is, its first line tells.
+
+    Raises:
+        InputError: The file, a line or a photo cannot be used; file and line are named.
+    """
+    if _holds_chats(Path(path)):
+        chats = _read_written(Path(path), Path(data.images))
+        chats = chats[: data.limit or None]
+    else:
+        samples = read_jsonl(path, data.images, limit=data.limit or None)
+        chats = chats_of(samples, data)
+    if not chats:
+        raise InputError(f"{path} holds no sample")
+    return chats
+
+
+def chats_of(samples: Sequence[Sample], data: Data) -> list[Chat]:
+    """One chat for each question, in its wording, with its mask in the recipe's format and grid."""
+    from text4seg.core.types import Size
+
+    shape, writer = GridShape.parse(data.grid), get_format(data.format)
+    chats: list[Chat] = []
+    for sample in samples:
+        for asked in sample.asked:
+            grid = DescriptorGrid.empty(shape)
+            if asked.mask is not None:
+                height, width = asked.mask["size"]
+                grid = mask_to_grid(asked.to_mask(Size(height, width)), asked.expression, shape)
+            index = len(chats) if data.wordings == "varied" else 0
+            wording = prompts.question(asked.expression, index=index)
+            answer = prompts.answer(writer.encode(grid))
+            chats.append(Chat(sample.image, one_turn(wording, answer), asked.source))
+    return chats
+
+
+def one_turn(question: str, answer: str) -> Messages:
+    """The messages of one question about a photo and its answer."""
+    photo, asked = {"type": "image"}, {"type": "text", "text": question}
+    return (
+        {"role": "user", "content": [photo, asked]},
+        {"role": "assistant", "content": [{"type": "text", "text": answer}]},
+    )
+
+
+def _holds_chats(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8-sig") as lines:
+            first = next((line for line in lines if line.strip()), "{}")
+        return "messages" in json.loads(first)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError, TypeError):
+        return False  # read_jsonl says what is wrong
+
+
+def _read_written(path: Path, images: Path) -> list[Chat]:
+    chats = []
+    checked: set[Path] = set()
+    with path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            source = f"{path}, line {number}"
+            try:
+                chat = _parse(json.loads(line), images, source)
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise InputError(f"{source} is no chat of a trainer: {error!r}") from error
+            if chat.photo not in checked:
+                check_image(chat.photo)
+                checked.add(chat.photo)
+            chats.append(chat)
+    return chats
+
+
+def _parse(record: Mapping[str, Any], images: Path, source: str) -> Chat:
+    photos = record["images"]
+    if len(photos) != 1:
+        raise InputError(f"{source}: a sample is about one photo, got {len(photos)}")
+    photo = photos[0]
+    if isinstance(photo, dict):
+        photo = photo.get("path")
+    if not isinstance(photo, str):
+        raise InputError(f"{source}: the photo must be a path, got {type(photo).__name__}")
+    messages = tuple(_message(message, source) for message in record["messages"])
+    if not messages or messages[-1]["role"] != "assistant":
+        raise InputError(f"{source}: the last message must be an answer of the assistant")
+    places = sum(part["type"] == "image" for m in messages for part in m["content"])
+    if places != 1:
+        raise InputError(f"{source}: the messages hold {places} places for the one photo")
+    return Chat(images / photo, messages, source)
+
+
+def _message(message: Mapping[str, Any], source: str) -> Mapping[str, Any]:
+    role, content = message["role"], message["content"]
+    if role not in _ROLES:
+        raise InputError(f"{source}: the role {role!r} is none of {', '.join(_ROLES)}")
+    parts: list[dict[str, Any]]
+    if isinstance(content, str):
+        before, mark, after = content.partition("<image>")
+        parts = [{"type": "text", "text": before}] if before else []
+        parts += [{"type": "image"}] if mark else []
+        parts += [{"type": "text", "text": after.lstrip("\n") if mark else after}] if after else []
+    else:
+        parts = [
+            {"type": "image"} if part["type"] == "image" else
+            {"type": "text", "text": str(part["text"])}
+            for part in content
+        ]  # fmt: skip
+    return {"role": role, "content": parts}

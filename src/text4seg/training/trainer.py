@@ -1,0 +1,69 @@
+"""TRL's trainer, with what a mask's training needs besides: weights, and a name for a bad batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from trl import SFTTrainer
+
+from text4seg.core.errors import Text4SegError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from text4seg.training.samples import Chat
+
+
+class TrainingError(Text4SegError):
+    """A training that cannot go on; its last checkpoint is kept."""
+
+
+class MaskTrainer(SFTTrainer):
+    """`SFTTrainer` whose batches may bring `loss_weights`, and `sample_index` for messages."""
+
+    chats: Sequence[Chat] = ()
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,  # noqa: FBT001, FBT002 - the signature of transformers
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The loss of answer tokens, each with its weight; it has to be finite."""
+        index, weights = inputs.pop("sample_index", None), inputs.pop("loss_weights", None)
+        if weights is None:
+            found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        else:
+            found = weighted_loss(model, inputs, weights, num_items_in_batch)
+            if not return_outputs:
+                found = found[0]
+        loss = found[0] if return_outputs else found
+        check_finite(loss, index, self.chats, self.state.global_step)
+        return found
+
+
+def weighted_loss(
+    model: Any, inputs: dict[str, Any], weights: Tensor, items: Tensor | int | None
+) -> tuple[Tensor, Any]:
+    """The weighted mean of the negative log-probabilities; `items` counts labels, as without."""
+    outputs = model(**inputs, use_cache=False, fused_lm_head=True)
+    ahead = weights[:, 1:].to(outputs.log_probs)
+    count = outputs.label_mask.sum() if items is None else items
+    return -(outputs.log_probs * ahead).sum() / torch.as_tensor(count).clamp(min=1), outputs
+
+
+def check_finite(loss: Tensor, index: Tensor | None, chats: Sequence[Chat], step: int) -> None:
+    """Raise `TrainingError` for a loss that is no number, with the samples of its batch."""
+    if torch.isfinite(loss.detach()).all():
+        return
+    sources = [chats[i].source for i in index.tolist()] if index is not None and chats else []
+    named = f" on {'; '.join(sources)}" if sources else ""
+    raise TrainingError(
+        f"the loss is {float(loss.detach()):g} at step {step + 1}{named}; the last checkpoint is "
+        "kept. A lower training.learning_rate or training.precision=bfloat16 (not float16) helps "
+        "most often; else look at these samples"
+    )

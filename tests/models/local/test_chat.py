@@ -1,0 +1,114 @@
+"""Every family of the table: what its session writes is what plain `generate` writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.reference.plain_chat import plain_tokens
+from tests.reference.small_families import RECIPES, build
+from tests.reference.small_nano import small_tokenizer
+from text4seg import prompts
+from text4seg.codec import get_format
+from text4seg.core.types import GridShape
+from text4seg.decoding import Vocabulary, compile_grammar, decode
+from text4seg.models.families import FAMILIES
+from text4seg.models.local.chat import LocalChat
+
+PHOTOS = Path(__file__).parents[3] / "examples" / "photos"
+SHAPE = GridShape(5, 6)
+GRID = (SHAPE.rows, SHAPE.cols)
+
+
+@pytest.fixture(scope="module", params=sorted(RECIPES))
+def local(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LocalChat:
+    folder = tmp_path_factory.mktemp(request.param)
+    return LocalChat.load(build(request.param, folder, small_tokenizer()))
+
+
+@pytest.fixture(scope="module")
+def photo() -> Image.Image:
+    return Image.open(PHOTOS / "cat.jpg").convert("RGB")
+
+
+def test_every_row_of_the_table_is_tried() -> None:
+    assert sorted(RECIPES) == sorted(family.model_type for family in FAMILIES)
+
+
+def test_questions_fork_and_equal_plain_generate(local: LocalChat, photo: Image.Image) -> None:
+    session = local.open(photo)
+    texts = set()
+    for expression, draft in (("the dog", "row"), ("hot dog", "row"), ("the dog", "none")):
+        asked = session.ask(prompts.question(expression), prompts.ANSWER_PREFIX, grid=GRID)
+        table = asked.vocabulary
+        known = Vocabulary(table.tokens, table.eos, table.encode, special=table.special)
+        grammar = get_format("rrle").grammar(SHAPE, (expression,))
+        decoded = decode(
+            asked.step, asked.first_logits, known, compile_grammar(grammar, known), draft=draft
+        )
+        assert list(decoded.tokens) == plain_tokens(local, photo, expression, grammar)
+        texts.add(known.decode(decoded.tokens))
+    assert len(texts) == 2
+
+
+def test_the_photo_is_seen(local: LocalChat, photo: Image.Image) -> None:
+    other = Image.open(PHOTOS / "coffee.jpg").convert("RGB")
+    question = prompts.question("the dog")
+    first, second = (
+        np.asarray(local.open(image).ask(question, prompts.ANSWER_PREFIX).first_logits)
+        for image in (photo, other)
+    )
+    assert np.abs(first - second).max() > 1e-3
+
+
+def test_a_cut_forgets(local: LocalChat, photo: Image.Image) -> None:
+    """After cuts the logits are those of a cache that was never fed."""
+    asked = local.open(photo).ask("Segment it.", "Here:")
+    tokens = local.prompter.encode("others *4| the dog *2| others")
+    straight = np.asarray(asked.step(tokens)[len(tokens) - 1])
+    asked.step.cut(len(tokens) - 1)
+    asked.step.cut(1)
+    for kept in (2, 0, 3):
+        wrong = tokens[:kept][::-1] + local.prompter.encode("xyz")
+        asked.step(wrong)
+        asked.step.cut(len(wrong))
+    again = np.asarray(asked.step(tokens)[len(tokens) - 1])
+    np.testing.assert_allclose(again, straight, rtol=1e-3, atol=1e-4)
+    with pytest.raises(ValueError, match="take back"):
+        asked.step.cut(len(tokens) + 1)
+
+
+def test_a_cache_that_cannot_be_cut_is_put_back(
+    local: LocalChat, photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question, prefix = prompts.question("the dog"), prompts.ANSWER_PREFIX
+    tokens = local.prompter.encode("others *4| the dog")
+    straight = np.asarray(local.open(photo).ask(question, prefix).step(tokens)[len(tokens) - 1])
+    asked = local.open(photo).ask(question, prefix)
+    for layer in asked.step._cache.layers:
+        monkeypatch.setattr(type(layer), "is_croppable", False)
+    asked.step([*tokens[:3], 5, 6])
+    asked.step.cut(2)
+    assert len(asked.step(tokens[3:])) == len(tokens) - 3
+    asked.step.cut(1)
+    again = np.asarray(asked.step(tokens[-1:])[0])
+    np.testing.assert_allclose(again, straight, rtol=1e-3, atol=1e-4)
+
+
+def test_the_whole_photo_is_in_the_square(local: LocalChat) -> None:
+    """No crop, no pad, no resizing: the rim of a wide photo is there, and nothing besides."""
+    wide = Image.new("RGB", (300, 100), "black")
+    wide.paste("white", (0, 0, 300, 8))
+    wide.paste("white", (0, 92, 300, 100))
+    square = local.prompter.square(wide)
+    messages = [{"role": "user", "content": [{"type": "image"}]}]
+    inputs = local.prompter.inputs(local.prompter.text(messages), square)
+    pixels = inputs["pixel_values"].float()
+    views = pixels.numel() / (3 * local.prompter.side**2)
+    assert views in {1, 2}  # Qwen's time axis and OneVision's only tile repeat the square
+    white = float((pixels > 0).float().mean())  # every family centres its pixels
+    assert white == pytest.approx((np.asarray(square) > 120).mean(), abs=0.03)
+    assert 0.1 < white < 0.25

@@ -1,0 +1,161 @@
+"""The loss stands on answers alone; tokens are those that decoding continues."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("peft")
+
+from tests.reference.small_families import RECIPES, build
+from tests.reference.small_nano import small_tokenizer
+from text4seg import prompts
+from text4seg.core.errors import InputError
+from text4seg.models.families import get_family
+from text4seg.models.local.loading import load_processor
+from text4seg.models.local.prompts import Prompter, chat
+from text4seg.training.collate import IGNORED, Collator
+from text4seg.training.recipe import Data, Loss
+from text4seg.training.samples import Chat, one_turn, read_chats
+
+PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+CAT = PHOTOS / "cat.jpg"
+BODY = "others *2\nothers| the dog *12\nothers *2"
+
+
+@pytest.fixture(scope="module", params=["smolvlm", "paligemma", "qwen2_vl", "gemma3"])
+def prompter(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Prompter:
+    folder = build(request.param, tmp_path_factory.mktemp("m"), small_tokenizer())
+    family = get_family(request.param)
+    processor = load_processor(folder, family)
+    return Prompter(family, processor, side=32, eos=processor.tokenizer.eos_token_id)
+
+
+def of(*turns: tuple[str, str]) -> Chat:
+    first, *rest = turns
+    messages = list(one_turn(*first))
+    for question, answer in rest:
+        parts = [{"type": "text", "text": question}]
+        messages += [{"role": "user", "content": parts}, one_turn("", answer)[1]]
+    return Chat(CAT, tuple(messages), "a test")
+
+
+labels = st.text(st.characters(codec="utf-8", exclude_characters="<|\n"), min_size=1, max_size=9)
+
+
+@settings(max_examples=25)
+@given(data=st.data())
+def test_the_loss_stands_on_answers_alone(prompter: Prompter, data: st.DataObject) -> None:
+    chats = [
+        of((prompts.question(label), prompts.answer(data.draw(labels))))
+        for label in data.draw(st.lists(labels, min_size=1, max_size=3))
+    ]
+    batch = Collator(prompter, pad=0).batch(chats)
+    eos, tokens = prompter.vocabulary.eos, prompter.vocabulary.tokens
+    for row, seen, given_ids, sample in zip(
+        batch["labels"], batch["attention_mask"], batch["input_ids"], chats, strict=True
+    ):
+        learned = row[row != IGNORED].tolist()
+        assert learned[-1] == eos
+        assert b"".join(tokens[t] for t in learned[:-1]).decode() == sample.answers[0]
+        assert torch.equal(given_ids[row != IGNORED], row[row != IGNORED])
+        assert not (row[seen == 0] != IGNORED).any()
+
+
+def test_the_prompt_is_the_one_that_inference_writes(prompter: Prompter) -> None:
+    question = prompts.question("the dog")
+    row, _ = Collator(prompter, pad=0).encode(of((question, prompts.answer(BODY))))
+    from PIL import Image
+
+    asked = prompter.inputs(prompter.text(chat(question)), prompter.square(Image.open(CAT)))
+    start = [*asked["input_ids"][0].tolist(), *prompter.encode(prompts.ANSWER_PREFIX)]
+    assert row.ids[: len(start)] == start
+    assert row.ids[len(start) :][: len(prompter.encode(BODY))] == prompter.encode(BODY)
+
+
+def test_several_turns_are_all_learned(prompter: Prompter) -> None:
+    chat_ = of(("Where?", "Here: <seg>a</seg>"), ("And?", "There: <seg>b</seg>"))
+    row, _ = Collator(prompter, pad=0).encode(chat_)
+    tokens, eos = prompter.vocabulary.tokens, prompter.vocabulary.eos
+    learned = [t for t in row.labels if t != IGNORED]
+    text = b"".join(b"!" if t == eos else tokens[t] for t in learned).decode()
+    assert text == "Here: <seg>a</seg>!There: <seg>b</seg>!"
+    assert row.ids.count(eos) >= 2
+
+
+def test_weights_stand_on_digits_and_background_rows(prompter: Prompter) -> None:
+    chats = [of(("Where?", prompts.answer(BODY)))]
+    batch = Collator(prompter, pad=0, loss=Loss(digits=3.0, background=0.5)).batch(chats)
+    tokens = prompter.vocabulary.tokens
+    found = {
+        (tokens[token].decode(), weight)
+        for token, weight in zip(
+            batch["input_ids"][0].tolist(), batch["loss_weights"][0].tolist(), strict=True
+        )
+    }
+    assert {("1", 3.0), ("2", 3.0), ("2", 1.5)} <= found
+    assert any(weight == 0.5 for _, weight in found)
+    learned = batch["labels"][0] != IGNORED
+    assert not batch["loss_weights"][0][~learned].any()
+    assert batch["loss_weights"][0][learned].all()
+
+
+def test_every_family_makes_batches(tmp_path: Path) -> None:
+    for name in sorted(RECIPES):
+        folder = build(name, tmp_path / name, small_tokenizer())
+        family = get_family(name)
+        processor = load_processor(folder, family)
+        one = Prompter(family, processor, side=32, eos=processor.tokenizer.eos_token_id)
+        batch = Collator(one, pad=0).batch([of(("a", "b")), of(("a longer one", "c"))])
+        assert batch["input_ids"].shape == batch["labels"].shape
+        assert len(batch["input_ids"]) == 2
+
+
+def test_chats_are_read_as_trainers_write_them(tmp_path: Path) -> None:
+    lines = [
+        {"images": ["cat.jpg"], "messages": [
+            {"role": "user", "content": "<image>\nWhere is the cat?"},
+            {"role": "assistant", "content": "Here."}]},
+        {"images": [{"path": "cat.jpg"}],
+         "messages": [dict(message) for message in one_turn("Where?", "There.")]},
+    ]  # fmt: skip
+    file = tmp_path / "chats.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    first, second = read_chats(file, Data(images=str(PHOTOS)))
+    assert first.messages == one_turn("Where is the cat?", "Here.")
+    assert second.answers == ["There."]
+
+
+BAD = [
+    pytest.param({"images": [], "messages": []}, "one photo", id="no photo"),
+    pytest.param({"images": ["no.jpg"], "messages": [dict(m) for m in one_turn("a", "b")]},
+                 "no.jpg", id="a photo that is not there"),
+    pytest.param({"images": ["cat.jpg"], "messages": [dict(one_turn("a", "b")[0])]},
+                 "last message", id="no answer"),
+    pytest.param({"images": ["cat.jpg"], "messages": [{"role": "user"}]}, "no chat", id="no text"),
+    pytest.param({"images": ["cat.jpg"], "messages": [{"role": "bot", "content": "x"}]},
+                 "bot", id="another role"),
+    pytest.param({"images": ["cat.jpg"], "messages": [{"role": "assistant", "content": "x"}]},
+                 "0 places", id="no place for the photo"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("record", "match"), BAD)
+def test_a_bad_chat_is_named(tmp_path: Path, record: dict, match: str) -> None:
+    file = tmp_path / "chats.jsonl"
+    file.write_text(json.dumps(record))
+    with pytest.raises(InputError, match=match):
+        read_chats(file, Data(images=str(PHOTOS)))
+
+
+def test_questions_become_chats(tmp_path: Path) -> None:
+    chats = read_chats(PHOTOS / "examples.jsonl", Data(images=str(PHOTOS), grid="4x4"))
+    assert chats[0].messages[0]["content"][0] == {"type": "image"}
+    assert chats[1].answers[0] == prompts.answer("others *4" + "\n others *4" * 3 + "\n")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_chats(tmp_path / "none.jsonl", Data())
