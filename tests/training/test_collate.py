@@ -10,8 +10,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("peft")
-
 from tests.reference.small_families import RECIPES, build
 from tests.reference.small_nano import small_tokenizer
 from text4seg import prompts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -69,16 +70,20 @@ def train(
     output = Path(recipe.output)
     chats = read_chats(recipe.data.train, recipe.data)
     tuning = make_tuning(recipe)
-    claim(output, recipe)
-    before = validate(tuning.chat()) if validate else {}
+    leading = int(os.environ.get("RANK", "0")) == 0  # of several processes, one talks and writes
+    if leading:
+        claim(output, recipe)
+    before = validate(tuning.chat()) if validate and leading else {}
     started = time.perf_counter()
     with named_faults(output):
         steps, loss = tuning.fit(chats, output, progress or (lambda *_: None))
-        tuning.save(output)
+        if leading:
+            tuning.save(output)
     seconds = time.perf_counter() - started
-    after = validate(tuning.chat()) if validate else {}
+    after = validate(tuning.chat()) if validate and leading else {}
     trained = Trained(output, steps, seconds, loss, before, after)
-    write_card(recipe, trained, chats)
+    if leading:
+        write_card(recipe, trained, chats)
     return trained
 
 

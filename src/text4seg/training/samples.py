@@ -63,16 +63,13 @@ def read_chats(path: str | Path, data: Data) -> list[Chat]:
 
 def chats_of(samples: Sequence[Sample], data: Data) -> list[Chat]:
     """One chat for each question, in its wording, with its mask in the recipe's format and grid."""
-    from text4seg.core.types import Size
-
     shape, writer = GridShape.parse(data.grid), get_format(data.format)
     chats: list[Chat] = []
     for sample in samples:
         for asked in sample.asked:
             grid = DescriptorGrid.empty(shape)
             if asked.mask is not None:
-                height, width = asked.mask["size"]
-                grid = mask_to_grid(asked.to_mask(Size(height, width)), asked.expression, shape)
+                grid = mask_to_grid(asked.mask.to_mask(), asked.expression, shape)
             index = len(chats) if data.wordings == "varied" else 0
             wording = prompts.question(asked.expression, index=index)
             answer = prompts.answer(writer.encode(grid))
