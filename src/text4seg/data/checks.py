@@ -6,8 +6,6 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from text4seg.core.errors import InputError
 from text4seg.core.types import Size
 from text4seg.data.regions import Joined, Labelled, Polygons, Region, RunLengths
@@ -27,7 +25,7 @@ def check_photo(sample: Sample) -> Sample:
         raise RecordError("broken photo", str(error)) from error
     if sample.size is not None and size != sample.size:
         raise RecordError(
-            "photo of another size",
+            "mask of another size",
             f"{sample.image} is {size}, and its annotations say {sample.size}",
         )
     return sample if sample.size is not None else replace(sample, size=size)
@@ -97,8 +95,3 @@ def inside_folder(folder: Path, name: str) -> Path:
     if parts.is_absolute() or ".." in parts.parts or not name or "\0" in name:
         raise RecordError("path outside the folder", f"{name!r} does not stay below {folder}")
     return folder / parts
-
-
-def finite(values: object) -> bool:
-    """Whether all numbers are finite."""
-    return bool(np.isfinite(np.asarray(values, dtype=np.float64)).all())

@@ -5,14 +5,21 @@ from __future__ import annotations
 import re
 
 _MARKS = re.compile(r"-(?:other-merged|merged|other|stuff)$")
+_MADE_OF = re.compile(r"(ceiling|floor|wall)-(\w+)")
 
 
 def plain_name(name: str) -> str:
     """A class name as words: no underscores, no marks of the annotators' trees.
 
     `traffic_light` becomes `traffic light`, `wall-other-merged` of COCO panoptic `wall`,
-    `floor-wood` of COCO-Stuff `floor wood`, `bow_(weapon)` of LVIS `bow (weapon)`.
+    `floor-wood` of COCO-Stuff `wood floor`, `bow_(weapon)` of LVIS `bow (weapon)`.
     """
-    words = _MARKS.sub("", name.strip().replace("_", " "))
-    words = re.sub(r"(?<=\w)-(?=\w{3})", " ", words) if name != words or "-" in words else words
-    return " ".join(words.split()) or name
+    words = _MARKS.sub("", " ".join(name.replace("_", " ").split()))
+    words = _MADE_OF.sub(r"\2 \1", words).replace("window-blind", "window blind")
+    return words or name
+
+
+def synonyms_of(name: str) -> tuple[str, tuple[str, ...]]:
+    """The first of several names with commas between them, and the others."""
+    first, *others = [part for part in map(plain_name, name.split(",")) if part] or [name]
+    return first, tuple(others)

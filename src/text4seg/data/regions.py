@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Bool, Int
 
-from text4seg.core.errors import InputError
+from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.core.geometry import polygons_to_mask
 from text4seg.core.rle import mask_to_rle, rle_area, rle_to_mask
 from text4seg.core.types import Size
@@ -163,12 +163,35 @@ def open_labels(path: Path, content: bytes | None = None) -> Int[np.ndarray, "h 
     """
     from text4seg.pictures import open_values
 
-    values = open_values(path, content=content)
+    matlab = path.suffix == ".mat"
+    values = _open_matlab(path) if matlab else open_values(path, content=content)
     if values.ndim == 3:
         wide = values[..., :3].astype(np.int32)
         values = wide[..., 0] + 256 * wide[..., 1] + 65536 * wide[..., 2]
     values.setflags(write=False)
     return values
+
+
+def _open_matlab(path: Path) -> Int[np.ndarray, "h w"]:
+    """The `LabelMap` of a MATLAB file, as PASCAL Context has them."""
+    values = np.asarray(load_matlab(path).get("LabelMap"))
+    if values.ndim != 2 or values.dtype.kind not in "iu":
+        raise InputError(f"{path} has no 'LabelMap' of whole numbers")
+    return values.copy()
+
+
+def load_matlab(path: Path) -> dict[str, Any]:
+    """The variables of a MATLAB file; raises `InputError`, `MissingExtraError` without SciPy."""
+    try:
+        from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
+    except ImportError:
+        raise MissingExtraError("scipy", "data") from None
+    try:
+        variables: dict[str, Any] = loadmat(path, squeeze_me=False)
+    except (OSError, ValueError, TypeError, EOFError, MatReadError, NotImplementedError) as error:
+        raise InputError(f"{path} is no MATLAB file that can be read: {error}") from error
+    return variables
 
 
 def join(regions: list[Region]) -> Region:

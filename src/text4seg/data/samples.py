@@ -37,6 +37,7 @@ class Asked:
         category: The class of what is meant, where it is known.
         box: The annotated box, where there is one.
         ids: The ids of the annotations that the mask was made from.
+        synonyms: Other words for the same, that may be asked instead.
     """
 
     expression: str
@@ -48,6 +49,7 @@ class Asked:
     category: str = ""
     box: Box | None = None
     ids: tuple[str, ...] = ()
+    synonyms: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         mask: object = self.mask

@@ -112,6 +112,8 @@ def region_of(segmentation: object, size: Size) -> Region:
         except InputError as error:
             raise RecordError("bad run lengths", str(error)) from error
     if isinstance(segmentation, list) and segmentation:
+        if all(isinstance(one, dict) for one in segmentation):  # as RefCLEF has them
+            return join([region_of(one, size) for one in segmentation])
         try:
             polygons = tuple(tuple(map(float, polygon)) for polygon in segmentation)
         except (TypeError, ValueError):

@@ -1,0 +1,132 @@
+"""LVIS, and PACO-LVIS with the parts of things; COCO's layout with differences.
+
+LVIS names photos by `coco_url`, tells synonyms, and lists for each photo the classes that are
+verified to be absent; nothing is known of the others. PACO's part annotations carry a category
+`mug:handle` and, in `obj_ann_id`, the annotation of the whole thing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from text4seg.data.coco_index import CocoIndex, index_coco
+from text4seg.data.names import plain_name
+from text4seg.data.readers.coco import find_file, find_images, image_of, region_of
+from text4seg.data.reading import Reader, Source
+from text4seg.data.regions import Region, join
+from text4seg.data.reports import RecordError, Report
+from text4seg.data.samples import Asked, Sample
+
+LVIS_LAYOUT = """\
+ROOT/lvis_v1_<split>.json           or the file itself
+IMAGES/train2017/000000391895.jpg   --images holds train2017/ and val2017/; by default ROOT
+"""
+PACO_LAYOUT = """\
+ROOT/annotations/paco_lvis_v1_<split>.json   or in ROOT, or the file itself
+IMAGES/<file_name>                           --images holds train2017/ and val2017/; by default ROOT
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LvisDataset:
+    """Photos with a class, or a part of a class, and all its instances an expression."""
+
+    index: CocoIndex
+    images: Path
+    name: str
+    split: str
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of all categories."""
+        return tuple(dict.fromkeys(map(_expression, self.index.categories.values())))
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def load(self, index: int, report: Report) -> Sample:
+        """One photo with its classes and parts."""
+        image = self.index.image(index)
+        path, size = image_of(_with_name(image), self.images, self.index.path)
+        found: dict[int, list[tuple[Region, str]]] = {}
+        for annotation in self.index.annotations(index):
+            where = f"{self.index.path}, annotation {annotation.get('id')}"
+            number = annotation.get("category_id")
+            try:
+                if number not in self.index.categories:
+                    raise RecordError("unknown category id", f"no category has the id {number!r}")
+                region = region_of(annotation.get("segmentation"), size)
+            except RecordError as error:
+                report.skip(error.kind, f"{where}: {error}")
+                continue
+            found.setdefault(number, []).append((region, str(annotation.get("id"))))
+        asked = tuple(self._asked(number, parts, image) for number, parts in found.items())
+        absent = tuple(
+            _expression(self.index.categories[number])
+            for number in image.get("neg_category_ids") or ()
+            if number in self.index.categories
+        )
+        return Sample(path, asked, size, str(image["id"]), self.name, self.split, absent)
+
+    def _asked(self, number: int, parts: list[tuple[Region, str]], image: dict[str, Any]) -> Asked:
+        category = self.index.categories[number]
+        regions, ids = zip(*parts, strict=True)
+        name = str(category["name"])
+        whole, _, part = name.partition(":")
+        words = _expression(category)
+        others = [plain_name(str(one)) for one in category.get("synonyms") or ()]
+        return Asked(
+            words,
+            join(list(regions)),
+            f"{self.name} {self.split}",
+            f"{self.index.path}, image {image['id']}, {name}",
+            kind="part" if part else "class",
+            whole=plain_name(whole) if part else "",
+            category=name,
+            ids=ids,
+            synonyms=tuple(one for one in dict.fromkeys(others) if one != words),
+        )
+
+
+def _expression(category: dict[str, Any]) -> str:
+    whole, _, part = str(category["name"]).partition(":")
+    return f"{plain_name(part)} of the {plain_name(whole)}" if part else plain_name(whole)
+
+
+def _with_name(image: dict[str, Any]) -> dict[str, Any]:
+    """The record with a `file_name`, which LVIS keeps at the end of a URL."""
+    url = image.get("coco_url")
+    if "file_name" in image or not isinstance(url, str):
+        return image
+    return image | {"file_name": "/".join(url.split("/")[-2:])}
+
+
+def _open_lvis(source: Source) -> LvisDataset:
+    path = find_file(source, ("lvis_v1_{split}.json", "annotations/lvis_v1_{split}.json"), LVIS)
+    images = find_images(source, path.parent, (path.parent / "images",))
+    return LvisDataset(index_coco(path, source.report), images, "lvis", source.split or "")
+
+
+def _open_paco(source: Source) -> LvisDataset:
+    patterns = ("annotations/paco_lvis_v1_{split}.json", "paco_lvis_v1_{split}.json")
+    path = find_file(source, patterns, PACO)
+    images = find_images(source, path.parent, (path.parent / "images",))
+    return LvisDataset(index_coco(path, source.report), images, "paco-lvis", source.split or "")
+
+
+LVIS = Reader(
+    name="lvis",
+    what="LVIS: 1,203 classes, with synonyms and verified absences",
+    layout=LVIS_LAYOUT,
+    open=_open_lvis,
+    splits=("train", "val", "minival"),
+)
+PACO = Reader(
+    name="paco-lvis",
+    what="PACO-LVIS: 75 classes of things and their 456 parts",
+    layout=PACO_LAYOUT,
+    open=_open_paco,
+    splits=("train", "val", "test"),
+)

@@ -1,0 +1,109 @@
+"""Your own masks: photos, and black-and-white pictures of what is meant in each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from text4seg.core.errors import InputError
+from text4seg.core.types import Size
+from text4seg.data.names import plain_name
+from text4seg.data.readers.label_maps import PHOTO_ENDINGS
+from text4seg.data.reading import Reader, Source
+from text4seg.data.regions import Labelled
+from text4seg.data.reports import RecordError, Report
+from text4seg.data.samples import Asked, Sample
+from text4seg.pictures import check_image
+
+LAYOUT = """\
+ROOT/
+  images/NAME.jpg              --images for another folder
+  masks/NAME.png               what is not black is meant; its words come from labels.json
+                               {"NAME.png": "the dog"}, or from --option label=WORDS
+  or masks/LABEL/NAME.png      a folder a label
+  or masks/NAME__LABEL.png     a label after two underscores; several masks a photo
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskPairsDataset:
+    """Photos with the masks that bear their names."""
+
+    photos: tuple[tuple[Path, tuple[tuple[str, Path], ...]], ...]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def load(self, index: int, report: Report) -> Sample:
+        """One photo with its masks; only the headers of pictures are read."""
+        photo, masks = self.photos[index]
+        if not masks:
+            raise RecordError("missing mask", f"no mask bears the name of {photo}")
+        asked = []
+        for label, path in masks:
+            try:
+                size = check_image(path)
+            except InputError as error:
+                report.skip("broken mask", str(error))
+                continue
+            asked.append(
+                Asked(
+                    label,
+                    Labelled(Size(size.height, size.width), path),
+                    "mask-pairs",
+                    str(path),
+                    category=label,
+                )
+            )
+        return Sample(photo, tuple(asked), None, photo.stem, "mask-pairs")
+
+
+def _open(source: Source) -> MaskPairsDataset:
+    root = source.root
+    photos, masks = source.images or root / "images", root / "masks"
+    for folder in (photos, masks):
+        if not folder.is_dir():
+            raise InputError(f"there is no folder {folder}; mask-pairs is laid out as\n{LAYOUT}")
+    found: dict[str, list[tuple[str, Path]]] = {}
+    name_of = _labels(root / "labels.json", source.options.get("label"))
+    for path in sorted(masks.rglob("*.png")):
+        stem, _, label = path.stem.partition("__")
+        if not label and path.parent != masks:
+            label = path.parent.name
+        label = plain_name(label) if label else name_of(path.name)
+        if label:
+            found.setdefault(stem, []).append((label, path))
+        else:
+            source.report.skip(
+                "no label", f"{path}: neither its name nor labels.json says what it is"
+            )
+    pictures = sorted(one for one in photos.iterdir() if one.suffix.lower() in PHOTO_ENDINGS)
+    known = {one.stem for one in pictures}
+    for stem in sorted(set(found) - known):
+        source.report.skip("missing photo", f"{photos} has no photo {stem} of {found[stem][0][1]}")
+    pairs = tuple((one, tuple(found.get(one.stem, ()))) for one in pictures)
+    labels = dict.fromkeys(label for _, masks_of in pairs for label, _ in masks_of)
+    return MaskPairsDataset(pairs, tuple(labels))
+
+
+def _labels(path: Path, constant: str | None) -> Callable[[str], str]:
+    if constant or not path.is_file():
+        return lambda _: constant or ""
+    try:
+        names = json.loads(path.read_bytes())
+        words = {str(key): str(value) for key, value in names.items()}
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{path} holds no names of masks: {error}") from error
+    return lambda name: words.get(name, "")
+
+
+MASK_PAIRS = Reader(
+    name="mask-pairs",
+    what="your own: a folder of photos and a folder of mask pictures",
+    layout=LAYOUT,
+    open=_open,
+    options={"label": "What every mask shows, where names do not tell."},
+)

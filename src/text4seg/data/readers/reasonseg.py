@@ -1,0 +1,129 @@
+"""ReasonSeg: a JSON of polygons beside each photo, and sentences that take some thought."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from text4seg.core.errors import InputError
+from text4seg.core.rle import mask_to_rle
+from text4seg.core.types import Size
+from text4seg.data.reading import Reader, Source
+from text4seg.data.regions import RunLengths
+from text4seg.data.reports import RecordError, Report
+from text4seg.data.samples import Asked, Sample
+from text4seg.pictures import check_image
+
+LAYOUT = """\
+ROOT/<split>/NAME.jpg
+ROOT/<split>/NAME.json    {"text": [sentences], "is_sentence", "shapes": [{"label", "points"}]}
+                          label: "target", "ignore" (not scored) or "flag" (no meaning)
+"""
+_TARGET, _IGNORED = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonSegDataset:
+    """Photos with their sentences, which all mean the same thing."""
+
+    files: tuple[Path, ...]
+    images: Path | None
+    split: str
+    classes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def load(self, index: int, report: Report) -> Sample:  # noqa: ARG002 - the protocol's
+        """One photo with its sentences; the larger polygons are drawn first, as published."""
+        path = self.files[index]
+        photo = (self.images or path.parent) / f"{path.stem}.jpg"
+        if not photo.is_file():
+            raise RecordError("missing photo", f"there is no photo {photo} of {path}")
+        try:
+            size = check_image(photo)
+        except InputError as error:
+            raise RecordError("broken photo", str(error)) from error
+        document = _document(path)
+        drawn = _draw(document.get("shapes"), size, path)
+        target = drawn == _TARGET
+        mask = RunLengths.from_coco(mask_to_rle(target)) if target.any() else None
+        void = RunLengths.from_coco(mask_to_rle(drawn == _IGNORED))
+        texts = document.get("text")
+        if not isinstance(texts, list) or not texts:
+            raise RecordError("bad record", f"{path}: 'text' is a list of sentences")
+        asked = tuple(
+            Asked(str(text), mask, f"reasonseg {self.split}".strip(), f"{path}, text {at}")
+            for at, text in enumerate(texts)
+        )
+        return Sample(
+            photo, asked, size, path.stem, "reasonseg", self.split,
+            void=void if (drawn == _IGNORED).any() else None,
+        )  # fmt: skip
+
+
+def _document(path: Path) -> dict[str, Any]:
+    data = path.read_bytes()
+    for encoding in ("utf-8", "cp1252"):  # some of the published files are in the latter
+        try:
+            document = json.loads(data.decode(encoding))
+        except UnicodeDecodeError:
+            continue
+        except (ValueError, RecursionError) as error:
+            raise RecordError("truncated JSON", f"{path} is cut off or no JSON: {error}") from error
+        if isinstance(document, dict):
+            return document
+        break
+    raise RecordError("bad record", f"{path} holds no JSON object")
+
+
+def _draw(shapes: object, size: Size, path: Path) -> np.ndarray:
+    polygons: list[tuple[int, int, list[tuple[int, int]]]] = []
+    if not isinstance(shapes, list):
+        raise RecordError("bad record", f"{path}: 'shapes' is a list of polygons")
+    for at, shape in enumerate(shapes):
+        try:
+            label = str(shape["label"]).lower()
+            points = [(int(x), int(y)) for x, y in shape["points"]]
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise RecordError("bad polygon", f"{path}, shape {at}: {error}") from error
+        if label == "flag":
+            continue
+        if len(points) < 3:
+            raise RecordError("bad polygon", f"{path}, shape {at}: {len(points)} points")
+        value = _IGNORED if "ignore" in label else _TARGET
+        polygons.append((int(_fill([points], [1], size).sum()), value, points))
+    polygons.sort(key=lambda one: -one[0])
+    return _fill([one[2] for one in polygons], [one[1] for one in polygons], size)
+
+
+def _fill(polygons: list[list[tuple[int, int]]], values: list[int], size: Size) -> np.ndarray:
+    picture = Image.new("L", (size.width, size.height))
+    draw = ImageDraw.Draw(picture)
+    for points, value in zip(polygons, values, strict=True):
+        draw.polygon(points, fill=value, outline=value)
+    return np.asarray(picture)
+
+
+def _open(source: Source) -> ReasonSegDataset:
+    split = source.split or ""
+    nested = source.root / split
+    folder = nested if split and nested.is_dir() else source.root
+    files = tuple(sorted(folder.glob("*.json")))
+    if not files:
+        raise InputError(f"{folder} has no *.json; reasonseg is laid out as\n{LAYOUT}")
+    return ReasonSegDataset(files, source.images, split)
+
+
+REASONSEG = Reader(
+    name="reasonseg",
+    what="ReasonSeg: sentences that have to be thought about",
+    layout=LAYOUT,
+    open=_open,
+    splits=("train", "val", "test"),
+)

@@ -1,0 +1,125 @@
+"""Rows of parquet and Arrow files by number, with a row group in memory at a time."""
+
+from __future__ import annotations
+
+import functools
+from bisect import bisect_right
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from text4seg.core.errors import InputError, MissingExtraError
+
+ENDINGS = (".parquet", ".arrow")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of several files, one after the other.
+
+    Attributes:
+        files: The files.
+        starts: The number of each row group's first row, with its file and number there.
+        total: How many rows there are.
+        columns: Their names.
+    """
+
+    files: tuple[Path, ...]
+    starts: tuple[tuple[int, int, int], ...]
+    total: int
+    columns: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return self.total
+
+    def row(self, index: int) -> dict[str, Any]:
+        """One row as plain values."""
+        first, file, group = self.starts[
+            bisect_right(self.starts, index, key=lambda one: one[0]) - 1
+        ]
+        table = _group(self.files[file], group)
+        row: dict[str, Any] = table.slice(index - first, 1).to_pylist()[0]
+        return row
+
+    def place(self, index: int) -> str:
+        """How messages name a row."""
+        first, file, _ = self.starts[bisect_right(self.starts, index, key=lambda one: one[0]) - 1]
+        before = next(start for start, number, _ in self.starts if number == file)
+        del first
+        return f"{self.files[file]}, row {index - before}"
+
+
+def open_rows(root: Path, split: str | None) -> Rows:
+    """The rows of a file, or of all files of a folder whose names hold the split.
+
+    Raises:
+        InputError: There are none, or a file cannot be read.
+        MissingExtraError: Without pyarrow.
+    """
+    files = [root] if root.is_file() else _files(root, split)
+    if not files:
+        raise InputError(
+            f"{root} has no {' or '.join(ENDINGS)} file{f' of {split!r}' if split else ''}"
+        )
+    starts: list[tuple[int, int, int]] = []
+    total, columns = 0, None
+    for number, path in enumerate(files):
+        names, counts = _layout(path)
+        if columns is not None and names != columns:
+            raise InputError(f"{path} has the columns {names}, and {files[0]} has {columns}")
+        columns = names
+        for group, count in enumerate(counts):
+            starts.append((total, number, group))
+            total += count
+    return Rows(tuple(files), tuple(starts), total, columns or ())
+
+
+def _files(root: Path, split: str | None) -> list[Path]:
+    found = sorted(path for ending in ENDINGS for path in root.rglob(f"*{ending}"))
+    if split is None:
+        return found
+    return [
+        path for path in found
+        if path.name.startswith((f"{split}-", f"{split}.", f"{split}_"))
+        or split in path.relative_to(root).parts[:-1]
+    ]  # fmt: skip
+
+
+def _layout(path: Path) -> tuple[tuple[str, ...], list[int]]:
+    import_arrow()
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        if path.suffix == ".parquet":
+            with parquet.ParquetFile(path) as file:
+                data = file.metadata
+                groups = [data.row_group(at).num_rows for at in range(data.num_row_groups)]
+                return tuple(file.schema_arrow.names), groups
+        table = _group(path, 0)
+        return tuple(table.schema.names), [table.num_rows]
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+
+
+@functools.lru_cache(maxsize=2)
+def _group(path: Path, group: int) -> Any:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        if path.suffix == ".parquet":
+            with parquet.ParquetFile(path) as file:
+                return file.read_row_group(group)
+        with pa.memory_map(str(path)) as source:
+            return pa.ipc.open_stream(source).read_all()
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+
+
+def import_arrow() -> None:
+    """Raise `MissingExtraError` unless pyarrow is installed."""
+    try:
+        import pyarrow  # noqa: F401, ICN001 - only whether it is there
+    except ImportError:
+        raise MissingExtraError("pyarrow", "data") from None
