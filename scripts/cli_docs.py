@@ -15,7 +15,16 @@ from text4seg import cli
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "cli.md"
-VERBS = ("segment", "encode", "decode", "grammar", "evaluate", "weights")
+VERBS = (
+    "segment",
+    "encode",
+    "decode",
+    "grammar",
+    "evaluate",
+    "weights",
+    "build data",
+    "build readers",
+)
 HEAD = """# The command line
 
 Written by `python scripts/cli_docs.py` from the help of each verb.
@@ -32,7 +41,7 @@ def help_of(*words: str) -> str:
 
 def page() -> str:
     parts = [HEAD, f"```\n{help_of()}\n```\n"]
-    parts += [f"## text4seg {verb}\n\n```\n{help_of(verb)}\n```\n" for verb in VERBS]
+    parts += [f"## text4seg {verb}\n\n```\n{help_of(*verb.split())}\n```\n" for verb in VERBS]
     return "\n".join(parts)
 
 

@@ -30,3 +30,34 @@ def question(expression: str, *, index: int = 0) -> str:
 def answer(body: str) -> str:
     """The whole answer around a mask written as text (`body`, as a format encodes it)."""
     return f"{ANSWER_PREFIX}{body}{SEG_CLOSE}"
+
+
+EVERYTHING: tuple[str, ...] = (
+    "Segment everything in this image.",
+    "Please name and segment all that can be seen.",
+    "Write a mask with every thing and every surface of the photo.",
+    "What is where in this image? Answer with a mask.",
+)
+"""Questions for all that a photo shows."""
+
+SEVERAL: tuple[str, ...] = (
+    "Segment these in this image: {names}.",
+    "Which parts of the photo are {names}? Answer with one mask.",
+    "Please write one mask of {names}, as far as they are there.",
+    "Find {names} and segment what you find.",
+)
+"""Questions for a list of names, joined by `|`; some of them may be absent."""
+
+PARTS: tuple[str, ...] = (
+    "Segment the parts of the {name}.",
+    "Divide the {name} into its parts. Answer with a mask.",
+    "Please write a mask of the {name}, part by part.",
+)
+"""Questions for a thing divided into its parts."""
+
+PART: tuple[str, ...] = (
+    "Segment the {name}.",
+    "Where is the {name}? Answer with a mask.",
+    "Please write the mask of the {name}.",
+)
+"""Questions for one part of a thing; the name holds both: `wheel of the car`."""

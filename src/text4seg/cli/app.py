@@ -10,6 +10,7 @@ import typer
 
 from text4seg import __version__
 from text4seg.cli._talk import CallError
+from text4seg.cli.build import app as build_app
 from text4seg.cli.decode import decode
 from text4seg.cli.encode import encode
 from text4seg.cli.evaluate import evaluate
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 for verb in (segment, encode, decode, grammar, evaluate, train, weights):
     app.command()(verb)
+app.add_typer(build_app, name="build")
 
 
 def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer passes the flag by position

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from text4seg.core.errors import InputError, LabelError, UnknownNameError
 from text4seg.core.types import clean_label
@@ -97,11 +97,16 @@ class Reader:
 
 @dataclass(slots=True)
 class Reading:
-    """A data set being read: iterate over it for samples, then look at its `report`."""
+    """A data set being read: iterate over it for samples, then look at its `report`.
+
+    `source` tells what was opened, `opened` what was wrong before the first photo.
+    """
 
     dataset: Dataset
     select: Selection
     report: Report
+    source: Mapping[str, Any] = field(default_factory=dict)
+    opened: Report = field(default_factory=Report)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -187,7 +192,15 @@ def read(
     default = reader.splits[0] if reader.splits else None
     folder = None if images is None else Path(images)
     source = Source(root, folder, split or default, dict(options or {}), report)
-    return Reading(reader.open(source), wanted, report)
+    dataset = reader.open(source)
+    told = {
+        "reader": name,
+        "path": str(root),
+        "split": source.split,
+        "images": None if folder is None else str(folder),
+        "options": dict(source.options),
+    }
+    return Reading(dataset, wanted, report, told, Report.from_json(report.to_json()))
 
 
 def _check(asked: Asked, sample: Sample, select: Selection, report: Report) -> Asked | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import Size
-from text4seg.data.checks import inside_folder
+from text4seg.data.checks import check_region, inside_folder
 from text4seg.data.coco_index import CocoIndex, index_coco
 from text4seg.data.names import plain_name
 from text4seg.data.reading import Reader, Source
@@ -58,6 +58,7 @@ class CocoDataset:
             try:
                 category = self._category(annotation)
                 region = region_of(annotation.get("segmentation"), size)
+                check_region(region, size, count=False)
             except RecordError as error:
                 report.skip(error.kind, f"{where}: {error}")
                 continue

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from text4seg.data.checks import check_region
 from text4seg.data.coco_index import CocoIndex, index_coco
 from text4seg.data.names import plain_name
 from text4seg.data.readers.coco import find_file, find_images, image_of, region_of
@@ -58,6 +59,7 @@ class LvisDataset:
                 if number not in self.index.categories:
                     raise RecordError("unknown category id", f"no category has the id {number!r}")
                 region = region_of(annotation.get("segmentation"), size)
+                check_region(region, size, count=False)
             except RecordError as error:
                 report.skip(error.kind, f"{where}: {error}")
                 continue

@@ -1,0 +1,148 @@
+"""`text4seg build`: masks and expressions in, training samples out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from text4seg.cli._talk import checking_the_call, patience, print_json, say
+from text4seg.codec import get_format
+from text4seg.core.errors import InputError, UnknownNameError
+from text4seg.core.geometry import RULES
+from text4seg.core.types import GridShape
+from text4seg.data import READERS, Selection, read
+from text4seg.data.build import Note, Plan, build, count_parts
+from text4seg.data.conversations import Target
+from text4seg.data.leaks import hold
+from text4seg.data.mixture import get_mixture
+
+app = typer.Typer(
+    help="Make training samples of a collection of masks, and look at them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command("data")
+def build_data(
+    reader: Annotated[str, typer.Argument(help="The layout, as `build readers` lists them.")],
+    path: Annotated[Path, typer.Argument(help="The folder or file of the annotations.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
+    images: Annotated[Path | None, typer.Option(help="The folder of the photos.")] = None,
+    split: Annotated[str | None, typer.Option(help="The part of the data set.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Only these classes, with commas between them.")
+    ] = None,
+    min_area: Annotated[
+        float, typer.Option(min=0, help="Least pixels of a mask; below 1, share of the photo.")
+    ] = 0.0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many photos.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="The reader's own option, KEY=VALUE.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="plain or paper.")] = "plain",
+    turns: Annotated[
+        int | None, typer.Option(min=1, help="So many questions a conversation.")
+    ] = None,
+    synonyms: Annotated[
+        float | None, typer.Option(help="Share of questions that use another word.")
+    ] = None,
+    grid: Annotated[str, typer.Option(help="Rows x columns.")] = "16x16",
+    format_name: Annotated[str, typer.Option("--format", help="sd, rle or rrle.")] = "rrle",
+    rule: Annotated[str, typer.Option(help="coverage, or center as in the paper.")] = "coverage",
+    schema: Annotated[
+        str, typer.Option(help="trl (and transformers), ms-swift, llama-factory or llava.")
+    ] = "trl",
+    files: Annotated[str, typer.Option(help="jsonl or parquet.")] = "jsonl",
+    embed: Annotated[bool, typer.Option("--embed", help="Pictures inside parquet files.")] = False,
+    hold_out: Annotated[
+        str | None,
+        typer.Option(help="A split whose photos, by id and by look, are left out."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
+    processes: Annotated[int, typer.Option(min=1, help="So many work at once.")] = 1,
+    part_size: Annotated[int, typer.Option(min=1, help="Photos a file.")] = 1000,
+    check_photos: Annotated[
+        bool, typer.Option("--check-photos/--no-check-photos", help="Look at each photo's header.")
+    ] = True,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first fault.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Make training samples.
+
+    Interrupt it as you like: the same call again makes what is missing.
+    """
+    with checking_the_call():
+        mixture = get_mixture(preset, reader)
+        if turns is not None:
+            mixture = replace(mixture, turns=turns)
+        if synonyms is not None:
+            mixture = replace(mixture, synonyms=synonyms)
+        get_format(format_name)
+        if rule not in RULES:
+            raise UnknownNameError("rule", rule, RULES)
+        target = Target(
+            GridShape.parse(grid), format_name, "center" if rule == "center" else "coverage"
+        )
+        plan = Plan(mixture, target, schema, files, embed, seed, part_size)
+        wanted = None if classes is None else tuple(one.strip() for one in classes.split(","))
+        select = Selection(wanted, min_area, limit, strict, check_photos)
+        options = dict(_option(one) for one in option or ())
+    with patience("opening"):
+        reading = read(reader, path, split=split, images=images, select=select, options=options)
+        held = None
+        if hold_out is not None:
+            other = Selection(check_photos=check_photos)
+            kept = read(reader, path, split=hold_out, images=images, select=other, options=options)
+            held = hold(kept, by_look=check_photos)
+    with patience("parts", count_parts(reading, plan)) as bar:
+
+        def on_part(note: Note) -> None:
+            del note
+            bar.advance()
+
+        manifest = build(reading, out, plan, held=held, processes=processes, on_part=on_part)
+    told = {key: manifest[key] for key in ("samples", "questions", "kinds", "report")}
+    if as_json:
+        print_json({"out": str(out), **told})
+        return
+    print(f"{out}: {told['samples']} samples with {told['questions']} questions")
+    _tell(told["report"])
+
+
+def _option(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--option is written KEY=VALUE, got {text!r}")
+    return key, value
+
+
+def _tell(report: dict[str, Any]) -> None:
+    """What was left out or changed, with the first message of each kind."""
+    for what in ("skipped", "mended", "filtered"):
+        for kind, count in report[what].items():
+            first = report["messages"].get(kind, [""])[0]
+            say(f"{what}: {count} × {kind}{f', first: {first}' if first else ''}")
+
+
+@app.command("readers")
+def readers(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List the layouts that are read, with their files."""
+    if as_json:
+        listed = [
+            {"name": one.name, "what": one.what, "layout": one.layout, "splits": one.splits,
+             "options": dict(one.options)}
+            for one in READERS.values()
+        ]  # fmt: skip
+        print_json({"readers": listed})
+        return
+    for one in READERS.values():
+        print(f"{one.name} – {one.what}")
+        for line in one.layout.splitlines():
+            print(f"    {line}")

@@ -1,0 +1,212 @@
+"""From a photo with true masks to questions and answers.
+
+Every draw comes from one seeded generator a photo and pass, so a sample depends on the seed, the
+photo's number and the pass alone, never on how the work was divided.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from text4seg import prompts
+from text4seg.codec import get_format
+from text4seg.core.geometry import Rule, coverage_to_cells, mask_to_grid, masks_to_grid
+from text4seg.core.types import OTHERS, Box, DescriptorGrid, GridShape, Size, label_fault
+from text4seg.data.coverage import region_to_coverage
+from text4seg.data.mixture import Mixture
+from text4seg.data.samples import Asked, Sample
+
+Question = Literal["one", "everything", "list", "parts", "part", "absent"]
+QUESTIONS: tuple[Question, ...] = ("one", "everything", "list", "parts", "part", "absent")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """How masks become text: the grid, the format and the rule."""
+
+    grid: GridShape = field(default_factory=lambda: GridShape(16, 16))
+    format_name: str = "rrle"
+    rule: Rule = "coverage"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question and its answer; `labels` are the names that were asked for."""
+
+    kind: Question
+    question: str
+    answer: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Questions about one photo, or about the crop of it that `crop` tells in pixels."""
+
+    sample: Sample
+    turns: tuple[Turn, ...]
+    crop: Box | None = None
+
+
+def converse(
+    sample: Sample, mixture: Mixture, target: Target, random: np.random.Generator
+) -> Iterator[Conversation]:
+    """The conversations of one pass over a photo; raises `InputError` for a mask it cannot read."""
+    writer = _Writer(sample, mixture, target, random)
+    whole = [writer.one(asked) for asked in sample.asked if asked.kind == "expression"]
+    whole += writer.parts()
+    yield from _gather(sample, whole, mixture.turns, None)
+    classes = [asked for asked in sample.asked if asked.kind == "class"]
+    for _ in range(mixture.rounds if classes else 0):
+        crop = _draw_crop(sample, mixture.crops, random)
+        turns = writer.classes(classes, crop)
+        yield from _gather(sample, turns, mixture.turns, crop)
+
+
+def _gather(
+    sample: Sample, turns: Sequence[Turn], most: int, crop: Box | None
+) -> Iterator[Conversation]:
+    for at in range(0, len(turns), most):
+        yield Conversation(sample, tuple(turns[at : at + most]), crop)
+
+
+def _draw_crop(sample: Sample, sides: Sequence[int], random: np.random.Generator) -> Box | None:
+    """A random square as large as drawn, or as the photo allows."""
+    if not sides or sample.size is None:
+        return None
+    side = min(int(random.choice(sides)), sample.size.height, sample.size.width)
+    top = int(random.integers(sample.size.height - side + 1))
+    left = int(random.integers(sample.size.width - side + 1))
+    return Box(left, top, left + side, top + side)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Writes turns about one photo."""
+
+    sample: Sample
+    mixture: Mixture
+    target: Target
+    random: np.random.Generator
+
+    def one(self, asked: Asked, crop: Box | None = None) -> Turn:
+        """A question about one expression, class or part."""
+        label = self._word(asked)
+        grid = self._single(asked, label, crop)
+        wordings = prompts.PART if asked.kind == "part" else prompts.QUESTIONS
+        question = self._draw(wordings).format(expression=label, name=label)
+        kind: Question = "part" if asked.kind == "part" else "one"
+        return self._turn("absent" if grid.is_empty else kind, question, grid, (label,))
+
+    def parts(self) -> list[Turn]:
+        """Questions about each part, and about each thing with several parts divided into them."""
+        parts = [asked for asked in self.sample.asked if asked.kind == "part"]
+        turns = [self.one(part) for part in parts]
+        wholes: dict[str, list[Asked]] = {}
+        for part in parts:
+            wholes.setdefault(part.whole, []).append(part)
+        for whole, of_it in wholes.items():
+            if len(of_it) > 1:
+                labels = {part.expression: part for part in of_it}
+                grid = self._several(labels, None)
+                question = self._draw(prompts.PARTS).format(name=whole)
+                turns.append(self._turn("parts", question, grid, tuple(labels)))
+        return turns
+
+    def classes(self, classes: Sequence[Asked], crop: Box | None) -> list[Turn]:
+        """One question about several classes, and about each alone where the mixture wants it."""
+        turns = []
+        seen = [asked for asked in classes if crop is None or self._cut(asked, crop).any()]
+        if seen:
+            turns.append(self._mixed(seen, crop))
+        if self.mixture.single:
+            turns += [self.one(asked, crop) for asked in seen]
+        if self.sample.absent and self.random.random() < self.mixture.absent:
+            turns.append(self._missing([asked.expression for asked in seen]))
+        return turns
+
+    def _mixed(self, seen: Sequence[Asked], crop: Box | None) -> Turn:
+        kind = self.random.choice(
+            3, p=(self.mixture.everything, self.mixture.present, self.mixture.distracted)
+        )
+        if kind == 0:
+            labels = {self._word(asked): asked for asked in seen}
+            question = self._draw(prompts.EVERYTHING)
+            return self._turn("everything", question, self._several(labels, crop), tuple(labels))
+        most = len(seen) if kind == 2 else min(3, len(seen))
+        count = int(self.random.integers(1, most + 1))
+        chosen = sorted(self.random.choice(len(seen), count, replace=False).tolist())
+        labels = {self._word(seen[at]): seen[at] for at in chosen}
+        asked_for = list(labels)
+        if kind == 2 and self.sample.absent:
+            most = min(self.mixture.distractors, len(self.sample.absent))
+            extra = int(self.random.integers(1, most + 1))
+            at = self.random.choice(len(self.sample.absent), extra, replace=False)
+            asked_for += [self.sample.absent[one] for one in at.tolist()]
+        self.random.shuffle(asked_for)
+        names = tuple(name for name in dict.fromkeys(asked_for) if not label_fault(name))
+        question = self._draw(prompts.SEVERAL).format(names="|".join(names))
+        return self._turn("list", question, self._several(labels, crop), names)
+
+    def _missing(self, seen: Sequence[str]) -> Turn:
+        """A question about something absent: half of them close in name to what is there."""
+        absent = [name for name in self.sample.absent if not label_fault(name)]
+        near = near_names(seen, absent) if seen and self.random.random() < 0.5 else []
+        label = str(self.random.choice(near or absent))
+        question = self._draw(prompts.QUESTIONS).format(expression=label)
+        return self._turn("absent", question, DescriptorGrid.empty(self.target.grid), (label,))
+
+    def _single(self, asked: Asked, label: str, crop: Box | None) -> DescriptorGrid:
+        shape, rule = self.target.grid, self.target.rule
+        if asked.mask is None:
+            return DescriptorGrid.empty(shape)
+        if crop is not None or rule != "coverage":
+            return mask_to_grid(self._cut(asked, crop), label, shape, rule=rule)
+        cells = coverage_to_cells(region_to_coverage(asked.mask, shape))
+        return DescriptorGrid((OTHERS, label), cells.astype(np.int32))
+
+    def _several(self, labels: dict[str, Asked], crop: Box | None) -> DescriptorGrid:
+        if len(labels) == 1:
+            ((label, asked),) = labels.items()
+            return self._single(asked, label, crop)
+        return masks_to_grid(
+            {label: self._cut(asked, crop) for label, asked in labels.items()}, self.target.grid
+        )
+
+    def _cut(self, asked: Asked, crop: Box | None) -> np.ndarray:
+        mask = asked.to_mask(self.sample.size or _size(asked))
+        if crop is None:
+            return mask
+        return mask[int(crop.y0) : int(crop.y1), int(crop.x0) : int(crop.x1)]
+
+    def _word(self, asked: Asked) -> str:
+        usable = [word for word in asked.synonyms if not label_fault(word)]
+        if usable and self.random.random() < self.mixture.synonyms:
+            return str(self.random.choice(usable))
+        return asked.expression
+
+    def _draw(self, wordings: Sequence[str]) -> str:
+        return wordings[int(self.random.integers(len(wordings)))]
+
+    def _turn(
+        self, kind: Question, question: str, grid: DescriptorGrid, labels: tuple[str, ...]
+    ) -> Turn:
+        body = get_format(self.target.format_name).encode(grid)
+        return Turn(kind, question, prompts.answer(body), labels)
+
+
+def _size(asked: Asked) -> Size:
+    return asked.mask.size if asked.mask is not None else Size(1, 1)
+
+
+def near_names(seen: Sequence[str], absent: Sequence[str]) -> list[str]:
+    """Absent names that share a word with something seen, or are spelt much like it."""
+    words = {word for name in seen for word in name.split() if len(word) > 2}
+    sharing = [name for name in absent if words & set(name.split())]
+    spelt = [close for name in seen for close in difflib.get_close_matches(name, absent, n=2)]
+    return list(dict.fromkeys(sharing + spelt))

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.data.conftest import SIZE, SQUARE, annotation, coco_document, photo, write_json
+from text4seg.codec import get_format
+from text4seg.codec.answer import body_of
+from text4seg.core.errors import InputError
+from text4seg.core.types import GridShape
+from text4seg.data import RecordError, Selection, read
+from text4seg.data.build import Plan, build
+from text4seg.data.leaks import hold
+from text4seg.data.mixture import Mixture
+from text4seg.data.schemas import SCHEMAS, image_of_record, turns_of
+from text4seg.data.shards import read_records
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """A COCO file of forty photos, in turn two of a kind."""
+    document = coco_document()
+    document["images"], document["annotations"] = [], []
+    for number in range(40):
+        name = f"{number:02d}.png"
+        photo(tmp_path / "many" / name, seed=number)
+        image = {"id": number, "file_name": name, "height": SIZE.height, "width": SIZE.width}
+        document["images"].append(image)
+        moved = [value + number % 7 for value in SQUARE]
+        document["annotations"].append(annotation(number, number, (18, 58)[number % 2], moved))
+    return write_json(tmp_path / "many" / "instances.json", document)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Every file below a folder, with its hash."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def all_records(folder: Path) -> list[dict]:
+    return [one for path in sorted(folder.glob("part-*")) for one in read_records(path)]
+
+
+def test_every_answer_is_a_mask_in_strict_text(coco: Path, tmp_path: Path) -> None:
+    manifest = build(read("coco", coco), tmp_path / "out", Plan(Mixture(turns=3), seed=3))
+    records = all_records(tmp_path / "out")
+    assert manifest["samples"] == len(records)
+    assert manifest["questions"] == sum(len(turns_of(one)) for one in records)
+    assert manifest["report"]["expressions"] == 3
+    for record in records:
+        assert Path(image_of_record(record)).exists()
+        for question, answer in turns_of(record):
+            grid = get_format("rrle").decode(body_of(answer), GridShape(16, 16))
+            assert question
+            assert grid.shape == GridShape(16, 16)
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("files", ["jsonl", "parquet"])
+def test_the_same_input_and_seed_give_the_same_bytes(
+    many: Path, tmp_path: Path, schema: str, files: str
+) -> None:
+    plan = Plan(schema=schema, files=files, photos_a_part=16, seed=7)
+    build(read("coco", many), tmp_path / "first", plan)
+    build(read("coco", many), tmp_path / "second", plan)
+    assert contents(tmp_path / "first") == contents(tmp_path / "second")
+    other = Plan(schema=schema, files=files, photos_a_part=16, seed=8)
+    build(read("coco", many), tmp_path / "third", other)
+    assert contents(tmp_path / "first") != contents(tmp_path / "third")
+
+
+def test_processes_do_not_change_anything(many: Path, tmp_path: Path) -> None:
+    plan = Plan(photos_a_part=10)
+    build(read("coco", many), tmp_path / "one", plan)
+    build(read("coco", many), tmp_path / "two", plan, processes=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_what_is_missing_or_damaged_is_made_again(many: Path, tmp_path: Path) -> None:
+    out, plan = tmp_path / "out", Plan(photos_a_part=10)
+    build(read("coco", many), out, plan)
+    before = contents(out)
+    (out / "part-00001.jsonl").unlink()
+    (out / "part-00002.jsonl").write_text("{}\n")
+    (out / ".part-00003.jsonl.half").write_text("{")
+    build(read("coco", many), out, plan)
+    assert contents(out) == before
+
+
+def test_a_folder_of_other_things_is_left_alone(many: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    build(read("coco", many), out, Plan(photos_a_part=10))
+    before = contents(out)
+    with pytest.raises(InputError, match="other settings"):
+        build(read("coco", many), out, Plan(photos_a_part=10, seed=1))
+    assert contents(out) == before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="holds no build"):
+        build(read("coco", many), tmp_path / "mine", Plan())
+    assert contents(tmp_path / "mine").keys() == {"thesis.txt"}
+
+
+def test_wrong_records_are_counted_or_stop_it(coco: Path, tmp_path: Path) -> None:
+    document = coco_document()
+    document["annotations"][3]["segmentation"] = [[1, 2, 3, 4]]
+    write_json(coco, document)
+    manifest = build(read("coco", coco), tmp_path / "out", Plan())
+    assert manifest["report"]["skipped"] == {"bad polygon": 1}
+    with pytest.raises(RecordError, match="annotation 103"):
+        build(read("coco", coco, select=Selection(strict=True)), tmp_path / "strict", Plan())
+    assert not list((tmp_path / "strict").glob("part-*"))
+    document["annotations"] = []
+    write_json(coco, document)
+    with pytest.raises(InputError, match="nothing could be made"):
+        build(read("coco", coco), tmp_path / "none", Plan())
+
+
+def test_photos_that_are_held_out_by_id_and_by_look(many: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    folder = tmp_path / "held"
+    folder.mkdir()
+    # The same photo as 05.png, larger and as JPEG, under another id.
+    Image.open(many.parent / "05.png").resize((128, 96)).save(folder / "other.jpg", quality=80)
+    document = coco_document()
+    document["images"] = [{"id": 999, "file_name": "other.jpg", "height": 96, "width": 128}]
+    document["annotations"] = [annotation(1, 999, 18, SQUARE)]
+    document["images"].append({"id": 7, "file_name": "07.png", "height": 48, "width": 64})
+    document["annotations"].append(annotation(2, 7, 18, SQUARE))
+    shutil.copy(many.parent / "07.png", folder)
+    held = hold(read("coco", write_json(folder / "val.json", document)))
+    manifest = build(read("coco", many), tmp_path / "out", Plan(), held=held)
+    assert manifest["report"]["filtered"] == {"held out": 2}
+    assert manifest["report"]["photos"] == 38
+    images = {Path(image_of_record(one)).name for one in all_records(tmp_path / "out")}
+    assert not images & {"05.png", "07.png"}
+
+
+def kill_and_rerun(many: Path, out: Path, times: int, seed: int) -> None:
+    """Start the build, kill it at a random moment, as often as told; then let it finish."""
+    command = [
+        sys.executable, "-m", "text4seg", "build", "data", "coco", str(many), "--out", str(out),
+        "--part-size", "1", "--processes", "2",
+    ]  # fmt: skip
+    draw = random.Random(seed)
+    killed = 0
+    while killed < times:
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        # From the first finished part on, at a random moment.
+        deadline = time.monotonic() + 60
+        seen = len(list(out.glob("part-*")))
+        while len(list(out.glob("part-*"))) <= seen and time.monotonic() < deadline:
+            if process.poll() is not None:
+                break
+            time.sleep(0.005)
+        time.sleep(draw.random() * 0.05)
+        # Half of the time the whole family, half of the time only the parent.
+        if draw.random() < 0.5:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
+        killed += 1
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def undisturbed(many: Path, out: Path) -> dict[str, str]:
+    build(read("coco", many), out, Plan(photos_a_part=1))
+    return contents(out)
+
+
+def test_a_kill_and_a_rerun_lose_and_double_nothing(many: Path, tmp_path: Path) -> None:
+    kill_and_rerun(many, tmp_path / "killed", times=1, seed=1)
+    assert contents(tmp_path / "killed") == undisturbed(many, tmp_path / "calm")
+
+
+@pytest.mark.slow
+def test_twenty_kills_lose_and_double_nothing(many: Path, tmp_path: Path) -> None:
+    kill_and_rerun(many, tmp_path / "killed", times=20, seed=2)
+    assert contents(tmp_path / "killed") == undisturbed(many, tmp_path / "calm")
+
+
+def test_manifest_tells_what_is_there(many: Path, tmp_path: Path) -> None:
+    manifest = build(read("coco", many), tmp_path / "out", Plan(photos_a_part=16))
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == manifest
+    assert [part["photos"] for part in manifest["parts"]] == [16, 16, 8]
+    for part in manifest["parts"]:
+        data = (tmp_path / "out" / part["file"]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == part["sha256"]
