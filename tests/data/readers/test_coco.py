@@ -102,7 +102,7 @@ PHOTOS = [
     pytest.param(lambda image: image.update(file_name="/etc/passwd"), "path outside the folder"),
     pytest.param(lambda image: image.update(file_name="none.png"), "missing photo"),
     pytest.param(lambda image: image.update(file_name="broken.png"), "broken photo"),
-    pytest.param(lambda image: image.update(height=47), "photo of another size"),
+    pytest.param(lambda image: image.update(height=47), "mask of another size"),
     pytest.param(lambda image: image.update(height=0), "bad record"),
     pytest.param(lambda image: image.pop("width"), "bad record"),
     pytest.param(lambda image: image.update(id=3), "duplicate id"),
