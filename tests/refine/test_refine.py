@@ -11,7 +11,7 @@ from text4seg.refine.smooth import LOST
 
 PHOTO = Image.new("RGB", (64, 48))
 SIZE = Size(48, 64)
-WITHOUT_WEIGHTS = ("none", "smooth")
+WITHOUT_WEIGHTS = ("none", "smooth", "crf")
 
 
 def cells(value: float, inside: float) -> np.ndarray:
@@ -64,5 +64,5 @@ def test_a_photo_smaller_than_the_grid_keeps_what_was_found(name: str, size: Siz
 
 
 def test_an_unknown_refiner_lists_the_known_ones() -> None:
-    with pytest.raises(UnknownNameError, match="none, smooth"):
+    with pytest.raises(UnknownNameError, match="none, smooth, crf"):
         get_refiner("crf2")

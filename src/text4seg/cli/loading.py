@@ -10,7 +10,9 @@ from text4seg.models import is_nano
 from text4seg.pretrained.weights import PARTS, fetch, part_path, weights_folder
 from text4seg.segmenter import Segmenter
 
-REFINER_HELP = "none (blocks), smooth (soft edges) or sam (sharp outlines by MobileSAM)."
+REFINER_HELP = (
+    "none (blocks), smooth, crf, sam (MobileSAM), sam@768, sam-int8, auto, sam2:FOLDER ..."
+)
 
 
 def load_segmenter(

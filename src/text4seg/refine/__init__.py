@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from text4seg.refine._names import REFINERS, get_refiner
 from text4seg.refine._protocol import OpeningRefiner, Refined, RefineMask, Refiner, open_photo
+from text4seg.refine.crf import crf
 from text4seg.refine.none import none
 from text4seg.refine.smooth import smooth
 
@@ -18,6 +19,7 @@ __all__ = [
     "RefineMask",
     "Refined",
     "Refiner",
+    "crf",
     "get_refiner",
     "none",
     "open_photo",

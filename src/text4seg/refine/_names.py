@@ -6,18 +6,28 @@ import re
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+import numpy as np
+from jaxtyping import Float32
+
 from text4seg.core.errors import InputError, MissingExtraError, UnknownNameError
-from text4seg.refine._protocol import Refiner
+from text4seg.core.types import GridShape, Size
+from text4seg.refine._protocol import Refined, RefineMask, Refiner, open_photo
+from text4seg.refine.crf import crf
 from text4seg.refine.none import none
 from text4seg.refine.smooth import smooth
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from text4seg.pretrained.sam import Sam
 
-REFINERS = ("none", "smooth", "sam", "sam-int8", "sam2", "sam3", "sam_hq")
+REFINERS = ("auto", "none", "smooth", "crf", "sam", "sam-int8", "sam2", "sam3", "sam_hq")
 """Their names; other models than the embedded one stand after a colon, as in `sam2:FOLDER`."""
 
+_NEEDED = ("torch", "transformers", "cv2")
+_FINE = 48
 _NAMED = re.compile(r"(?P<name>[^@:]*)(?:@(?P<side>[^:]*))?(?::(?P<model>.*))?")
+_PLAIN: dict[str, Refiner] = {"none": none, "smooth": smooth, "crf": crf}
 _FAMILIES = ("sam", "sam2", "sam3", "sam_hq")
 
 
@@ -37,14 +47,55 @@ def get_refiner(text: str) -> Refiner:
     name, side, model = found.group("name", "side", "model") if found else (text, None, None)
     if name not in REFINERS:
         raise UnknownNameError("refiner", text, REFINERS)
-    if name in ("none", "smooth"):
+    if name in _PLAIN or name == "auto":
         if side is not None or model is not None:
             raise InputError(f"the refiner {name} takes nothing after its name, got {text!r}")
-        return none if name == "none" else smooth
-    for package, extra in (("torch", "hf"), ("transformers", "hf"), ("cv2", "hf")):
+        return _PLAIN[name] if name in _PLAIN else AutoRefiner()
+    for package in _NEEDED:
         if find_spec(package) is None:
-            raise MissingExtraError(package, extra)
+            raise MissingExtraError(package, "hf")
     return _sam(text, name, side, model)
+
+
+class AutoRefiner:
+    """Picks for each mask: by the grid, by what is installed, and by the device.
+
+    Cells of 48 a side and more are finer than what a SAM adds. Coarser ones get MobileSAM, at 1024
+    pixels where there is a GPU and at 768 on a processor; without torch they stay smooth.
+    """
+
+    def __init__(self) -> None:
+        self._sam: Refiner | None = None
+
+    def __call__(
+        self, image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size
+    ) -> Refined:
+        """Refine one mask."""
+        del size  # the photo's own
+        return self.open(image)(probability)
+
+    def open(self, image: Image) -> RefineMask:
+        """Take a photo for all its masks."""
+        opened: list[RefineMask] = []
+
+        def refine(probability: Float32[np.ndarray, "rows cols"]) -> Refined:
+            if choose(GridShape(*probability.shape)) == "smooth":
+                return smooth(image, probability, Size(image.height, image.width))
+            if not opened:
+                self._sam = self._sam or get_refiner(choose(GridShape(*probability.shape)))
+                opened.append(open_photo(self._sam, image))
+            return opened[0](probability)
+
+        return refine
+
+
+def choose(shape: GridShape) -> str:
+    """The refiner that `auto` is for a grid, here."""
+    if min(shape.rows, shape.cols) >= _FINE or any(find_spec(name) is None for name in _NEEDED):
+        return "smooth"
+    from text4seg.pretrained.sam import default_device
+
+    return "sam@768" if default_device() == "cpu" else "sam"
 
 
 def _sam(text: str, name: str, side: str | None, model: str | None) -> Refiner:
