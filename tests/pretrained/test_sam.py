@@ -44,9 +44,9 @@ def tiny_sam(kind: str) -> transformers.PreTrainedModel:
 
 def tiny_sam2() -> transformers.PreTrainedModel:
     backbone = transformers.Sam2HieraDetConfig(
-        hidden_size=8, num_attention_heads=1, image_size=[64, 64], blocks_per_stage=[1, 1, 1, 1],
+        hidden_size=8, num_attention_heads=1, image_size=[64, 64], blocks_per_stage=[1, 1, 2, 1],
         embed_dim_per_stage=[8, 16, 32, 64], num_attention_heads_per_stage=[1, 1, 1, 1],
-        window_size_per_stage=[4, 4, 4, 4], global_attention_blocks=[2],
+        window_size_per_stage=[4, 4, 4, 4], global_attention_blocks=[3],
         window_positional_embedding_background_size=[2, 2],
     )  # fmt: skip
     vision = transformers.Sam2VisionConfig(

@@ -10,6 +10,7 @@ from text4seg.refine import get_refiner, none, smooth
 from text4seg.refine.smooth import LOST
 
 PHOTO = Image.new("RGB", (64, 48))
+PHOTO.paste((200, 180, 20), (16, 12, 48, 36))  # where the cells of `cells` lie
 SIZE = Size(48, 64)
 WITHOUT_WEIGHTS = ("none", "smooth", "crf")
 

@@ -144,6 +144,25 @@ def test_a_refiner_may_be_any_callable() -> None:
     assert found.notes == ("took all",)
 
 
+def test_a_refiner_that_opens_photos_opens_each_once() -> None:
+    from text4seg.refine import Refined
+
+    class Opening:
+        opened = 0
+
+        def __call__(self, image: Image.Image, probability: np.ndarray, size: object) -> Refined:
+            raise AssertionError("it is opened instead")
+
+        def open(self, image: Image.Image) -> object:
+            self.opened += 1
+            return lambda probability: Refined(np.ones((image.height, image.width), dtype=bool))
+
+    refiner = Opening()
+    found = Segmenter(chat(), refiner=refiner).segment_many(PHOTO, ["the dog", "the cat"])
+    assert all(answer.mask.all() for answer in found)
+    assert refiner.opened == 1
+
+
 class TestStream:
     @pytest.mark.parametrize("form", ["sd", "rrle"])
     def test_every_row_is_told_once_and_the_last_one_brings_the_answer(self, form: str) -> None:

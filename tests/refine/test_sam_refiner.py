@@ -1,0 +1,176 @@
+"""The SAM refiner: prompts by rule, one encoding a photo, the guard; MobileSAM on a real photo."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from text4seg.core.errors import InputError, UnknownNameError
+from text4seg.core.geometry import mask_to_coverage
+from text4seg.core.rle import rle_to_mask
+from text4seg.core.types import GridShape, Size
+from text4seg.metrics import iou
+from text4seg.pretrained.frame import Frame, Prompt
+from text4seg.refine import _names as names
+from text4seg.refine import get_refiner, none, open_photo
+from text4seg.refine._prompts import Prompting, place_prompt
+from text4seg.refine.sam import SamRefiner, agree
+
+PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+SIZES = [Size(480, 640), Size(360, 640), Size(640, 480), Size(500, 500)]
+
+
+class FakeSam:
+    """Answers every prompt with its own mask prompt and two worse masks."""
+
+    def __init__(self, answer: float | None = None) -> None:
+        self.encoded: list[tuple[int, int]] = []
+        self.asked: list[bool] = []
+        self.answer = answer
+
+    def frame(self, size: Size) -> Frame:
+        return Frame.build(size, 256, 64)
+
+    def encode(self, image: Image.Image) -> str:
+        self.encoded.append(image.size)
+        return "features"
+
+    def decode(
+        self, features: str, prompt: Prompt, *, several: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        assert features == "features"
+        self.asked.append(several)
+        good = prompt.mask if self.answer is None else np.full_like(prompt.mask, self.answer)
+        bad = np.full_like(prompt.mask, 5.0)
+        masks = np.stack([bad, good, -bad] if several else [good])
+        return masks, np.linspace(0.9, 0.1, len(masks))
+
+
+def blob(rows: slice = slice(2, 6), cols: slice = slice(3, 9)) -> np.ndarray:
+    probability = np.zeros((12, 12), dtype=np.float32)
+    probability[rows, cols] = 0.95
+    return probability
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("stretched", [False, True])
+def test_a_prompt_lies_where_the_cells_lie(size: Size, stretched: bool) -> None:
+    frame = Frame.build(size, 1024, 256, stretched=stretched)
+    prompt = place_prompt(blob(), frame, Prompting())
+    assert prompt is not None
+    scale = np.array([frame.inner.width, frame.inner.height])
+    box = prompt.box.reshape(2, 2) / scale * 12
+    assert np.allclose(box, [[3, 2], [9, 6]], atol=0.5), "in cells"
+    points = prompt.points / scale * 12
+    inside = ((points > [3, 2]) & (points < [9, 6])).all(axis=1)
+    assert np.array_equal(inside, prompt.labels == 1)
+    assert (prompt.labels == 0).any()
+    mask = frame.to_photo(prompt.mask) >= 0
+    assert iou(mask, none(None, blob(), size).mask) > 0.9  # type: ignore[arg-type]
+    again = place_prompt(blob(), frame, Prompting())
+    assert again is not None
+    assert np.array_equal(prompt.points, again.points)
+
+
+def test_each_part_gets_a_point_and_specks_get_none() -> None:
+    probability = blob(slice(1, 5), slice(1, 5)) + blob(slice(7, 11), slice(7, 11))
+    frame = Frame.build(Size(480, 480), 1024, 256)
+    prompt = place_prompt(probability, frame, Prompting(inside=1))
+    assert prompt is not None
+    assert (prompt.labels == 1).sum() == 2
+    probability = blob(slice(1, 8), slice(1, 8))
+    probability[10, 10] = 0.5
+    prompt = place_prompt(probability, frame, Prompting(inside=1))
+    assert prompt is not None
+    assert (prompt.labels == 1).sum() == 1
+
+
+def test_one_encoding_serves_all_masks_and_an_empty_one_needs_none() -> None:
+    sam = FakeSam()
+    refiner = SamRefiner(lambda: sam)  # type: ignore[arg-type,return-value]
+    refine = open_photo(refiner, Image.new("RGB", (96, 64)))
+    assert not refine(np.zeros((12, 12), dtype=np.float32)).mask.any()
+    assert sam.encoded == []
+    for _ in range(3):
+        refined = refine(blob())
+        assert refined.notes == ()
+        assert iou(refined.mask, none(None, blob(), Size(64, 96)).mask) > 0.8  # type: ignore[arg-type]
+    assert sam.encoded == [(96, 64)]
+    assert sam.asked == [True, False] * 3
+
+
+@pytest.mark.parametrize("answer", [9.0, -9.0])
+def test_a_sam_that_disagrees_is_not_believed(answer: float) -> None:
+    sam = FakeSam(answer)
+    photo = Image.new("RGB", (96, 64))
+    refined = SamRefiner(lambda: sam)(photo, blob(), Size(64, 96))  # type: ignore[arg-type,return-value]
+    smooth = get_refiner("smooth")(photo, blob(), Size(64, 96))
+    assert np.array_equal(refined.mask, smooth.mask)
+    assert "agrees with the text by only" in refined.notes[0]
+
+
+def test_agreement_is_that_of_coverage_and_probability() -> None:
+    frame = Frame.build(Size(100, 100), 256, 64)
+    logits = np.full((64, 64), -5.0, dtype=np.float32)
+    logits[:32] = 5.0
+    half = np.zeros((4, 4), dtype=np.float32)
+    half[:2] = 1
+    assert agree(logits, half, frame) == pytest.approx(1, abs=0.02)
+    assert agree(logits, half * 0.5, frame) == pytest.approx(0.5, abs=0.02)
+    assert agree(-logits, half, frame) == pytest.approx(0, abs=0.02)
+
+
+BAD = [
+    pytest.param("sam@700", "multiple of 32", id="an odd side"),
+    pytest.param("sam@", "multiple of 32", id="no side"),
+    pytest.param("sam@9999999999", "multiple of 32", id="a huge side"),
+    pytest.param("smooth:x", "takes nothing", id="a model of smooth"),
+    pytest.param("sam2", "sam2:FOLDER", id="a family without a model"),
+    pytest.param("sam:", "sam:FOLDER", id="an empty model"),
+    pytest.param("sam@768:x", "one's own", id="a side and a model"),
+    pytest.param("sam-int8:x", "one's own", id="bytes of another model"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD)
+def test_bad_names_say_what_is_expected(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        get_refiner(text)
+
+
+def test_an_unknown_refiner() -> None:
+    with pytest.raises(UnknownNameError, match="sam2"):
+        get_refiner("sam4")
+
+
+def test_auto_looks_at_the_grid_and_at_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert names.choose(GridShape(64, 64)) == "smooth"
+    assert names.choose(GridShape(16, 16)) in ("sam", "sam@768")
+    photo = Image.new("RGB", (64, 64))
+    fine = np.zeros((64, 64), dtype=np.float32)
+    fine[10:30, 10:30] = 0.9
+    assert np.array_equal(
+        get_refiner("auto")(photo, fine, Size(64, 64)).mask,
+        get_refiner("smooth")(photo, fine, Size(64, 64)).mask,
+    )
+    monkeypatch.setattr(names, "find_spec", lambda name: None)
+    assert names.choose(GridShape(16, 16)) == "smooth"
+
+
+@pytest.mark.nano
+def test_mobilesam_outlines_the_cup(nano_parts: None) -> None:
+    lines = (PHOTOS / "examples.jsonl").read_text().splitlines()
+    record = next(r for r in map(json.loads, lines) if r["expression"] == "the cup")
+    truth = rle_to_mask(record["mask"])
+    photo = Image.open(PHOTOS / record["image"]).convert("RGB")
+    coverage = mask_to_coverage(truth, GridShape(16, 16))
+    found = {
+        name: iou(open_photo(get_refiner(name), photo)(coverage).mask, truth)
+        for name in ("none", "sam@512")
+    }
+    assert found["sam@512"] > found["none"] + 0.03
+    assert found["sam@512"] > 0.9
