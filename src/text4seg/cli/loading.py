@@ -10,7 +10,7 @@ from text4seg.models import is_nano
 from text4seg.pretrained.weights import PARTS, fetch, part_path, weights_folder
 from text4seg.segmenter import Segmenter
 
-REFINER_HELP = (
+REFINER_HELP = "none, smooth, crf, sam, sam@768, sam-int8, auto, or sam2:FOLDER and its like."
     "none (blocks), smooth, crf, sam (MobileSAM), sam@768, sam-int8, auto, sam2:FOLDER ..."
 )
 
