@@ -11,8 +11,6 @@ from text4seg.pretrained.weights import PARTS, fetch, part_path, weights_folder
 from text4seg.segmenter import Segmenter
 
 REFINER_HELP = "none, smooth, crf, sam, sam@768, sam-int8, auto, or sam2:FOLDER and its like."
-    "none (blocks), smooth, crf, sam (MobileSAM), sam@768, sam-int8, auto, sam2:FOLDER ..."
-)
 
 
 def load_segmenter(
