@@ -358,7 +358,7 @@ def test_another_vocabulary_is_refused(wordy: Vocabulary, merging: Vocabulary) -
 def test_an_unknown_draft_lists_the_known(wordy: Vocabulary) -> None:
     grammar = compile_grammar(lark_of("sd", GridShape(2, 2)), wordy)
     step = CacheOf(Noise(wordy, 0))
-    with pytest.raises(UnknownNameError, match="forced, none, row"):
+    with pytest.raises(UnknownNameError, match="auto, forced, head"):
         decode(step, step.first_logits, wordy, grammar, draft="rows")
 
 

@@ -6,15 +6,20 @@ the writer would choose if the guess were right.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from text4seg.core.errors import UnknownNameError
+import numpy as np
+from jaxtyping import Float
+
+from text4seg.core.errors import InputError, UnknownNameError
+from text4seg.core.types import DescriptorGrid, GridShape
+from text4seg.decoding.guesses import BestDraft, GridDraft, HeadDraft, check_shape, grid_to_rows
 from text4seg.decoding.rows import guess_rest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from text4seg.core.types import GridShape
     from text4seg.decoding.grammar import GrammarState
     from text4seg.decoding.vocabulary import Vocabulary
 
@@ -70,23 +75,86 @@ class RowDraft:
         return guess_rest(text, self._shape)
 
 
-DRAFTERS: dict[str, Callable[[GridShape | None], Drafter]] = {
-    "none": lambda _shape: NoDraft(),
-    "forced": lambda _shape: ForcedOnly(),
-    "row": RowDraft,
-}
-"""Drafters by name: each made for a grid, or for one not known."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """What a drafter may guess from, beside the text so far.
+
+    Attributes:
+        shape: The grid.
+        format_name: How the text is written: ``sd``, ``rle`` or ``rrle``.
+        label: The label that the text uses beside ``others``.
+        previous: The mask of another expression, or of the video frame before; its things are
+            taken to be of this label.
+        cell_odds: For each cell the log-odds that it is the label's, from a head of the model.
+
+    Raises:
+        InputError: A guess has another shape than the grid.
+    """
+
+    shape: GridShape
+    format_name: str
+    label: str
+    previous: DescriptorGrid | None = None
+    cell_odds: Float[np.ndarray, "rows cols"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.previous is not None:
+            check_shape("the previous mask", self.shape, self.previous.cells.shape)
+        if self.cell_odds is not None:
+            check_shape("the cell head's guess", self.shape, np.shape(self.cell_odds))
+
+    def head(self) -> HeadDraft | None:
+        """A draft from the cell head, if there is one."""
+        if self.cell_odds is None:
+            return None
+        return HeadDraft(self.shape, np.asarray(self.cell_odds), self.label, self.format_name)
+
+    def previous_rows(self) -> list[list[bytes]] | None:
+        """The previous mask in this text's words, if there is one."""
+        return None if self.previous is None else grid_to_rows(self.previous, self.label)
 
 
-def make_drafter(name: str, shape: GridShape | None = None) -> Drafter:
-    """The drafter called ``name``, for a grid of ``shape`` if that is known.
+DRAFTERS: tuple[str, ...] = ("auto", "forced", "head", "none", "previous", "row")
+"""Drafters by name. ``auto`` is the best of what there is to guess from."""
+
+
+def make_drafter(name: str, shape: GridShape | None = None, known: Known | None = None) -> Drafter:
+    """The drafter called ``name``.
+
+    Args:
+        name: one of ``DRAFTERS``.
+        shape: the grid, if that is known; ``known`` tells it too.
+        known: what there is to guess from. ``previous`` copies rows where there is no previous
+            mask yet, and so does ``auto`` where there is nothing.
 
     Raises:
         UnknownNameError: there is none of that name.
+        InputError: ``head`` without a cell head to ask.
     """
+    check_draft(name)
+    if name == "none":
+        return NoDraft()
+    if name == "forced":
+        return ForcedOnly()
+    if name == "head":
+        head = known.head() if known is not None else None
+        if head is None:
+            raise InputError(
+                "the draft 'head' needs a model with a cell head, and this one has none: "
+                "take 'auto' or 'row'"
+            )
+        return head
+    if name == "previous" and known is not None and (rows := known.previous_rows()) is not None:
+        return GridDraft(known.shape, rows, known.format_name)
+    if name == "auto" and known is not None:
+        return BestDraft(known)
+    return RowDraft(known.shape if known is not None else shape)
+
+
+def check_draft(name: str) -> None:
+    """Raise `UnknownNameError` unless there is a drafter of that name."""
     if name not in DRAFTERS:
-        raise UnknownNameError("draft", name, sorted(DRAFTERS))
-    return DRAFTERS[name](shape)
+        raise UnknownNameError("draft", name, DRAFTERS)
 
 
 _HELPING = 512  # bytes of a guess that are looked at first; doubled as long as all of it holds

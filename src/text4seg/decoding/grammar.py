@@ -14,10 +14,12 @@ from text4seg.core.errors import GrammarError
 from text4seg.decoding.vocabulary import import_llguidance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from jaxtyping import Int
 
+    from text4seg.codec import Format
+    from text4seg.core.types import GridShape
     from text4seg.decoding.vocabulary import Vocabulary
 
 CACHED_GRAMMARS = 128
@@ -63,10 +65,46 @@ def compile_grammar(lark: str, vocabulary: Vocabulary) -> CompiledGrammar:
     matcher = _without_panic(compile_matcher, "the grammar does not compile")
     if matcher.is_error():
         raise GrammarError(f"the grammar does not compile: {_first_line(matcher.get_error())}")
-    compiled = CompiledGrammar(lark, vocabulary, matcher)
+    return _keep(vocabulary, lark, CompiledGrammar(lark, vocabulary, matcher))
+
+
+def compile_mask_grammar(
+    form: Format, shape: GridShape, labels: Sequence[str] | None, vocabulary: Vocabulary
+) -> CompiledGrammar:
+    """The compiled grammar of a mask text, made once for a format, grid, labels and vocabulary.
+
+    Raises:
+        GrammarError: the vocabulary cannot write a label, or the grammar is too large.
+        LabelError: a label that no text can carry.
+    """
+    key = (form.name, shape, None if labels is None else tuple(labels))
+    cached = vocabulary.grammars.get(key)
+    if isinstance(cached, CompiledGrammar):
+        return cached
+    for label in labels or ():
+        check_writable(vocabulary, label)
+    compiled = compile_grammar(form.grammar(shape, labels), vocabulary)
+    return _keep(vocabulary, key, compiled)
+
+
+def check_writable(vocabulary: Vocabulary, label: str) -> None:
+    """Raise `GrammarError` unless the vocabulary has every byte of a label.
+
+    Some tokenizers drop what they have no token for: the text would silently lose its label.
+    """
+    for spaced in (label, f" {label}"):
+        written = vocabulary.decode(vocabulary.encode(spaced.encode()))
+        if written != spaced.encode():
+            raise GrammarError(
+                f"the vocabulary cannot write the label {label!r}: its tokens read "
+                f"{written.decode(errors='replace')!r}; use other words for it"
+            )
+
+
+def _keep(vocabulary: Vocabulary, key: Hashable, compiled: CompiledGrammar) -> CompiledGrammar:
     if len(vocabulary.grammars) >= CACHED_GRAMMARS:
         vocabulary.grammars.pop(next(iter(vocabulary.grammars)))
-    vocabulary.grammars[lark] = compiled
+    vocabulary.grammars[key] = compiled
     return compiled
 
 

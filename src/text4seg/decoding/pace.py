@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +25,56 @@ class Pace:
     free: int = 16
     slope: float = 32.0
 
+    def costs(self, tokens: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+        """What passes of so many tokens cost; any unit."""
+        costs: Float64[np.ndarray, " n"] = 1.0 + np.maximum(tokens - self.free, 0.0) / self.slope
+        return costs
+
+    def note(self, tokens: int, seconds: float) -> None:
+        """A pass of so many tokens took so long; nothing is learned from it."""
+
+
+FOR_PROCESSORS = Pace()
+"""What suits a CPU; where nothing is measured."""
 
 UNBOUNDED = Pace(max_draft=1 << 16, free=1 << 30)
 """Always draft to the end of the mask: the fewest passes."""
+
+_KEPT = 8  # passes remembered for each class of lengths
+
+
+class MeasuredPace:
+    """What passes cost on this device, learned from those that were made.
+
+    Passes are sorted into classes by length (doubling); a class costs the median of its last few.
+    Between classes costs are interpolated; beyond the longest pass made they go on as steeply as
+    before it, at first as in ``start``. So where long passes turn out cheap, longer ones are tried.
+    Keep one for each model: what it learned holds for the next mask. Not for several threads.
+    """
+
+    def __init__(self, start: Pace | None = None) -> None:
+        self._start = start or FOR_PROCESSORS
+        self.max_draft = self._start.max_draft
+        self.free = 0  # nothing is known to be free
+        self._passes: dict[int, deque[tuple[int, float]]] = {}
+
+    def note(self, tokens: int, seconds: float) -> None:
+        """A pass of so many tokens took so long."""
+        kind = max(0, tokens - 1).bit_length()
+        self._passes.setdefault(kind, deque(maxlen=_KEPT)).append((tokens, seconds))
+
+    def costs(self, tokens: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+        """Seconds of passes of so many tokens; in units of the first pass until two were made."""
+        points = [np.median(np.array(self._passes[kind]), axis=0) for kind in sorted(self._passes)]
+        if len(points) < 2:
+            return self._start.costs(tokens)
+        lengths, seconds = np.array(points).T
+        seconds = np.maximum.accumulate(np.maximum(seconds, 1e-9))
+        slope = (seconds[-1] - seconds[-2]) / (lengths[-1] - lengths[-2])
+        beyond = np.maximum(tokens - lengths[-1], 0.0) * slope
+        known: Float64[np.ndarray, " n"] = np.interp(tokens, lengths, seconds) + beyond
+        return known
+
 
 _PRIOR_ACCEPTED, _PRIOR_REJECTED = 24.0, 1.0
 _MEMORY = 0.8  # how much of the counts is kept from one draft to the next
@@ -35,7 +87,7 @@ class DraftLength:
     length then maximises expected tokens per cost of the pass.
     """
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace | MeasuredPace) -> None:
         self._pace = pace
         self._accepted = _PRIOR_ACCEPTED
         self._rejected = _PRIOR_REJECTED
@@ -48,8 +100,7 @@ class DraftLength:
             return pace.max_draft
         p = self._accepted / (self._accepted + self._rejected)
         gain = pending + p * (1.0 - p**self._lengths) / (1.0 - p)
-        cost = 1.0 + np.maximum(self._lengths + pending - pace.free, 0.0) / pace.slope
-        return int(np.argmax(gain / cost))
+        return int(np.argmax(gain / pace.costs(self._lengths + pending)))
 
     def learn(self, drafted: int, accepted: int) -> None:
         """Note how a draft fared."""

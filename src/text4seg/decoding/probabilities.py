@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from text4seg.core.errors import InputError, UnknownNameError
+from text4seg.core.types import OTHERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -279,3 +280,54 @@ def _index(names: Sequence[bytes], name: bytes) -> int:
         known = b", ".join(names).decode(errors="replace")
         raise InputError(f"the text holds the label {name.decode(errors='replace')!r}, not {known}")
     return names.index(name)
+
+
+def no_target_probability(
+    decoded: Decoded,
+    vocabulary: Vocabulary,
+    shape: GridShape,
+    *,
+    labels: Sequence[str],
+    format_name: str,
+) -> float:
+    """How probable it was that the text would mark nothing, every cell being ``others``.
+
+    Exact where the text marks nothing: the product of its choices' shares. Where it marks
+    something, it is the probability of background up to the first run or cell that was marked,
+    this one included; what would have followed is not known, so it is an upper bound (and tight
+    where the model is sure of the rest of an empty mask). For ``rrle`` and ``rle`` the first row
+    that is marked counts as a whole: one run of ``others`` to its end.
+
+    Arguments and errors as for ``cell_probabilities``.
+    """
+    if format_name not in ("sd", "rle", "rrle"):
+        raise UnknownNameError("format", format_name, ("sd", "rle", "rrle"))
+    trace = _Trace.of(decoded, vocabulary)
+    names = [label.encode() for label in labels]
+    background = _index(names, OTHERS.encode())
+    probability = 1.0
+    if format_name == "sd":
+        table = _of_cells(trace, names, shape)
+        place = 0
+        for cell, share in enumerate(table[background].tolist()):
+            close = b"\n" if (cell + 1) % shape.cols == 0 else b"|"
+            end = trace.text.find(close, place)
+            probability *= share
+            if trace.text[place:end] != names[background]:
+                break
+            place = end + 2
+        return probability
+    width, close = (shape.cols, b"\n") if format_name == "rrle" else (shape.cells, b"")
+    heads, place = _Labels(names, b" *"), 0
+    for _ in range(shape.cells // width):
+        star, count, place_after = _read_run(trace.text, place, width, close)
+        label = _index(names, trace.text[place:star])
+        probability *= float(trace.distribution(place, heads, label)[background])
+        if label != background:
+            break
+        lengths = trace.distribution(star + 2, _Counts(width), count - 1)
+        probability *= float(lengths[-1])
+        if count < width:
+            break
+        place = place_after
+    return probability

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from text4seg.core.types import OTHERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 Cells = list[bytes]
 """Labels, cell by cell."""
@@ -218,5 +218,42 @@ def _image_of_runs(
     for at in range(max(end, start + columns), size):
         cells[at] = cells[at - columns]
     whole = write_row(cells, runs=True)
+    if whole.startswith(text):
+        yield whole[len(text) :]
+
+
+def cells_left(text: bytes, width: int) -> int:
+    """How many cells of a row (or, for ``rle``, an image) of ``width`` may follow the last run."""
+    known, _ = _split(text.rpartition(b"\n")[2].removeprefix(b" "))
+    return width - len(known)
+
+
+def follow_rows(text: bytes, rows: Sequence[Cells], *, runs: bool) -> Iterator[bytes]:
+    """Pieces of the text after ``text``, if it goes on as a grid known beforehand.
+
+    What stands there already may differ from that grid; the rest of its row is fitted to it.
+    """
+    number = text.count(b"\n")
+    if number >= len(rows):
+        return
+    current = text.rpartition(b"\n")[2]
+    row = finish_row(rows[number], current.removeprefix(b" ") if number else current, runs=runs)
+    if row is None:
+        return
+    whole = (b" " if number else b"") + write_row(row, runs=runs) + b"\n"
+    if not whole.startswith(current):
+        return
+    yield whole[len(current) :]
+    for below in rows[number + 1 :]:
+        yield b" " + write_row(below, runs=runs) + b"\n"
+
+
+def follow_image(text: bytes, cells: Cells) -> Iterator[bytes]:
+    """As ``follow_rows``, for image-wise runs (``rle``)."""
+    known, rest = _split(text)
+    if len(known) >= len(cells):
+        return
+    finished = _finish_runs([*known, *cells[len(known) :]], known, rest)
+    whole = write_row(finished, runs=True) if finished is not None else b""
     if whole.startswith(text):
         yield whole[len(text) :]

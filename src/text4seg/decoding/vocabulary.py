@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from text4seg.core.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Sequence
     from types import ModuleType
 
     import numpy as np
@@ -52,7 +52,7 @@ class Vocabulary:
         self.tokens = list(tokens)
         self.eos = eos
         self.special = tuple(sorted({*special, eos}))
-        self.grammars: dict[str, Any] = {}  # kept by text4seg.decoding.grammar
+        self.grammars: dict[Hashable, Any] = {}  # kept by text4seg.decoding.grammar
         self.masks: dict[bytes, Int[np.ndarray, " allowed"]] = {}  # likewise
         self._encode = encode
 

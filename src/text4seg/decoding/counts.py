@@ -1,0 +1,192 @@
+"""Run lengths by their distribution instead of by their likeliest digits.
+
+Greedy run tokens collapse: the probability of a run that ends about here is split over many
+lengths, and the one length that is sharply known, to the end of the row, wins. The median does not
+suffer from that. Its price is a pass here and there: where a count of one digit competes with
+counts of two, the digits that may follow have to be asked for.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from text4seg.core.errors import InputError
+from text4seg.core.types import OTHERS
+from text4seg.decoding.rows import cells_left
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float64, Int
+
+    from text4seg.decoding.grammar import GrammarState
+    from text4seg.decoding.writer import Row, Writer
+
+_OPEN_COUNT = re.compile(rb" \*([0-9]*)$")
+_DIGITS = re.compile(rb"[0-9]*")
+_LONGEST = 12  # bytes of a count with its sign, and room to spare
+_BACKGROUND = OTHERS.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class MedianCounts:
+    """Takes each run as long as a cell at its end is more likely in it than not.
+
+    So a run ends at the median of its length's distribution. ``bias`` is added to the log-odds of
+    the background in every cell: a run of ``others`` then ends at another quantile, earlier for a
+    negative bias, and a run of a label later. Flat text (``sd``) has no counts and is not changed.
+
+    Attributes:
+        width: cells that runs fill together: the columns (``rrle``), or all cells (``rle``).
+        bias: log-odds.
+    """
+
+    width: int
+    bias: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.bias):
+            raise InputError(f"a bias is a finite number, got {self.bias}")
+
+    def start(self, writer: Writer) -> Counting:
+        """The counts of one text."""
+        return Counting(self, writer)
+
+
+class Counting:
+    """Follows one text: what is known of the count that is being written."""
+
+    def __init__(self, rule: MedianCounts, writer: Writer) -> None:
+        self._rule = rule
+        self._writer = writer
+        self._place = -1  # where in the text the open count stands
+        self._known: _Lengths | None = None
+        self._chosen = b""
+
+    def wants(self, text: bytes, state: GrammarState, row: Row) -> tuple[int, ...] | None:
+        """Tokens to be tried before the count can be chosen; None once it is."""
+        place, digits = _open_count(text)
+        if place != self._place:
+            self._place, self._known, self._chosen = place, None, b""
+            if place >= 0:
+                self._begin(text, digits, state, row)
+        if self._known is None:
+            return None
+        wanted = self._known.unclear()
+        if wanted is None:
+            self._chosen, self._known = b"%d" % self._known.longest(), None
+        return wanted
+
+    def look(self, row: Row) -> None:
+        """The logits behind the tokens that were wanted."""
+        assert self._known is not None, "it was asked for"  # noqa: S101
+        self._known.open_up(row)
+
+    def keep(
+        self, text: bytes, allowed: Int[np.ndarray, " allowed"]
+    ) -> Int[np.ndarray, " kept"] | None:
+        """Places in ``allowed`` of the tokens that write the chosen count; None: all of them."""
+        place, digits = _open_count(text)
+        if place != self._place or not self._chosen:
+            return None
+        tokens = self._writer.vocabulary.tokens
+        fits = [_spells(digits + tokens[token], self._chosen) for token in allowed.tolist()]
+        return np.flatnonzero(np.array(fits)) if any(fits) else None
+
+    def _begin(self, text: bytes, digits: bytes, state: GrammarState, row: Row) -> None:
+        left = cells_left(text, self._rule.width)
+        label = text[: self._place].rpartition(b"\n")[2].rpartition(b"|")[2].strip(b" ")
+        sign = 1.0 if label == _BACKGROUND else -1.0
+        floor = 1.0 / (1.0 + math.exp(sign * self._rule.bias))
+        known = _Lengths(self._writer, left, floor)
+        if known.add((), digits, 1.0, state.copy(), row):
+            self._known = known
+
+
+class _Lengths:
+    """The distribution of a count from 1 to ``most``, as far as it was asked for."""
+
+    def __init__(self, writer: Writer, most: int, floor: float) -> None:
+        self._writer = writer
+        self._floor = floor
+        self._told = np.zeros(most + 1)
+        self._open: list[tuple[tuple[int, ...], bytes, float, GrammarState]] = []
+
+    def add(
+        self, path: tuple[int, ...], digits: bytes, mass: float, state: GrammarState, row: Row
+    ) -> bool:
+        """Share out ``mass`` of counts that begin with ``digits``; False if they are no counts."""
+        allowed = state.allowed()
+        if len(allowed) == 1:
+            shares = np.ones(1)
+        else:
+            shares = np.exp(self._writer.log_shares(row, allowed).astype(np.float64))
+        tokens = self._writer.vocabulary.tokens
+        for token, share in zip(allowed.tolist(), (shares * mass).tolist(), strict=True):
+            text = digits + tokens[token]
+            number = _digits(text)
+            if not number:
+                return False
+            count = int(number)
+            if not 1 <= count < len(self._told):
+                return False
+            if len(number) < len(text) or count * 10 >= len(self._told):
+                self._told[count] += share
+                continue
+            after = state.copy()
+            after.advance(token)
+            self._open.append(((*path, token), text, share, after))
+        return True
+
+    def open_up(self, row: Row) -> None:
+        """Replace what is least clear by what ``row`` says of it."""
+        path, digits, mass, state = self._open.pop(self._largest())
+        if not self.add(path, digits, mass, state, row):
+            self._told[int(digits)] += mass
+
+    def unclear(self) -> tuple[int, ...] | None:
+        """Tokens whose continuation decides; None if nothing does any more."""
+        if not self._open or self._end(shortest=True) == self._end(shortest=False):
+            return None
+        return self._open[self._largest()][0]
+
+    def longest(self) -> int:
+        """The largest count that is reached with at least the floor's probability."""
+        return self._end(shortest=True)
+
+    def _largest(self) -> int:
+        return max(range(len(self._open)), key=lambda at: self._open[at][2])
+
+    def _end(self, *, shortest: bool) -> int:
+        told: Float64[np.ndarray, " counts"] = self._told.copy()
+        most = len(told) - 1
+        for _, digits, mass, _ in self._open:
+            count = low = int(digits)
+            high = count
+            while low * 10 <= most:
+                low, high = low * 10, min(high * 10 + 9, most)
+            told[count if shortest else high] += mass
+        reached = told[::-1].cumsum()[::-1] / told.sum()
+        fits: Bool[np.ndarray, " counts"] = reached[1:] >= self._floor - 1e-9
+        return max(1, int(fits.sum()))
+
+
+def _open_count(text: bytes) -> tuple[int, bytes]:
+    """Where a count is being written, -1 if none is, and its digits so far."""
+    tail = text[-_LONGEST:]
+    found = _OPEN_COUNT.search(tail)
+    return (len(text) - len(tail) + found.start(), found[1]) if found else (-1, b"")
+
+
+def _digits(text: bytes) -> bytes:
+    found = _DIGITS.match(text)
+    return found[0] if found else b""
+
+
+def _spells(text: bytes, count: bytes) -> bool:
+    """Whether text begins to write this count, or ends it."""
+    number = _digits(text)
+    return number == count if len(number) < len(text) else count.startswith(number)

@@ -1,0 +1,155 @@
+"""The model's side of decoding: what waits to be fed, what is guessed, and the cache.
+
+A decoding is a generator: it yields the tokens of its next pass and is sent the rows of logits
+that follow them. So one loop feeds one sequence (``engine``) and another a batch (``batch``).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from text4seg.decoding.drafts import RowDraft, guess_tokens
+from text4seg.decoding.errors import ContextError, DecodingError
+from text4seg.decoding.pace import DraftLength
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from text4seg.decoding.drafts import Drafter
+    from text4seg.decoding.pace import MeasuredPace, Pace
+    from text4seg.decoding.writer import Row, Writer
+
+_MEASURE = 1 << 16  # tokens of a guess that only counts how many are missing
+
+
+class Rows(Protocol):
+    """A row for each fed token; a float32 array ``n vocab`` is the usual one.
+
+    Rows are read one by one and not all of them, so they may be made on demand.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Row: ...
+
+
+class Passes:
+    """Writes with as few passes as the draft allows.
+
+    Args:
+        cut: drops the last n tokens from the cache.
+        room: how many tokens the cache takes after the prompt; None if there is no limit.
+    """
+
+    def __init__(
+        self,
+        cut: Callable[[int], None],
+        writer: Writer,
+        drafter: Drafter,
+        pace: Pace | MeasuredPace,
+        *,
+        max_tokens: int,
+        room: int | None,
+    ) -> None:
+        self.pending: list[int] = []  # written, not yet in the cache
+        self.count = self.drafted = self.accepted = self.fed = 0
+        self.drafter = drafter
+        self._cut = cut
+        self._writer = writer
+        self._pace = pace
+        self._length = DraftLength(pace)
+        self._max_tokens = max_tokens
+        self._room = room
+        self._ahead: list[int] = []  # tokens of the draft that are in the cache, not written
+        self._rows: Rows = ()  # of the last pass
+        self._place = 0  # in these rows: what follows the first token ahead
+        self._guessed = self._held = 0  # of the last draft
+        self._started = 0.0
+        self._sent = 0
+        self._forcing = False  # until a draft fails on a token that was no choice
+
+    def advance(self, row: Row | None) -> Generator[list[int], Rows, Row | None]:
+        """Write one token; the row after it where a draft has brought it along, else None.
+
+        Without a row only a forced token can be written.
+        """
+        writer = self._writer
+        if row is not None:
+            while (wanted := writer.wants(row)) is not None:
+                writer.look((yield from self._try(list(wanted))))
+        forced = writer.state.forced() is not None
+        token = writer.write(row if row is not None else ())
+        if token is not None and self._ahead[:1] == [token]:
+            del self._ahead[0]
+            self._held += 1
+            self._place += 1
+            return self._rows[self._place - 1]
+        self._forcing |= forced and bool(self._ahead)
+        if token is not None:
+            self.pending.append(token)
+        self.drop()
+        return None
+
+    def run(self) -> Generator[list[int], Rows, Row]:
+        """Feed what is pending and a draft; the row after what was pending."""
+        draft = self._draft()
+        self._guessed = len(draft)
+        return (yield from self._feed(draft))
+
+    def drop(self) -> None:
+        """Cut what is left of the draft from the cache."""
+        if self._ahead:
+            dropped, self._ahead = len(self._ahead), []
+            self._cut(dropped)
+
+    def settle(self) -> None:
+        """Note how the last pass fared: its time, its draft. Drops what is left of the draft."""
+        self.drop()
+        if self._sent:
+            self._pace.note(self._sent, time.perf_counter() - self._started)
+            self._length.learn(self._guessed, self._held)
+        self.accepted += self._held
+        self._sent = self._guessed = self._held = 0
+
+    def _feed(self, draft: list[int]) -> Generator[list[int], Rows, Row]:
+        fed = [*self.pending, *draft]
+        self._started, self._sent = time.perf_counter(), len(fed)
+        rows = yield fed
+        self.count += 1
+        self.fed += len(fed)
+        self.drafted += len(draft)
+        self._place = len(fed) - len(draft)
+        self.pending, self._ahead, self._rows = [], draft, rows
+        if len(rows) != len(fed):
+            raise DecodingError(f"the model gave {len(rows)} rows of logits for {len(fed)} tokens")
+        return rows[self._place - 1]
+
+    def _try(self, tokens: list[int]) -> Generator[list[int], Rows, Row]:
+        """The row behind tokens that are not written: the draft has it, or a pass of its own."""
+        if self._ahead[: len(tokens)] != tokens:
+            self._guessed = self._held  # what is left of the draft was not wrong, only elsewhere
+            self.settle()
+            self._check_room(len(tokens))
+            yield from self._feed(tokens)
+        return self._rows[self._place + len(tokens) - 1]
+
+    def _draft(self) -> list[int]:
+        """Tokens guessed to follow."""
+        self._check_room(0)
+        written = len(self._writer.tokens)
+        limit = self._max_tokens if self._room is None else min(self._max_tokens, self._room)
+        length = min(self._length(len(self.pending)), limit - written)
+        return self._guess(self.drafter, length) if length > 0 else []
+
+    def _guess(self, drafter: Drafter, length: int) -> list[int]:
+        writer = self._writer
+        guess = drafter.guess(bytes(writer.text))
+        return guess_tokens(guess, writer.state, writer.vocabulary, length, forcing=self._forcing)
+
+    def _check_room(self, more: int) -> None:
+        """Raise where the text and so many tokens more do not fit into the context."""
+        written = len(self._writer.tokens)
+        if self._room is not None and written + more > self._room:
+            needed = written + len(self._guess(RowDraft(), _MEASURE))
+            raise ContextError(self._room, max(needed, written + more))

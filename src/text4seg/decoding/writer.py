@@ -1,0 +1,182 @@
+"""The text so far and the rule for its next token; knows nothing of passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from text4seg.core.errors import InputError
+from text4seg.decoding.errors import DecodingError
+from text4seg.decoding.stats import Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from jaxtyping import Float, Float32, Int
+
+    from text4seg.decoding.counts import MedianCounts
+    from text4seg.decoding.grammar import GrammarState
+    from text4seg.decoding.vocabulary import Vocabulary
+
+LISTED_ALTERNATIVES = 1024
+"""A decision lists at most so many allowed tokens, the most probable ones."""
+
+Bias = "Mapping[int, float] | Callable[[int], float]"
+
+
+class Row(Protocol):
+    """The logits after one token, by token id; a float32 array ``vocab`` is the usual one.
+
+    Only the logits of allowed tokens are read, so a row may compute them where they are asked for.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, tokens: Int[np.ndarray, " n"], /) -> Float[np.ndarray, " n"]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Draw each choice from the model's distribution instead of taking the best.
+
+    One random number is used a choice, in the order of the text: the same ``seed`` writes the same
+    text with every draft.
+
+    Raises:
+        InputError: the temperature is not above zero.
+    """
+
+    temperature: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.temperature < np.inf:
+            raise InputError(f"a temperature is a number above zero, got {self.temperature}")
+
+
+class Writer:
+    """Writes a text token by token; each token is written once and stays."""
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        state: GrammarState,
+        *,
+        bias: Mapping[int, float] | Callable[[int], float] | None = None,
+        sampling: Sampling | None = None,
+        counts: MedianCounts | None = None,
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.state = state
+        self.tokens: list[int] = []
+        self.text = bytearray()
+        self.log_probabilities: list[float] = []
+        self.decisions: list[Decision] = []
+        self._bias = bias
+        self._sampling = sampling
+        self._random = np.random.default_rng(sampling.seed) if sampling else None
+        self._count = counts.start(self) if counts else None
+
+    def wants(self, row: Row) -> tuple[int, ...] | None:
+        """Tokens that have to be tried before the next one can be written, or None.
+
+        The logits behind them go to ``look``; the tokens are not written by that.
+        """
+        if self._count is None or self.state.finished or self.state.forced() is not None:
+            return None
+        return self._count.wants(bytes(self.text), self.state, row)
+
+    def look(self, row: Row) -> None:
+        """Take note of the logits behind the tokens last wanted."""
+        if self._count is not None:
+            self._count.look(row)
+
+    def write(self, row: Row) -> int | None:
+        """Write the next token: the forced one, else the one chosen by ``row``; None at the end."""
+        token = self.state.forced()
+        if token is None:
+            token, log_probability = self._choose(row)
+        else:
+            log_probability = 0.0
+        self.state.advance(token)
+        if token == self.vocabulary.eos:
+            return None
+        self.tokens.append(token)
+        self.text += self.vocabulary.tokens[token]
+        self.log_probabilities.append(log_probability)
+        return token
+
+    def log_shares(
+        self, row: Row, allowed: Int[np.ndarray, " allowed"]
+    ) -> Float32[np.ndarray, " allowed"]:
+        """Log-probabilities among the allowed tokens, the bias included."""
+        if allowed[-1] >= len(row):
+            raise DecodingError(
+                f"the model gave {len(row)} logits, but token {allowed[-1]} of a vocabulary of "
+                f"{len(self.vocabulary)} is allowed here"
+            )
+        logits = np.asarray(row[allowed], dtype=np.float32)
+        if self._bias is not None:
+            logits = logits + self._offsets(allowed)
+        best = logits[np.argmax(logits)]  # a NaN, if there is one
+        if not np.isfinite(best):
+            raise DecodingError(
+                f"the model gave {best} as the best logit at token {len(self.tokens)}"
+            )
+        shifted = logits - best
+        shares: Float32[np.ndarray, " allowed"] = shifted - np.log(np.sum(np.exp(shifted)))
+        return shares
+
+    def _choose(self, row: Row) -> tuple[int, float]:
+        allowed = self.state.allowed()
+        shares = self.log_shares(row, allowed)
+        self._note(allowed, shares)
+        kept = self._count.keep(bytes(self.text), allowed) if self._count is not None else None
+        if kept is not None:
+            chosen = int(kept[np.argmax(shares[kept])])
+        elif self._sampling is None:
+            chosen = int(np.argmax(shares))
+        else:
+            chosen = self._draw(shares)
+        return int(allowed[chosen]), float(shares[chosen])
+
+    def _draw(self, shares: Float32[np.ndarray, " allowed"]) -> int:
+        assert self._sampling is not None and self._random is not None  # noqa: S101, PT018
+        weights = np.exp(
+            (shares - shares.max()).astype(np.float64) / self._sampling.temperature
+        ).cumsum()
+        place = np.searchsorted(weights, self._random.random() * weights[-1], side="right")
+        return min(int(place), len(weights) - 1)
+
+    def _offsets(self, allowed: Int[np.ndarray, " allowed"]) -> Float32[np.ndarray, " allowed"]:
+        bias = self._bias
+        if callable(bias):
+            values = [bias(token) for token in allowed.tolist()]
+        elif bias is not None:
+            values = [bias.get(token, 0.0) for token in allowed.tolist()]
+        return np.array(values, dtype=np.float32)
+
+    def _note(
+        self,
+        allowed: Int[np.ndarray, " allowed"],
+        log_probabilities: Float32[np.ndarray, " allowed"],
+    ) -> None:
+        if len(allowed) > LISTED_ALTERNATIVES:
+            kept = np.argpartition(-log_probabilities, LISTED_ALTERNATIVES)[:LISTED_ALTERNATIVES]
+            kept.sort()
+            allowed, log_probabilities = allowed[kept], log_probabilities[kept]
+        self.decisions.append(Decision(len(self.tokens), allowed, log_probabilities))
+
+
+def background_bias(
+    vocabulary: Vocabulary, offset: float, *, words: Sequence[str] = ("others",)
+) -> dict[int, float]:
+    """An offset for the tokens that begin the background's label, at a row's start or within.
+
+    Where a tokenizer merges a label with what stands before it, these merged tokens are not
+    reached; the tokenizers of language models split there.
+    """
+    spelled = [spaced for word in words for spaced in (word, f" {word}")]
+    return {vocabulary.encode(text.encode())[0]: offset for text in spelled}
