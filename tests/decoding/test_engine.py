@@ -15,9 +15,10 @@ from tests.reference.plain import PlainGrammar, generate, write
 from tests.reference.toy import CacheOf, Noise, random_llama
 from text4seg.codec import get_format
 from text4seg.core.errors import GrammarError, UnknownNameError
-from text4seg.core.types import GridShape
+from text4seg.core.types import DescriptorGrid, GridShape
 from text4seg.decoding import (
     UNBOUNDED,
+    ContextError,
     DecodingError,
     Pace,
     Vocabulary,
@@ -377,3 +378,40 @@ def test_the_pace_changes_the_passes_only(
     pace = Pace(max_draft=longest, free=free, slope=slope)
     decoded = decode(step, step.first_logits, merging, grammar, pace=pace)
     assert decoded.tokens == expected
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("draft", ["none", "row"])
+def test_a_context_that_is_too_small_is_told_with_what_is_needed(
+    wordy: Vocabulary, name: str, draft: str
+) -> None:
+    shape = GridShape(8, 8)
+    grammar = compile_grammar(lark_of(name, shape), wordy)
+    noise = Noise(wordy, 3)
+    whole = decode(CacheOf(noise), CacheOf(noise).first_logits, wordy, grammar, draft="none")
+    needed = len(whole.tokens)
+    step = CacheOf(noise)
+    assert decode(step, step.first_logits, wordy, grammar, draft=draft, room=needed).complete
+    assert len(step.cache) <= needed
+    step = CacheOf(noise)
+    with pytest.raises(ContextError, match="room for 9") as caught:
+        decode(step, step.first_logits, wordy, grammar, draft=draft, room=9)
+    assert caught.value.room == 9
+    assert caught.value.needed > 9
+    assert step.cache == list(whole.tokens)[: len(step.cache)], "the cache is left usable"
+    assert len(step.cache) <= 9
+
+
+def test_a_draft_never_overflows_the_context(wordy: Vocabulary) -> None:
+    """The draft is cut to the room that is left, though it would go on for long."""
+    shape = GridShape(16, 16)
+    text = get_format("sd").encode(DescriptorGrid.empty(shape)).encode()
+    needed = len(wordy.encode(text))
+    step = CacheOf(Noise(wordy, 0, text=text, favour=50.0))
+    grammar = compile_grammar(lark_of("sd", shape), wordy)
+    decoded = decode(
+        step, step.first_logits, wordy, grammar,
+        draft=make_drafter("row", shape), pace=UNBOUNDED, room=needed,
+    )  # fmt: skip
+    assert decoded.complete
+    assert decoded.stats.fed <= needed

@@ -9,7 +9,7 @@ import pytest
 from text4seg.codec import get_format
 from text4seg.core.errors import GrammarError
 from text4seg.core.types import GridShape
-from text4seg.decoding import Vocabulary, compile_grammar
+from text4seg.decoding import Vocabulary, compile_grammar, compile_mask_grammar
 from text4seg.decoding import grammar as module
 
 
@@ -173,3 +173,27 @@ def test_following_takes_what_is_forced_if_asked_to(wordy: Vocabulary) -> None:
     assert state.copy().follow(guess, forcing=False) == guess
     taken = state.copy().follow(guess, forcing=True)
     assert taken == [*wordy.encode(b"others"), *wordy.encode(b" *")]
+
+
+def test_the_grammar_of_a_mask_is_made_once(
+    wordy: Vocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form, shape = get_format("rrle"), GridShape(5, 6)
+    compiled = compile_mask_grammar(form, shape, ("dog",), wordy)
+    written: list[object] = []
+    monkeypatch.setattr(type(form), "grammar", lambda *given: written.append(given))
+    assert compile_mask_grammar(form, shape, ["dog"], wordy) is compiled
+    assert written == []
+
+
+@pytest.mark.parametrize("name", ["sd", "rle", "rrle"])
+def test_a_label_that_the_vocabulary_cannot_write_is_refused(name: str) -> None:
+    """A tokenizer that drops a byte would write an empty word, or another label."""
+    vocabulary = lacking(b"d", honest=True)
+    with pytest.raises(GrammarError, match="cannot write the label 'dog': its tokens read 'og'"):
+        compile_mask_grammar(get_format(name), GridShape(2, 2), ("dog",), vocabulary)
+
+
+def test_open_labels_compile(wordy: Vocabulary) -> None:
+    for name in ("sd", "rrle"):
+        compile_mask_grammar(get_format(name), GridShape(16, 16), None, wordy).start().allowed()

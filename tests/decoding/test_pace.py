@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from text4seg.decoding.pace import UNBOUNDED, DraftLength, Pace
+from text4seg.decoding.pace import UNBOUNDED, DraftLength, MeasuredPace, Pace
 
 
 def test_what_is_free_is_always_drafted() -> None:
@@ -51,3 +52,39 @@ def test_passes_without_a_draft_teach_nothing() -> None:
     before = length(1)
     length.learn(0, 0)
     assert length(1) == before
+
+
+def made(costs: dict[int, float]) -> MeasuredPace:
+    pace = MeasuredPace()
+    for tokens, seconds in costs.items():
+        for noise in (1.0, 0.9, 7.0):  # one of three passes was disturbed
+            pace.note(tokens, seconds * noise)
+    return pace
+
+
+def test_measured_costs_are_medians_between_which_is_interpolated() -> None:
+    pace = made({1: 10.0, 16: 25.0, 100: 25.0})
+    costs = pace.costs(np.array([1.0, 8.5, 16.0, 50.0, 200.0]))
+    assert costs.tolist() == pytest.approx([10.0, 17.5, 25.0, 25.0, 25.0])
+    rising = made({1: 10.0, 10: 20.0, 20: 40.0})
+    assert rising.costs(np.array([40.0])).tolist() == pytest.approx([80.0])
+
+
+def test_a_shorter_pass_never_costs_more() -> None:
+    costs = made({1: 10.0, 16: 8.0, 64: 30.0}).costs(np.arange(1.0, 200.0))
+    assert (np.diff(costs) >= 0).all()
+    assert (costs > 0).all()
+
+
+def test_until_two_lengths_were_measured_the_start_holds() -> None:
+    start = Pace()
+    pace = MeasuredPace(start)
+    assert DraftLength(pace)(1) == DraftLength(start)(1)
+    pace.note(5, 0.1)
+    assert DraftLength(pace)(1) == DraftLength(start)(1)
+
+
+def test_where_long_passes_are_cheap_drafts_grow_long() -> None:
+    cheap, dear = made({1: 10.0, 40: 10.0}), made({1: 10.0, 40: 400.0})
+    assert DraftLength(cheap)(1) > 200
+    assert DraftLength(dear)(1) < 10

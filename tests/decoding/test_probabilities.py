@@ -11,7 +11,7 @@ from tests.decoding.conftest import random_grids
 from tests.reference.toy import CacheOf, Noise
 from text4seg.codec import get_format
 from text4seg.core.errors import InputError, UnknownNameError
-from text4seg.core.types import GridShape
+from text4seg.core.types import DescriptorGrid, GridShape
 from text4seg.decoding import (
     Decision,
     Decoded,
@@ -20,6 +20,7 @@ from text4seg.decoding import (
     cell_probabilities,
     compile_grammar,
     decode,
+    no_target_probability,
 )
 
 Choice = dict[bytes, float]
@@ -273,3 +274,54 @@ def test_an_unknown_format_is_refused() -> None:
         cell_probabilities(
             decoded, vocabulary, GridShape(1, 1), labels=("others",), format_name="csv"
         )
+
+
+NOTHING = [
+    pytest.param(
+        "sd", (1, 2), [{b"others": 0.8, b"dog": 0.2}, forced(b"| "), {b"others": 0.5, b"dog": 0.5},
+                       forced(b"\n")], 0.4, id="empty: exact",
+    ),
+    pytest.param(
+        "sd", (1, 2), [{b"others": 0.8, b"dog": 0.2}, forced(b"| "), {b"dog": 0.7, b"others": 0.3},
+                       forced(b"\n")], 0.24, id="up to the first cell marked",
+    ),
+    pytest.param(
+        "rrle", (2, 4), [{b"others": 0.9, b"dog": 0.1}, forced(b" *"), digits(_4=0.5, _2=0.5),
+                         forced(b"\n "), {b"others": 0.8, b"dog": 0.2}, forced(b" *4\n")],
+        0.9 * 0.5 * 0.8, id="runs, empty",
+    ),
+    pytest.param(
+        "rrle", (2, 4), [{b"others": 0.9, b"dog": 0.1}, forced(b" *"), digits(_2=0.75, _4=0.25),
+                         forced(b"| dog *2\n dog *4\n")], 0.9 * 0.25, id="a longer run",
+    ),
+    pytest.param(
+        "rle", (2, 2), [{b"dog": 0.6, b"others": 0.4}, forced(b" *4")], 0.4, id="begins marked",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "shape", "choices", "expected"), NOTHING)
+def test_the_probability_of_nothing(
+    name: str, shape: tuple[int, int], choices: list[Choice], expected: float
+) -> None:
+    decoded, vocabulary = written(choices)
+    found = no_target_probability(
+        decoded, vocabulary, GridShape(*shape), labels=("others", "dog"), format_name=name
+    )
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_empty_texts_probability_is_the_product_of_its_choices(bytewise: Vocabulary) -> None:
+    """A byte a token: there is one way to write a text."""
+    for name in ("sd", "rle", "rrle"):
+        shape = GridShape(4, 11)
+        form = get_format(name)
+        text = form.encode(DescriptorGrid.empty(shape)).encode()
+        step = CacheOf(Noise(bytewise, 1, text=text, favour=6.0))
+        grammar = compile_grammar(form.grammar(shape, ("dog",)), bytewise)
+        decoded = decode(step, step.first_logits, bytewise, grammar)
+        assert bytewise.decode(decoded.tokens) == text
+        found = no_target_probability(
+            decoded, bytewise, shape, labels=("others", "dog"), format_name=name
+        )
+        assert found == pytest.approx(np.exp(decoded.log_probabilities.sum()), rel=1e-3)

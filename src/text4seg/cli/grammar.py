@@ -17,11 +17,18 @@ def grammar(
         list[str] | None,
         typer.Option("--label", "-l", help="A label that may be written; again for more."),
     ] = None,
+    listed: Annotated[
+        str | None, typer.Option("--labels", help="Several labels at once, with commas between.")
+    ] = None,
     grid: Annotated[str, typer.Option(help="Rows x columns.")] = "16x16",
     format_name: Annotated[str, typer.Option("--format", help="sd, rle or rrle.")] = "rrle",
     notation: Annotated[
         str,
-        typer.Option(help="lark (llguidance), gbnf (llama.cpp), ebnf (xgrammar, vLLM) or regex."),
+        typer.Option(
+            "--syntax",
+            "--notation",
+            help="lark (llguidance), gbnf (llama.cpp), ebnf (xgrammar, vLLM, SGLang) or regex.",
+        ),
     ] = "lark",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -32,7 +39,8 @@ def grammar(
     with checking_the_call():
         shape = GridShape.parse(grid)
         text_format = get_format(format_name)
-        for label in labels or ():
+        labels = [*(labels or ()), *(part.strip() for part in (listed or "").split(",") if listed)]
+        for label in labels:
             check_label(label)
         text = text_format.grammar(shape, labels or None, _known(notation))
     if as_json:
@@ -40,7 +48,7 @@ def grammar(
             {
                 "format": text_format.name,
                 "grid": str(shape),
-                "labels": labels,
+                "labels": labels or None,
                 "notation": notation,
                 "grammar": text,
             }

@@ -8,7 +8,7 @@ from text4seg.cli._talk import patience, say
 from text4seg.core.types import GridShape
 from text4seg.models import is_nano
 from text4seg.pretrained.weights import PARTS, fetch, part_path, weights_folder
-from text4seg.segmenter import Segmenter
+from text4seg.segmenter import Choices, Segmenter
 
 REFINER_HELP = "none, smooth, crf, sam, sam@768, sam-int8, auto, or sam2:FOLDER and its like."
 
@@ -19,14 +19,20 @@ def load_segmenter(
     refiner: str = "none",
     grid: str | GridShape = "16x16",
     format_name: str | None = None,
-    draft: str = "row",
+    draft: str = "auto",
+    choices: Choices | None = None,
 ) -> Segmenter:
     """Load a model; on the first use of nano its pretrained parts are fetched."""
     if is_nano(model):
         fetch_parts(weights_folder())
     with patience(f"loading {model}"):
         return Segmenter.from_pretrained(
-            model, refiner=refiner, grid=grid, format=format_name, draft=draft
+            model,
+            refiner=refiner,
+            grid=grid,
+            format=format_name,
+            draft=draft,
+            choices=choices,
         )
 
 

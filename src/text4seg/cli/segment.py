@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -20,10 +20,10 @@ from text4seg.cli.paint import print_grid, stats_line
 from text4seg.codec import get_format
 from text4seg.core.errors import InputError
 from text4seg.core.types import GridShape
-from text4seg.decoding import make_drafter
+from text4seg.decoding import DRAFTERS, check_draft
 from text4seg.pictures import check_image
 from text4seg.refine import get_refiner
-from text4seg.segmenter import Segmentation, check_expression
+from text4seg.segmenter import Choices, Runs, Segmentation, check_expression
 
 
 def segment(
@@ -51,8 +51,18 @@ def segment(
     refiner: Annotated[str, typer.Option(help=REFINER_HELP)] = "none",
     model: Annotated[str, typer.Option(help="A model's name or folder.")] = "nano",
     draft: Annotated[
-        str, typer.Option(help="How to guess ahead: row, forced or none. Never changes the mask.")
-    ] = "row",
+        str,
+        typer.Option(
+            help=f"How to guess ahead: {', '.join(DRAFTERS)}. Changes the time, never the mask."
+        ),
+    ] = "auto",
+    runs: Annotated[
+        str, typer.Option(help="How run lengths are taken: likeliest, or at the median.")
+    ] = "likeliest",
+    background_bias: Annotated[
+        float,
+        typer.Option(help="Added to the log-odds of background: below 0 marks more, above fewer."),
+    ] = 0.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object for each photo and expression.")
     ] = False,
@@ -70,7 +80,8 @@ def segment(
     with checking_the_call():
         shape = GridShape.parse(grid)
         get_refiner(refiner)
-        make_drafter(draft, shape)
+        check_draft(draft)
+        choices = Choices(cast("Runs", runs), background_bias)
         if format_name is not None:
             get_format(format_name)
         for expression in asked:
@@ -80,7 +91,12 @@ def segment(
     for photo in photos:
         check_image(photo)
     segmenter = load_segmenter(
-        model, refiner=refiner, grid=shape, format_name=format_name, draft=draft
+        model,
+        refiner=refiner,
+        grid=shape,
+        format_name=format_name,
+        draft=draft,
+        choices=choices,
     )
     stems = unique_stems(photos, asked)
     for number, photo in enumerate(photos, start=1):

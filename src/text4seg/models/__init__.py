@@ -6,7 +6,14 @@ import json
 from pathlib import Path
 
 from text4seg.core.errors import MissingExtraError, UnknownNameError, WeightsError
-from text4seg.models.protocol import Asked, Session, SteppedModel, TokenTable, VisionChat
+from text4seg.models.protocol import (
+    Asked,
+    JoinedModel,
+    Session,
+    SteppedModel,
+    TokenTable,
+    VisionChat,
+)
 
 KNOWN = ("nano",)
 _CONFIG, _ADAPTER = "config.json", "adapter_config.json"
@@ -15,6 +22,7 @@ _NANO = "text4seg-nano"
 __all__ = [
     "KNOWN",
     "Asked",
+    "JoinedModel",
     "Session",
     "SteppedModel",
     "TokenTable",

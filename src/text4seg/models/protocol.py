@@ -50,6 +50,8 @@ class Asked:
     """A question put to an opened photo: ready for the first token of the mask.
 
     `bias` offsets logits by token id wherever a choice is open: a model's own calibration.
+    `cell_odds` are log-odds that a cell is of the target, where the model has a head that tells:
+    a guess, used to draft. `room` is how many tokens its context takes after the prompt.
     """
 
     step: SteppedModel
@@ -57,6 +59,20 @@ class Asked:
     vocabulary: TokenTable
     prompt_tokens: int
     bias: Mapping[int, float] | None = None
+    cell_odds: Float[np.ndarray, "rows cols"] | None = None
+    room: int | None = None
+
+
+class JoinedModel(Protocol):
+    """Several asked questions that share passes; each keeps a cache of its own length."""
+
+    def __call__(self, fed: Mapping[int, Sequence[int]], /) -> Mapping[int, Any]:
+        """Feed some of the questions, counted from 0; the rows of logits of each."""
+        ...
+
+    def cut(self, sequence: int, n: int, /) -> None:
+        """Drop the last `n` fed tokens from the cache of one question."""
+        ...
 
 
 class Session(Protocol):
@@ -68,7 +84,10 @@ class Session(Protocol):
 
 
 class VisionChat(Protocol):
-    """A vision-language model; `default_format` is the text format it writes best."""
+    """A vision-language model; `default_format` is the text format it writes best.
+
+    One that can share passes among questions also has `join(asked) -> JoinedModel`.
+    """
 
     default_format: str
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from text4seg.codec import Repair
+from text4seg.core.errors import MissingExtraError
 from text4seg.core.files import write_atomically
 from text4seg.core.geometry import mask_to_box
 from text4seg.core.rle import mask_to_rle
@@ -39,6 +40,8 @@ class SegmentationStats:
         seconds: Wall time, with this answer's part of opening the photo.
         share: Share of the photo's pixels under the mask.
         score: How sure the model is: the mean probability of the label over its cells; 0 if empty.
+        no_target: How probable it was that nothing would be marked: exact where nothing is, else
+            an upper bound.
     """
 
     grid: str
@@ -51,6 +54,7 @@ class SegmentationStats:
     seconds: float
     share: float
     score: float
+    no_target: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +96,15 @@ class Segmentation:
         return self.stats.score
 
     @property
+    def no_target(self) -> float:
+        """The probability of marking nothing, before anything was written.
+
+        Exact where the answer is empty; otherwise an upper bound, from what stands before the
+        first marked cell. Under a server that returns text alone it is 0 or 1.
+        """
+        return self.stats.no_target
+
+    @property
     def empty(self) -> bool:
         """Whether the model answered that nothing in the photo is meant."""
         return self.grid.is_empty
@@ -121,6 +134,29 @@ class Segmentation:
             "notes": list(self.notes),
             "stats": asdict(self.stats),
         }
+
+    def to_supervision(self) -> Any:
+        """As `supervision.Detections`: one of them, or none where nothing was marked.
+
+        The expression stands in its data as `class_name`.
+
+        Raises:
+            MissingExtraError: The package supervision is not installed.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            raise MissingExtraError("supervision", "data") from error
+        box = self.box
+        if box is None:
+            return supervision.Detections.empty()
+        return supervision.Detections(
+            xyxy=np.array([[box.x0, box.y0, box.x1, box.y1]], dtype=np.float32),
+            mask=self.mask[None],
+            confidence=np.array([self.score], dtype=np.float32),
+            class_id=np.zeros(1, dtype=int),
+            data={"class_name": np.array([self.expression])},
+        )
 
     def save(self, folder: str | PathLike[str], stem: str) -> tuple[Path, Path]:
         """Write `STEM.mask.png` and `STEM.overlay.png`; returns their paths.

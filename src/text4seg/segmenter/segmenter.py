@@ -10,46 +10,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
-import numpy as np
-from jaxtyping import Bool, Float32
-
-from text4seg import models, prompts
-from text4seg.codec import Format, Repair, get_format
-from text4seg.codec.answer import find_body
-from text4seg.core.errors import LabelError, MaskSyntaxError
-from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, check_label, clean_label
-from text4seg.decoding import (
-    DecodingStats,
-    Vocabulary,
-    cell_probabilities,
-    compile_grammar,
-    decode,
-    make_drafter,
-)
+from text4seg import models
+from text4seg.codec import Format, get_format
+from text4seg.core.errors import LabelError, Text4SegError
+from text4seg.core.types import DescriptorGrid, GridShape, check_label, clean_label
+from text4seg.decoding import MeasuredPace, Pace, decode_batch
 from text4seg.pictures import open_image, to_rgb
 from text4seg.refine import Refiner, get_refiner, open_photo
-from text4seg.segmenter.segmentation import Segmentation, SegmentationStats, Validity
+from text4seg.segmenter.segmentation import Segmentation, SegmentationStats
 from text4seg.segmenter.streaming import RowsOf, Streamed, in_background
+from text4seg.segmenter.writing import Choices, MaskWriter, Written
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from text4seg.models import Session, TokenTable, VisionChat
+    from text4seg.models import Session, VisionChat
     from text4seg.refine import RefineMask
-
-
-@runtime_checkable
-class WritingSession(Protocol):
-    """A photo opened by a model that only returns text, such as one behind a server.
-
-    It may honour the grammar or not: what it writes is salvaged if need be.
-    """
-
-    def write(self, question: str, answer_prefix: str, *, grammar: str) -> str:
-        """The model's answer after the prefix, whatever it is; the grammar is GBNF."""
-        ...
 
 
 class Segmenter:
@@ -61,27 +39,32 @@ class Segmenter:
         grid: Rows x columns, such as `16x16`.
         format: The text format the model writes; its own by default.
         draft: How tokens are guessed ahead; changes the time taken, never the text.
+        choices: How tokens are chosen: run lengths by their median, a bias of the background.
+        pace: How far to draft; by default learned from the passes made.
 
     Raises:
         InputError: The grid is not one.
         UnknownNameError: There is no such format, refiner or draft.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a model and what may be said about it
         self,
         chat: VisionChat,
         *,
         refiner: str | Refiner = "none",
         grid: str | GridShape = "16x16",
         format: str | None = None,  # noqa: A002 - the word the command line uses too
-        draft: str = "row",
+        draft: str = "auto",
+        choices: Choices | None = None,
+        pace: Pace | MeasuredPace | None = None,
     ) -> None:
         self.chat = chat
         self.shape = GridShape.parse(grid) if isinstance(grid, str) else grid
         self.format: Format = get_format(format or chat.default_format)
-        self.draft = make_drafter(draft, self.shape)
+        self.writer = MaskWriter(
+            self.shape, self.format, draft=draft, choices=choices or Choices(), pace=pace
+        )
         self._refine = get_refiner(refiner) if isinstance(refiner, str) else refiner
-        self._vocabulary: tuple[TokenTable, Vocabulary] | None = None
 
     @classmethod
     def from_pretrained(
@@ -91,7 +74,8 @@ class Segmenter:
         refiner: str | Refiner = "none",
         grid: str | GridShape = "16x16",
         format: str | None = None,  # noqa: A002
-        draft: str = "row",
+        draft: str = "auto",
+        choices: Choices | None = None,
     ) -> Segmenter:
         """Load a model by name or folder and make a segmenter of it.
 
@@ -99,28 +83,92 @@ class Segmenter:
             UnknownNameError, WeightsError, MissingExtraError: The model cannot be had.
         """
         chat = models.load(name)
-        return cls(chat, refiner=refiner, grid=grid, format=format, draft=draft)
+        return cls(chat, refiner=refiner, grid=grid, format=format, draft=draft, choices=choices)
 
-    def __call__(self, image: Image | str | PathLike[str], expression: str) -> Segmentation:
+    def __call__(
+        self,
+        image: Image | str | PathLike[str],
+        expression: str,
+        *,
+        previous: DescriptorGrid | None = None,
+    ) -> Segmentation:
         """Segment what the expression names in a photo, given as such or as a path.
 
+        `previous`, the grid of the video frame before, makes the drafts `auto` and `previous`
+        faster; it does not change the mask.
+
         Raises:
-            InputError: The photo cannot be used.
+            InputError: The photo cannot be used, or the previous grid has another shape.
             LabelError: The expression cannot be a label; the error proposes one that can.
+            DecodingError, GrammarError: The model cannot write this mask.
         """
-        return self.segment_many(image, [expression])[0]
+        check_expression(expression)
+        opened = self._open(image)
+        return self._answer(opened, expression, opening=opened.seconds, previous=previous)
 
     def segment_many(
         self, image: Image | str | PathLike[str], expressions: Sequence[str]
     ) -> list[Segmentation]:
-        """Segment several expressions; the photo is encoded and prefilled once for all of them."""
+        """Segment several expressions; the photo is encoded and prefilled once for all of them.
+
+        With the draft `previous` each mask is drafted from the one before it.
+        """
         for expression in expressions:
             check_expression(expression)
         opened = self._open(image)
         share = opened.seconds / max(1, len(expressions))
-        return [self._answer(opened, text, opening=share) for text in expressions]
+        answers: list[Segmentation] = []
+        for expression in expressions:
+            chained = answers and self.writer.draft == "previous"
+            previous = answers[-1].grid if chained else None
+            answers.append(self._answer(opened, expression, opening=share, previous=previous))
+        return answers
 
-    def stream(self, image: Image | str | PathLike[str], expression: str) -> Iterator[Streamed]:
+    def segment_batch(
+        self, questions: Sequence[tuple[Image | str | PathLike[str], str]]
+    ) -> list[Segmentation]:
+        """Segment (photo, expression) pairs together: their passes are shared.
+
+        The answers are those that each pair gets alone, in order; `stats.seconds` is a pair's
+        share of the whole. A model that cannot share passes is asked one pair after the other.
+
+        Raises:
+            As for one question. The first error is raised once all others are answered.
+        """
+        for _, expression in questions:
+            check_expression(expression)
+        join = getattr(self.chat, "join", None)
+        if join is None or len(questions) < 2:
+            return [self(image, expression) for image, expression in questions]
+        started = time.perf_counter()
+        opened = [self._open(image) for image, _ in questions]
+        asked = [
+            self.writer.ask(one.session, expression)
+            for one, (_, expression) in zip(opened, questions, strict=True)
+        ]
+        jobs = [
+            self.writer.job(one, expression, shared=True)
+            for one, (_, expression) in zip(asked, questions, strict=True)
+        ]
+        results = decode_batch(join(asked), jobs)
+        answers = []
+        for one, job, decoded, (_, expression) in zip(
+            opened, jobs, results, questions, strict=True
+        ):
+            if isinstance(decoded, Text4SegError):
+                raise decoded
+            written = self.writer.read(decoded, job.vocabulary, expression)
+            share = (time.perf_counter() - started) / len(questions)
+            answers.append(self._refined(one, expression, written, share))
+        return answers
+
+    def stream(
+        self,
+        image: Image | str | PathLike[str],
+        expression: str,
+        *,
+        previous: DescriptorGrid | None = None,
+    ) -> Iterator[Streamed]:
         """Segment one expression and tell of each row when it is written.
 
         Closing the iterator early stops the model after its current pass.
@@ -129,7 +177,9 @@ class Segmenter:
         opened = self._open(image)
 
         def answer(tell: Callable[[bytes], None]) -> Segmentation:
-            return self._answer(opened, expression, opening=opened.seconds, tell=tell)
+            return self._answer(
+                opened, expression, opening=opened.seconds, previous=previous, tell=tell
+            )
 
         rows = RowsOf(self.format, self.shape, expression)
         for told in in_background(answer):
@@ -151,15 +201,18 @@ class Segmenter:
         expression: str,
         *,
         opening: float,
+        previous: DescriptorGrid | None = None,
         tell: Callable[[bytes], None] | None = None,
     ) -> Segmentation:
         started = time.perf_counter()
-        question = prompts.question(expression)
-        session = opened.session
-        if isinstance(session, WritingSession):
-            written = self._salvaged(session, question, expression)
-        else:
-            written = self._steered(session, question, expression, tell)
+        written = self.writer.write(opened.session, expression, previous=previous, tell=tell)
+        return self._refined(opened, expression, written, opening + time.perf_counter() - started)
+
+    def _refined(
+        self, opened: _Opened, expression: str, written: Written, seconds: float
+    ) -> Segmentation:
+        """From cells to pixels; `seconds` is what went before."""
+        started = time.perf_counter()
         refined = opened.refine(written.probability)
         cells = written.grid.select(expression)
         stats = SegmentationStats(
@@ -170,9 +223,10 @@ class Segmenter:
             forced=written.costs.forced,
             drafted=written.costs.drafted,
             accepted=written.costs.accepted,
-            seconds=opening + time.perf_counter() - started,
+            seconds=seconds + time.perf_counter() - started,
             share=float(refined.mask.mean()),
             score=float(written.probability[cells].mean()) if cells.any() else 0.0,
+            no_target=written.no_target,
         )
         return Segmentation(
             expression=expression,
@@ -187,73 +241,6 @@ class Segmenter:
             image=opened.photo,
         )
 
-    def _steered(
-        self,
-        session: Session,
-        question: str,
-        expression: str,
-        tell: Callable[[bytes], None] | None,
-    ) -> _Written:
-        """Write under the grammar: the text is valid whatever the model would rather say."""
-        grid_sides = (self.shape.rows, self.shape.cols)
-        asked = session.ask(question, prompts.ANSWER_PREFIX, grid=grid_sides)
-        vocabulary = self._vocabulary_of(asked.vocabulary)
-        grammar = compile_grammar(self.format.grammar(self.shape, (expression,)), vocabulary)
-        text = bytearray()
-
-        def on_tokens(tokens: tuple[int, ...]) -> None:
-            if tell is not None:
-                text.extend(vocabulary.decode(tokens))
-                tell(bytes(text))
-
-        decoded = decode(
-            asked.step,
-            asked.first_logits,
-            vocabulary,
-            grammar,
-            draft=self.draft,
-            bias=asked.bias,
-            on_tokens=on_tokens,
-        )
-        body = vocabulary.decode(decoded.tokens)
-        grid = self.format.decode(body.decode(), self.shape, (expression,))
-        shares = cell_probabilities(
-            decoded,
-            vocabulary,
-            self.shape,
-            labels=(OTHERS, expression),
-            format_name=self.format.name,
-        )
-        probability = _agreeing(shares[1], grid.select(expression))
-        return _Written(body.decode(), grid, probability, decoded.stats)
-
-    def _vocabulary_of(self, table: TokenTable) -> Vocabulary:
-        """The model's tokens as decoding knows them; built once a tokenizer, with its grammars."""
-        if self._vocabulary is None or self._vocabulary[0] is not table:
-            vocabulary = Vocabulary(table.tokens, table.eos, table.encode, special=table.special)
-            self._vocabulary = (table, vocabulary)
-        return self._vocabulary[1]
-
-    def _salvaged(self, session: WritingSession, question: str, expression: str) -> _Written:
-        """Let the model write and make the best of it."""
-        grammar = self.format.grammar(self.shape, (expression,), "gbnf")
-        started = time.perf_counter()
-        answer = session.write(question, prompts.ANSWER_PREFIX, grammar=grammar)
-        seconds = time.perf_counter() - started
-        text = find_body(answer)
-        validity: Validity = "strict"
-        repairs: tuple[Repair, ...] = ()
-        try:
-            grid = self.format.decode(text, self.shape, (expression,))
-        except MaskSyntaxError:
-            saved = self.format.salvage(text, self.shape, (expression,))
-            grid, repairs = saved.grid, saved.repairs
-            nothing = self.format.salvage("", self.shape, (expression,))
-            validity = "hopeless" if _by_row(repairs) == _by_row(nothing.repairs) else "salvaged"
-        probability = grid.select(expression).astype(np.float32)
-        costs = DecodingStats(0, 0, 0, 0, 0, 0, seconds)
-        return _Written(text, grid, probability, costs, repairs, validity)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Opened:
@@ -263,36 +250,6 @@ class _Opened:
     session: Session
     refine: RefineMask
     seconds: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Written:
-    """A mask text, read."""
-
-    text: str
-    grid: DescriptorGrid
-    probability: Float32[np.ndarray, "rows cols"]
-    costs: DecodingStats
-    repairs: tuple[Repair, ...] = ()
-    validity: Validity = "strict"
-
-
-def _by_row(repairs: Sequence[Repair]) -> list[Repair]:
-    """The repairs of rows; where they are those of an empty text, no row could be read."""
-    return [repair for repair in repairs if repair.row is not None]
-
-
-def _agreeing(
-    probability: Float32[np.ndarray, "rows cols"], cells: Bool[np.ndarray, "rows cols"]
-) -> Float32[np.ndarray, "rows cols"]:
-    """The probability, held on the text's side of one half.
-
-    A run takes its likeliest length, its cells the whole distribution of lengths: near the end of
-    a run, and under a bias, the two may disagree, and the text is what the model said.
-    """
-    lower = np.where(cells, 0.5, 0.0)
-    upper = np.where(cells, 1.0, np.nextafter(np.float32(0.5), np.float32(0.0)))
-    return np.asarray(np.clip(probability, lower, upper), dtype=np.float32)
 
 
 def check_expression(expression: str) -> None:

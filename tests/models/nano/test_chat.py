@@ -24,9 +24,20 @@ from tests.reference.small_nano import (
     small_tokenizer,
 )
 from text4seg.codec import get_format
-from text4seg.core.errors import WeightsError
+from text4seg.core.errors import InputError, WeightsError
 from text4seg.core.types import GridShape
-from text4seg.decoding import DRAFTERS, Decoded, Vocabulary, compile_grammar, decode, make_drafter
+from text4seg.decoding import (
+    DRAFTERS,
+    Decoded,
+    How,
+    Job,
+    Known,
+    Vocabulary,
+    compile_grammar,
+    decode,
+    decode_batch,
+    make_drafter,
+)
 from text4seg.models.nano.chat import NanoChat, NanoSession, _stand_ins, token_bytes
 from text4seg.models.protocol import Asked, TokenTable
 from text4seg.pictures import open_image
@@ -58,12 +69,13 @@ def write(
     asked: Asked, vocabulary: Vocabulary, name: str, shape: GridShape, label: str, draft: str
 ) -> Decoded:
     grammar = compile_grammar(lark(name, shape, label), vocabulary)
+    known = Known(shape, name, label, cell_odds=asked.cell_odds)
     return decode(
         asked.step,
         asked.first_logits,
         vocabulary,
         grammar,
-        draft=make_drafter(draft, shape),
+        draft=make_drafter(draft, shape, known),
         bias=asked.bias,
     )
 
@@ -203,10 +215,62 @@ def test_asks_may_be_written_side_by_side(small: NanoChat, small_words: Vocabula
     assert len(b) == len(tokens[1])
 
 
+@pytest.mark.parametrize("name", ["sd", "rrle"])
+def test_a_batch_writes_what_each_question_gets_alone(
+    small: NanoChat, small_words: Vocabulary, name: str
+) -> None:
+    """Photos, prompts and texts of several lengths; texts end at different passes."""
+    shape = GridShape(5, 6)
+    cases = [(9, "the dog"), (2, "teddy bear"), (3, "dog"), (9, "é")]
+    sessions = {seed: NanoSession(small, small_features(seed)[0]) for seed, _ in cases}
+
+    def ask(seed: int, label: str) -> Asked:
+        return sessions[seed].ask(question(label), ANSWER_PREFIX, grid=(shape.rows, shape.cols))
+
+    alone = [write(ask(*case), small_words, name, shape, case[1], "auto") for case in cases]
+    assert len({len(decoded.tokens) for decoded in alone}) > 1
+    asked = [ask(*case) for case in cases]
+    jobs = [
+        Job(
+            one.first_logits,
+            small_words,
+            compile_grammar(lark(name, shape, label), small_words),
+            How(draft=make_drafter(draft, shape, Known(shape, name, label, None, one.cell_odds))),
+        )
+        for one, (_, label), draft in zip(
+            asked, cases, ["auto", "row", "none", "head"], strict=True
+        )
+    ]
+    together = decode_batch(small.join(asked), jobs)
+    for one, other in zip(together, alone, strict=True):
+        assert isinstance(one, Decoded)
+        assert one.tokens == other.tokens
+        assert np.allclose(one.log_probabilities, other.log_probabilities, atol=1e-3)
+
+
+def test_questions_of_two_grids_share_no_passes(small: NanoChat) -> None:
+    session = NanoSession(small, small_features()[0])
+    asked = [session.ask(question("dog"), ANSWER_PREFIX, grid=grid) for grid in ((4, 4), (4, 5))]
+    with pytest.raises(InputError, match="one grid"):
+        small.join(asked)
+
+
+def test_the_cell_head_is_handed_out(small: NanoChat, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = NanoSession(small, small_features(9)[0])
+    odds = session.ask(question("dog"), ANSWER_PREFIX, grid=(4, 7)).cell_odds
+    assert odds is not None
+    assert odds.shape == (4, 7)
+    monkeypatch.setattr(small.model.config, "presence_gate", 1e9)
+    absent = session.ask(question("dog"), ANSWER_PREFIX, grid=(4, 7)).cell_odds
+    assert absent is not None
+    assert absent.max() < -10
+
+
 def test_a_session_counts_the_prompt(small: NanoChat) -> None:
     asked = NanoSession(small, small_features()[0]).ask(question("dog"), ANSWER_PREFIX)
     assert asked.prompt_tokens == len(small.text.prompt(question("dog"), ANSWER_PREFIX))
     assert len(asked.first_logits) == len(small.vocabulary.tokens)
+    assert asked.room == 4096 - asked.prompt_tokens
 
 
 @pytest.mark.nano

@@ -11,16 +11,18 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 
+from text4seg.core.errors import InputError
 from text4seg.core.types import OTHERS
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
 from text4seg.models.nano.parts import Parts, get_parts
-from text4seg.models.nano.pointers import Place
+from text4seg.models.nano.pointers import NOWHERE, Place
 from text4seg.models.nano.storage import load_model
 from text4seg.models.nano.text import NanoText
 from text4seg.models.protocol import Asked, TokenTable
+from text4seg.models.ragged import RaggedCache
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from jaxtyping import Float32, Int
     from PIL.Image import Image
@@ -92,6 +94,27 @@ class NanoChat:
             return None
         return {self.text.encode(spaced)[0]: offset for spaced in (OTHERS, f" {OTHERS}")}
 
+    def odds(
+        self, states: Tensor, logits: Tensor, grid: tuple[int, int]
+    ) -> Float32[np.ndarray, "rows cols"]:
+        """The fusion's own log-odds of each cell: a guess of what the text will say.
+
+        Below the presence gate they tell of nothing anywhere, as the text will.
+        """
+        with torch.inference_mode():
+            cells = self.model._resample(states, logits, grid)[1].float().reshape(grid)
+        gate = self.model.config.presence_gate
+        absent = gate is not None and float(logits.max()) < gate
+        odds: Float32[np.ndarray, "rows cols"] = cells.numpy() - (_ABSENT_BIAS if absent else 0.0)
+        return odds
+
+    def join(self, asked: Sequence[Asked]) -> NanoBatch:
+        """Let several questions, of any photos but of one grid, share their passes."""
+        steps = [one.step for one in asked if isinstance(one.step, NanoStep)]
+        if len(steps) < len(asked):
+            raise InputError("only questions that this model was asked can share its passes")
+        return NanoBatch(self.model, steps)
+
     def open(self, image: Image) -> NanoSession:
         return NanoSession(self, self.eyes.look(image))
 
@@ -127,8 +150,17 @@ class NanoSession:
         )
         prompt = asked + text.after_image("", answer_prefix)
         first = step(prompt)[-1]
-        bias = chat.bias(float(logits.max()))
-        return Asked(step, first, chat.vocabulary, len(self._prefix) + len(prompt), bias)
+        strongest = float(logits.max())
+        length = len(self._prefix) + len(prompt)
+        return Asked(
+            step,
+            first,
+            chat.vocabulary,
+            length,
+            bias=chat.bias(strongest),
+            cell_odds=chat.odds(states, logits, grid),
+            room=chat.model.config.language["max_position_embeddings"] - length,
+        )
 
 
 class LogitRow:
@@ -184,13 +216,22 @@ class NanoStep:
         self._states, self._logits = states, logits
         self._places: list[Place] = [Place()]
 
-    def __call__(self, tokens: Sequence[int]) -> LogitRows:
+    def walk(self, tokens: Sequence[int]) -> list[int]:
+        """Note where the writer gets to; the cell that follows each token."""
         walker = self._model.walker
         assert walker is not None, "NanoChat sets it"  # noqa: S101
         pointers = []
         for token in tokens:
             self._places.append(walker.advance(self._places[-1], token))
             pointers.append(walker.cell(self._places[-1], *self._grid))
+        return pointers
+
+    def walk_back(self, n: int) -> None:
+        """Forget the last `n` tokens."""
+        del self._places[len(self._places) - n :]
+
+    def __call__(self, tokens: Sequence[int]) -> LogitRows:
+        pointers = self.walk(tokens)
         with torch.inference_mode():
             out, _, _ = self._model.read(
                 torch.tensor([list(tokens)]),
@@ -206,7 +247,51 @@ class NanoStep:
     def cut(self, n: int) -> None:
         if n:
             self._cache.crop(-n)
-            del self._places[-n:]
+            self.walk_back(n)
+
+
+class NanoBatch:
+    """Steps of several questions that are fed together; the questions' own caches are copied."""
+
+    def __init__(self, model: NanoForConditionalGeneration, steps: Sequence[NanoStep]) -> None:
+        grids = {step._grid for step in steps}
+        if len(grids) != 1:
+            raise InputError(f"questions that share passes need one grid, got {sorted(grids)}")
+        self._model, self._steps, self._grid = model, list(steps), grids.pop()
+        self._cache = RaggedCache([step._cache for step in steps])
+        self._states = torch.cat([step._states for step in steps])
+        self._logits = torch.cat([step._logits for step in steps])
+
+    def __call__(self, fed: Mapping[int, Sequence[int]]) -> dict[int, LogitRows]:
+        sequences, counts = list(fed), [len(tokens) for tokens in fed.values()]
+        ids = torch.zeros(len(fed), max(counts), dtype=torch.long)
+        pointers = torch.full_like(ids, NOWHERE)
+        for place, (sequence, tokens) in enumerate(fed.items()):
+            ids[place, : len(tokens)] = torch.tensor(list(tokens))
+            pointers[place, : len(tokens)] = torch.tensor(self._steps[sequence].walk(tokens))
+        mask, positions = self._cache.begin(sequences, counts)
+        with torch.inference_mode():
+            out, _, _ = self._model.read(
+                ids,
+                cell_states=self._states[sequences],
+                target_logits=self._logits[sequences],
+                pointers=pointers,
+                grid=self._grid,
+                past_key_values=self._cache,
+                attention_mask=mask,
+                position_ids=positions,
+                use_cache=True,
+            )
+        self._cache.end()
+        hidden, vocabulary = out.last_hidden_state, self._model.language.embed_tokens.weight
+        return {
+            sequence: LogitRows(hidden[place, :count], vocabulary)
+            for place, (sequence, count) in enumerate(zip(sequences, counts, strict=True))
+        }
+
+    def cut(self, sequence: int, n: int) -> None:
+        self._cache.cut(sequence, n)
+        self._steps[sequence].walk_back(n)
 
 
 def token_bytes(text: NanoText) -> list[bytes]:

@@ -1,0 +1,276 @@
+"""From an opened photo and an expression to a mask text, its grid and its probabilities."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from text4seg import prompts
+from text4seg.codec import Format, Repair
+from text4seg.codec.answer import find_body
+from text4seg.core.errors import InputError, MaskSyntaxError, UnknownNameError
+from text4seg.core.types import OTHERS, DescriptorGrid, GridShape
+from text4seg.decoding import (
+    ContextError,
+    Decoded,
+    DecodingStats,
+    How,
+    Job,
+    Known,
+    MeasuredPace,
+    MedianCounts,
+    Pace,
+    Vocabulary,
+    background_bias,
+    cell_probabilities,
+    check_draft,
+    compile_mask_grammar,
+    decode,
+    make_drafter,
+    no_target_probability,
+)
+from text4seg.segmenter.segmentation import Validity
+
+if TYPE_CHECKING:
+    from text4seg.models import Asked, Session, TokenTable
+
+Runs = Literal["likeliest", "median"]
+RUNS: tuple[Runs, ...] = ("likeliest", "median")
+
+
+@runtime_checkable
+class WritingSession(Protocol):
+    """A photo opened by a model that only returns text, such as one behind a server.
+
+    It may honour the grammar or not: what it writes is salvaged if need be.
+    """
+
+    def write(self, question: str, answer_prefix: str, *, grammar: str) -> str:
+        """The model's answer after the prefix, whatever it is; the grammar is GBNF."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """How tokens are chosen where the likeliest ones are not the best answer.
+
+    Attributes:
+        runs: `likeliest` digits, or each run to the `median` of its length's distribution, which
+            takes a few passes more. Flat text (`sd`) has no run lengths.
+        background_bias: Added to the log-odds of the word others, on top of the model's own
+            calibration: below zero marks more cells, above fewer. With `median` it also moves
+            where runs end.
+
+    Raises:
+        UnknownNameError: There are no such runs.
+        InputError: The bias is not a finite number.
+    """
+
+    runs: Runs = "likeliest"
+    background_bias: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.runs not in RUNS:
+            raise UnknownNameError("way to take run lengths", str(self.runs), RUNS)
+        if not np.isfinite(self.background_bias):
+            raise InputError(f"a bias is a finite number, got {self.background_bias}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Written:
+    """A mask text, read."""
+
+    text: str
+    grid: DescriptorGrid
+    probability: Float32[np.ndarray, "rows cols"]
+    costs: DecodingStats
+    no_target: float
+    repairs: tuple[Repair, ...] = ()
+    validity: Validity = "strict"
+
+
+class MaskWriter:
+    """Has one model's masks written, under a grammar where the model can be steered.
+
+    Args:
+        shape: The grid.
+        form: The text format.
+        draft: The name of a drafter.
+        choices: How tokens are chosen.
+        pace: How far to draft; by default it is learned from the passes made.
+    """
+
+    def __init__(
+        self,
+        shape: GridShape,
+        form: Format,
+        *,
+        draft: str,
+        choices: Choices,
+        pace: Pace | MeasuredPace | None = None,
+    ) -> None:
+        check_draft(draft)
+        self.shape = shape
+        self.form = form
+        self.draft = draft
+        self.choices = choices
+        self.pace = pace or MeasuredPace()
+        self._batch_pace = pace or MeasuredPace()
+        self._vocabulary: tuple[TokenTable, Vocabulary] | None = None
+
+    def write(
+        self,
+        session: Session | WritingSession,
+        expression: str,
+        *,
+        previous: DescriptorGrid | None = None,
+        tell: Callable[[bytes], None] | None = None,
+    ) -> Written:
+        """Write the mask of an expression; `tell` hears the text so far after each pass.
+
+        Raises:
+            DecodingError, GrammarError: The model or its vocabulary cannot write it.
+            InputError: The previous mask has another shape.
+        """
+        if isinstance(session, WritingSession):
+            return self._salvaged(session, expression)
+        asked = self.ask(session, expression)
+        job = self.job(asked, expression, previous=previous, tell=tell)
+        how = job.how
+        decoded = decode(
+            asked.step,
+            asked.first_logits,
+            job.vocabulary,
+            job.grammar,
+            draft=how.draft,
+            bias=how.bias,
+            counts=how.counts,
+            pace=how.pace,
+            room=how.room,
+            on_tokens=how.on_tokens,
+        )
+        return self.read(decoded, job.vocabulary, expression)
+
+    def ask(self, session: Session, expression: str) -> Asked:
+        """Put the question and the beginning of the answer to the model."""
+        sides = (self.shape.rows, self.shape.cols)
+        return session.ask(prompts.question(expression), prompts.ANSWER_PREFIX, grid=sides)
+
+    def job(
+        self,
+        asked: Asked,
+        expression: str,
+        *,
+        previous: DescriptorGrid | None = None,
+        tell: Callable[[bytes], None] | None = None,
+        shared: bool = False,
+    ) -> Job:
+        """What is to be decoded after a question; `shared` tells that it is one of a batch."""
+        vocabulary = self.vocabulary_of(asked.vocabulary)
+        grammar = compile_mask_grammar(self.form, self.shape, (expression,), vocabulary)
+        self._check_room(asked, vocabulary)
+        known = Known(self.shape, self.form.name, expression, previous, asked.cell_odds)
+        text = bytearray()
+
+        def on_tokens(tokens: tuple[int, ...]) -> None:
+            if tell is not None:
+                text.extend(vocabulary.decode(tokens))
+                tell(bytes(text))
+
+        how = How(
+            draft=make_drafter(self.draft, self.shape, known),
+            bias=self._bias(asked, vocabulary),
+            counts=self._counts(),
+            pace=self._batch_pace if shared else self.pace,
+            room=asked.room,
+            on_tokens=on_tokens,
+        )
+        return Job(asked.first_logits, vocabulary, grammar, how)
+
+    def read(self, decoded: Decoded, vocabulary: Vocabulary, expression: str) -> Written:
+        """The grid of a text and the probabilities behind it."""
+        body = vocabulary.decode(decoded.tokens).decode()
+        grid = self.form.decode(body, self.shape, (expression,))
+        labels, name = (OTHERS, expression), self.form.name
+        shares = cell_probabilities(
+            decoded, vocabulary, self.shape, labels=labels, format_name=name
+        )
+        no_target = no_target_probability(
+            decoded, vocabulary, self.shape, labels=labels, format_name=name
+        )
+        probability = _agreeing(shares[1], grid.select(expression))
+        return Written(body, grid, probability, decoded.stats, no_target)
+
+    def vocabulary_of(self, table: TokenTable) -> Vocabulary:
+        """The model's tokens as decoding knows them; built once a tokenizer, with its grammars."""
+        if self._vocabulary is None or self._vocabulary[0] is not table:
+            vocabulary = Vocabulary(table.tokens, table.eos, table.encode, special=table.special)
+            self._vocabulary = (table, vocabulary)
+        return self._vocabulary[1]
+
+    def _check_room(self, asked: Asked, vocabulary: Vocabulary) -> None:
+        """Even an empty mask takes some tokens: refuse before the first pass what cannot fit."""
+        if asked.room is None:
+            return
+        empty = self.form.encode(DescriptorGrid.empty(self.shape)).encode()
+        needed = len(vocabulary.encode(empty))
+        if needed > asked.room:
+            raise ContextError(asked.room, needed)
+
+    def _bias(self, asked: Asked, vocabulary: Vocabulary) -> dict[int, float] | None:
+        own = asked.bias or {}
+        offset = self.choices.background_bias
+        added = background_bias(vocabulary, offset) if offset else {}
+        return {
+            token: own.get(token, 0.0) + added.get(token, 0.0) for token in {*own, *added}
+        } or None
+
+    def _counts(self) -> MedianCounts | None:
+        if self.choices.runs == "likeliest" or self.form.name == "sd":
+            return None
+        width = self.shape.cols if self.form.name == "rrle" else self.shape.cells
+        return MedianCounts(width, self.choices.background_bias)
+
+    def _salvaged(self, session: WritingSession, expression: str) -> Written:
+        """Let the model write and make the best of it."""
+        grammar = self.form.grammar(self.shape, (expression,), "gbnf")
+        started = time.perf_counter()
+        question = prompts.question(expression)
+        answer = session.write(question, prompts.ANSWER_PREFIX, grammar=grammar)
+        seconds = time.perf_counter() - started
+        text = find_body(answer)
+        validity: Validity = "strict"
+        repairs: tuple[Repair, ...] = ()
+        try:
+            grid = self.form.decode(text, self.shape, (expression,))
+        except MaskSyntaxError:
+            saved = self.form.salvage(text, self.shape, (expression,))
+            grid, repairs = saved.grid, saved.repairs
+            nothing = self.form.salvage("", self.shape, (expression,))
+            validity = "hopeless" if _by_row(repairs) == _by_row(nothing.repairs) else "salvaged"
+        probability = grid.select(expression).astype(np.float32)
+        costs = DecodingStats(0, 0, 0, 0, 0, 0, seconds)
+        return Written(text, grid, probability, costs, float(grid.is_empty), repairs, validity)
+
+
+def _by_row(repairs: Sequence[Repair]) -> list[Repair]:
+    """The repairs of rows; where they are those of an empty text, no row could be read."""
+    return [repair for repair in repairs if repair.row is not None]
+
+
+def _agreeing(
+    probability: Float32[np.ndarray, "rows cols"], cells: Bool[np.ndarray, "rows cols"]
+) -> Float32[np.ndarray, "rows cols"]:
+    """The probability, held on the text's side of one half.
+
+    A run takes its likeliest length, its cells the whole distribution of lengths: near the end of
+    a run, and under a bias, the two may disagree, and the text is what the model said.
+    """
+    lower = np.where(cells, 0.5, 0.0)
+    upper = np.where(cells, 1.0, np.nextafter(np.float32(0.5), np.float32(0.0)))
+    return np.asarray(np.clip(probability, lower, upper), dtype=np.float32)
