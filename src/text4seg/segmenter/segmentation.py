@@ -146,7 +146,7 @@ class Segmentation:
         try:
             import supervision
         except ImportError as error:
-            raise MissingExtraError("supervision", "data") from error
+            raise MissingExtraError("supervision", "supervision") from error
         box = self.box
         if box is None:
             return supervision.Detections.empty()
