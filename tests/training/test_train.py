@@ -1,0 +1,263 @@
+"""A training through failure: crashes, kills, bad numbers, full disks, several processes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+pytest.importorskip("trl")
+
+from safetensors.torch import load_file
+
+from tests.reference.small_families import build
+from tests.reference.small_nano import small_tokenizer
+from text4seg.cli import main
+from text4seg.core.errors import InputError, OutputError
+from text4seg.training import tune_local
+from text4seg.training.checkpoints import FOLDER, last_finished
+from text4seg.training.recipe import Recipe, load_recipe
+from text4seg.training.run import train
+from text4seg.training.trainer import MaskTrainer, TrainingError
+
+PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+ROOT = Path(__file__).parents[2]
+RECIPE = """
+model.folder = "{base}"
+data = {{ train = "{photos}/examples.jsonl", images = "{photos}", grid = "4x4" }}
+lora = {{ rank = 2, alpha = 4, dropout = 0.1 }}
+report.every = 1
+
+[training]
+steps = 6
+batch = 4
+device_batch = 2
+precision = "float32"
+gradient_checkpointing = false
+save_every = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("smolvlm", tmp_path_factory.mktemp("base"), small_tokenizer())
+
+
+@pytest.fixture
+def file(base: Path, tmp_path: Path) -> Path:
+    file = tmp_path / "recipe.toml"
+    file.write_text(RECIPE.format(base=base, photos=PHOTOS))
+    return file
+
+
+def recipe_for(file: Path, output: Path, *more: str) -> Recipe:
+    return load_recipe(file, (f"output={output}", *more))
+
+
+def weights(output: Path) -> dict[str, torch.Tensor]:
+    return load_file(output / "adapter" / "adapter_model.safetensors")
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """The numbers of the samples of every micro-batch that was computed."""
+    seen: list[list[int]] = []
+    plain = MaskTrainer.compute_loss
+
+    def noting(self: MaskTrainer, model: Any, inputs: dict[str, Any], *rest: Any, **named: Any):
+        seen.append(inputs["sample_index"].tolist())
+        return plain(self, model, inputs, *rest, **named)
+
+    monkeypatch.setattr(MaskTrainer, "compute_loss", noting)
+    return seen
+
+
+def test_a_run_that_crashed_goes_on_as_if_it_had_not(
+    file: Path, tmp_path: Path, drawn: list[list[int]]
+) -> None:
+    whole = train(recipe_for(file, tmp_path / "whole"))
+    straight, drawn[:] = list(drawn), []
+
+    def crash(step: int, *_: Any) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    output = tmp_path / "crashed"
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe_for(file, output), progress=crash)
+    half = output / FOLDER / "checkpoint-5"
+    half.mkdir()
+    (half / "trainer_state.json").write_text('{"global_')
+    before, drawn[:] = list(drawn), []
+    resumed = train(recipe_for(file, output))
+    assert not half.exists()
+    assert resumed.steps == whole.steps == 6
+    assert before[:8] + drawn == straight  # two micro-batches a step, from step 4 on
+    for name, value in weights(tmp_path / "whole").items():
+        torch.testing.assert_close(weights(output)[name], value)
+    told = json.loads((output / "provenance.json").read_text())
+    assert told["samples"] == 11
+    assert told["versions"]["trl"]
+    assert len(next(iter(told["data"].values()))) == 64
+
+
+def test_a_loss_that_is_no_number_names_the_samples(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, calls = tune_local.Collator.batch, []
+
+    def spoilt(self: Any, chats: Any) -> Any:
+        batch = plain(self, chats)
+        calls.append([chat.source for chat in chats])
+        if len(calls) == 7:  # in step 4, after the checkpoint of step 2
+            batch["pixel_values"][0] = float("nan")
+        return batch
+
+    monkeypatch.setattr(tune_local.Collator, "batch", spoilt)
+    with pytest.raises(TrainingError, match="nan at step 4 on") as caught:
+        train(recipe_for(file, tmp_path / "run"))
+    assert all(source in str(caught.value) for source in calls[6])
+    kept = last_finished(tmp_path / "run")
+    assert kept is not None
+    assert kept.name == "checkpoint-2"
+
+
+FAULTS = [
+    pytest.param(torch.OutOfMemoryError("CUDA out of memory"), InputError,
+                 "halve training.device_batch", id="memory"),
+    pytest.param(OSError(errno.ENOSPC, "No space left on device"), OutputError,
+                 "disk is full", id="disk"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fault", "error", "match"), FAULTS)
+def test_what_is_full_is_named(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Any, error: Any, match: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise fault
+
+    monkeypatch.setattr(MaskTrainer, "_save_checkpoint", fail)
+    with pytest.raises(error, match=match):
+        train(recipe_for(file, tmp_path / "run"))
+
+
+def test_another_recipe_in_the_same_folder_is_refused(file: Path, tmp_path: Path) -> None:
+    train(recipe_for(file, tmp_path / "run", "training.steps=1"))
+    with pytest.raises(InputError, match=r"training\.steps differ"):
+        train(recipe_for(file, tmp_path / "run"))
+
+
+def test_weights_change_the_loss_and_ones_do_not(file: Path, tmp_path: Path) -> None:
+    one_step = ("training.steps=1", "lora.dropout=0")
+    plain = train(recipe_for(file, tmp_path / "a", *one_step))
+    ones = train(recipe_for(file, tmp_path / "b", *one_step, "loss.digits=1.0000001"))
+    heavy = train(recipe_for(file, tmp_path / "c", *one_step, "loss.digits=3"))
+    assert ones.loss == pytest.approx(plain.loss, rel=1e-4)
+    assert heavy.loss != pytest.approx(plain.loss, rel=1e-2)
+
+
+def test_modules_are_trained_without_an_adapter(file: Path, tmp_path: Path) -> None:
+    trained = train(recipe_for(file, tmp_path / "run", "training.steps=1", "lora.rank=0"))
+    assert not (trained.folder / "adapter").exists()
+    assert (trained.folder / "merged" / "model.safetensors").is_file()
+
+
+def test_the_verb(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = ["--set", f"output={tmp_path / 'run'}", "--set", "training.steps=1",
+               "--set", f"data.validation={PHOTOS / 'examples.jsonl'}"]  # fmt: skip
+    assert main(["train", str(file), *changes, "--plan", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["samples"] == 11
+    assert plan["photos"] == 3
+    assert plan["steps"] == 1
+    assert 0 < plan["trained"] < plan["parameters"]
+    assert 0 < plan["loss_share"] < 1
+    assert not (tmp_path / "run").exists()
+    assert main(["train", str(file), *changes, "--plan"]) == 0
+    assert "hours" in capsys.readouterr().out
+    assert main(["train", str(file), *changes]) == 0
+    out = capsys.readouterr().out
+    assert "IoU before" in out
+    assert "present" in out
+    model = str(tmp_path / "run" / "adapter")
+    photo = str(PHOTOS / "cat.jpg")
+    assert main(["segment", photo, "the cat", "--model", model, "--grid", "4x4", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["stats"]["format"] == "rrle"
+    assert main(["train", str(file), "--commands"]) == 0
+    assert "swift sft" in capsys.readouterr().out
+
+
+def test_a_bad_call_is_told(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", str(file), "--set", "training.step=1"]) == 2
+    assert "training.steps" in capsys.readouterr().err
+    assert main(["train", str(file), "--set", "model.folder=nano"]) == 1
+    assert "nano cannot be trained" in capsys.readouterr().err
+    assert main(["train", str(file), "--set", "model.quantize=4bit"]) == 1
+    assert "CUDA" in capsys.readouterr().err
+    assert main(["train", str(file), "--set", "training.batch=3"]) == 1
+    assert "multiple" in capsys.readouterr().err
+    assert main(["train", str(file), "--set", f"data.train={tmp_path / 'none'}"]) == 1
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def command(file: Path, output: Path, *more: str) -> list[str]:
+    changes = [word for change in (f"output={output}", *more) for word in ("--set", change)]
+    return ["-m", "text4seg", "train", str(file), *changes, "--json"]
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_change_nothing(file: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    more = ("training.steps=40", "training.save_every=2")
+    started = time.monotonic()
+    subprocess.run([sys.executable, *command(file, tmp_path / "whole", *more)],
+                   check=True, env=environment, capture_output=True)  # fmt: skip
+    length = time.monotonic() - started
+    dice, kills = random.Random(7), 0
+    while True:
+        process = subprocess.Popen([sys.executable, *command(file, tmp_path / "run", *more)],
+                                   env=environment, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)  # fmt: skip
+        try:
+            patience = dice.uniform(0.3, 1.0) * length if kills < 20 else None
+            process.communicate(timeout=patience)
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+    assert process.returncode == 0
+    assert kills >= 1
+    print(f"{kills} kills of runs of {length:.0f} s")
+    for name, value in weights(tmp_path / "whole").items():
+        torch.testing.assert_close(weights(tmp_path / "run")[name], value)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_as_one(file: Path, tmp_path: Path) -> None:
+    more = ("lora.dropout=0", "training.steps=4", "training.save_every=4")
+    single = train(recipe_for(file, tmp_path / "one", *more))
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517"]
+    subprocess.run([sys.executable, *launch, *command(file, tmp_path / "two", *more)], check=True,
+                   env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=500)  # fmt: skip
+    state = json.loads(
+        (tmp_path / "two" / FOLDER / "checkpoint-4" / "trainer_state.json").read_text()
+    )
+    one = json.loads(
+        (tmp_path / "one" / FOLDER / "checkpoint-4" / "trainer_state.json").read_text()
+    )
+    losses = [[line["loss"] for line in s["log_history"] if "loss" in line] for s in (one, state)]
+    assert len(losses[0]) == 4
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert single.loss == pytest.approx(losses[0][-1])
