@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -198,11 +199,36 @@ def test_the_verb(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "swift sft" in capsys.readouterr().out
 
 
+def test_the_commands_of_the_docs_run(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of docs/train.md, with a toy for the model, and fewer steps."""
+    page = (ROOT / "docs" / "train.md").read_text()
+    commands = [line for line in page.splitlines() if line.startswith("text4seg ")]
+    assert len(commands) >= 3
+    questions = (PHOTOS / "examples.jsonl").read_text()
+    for name in ("recipes", "examples"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for photo in PHOTOS.glob("*.jpg"):
+        (tmp_path / photo.name).symlink_to(photo)
+    (tmp_path / "photo.jpg").symlink_to(PHOTOS / "cat.jpg")
+    (tmp_path / "train.jsonl").write_text(questions)
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        words = shlex.split(command.replace("MODEL", str(base)))[1:]
+        if words[0] == "train":
+            words += ["--set", "training.steps=1", "--set", "training.precision=float32"]
+        assert main(words) == 0, command
+    assert list((tmp_path / "out").glob("*.overlay.png"))
+
+
 def test_a_bad_call_is_told(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", str(file), "--set", "training.step=1"]) == 2
     assert "training.steps" in capsys.readouterr().err
     assert main(["train", str(file), "--set", "model.folder=nano"]) == 1
     assert "nano cannot be trained" in capsys.readouterr().err
+    assert main(["train", str(file), "--set", "model.folder=nowhere"]) == 1
+    assert "nowhere" in capsys.readouterr().err
     assert main(["train", str(file), "--set", "model.quantize=4bit"]) == 1
     assert "CUDA" in capsys.readouterr().err
     assert main(["train", str(file), "--set", "training.batch=3"]) == 1
