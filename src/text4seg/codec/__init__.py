@@ -30,6 +30,7 @@ __all__ = [
     "DEFAULT_FORMAT",
     "FORMATS",
     "NOTATIONS",
+    "RRLE",
     "Format",
     "Notation",
     "Repair",

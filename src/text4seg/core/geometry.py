@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 
-from text4seg.core.errors import InputError, MissingExtraError, UnknownNameError
+from text4seg.core.coverage import polygons_to_rle
+from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.rle import rle_to_mask
 from text4seg.core.types import (
     OTHERS,
@@ -195,21 +196,7 @@ def polygons_to_mask(polygons: Sequence[Sequence[float]], size: Size) -> Bool[np
 
     Raises `InputError` for a list that is no polygon, `MissingExtraError` without pycocotools.
     """
-    try:
-        from pycocotools import mask as coco
-    except ImportError:
-        raise MissingExtraError("pycocotools", "data") from None
-    for at, polygon in enumerate(polygons):
-        if len(polygon) < 6 or len(polygon) % 2 or not np.isfinite(polygon).all():
-            raise InputError(
-                f"polygon {at} is not a list x, y, x, y, … of three points or more: "
-                f"{len(polygon)} numbers"
-            )
-    if not polygons:
-        return np.zeros((size.height, size.width), dtype=np.bool_)
-    lists = [[float(value) for value in polygon] for polygon in polygons]
-    drawn = coco.merge(coco.frPyObjects(lists, size.height, size.width))
-    return rle_to_mask(drawn)
+    return rle_to_mask(polygons_to_rle(polygons, size))
 
 
 def _check_mask(mask: np.ndarray) -> Bool[np.ndarray, "h w"]:

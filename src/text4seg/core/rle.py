@@ -7,7 +7,7 @@ two before it, into groups of five bits, lowest first, a sixth bit saying that m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,6 +116,81 @@ def rle_to_runs(rle: Mapping[str, Any]) -> Runs:
     return Runs(size, starts[kept], ends[kept])
 
 
+def rles_to_runs(rles: Sequence[Mapping[str, Any]]) -> list[Runs]:
+    """`rle_to_runs` for many masks, many times faster where they are compressed strings."""
+    together = _read_together(rles)
+    return [rle_to_runs(rle) for rle in rles] if together is None else together
+
+
+def _read_together(rles: Sequence[Mapping[str, Any]]) -> list[Runs] | None:
+    """All masks in a few array operations; None where one has no string or something wrong."""
+    listed = _strings(rles)
+    found = _packed_numbers(b"".join(listed[0])) if listed else None
+    if listed is None or found is None:
+        return None
+    (parts, sizes), (values, last) = listed, found
+    stops = np.cumsum([len(part) for part in parts])
+    behind = np.searchsorted(last, stops)  # numbers up to the end of each string
+    numbers = np.diff(behind, prepend=0)
+    if numbers.min() < 1 or not np.array_equal(last[behind - 1] + 1, stops):
+        return None
+    counts = _undo_differences(values, behind - numbers, numbers)
+    pixels = np.array([size.pixels for size in sizes])
+    total = np.add.reduceat(counts, behind - numbers)
+    if pixels.max() > MAX_PIXELS or counts.min() < 0 or not np.array_equal(total, pixels):
+        return None
+    return _cut_up(counts, behind - numbers, numbers, sizes)
+
+
+def _strings(rles: Sequence[Mapping[str, Any]]) -> tuple[list[bytes], list[Size]] | None:
+    """The compressed counts and the sizes, or None where there are others or none."""
+    try:
+        raws = [rle["counts"] for rle in rles]
+        sides = [tuple(rle["size"]) for rle in rles]
+        sizes = [Size(*pair) for pair in sides]
+    except (KeyError, TypeError, InputError):
+        return None
+    if not raws or not {type(raw) for raw in raws} <= {str, bytes}:
+        return None
+    if {type(side) for pair in sides for side in pair} != {int}:
+        return None
+    return [raw.encode("utf-8", "replace") if isinstance(raw, str) else raw for raw in raws], sizes
+
+
+def _undo_differences(
+    values: Int64[np.ndarray, " n"],
+    begin: Int64[np.ndarray, " masks"],
+    numbers: Int64[np.ndarray, " masks"],
+) -> Int64[np.ndarray, " n"]:
+    """From the fourth number of a mask on, each is the difference to the one two before it."""
+    place = np.arange(len(values)) - np.repeat(begin, numbers)
+    counts = values.copy()
+    for chain in (place % 2 == 1, (place % 2 == 0) & (place > 0)):
+        sums = np.cumsum(np.where(chain, values, 0))
+        base = np.repeat(np.where(begin > 0, sums[begin - 1], 0), numbers)
+        counts[chain] = (sums - base)[chain]
+    return counts
+
+
+def _cut_up(
+    counts: Int64[np.ndarray, " n"],
+    begin: Int64[np.ndarray, " masks"],
+    numbers: Int64[np.ndarray, " masks"],
+    sizes: Sequence[Size],
+) -> list[Runs]:
+    place = np.arange(len(counts)) - np.repeat(begin, numbers)
+    ends = np.cumsum(counts)
+    ends -= np.repeat(ends[begin] - counts[begin], numbers)
+    kept = (place % 2 == 1) & (counts > 0)
+    owner = np.repeat(np.arange(len(sizes)), numbers)[kept]
+    bounds = np.searchsorted(owner, np.arange(len(sizes) + 1)).tolist()
+    starts, ends = (ends - counts)[kept], ends[kept]
+    return [
+        Runs(size, starts[bounds[at] : bounds[at + 1]], ends[bounds[at] : bounds[at + 1]])
+        for at, size in enumerate(sizes)
+    ]
+
+
 def cells_to_runs(cells: Bool[np.ndarray, "rows cols"], size: Size) -> Runs:
     """The runs of a grid's cells as blocks of pixels: those of `cells_to_mask`, without pixels."""
     rows, cols = cells.shape
@@ -191,6 +266,20 @@ def _decompress(raw: str | bytes) -> Int64[np.ndarray, " n"]:
 
 def _decompress_at_once(data: bytes) -> Int64[np.ndarray, " n"] | None:
     """All counts in a few array operations; None where something is wrong with them."""
+    found = _packed_numbers(data)
+    if found is None:
+        return None
+    values = found[0]
+    # From the fourth on, each is the difference to the one two before it.
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values if values.min() >= 0 and values.max() <= MAX_PIXELS else None
+
+
+def _packed_numbers(
+    data: bytes,
+) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]] | None:
+    """The numbers of a string and the places of their last bytes; None where something is wrong."""
     codes = np.frombuffer(data, dtype=np.uint8).astype(np.int64) - _FIRST
     if len(codes) == 0 or codes.min() < 0 or codes.max() >= 64:
         return None
@@ -204,10 +293,7 @@ def _decompress_at_once(data: bytes) -> Int64[np.ndarray, " n"] | None:
     place = np.arange(len(codes)) - np.repeat(first, lengths)
     values = np.add.reduceat((codes & 0x1F) << (5 * place), first)
     values -= np.where(codes[last] & 0x10, np.int64(1) << (5 * lengths), 0)
-    # From the fourth on, each is the difference to the one two before it.
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
-    return values if values.min() >= 0 and values.max() <= MAX_PIXELS else None
+    return values, last
 
 
 def _decompress_bytewise(data: bytes) -> Int64[np.ndarray, " n"]:

@@ -224,6 +224,19 @@ class DescriptorGrid:
         """A grid of background alone."""
         return cls((OTHERS,), np.zeros((shape.rows, shape.cols), dtype=np.int32))
 
+    @classmethod
+    def canonical(
+        cls, labels: tuple[str, ...], cells: Int[np.ndarray, "rows cols"]
+    ) -> DescriptorGrid:
+        """A grid of what is in canonical form already: nothing is checked, copied or renumbered.
+
+        For readers of many grids, which have made sure of it; `cells` is read-only.
+        """
+        grid = object.__new__(cls)
+        object.__setattr__(grid, "labels", labels)
+        object.__setattr__(grid, "cells", cells)
+        return grid
+
     @property
     def shape(self) -> GridShape:
         """Rows and columns."""
