@@ -127,19 +127,20 @@ def _read(
     repeated = words[1:] == words[:-1]
     if (filled != shape.cols).any() or (rows != shape.rows).any() or repeated.any():
         raise _OddTextError
-    cells = np.repeat(words, lengths).reshape(len(texts), shape.rows, shape.cols)
-    return _grids(cells, words, bounds, list(table.words))
+    return _grids(words, lengths, bounds, list(table.words), shape)
 
 
 def _grids(
-    cells: Int64[np.ndarray, "texts rows cols"],
     words: Int64[np.ndarray, " runs"],
+    lengths: Int64[np.ndarray, " runs"],
     bounds: list[int],
     names: list[str],
+    shape: GridShape,
 ) -> list[DescriptorGrid]:
-    """Number the words of each text by their first appearance, as grids do."""
+    """Number the words of each text by their first appearance, as grids do, and fill the cells."""
     listed = words.tolist()
-    renumber = np.zeros((len(cells), len(names)), dtype=np.int32)
+    texts = len(bounds) - 1
+    renumber = np.zeros((texts, len(names) + 1), dtype=np.int32)  # the last, -1, fills no cell
     labels = []
     for at, (start, end) in enumerate(pairwise(bounds)):
         met = dict.fromkeys(listed[start:end])
@@ -147,10 +148,11 @@ def _grids(
         met.pop(0, None)
         for number, word in enumerate(met, 1):
             renumber[at, word] = number
-        labels.append((OTHERS, *(names[word] for word in met)))
-    local = renumber[np.arange(len(cells))[:, None, None], cells]
-    local.setflags(write=False)
-    return [DescriptorGrid.canonical(*pair) for pair in zip(labels, local, strict=True)]
+        labels.append((OTHERS, *[names[word] for word in met]))
+    local = renumber[np.repeat(np.arange(texts), np.diff(bounds)), words]
+    cells = np.repeat(local, lengths).reshape(texts, shape.rows, shape.cols)
+    cells.setflags(write=False)
+    return [DescriptorGrid.canonical(*pair) for pair in zip(labels, cells, strict=True)]
 
 
 class _Runs(dict[str, int]):

@@ -25,8 +25,8 @@ from text4seg.core.rle import Runs, rles_to_runs
 from text4seg.core.types import GridShape, Size
 from text4seg.core.upsampling import centers
 
-_MOST_BINS = 1 << 22
-"""Cells of one histogram; more masks are taken in turns."""
+_AT_ONCE = 24
+"""Masks whose corners are added up in one turn: few enough to stay in the processor's cache."""
 
 
 def rles_to_coverage(
@@ -61,7 +61,7 @@ def polygons_to_rle(polygons: Sequence[Sequence[float]], size: Size) -> dict[str
         raise MissingExtraError("pycocotools", "data") from None
     lists = [_checked(at, polygon) for at, polygon in enumerate(polygons)]
     if not lists:
-        return {"size": [size.height, size.width], "counts": [size.pixels]}
+        lists = [[0.0] * 6]  # of no area
     drawn = coco.frPyObjects(lists, size.height, size.width)
     rle: dict[str, Any] = drawn[0] if len(drawn) == 1 else coco.merge(drawn)
     return rle
@@ -69,7 +69,7 @@ def polygons_to_rle(polygons: Sequence[Sequence[float]], size: Size) -> dict[str
 
 def _checked(at: int, polygon: Sequence[float]) -> list[float]:
     try:
-        numbers = [float(value) for value in polygon]
+        numbers = list(map(float, polygon))
     except (TypeError, ValueError, OverflowError):
         numbers = []
     total = sum(numbers)
@@ -85,8 +85,8 @@ def runs_to_coverage(
     masks: Sequence[Runs], shape: GridShape
 ) -> Float32[np.ndarray, "masks rows cols"]:
     """The exact share of each cell under each mask; see the head of this file for how."""
-    most = max(1, _MOST_BINS // ((shape.rows + 2) * (shape.cols + 2)))
-    parts = [_coverage(masks[at : at + most], shape) for at in range(0, len(masks), most)]
+    turns = range(0, len(masks), _AT_ONCE)
+    parts = [_coverage(masks[at : at + _AT_ONCE], shape) for at in turns]
     nothing = np.zeros((0, shape.rows, shape.cols), dtype=np.float32)
     return parts[0] if len(parts) == 1 else np.concatenate([nothing, *parts])
 

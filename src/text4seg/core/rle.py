@@ -280,19 +280,21 @@ def _packed_numbers(
     data: bytes,
 ) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]] | None:
     """The numbers of a string and the places of their last bytes; None where something is wrong."""
-    codes = np.frombuffer(data, dtype=np.uint8).astype(np.int64) - _FIRST
-    if len(codes) == 0 or codes.min() < 0 or codes.max() >= 64:
+    codes = np.frombuffer(data, dtype=np.uint8) - np.uint8(_FIRST)  # what is below wraps around
+    if len(codes) == 0 or codes.max() >= 64:
         return None
-    last = np.flatnonzero((codes & 0x20) == 0)
+    last = np.flatnonzero(codes < 0x20)
     if len(last) == 0 or last[-1] != len(codes) - 1:
         return None
-    first = np.concatenate(([0], last[:-1] + 1))
-    lengths = last - first + 1
+    lengths = np.diff(last, prepend=-1)
     if lengths.max() > _GROUPS:
         return None
-    place = np.arange(len(codes)) - np.repeat(first, lengths)
-    values = np.add.reduceat((codes & 0x1F) << (5 * place), first)
-    values -= np.where(codes[last] & 0x10, np.int64(1) << (5 * lengths), 0)
+    first = last - lengths + 1
+    values = codes[first].astype(np.int64) & 0x1F
+    for group in range(1, int(lengths.max())):
+        longer = np.flatnonzero(lengths > group)
+        values[longer] |= (codes[first[longer] + group].astype(np.int64) & 0x1F) << (5 * group)
+    values -= ((codes[last] & 0x10) != 0) * (np.int64(1) << (5 * lengths))
     return values, last
 
 
