@@ -1,0 +1,185 @@
+r"""`box`, box-wise descriptors: a box, then the rows of a grid inside that box.
+
+`[12-30, 34-61]\n others *2| dog *2\n others *1| dog *3\n`: columns 12 to 30 and rows 34 to 61 of
+100 by 100 parts of the image, then the rows as in `rrle`, each after a line break and a space. One
+such block a region, one after the other; no region at all is `others\n`. Columns stand before
+rows, so that a grammar can say that each pair is in order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from text4seg.codec._grammar import Alt, Grammar, Lit, Part, Ref, Times, add_runs, seq
+from text4seg.codec._text import LAST, NEXT_ROW, Words, expect, expect_end, read_runs, runs_of
+from text4seg.codec.answer import find_body
+from text4seg.codec.format import Notation, Repair
+from text4seg.codec.rrle import RRLE
+from text4seg.core.errors import GrammarError, MaskSyntaxError
+from text4seg.core.regions import PARTS, LatticeBox, Region, Regions
+from text4seg.core.types import OTHERS, GridShape
+
+NOTHING = OTHERS + LAST
+"""The text of no region."""
+
+MAX_REGIONS = 256
+"""Regions that `salvage` reads at most; the rest is left out."""
+
+_HEAD = re.compile(r"\[([0-9]{2})-([0-9]{2}), ([0-9]{2})-([0-9]{2})\]")
+_ODD_HEAD = re.compile(
+    r"\[?[ \t]*(\d{1,3})\D{1,4}(\d{1,3})\D{1,6}(\d{1,3})\D{1,4}(\d{1,3})[ \t]*\]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionSalvage:
+    """The best regions that could be read, and what was repaired; no repairs means valid text."""
+
+    regions: Regions
+    repairs: tuple[Repair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BoxWise:
+    """Boxes with a grid each. The contracts are those of `Format`, with `Regions` for a grid."""
+
+    name: ClassVar[str] = "box"
+
+    def encode(self, regions: Regions) -> str:
+        """Write the one text of some regions."""
+        return "".join(map(_write, regions.regions)) or NOTHING
+
+    def decode(self, text: str, shape: GridShape, labels: Sequence[str] | None = None) -> Regions:
+        """Read exactly what `encode` writes; raises `MaskSyntaxError` for anything else."""
+        words = Words(labels)
+        if text == NOTHING:
+            return Regions()
+        found: list[Region] = []
+        at = 0
+        while at < len(text) or not found:
+            box, at = _read_box(text, at, first=not found)
+            cells: list[int] = []
+            for row in range(1, shape.rows + 1):
+                at = expect(text, at, NEXT_ROW, f"a line break and a space before row {row}")
+                numbers, at = read_runs(text, at, shape.cols, words)
+                cells += numbers
+            at = expect(text, at, LAST, f"a line break after the last of {shape.rows} rows")
+            found.append(Region(box, words.grid(cells, shape)))
+        expect_end(text, at)
+        return Regions(tuple(found))
+
+    def salvage(
+        self, text: str, shape: GridShape, labels: Sequence[str] | None = None
+    ) -> RegionSalvage:
+        """Read anything, region by region; never raises, linear in the text.
+
+        A region without a readable box is left out: its rows have no place. A box whose ends are
+        out of order is turned round, one beyond the image is cut off at its edge.
+        """
+        try:
+            return RegionSalvage(self.decode(text, shape, labels), ())
+        except MaskSyntaxError:
+            pass
+        body = find_body(text.replace("\r\n", "\n").replace("\r", "\n"))
+        repairs = [Repair(None, "what stands around the mask left out")] if body != text else []
+        heads = list(_ODD_HEAD.finditer(body[: 1 << 22]))
+        if len(heads) > MAX_REGIONS:
+            repairs.append(Repair(None, f"regions left out: {len(heads) - MAX_REGIONS}"))
+            heads = heads[:MAX_REGIONS]
+        found: list[Region] = []
+        for head, after in zip(heads, [*heads[1:], None], strict=False):
+            box, notes = _mend(head)
+            rows = body[head.end() : after.start() if after else len(body)]
+            read = RRLE.salvage(rows.strip("\n :").removeprefix(" ") + LAST, shape, labels)
+            number = f"region {len(found) + 1}: "
+            repairs += [Repair(None, number + note) for note in notes]
+            repairs += [Repair(repair.row, number + repair.what) for repair in read.repairs]
+            found.append(Region(box, read.grid))
+        if not heads and body.strip() != OTHERS:
+            repairs.append(Repair(None, "no box could be read"))
+        # Text that only differs in spacing leaves no other trace.
+        return RegionSalvage(
+            Regions(tuple(found)), tuple(repairs or [Repair(None, "spacing put right")])
+        )
+
+    def grammar(
+        self,
+        shape: GridShape,
+        labels: Sequence[str] | None = None,
+        notation: Notation = "lark",
+        *,
+        tail: str = "",
+    ) -> str:
+        """A grammar of what `decode` accepts, each text followed by `tail`.
+
+        As exact as that of `rrle`; not as `regex`. Raises `GrammarError`.
+        """
+        if notation == "regex":
+            raise GrammarError(
+                "any number of boxes is no regular expression that fits; "
+                "ask for 'lark', 'gbnf' or 'ebnf'"
+            )
+        grammar = Grammar({"start": Lit("")})
+        # A row ends where the next begins: its line break belongs to what follows.
+        row = add_runs(grammar, labels, shape.cols, LAST)
+        rows = Times(seq(Lit(" "), row), shape.rows)
+        ends = _add_ends(grammar)
+        region = seq(Lit("["), ends, Lit(", "), ends, Lit("]" + LAST), rows)
+        grammar.rules["regions"] = Alt((Ref("region"), seq(Ref("region"), Ref("regions"))))
+        grammar.rules["region"] = region
+        grammar.rules["start"] = seq(Alt((Lit(NOTHING), Ref("regions"))), Lit(tail))
+        return grammar.write(notation)
+
+
+def _write(region: Region) -> str:
+    box = region.box
+    head = f"[{box.x0:02}-{box.x1:02}, {box.y0:02}-{box.y1:02}]"
+    return NEXT_ROW.join([head, *map(runs_of, region.grid.rows_of_labels())]) + LAST
+
+
+def _read_box(text: str, at: int, *, first: bool) -> tuple[LatticeBox, int]:
+    match = _HEAD.match(text, at)
+    if match is None:
+        box = "a box like '[12-30, 34-61]'"
+        raise MaskSyntaxError(text, at, f"{box} or {NOTHING!r}" if first else box)
+    x0, x1, y0, y1 = map(int, match.groups())
+    for low, high, group in ((x0, x1, 2), (y0, y1, 4)):
+        if low > high:
+            raise MaskSyntaxError(
+                text, match.start(group), f"an end from {low:02} to {PARTS - 1} of the box"
+            )
+    return LatticeBox(x0, x1, y0, y1), match.end()
+
+
+def _mend(head: re.Match[str]) -> tuple[LatticeBox, list[str]]:
+    numbers = [min(int(digits), PARTS - 1) for digits in head.groups()]
+    x0, x1, y0, y1 = numbers
+    notes = []
+    if _HEAD.fullmatch(head[0]) is None:
+        notes.append("the box put right")
+    if x0 > x1 or y0 > y1:
+        notes.append("the ends of the box put in order")
+    return LatticeBox(min(x0, x1), max(x0, x1), min(y0, y1), max(y0, y1)), notes
+
+
+def _add_ends(grammar: Grammar) -> Ref:
+    """Rules for two numbers of two digits in order, a hyphen between them."""
+    digits = "0123456789"
+    grammar.rules["digit"] = Alt(tuple(map(Lit, digits)))
+    for low in range(10):
+        grammar.rules[f"unit_{low}"] = Alt(tuple(map(Lit, digits[low:])))
+    pairs: list[Part] = []
+    for low in range(PARTS):
+        ten, unit = divmod(low, 10)
+        same = seq(Lit(str(ten)), Ref(f"unit_{unit}"))
+        more = [seq(Lit(digit), Ref("digit")) for digit in digits[ten + 1 :]]
+        grammar.rules[f"from_{low}"] = Alt((same, *more))
+        pairs.append(seq(Lit(f"{low:02}-"), Ref(f"from_{low}")))
+    grammar.rules["ends"] = Alt(tuple(pairs))
+    return Ref("ends")
+
+
+BOX = BoxWise()

@@ -1,0 +1,175 @@
+"""A mask told box by box: each box has a grid of its own, so a small object gets the whole grid.
+
+Boxes stand on a lattice of 100 by 100 parts of the image, so that two digits write an edge. A box
+from part 12 to part 30 covers the image from 12/100 to 31/100: both ends belong to it, and every
+pair of ends in order is a box. Boxes are rounded outward, so none cuts its object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from text4seg.core.errors import InputError
+from text4seg.core.geometry import coverage_to_cells, mask_to_box
+from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size, check_label
+
+PARTS = 100
+"""Parts of the lattice each way; an edge is written with two digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatticeBox:
+    """A box by the first and last part that belong to it, from 0 to 99, columns before rows."""
+
+    x0: int
+    x1: int
+    y0: int
+    y1: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.x0 <= self.x1 < PARTS and 0 <= self.y0 <= self.y1 < PARTS):
+            raise InputError(
+                f"a box has two columns and two rows from 0 to {PARTS - 1}, each pair in order, "
+                f"got columns {self.x0} to {self.x1} and rows {self.y0} to {self.y1}"
+            )
+
+    def place(self, pixels: Size, shape: GridShape) -> tuple[np.ndarray, np.ndarray]:
+        """For every row and column of pixels, the row and column of the box's grid; -1 outside.
+
+        A pixel belongs to what its centre lies in, as in `cells_to_mask`.
+        """
+        return (
+            _place(pixels.height, self.y0, self.y1, shape.rows),
+            _place(pixels.width, self.x0, self.x1, shape.cols),
+        )
+
+
+def _place(pixels: int, first: int, last: int, cells: int) -> np.ndarray:
+    # A centre, counted in parts, is (2p + 1) PARTS / (2 pixels): from `first` to `last` + 1.
+    inside = (2 * np.arange(pixels, dtype=np.int64) + 1) * PARTS - 2 * pixels * first
+    cell = inside * cells // (2 * pixels * (last + 1 - first))
+    return np.where((cell >= 0) & (cell < cells), cell, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A box and the grid inside it."""
+
+    box: LatticeBox
+    grid: DescriptorGrid
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """Regions of one image in the order in which they are written; later ones lie on top.
+
+    All grids have one shape. None at all: no target.
+    """
+
+    regions: tuple[Region, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len({region.grid.shape for region in self.regions}) > 1:
+            raise InputError("the grids of all boxes of one image have one shape")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """`others`, and the labels in the order of their first appearance."""
+        names = (name for region in self.regions for name in region.grid.labels)
+        return tuple(dict.fromkeys((OTHERS, *names)))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no cell of any box has a label."""
+        return len(self.labels) == 1
+
+    def mask(self, label: str, size: Size) -> Bool[np.ndarray, "h w"]:
+        """The pixels that carry `label`."""
+        found = np.zeros((size.height, size.width), dtype=np.bool_)
+        for region in self.regions:
+            down, across = region.box.place(size, region.grid.shape)
+            at = np.ix_(np.flatnonzero(down >= 0), np.flatnonzero(across >= 0))
+            cells = np.ix_(down[down >= 0], across[across >= 0])
+            seen = region.grid.cells[cells] != 0
+            found[at] = np.where(seen, region.grid.select(label)[cells], found[at])
+        return found
+
+    def to_record(self) -> list[dict[str, Any]]:
+        """Ready for JSON: a box (x0, x1, y0, y1 in hundredths), labels and cells for each."""
+        return [
+            {
+                "box": [region.box.x0, region.box.x1, region.box.y0, region.box.y1],
+                "labels": list(region.grid.labels),
+                "cells": region.grid.cells.tolist(),
+            }
+            for region in self.regions
+        ]
+
+
+def mask_to_region(
+    mask: Bool[np.ndarray, "h w"], label: str, shape: GridShape, threshold: float = 0.5
+) -> Region | None:
+    """One mask as the smallest box around it and a grid inside; None where nothing is set.
+
+    Coverage is exact inside the box, whose edges may run through pixels.
+    """
+    check_label(label)
+    around = mask_to_box(np.asarray(mask) != 0)
+    if around is None:
+        return None
+    height, width = mask.shape
+    x0, x1 = _outward(int(around.x0), int(around.x1), width)
+    y0, y1 = _outward(int(around.y0), int(around.y1), height)
+    box = LatticeBox(x0, x1, y0, y1)
+    cells = coverage_to_cells(_coverage_inside(mask, box, shape), threshold=threshold)
+    return Region(box, DescriptorGrid((OTHERS, label), cells.astype(np.int32)))
+
+
+def masks_to_regions(
+    masks: Sequence[tuple[str, Bool[np.ndarray, "h w"]]], shape: GridShape
+) -> Regions:
+    """Labelled masks, one box each, in the order given; labels may repeat, empty masks drop out."""
+    found = (mask_to_region(mask, label, shape) for label, mask in masks)
+    return Regions(tuple(region for region in found if region is not None))
+
+
+def _outward(begin: int, end: int, pixels: int) -> tuple[int, int]:
+    return begin * PARTS // pixels, -(-end * PARTS // pixels) - 1
+
+
+def _coverage_inside(
+    mask: Bool[np.ndarray, "h w"], box: LatticeBox, shape: GridShape
+) -> np.ndarray:
+    """The share of each cell of the box's grid under the mask."""
+    height, width = mask.shape
+    down = _overlaps(height, box.y0, box.y1, shape.rows)
+    across = _overlaps(width, box.x0, box.x1, shape.cols)
+    rows, cols = down.any(axis=0), across.any(axis=0)
+    inside = (np.asarray(mask) != 0)[np.ix_(rows, cols)].astype(np.float64)
+    areas = down[:, rows] @ inside @ across[:, cols].T
+    cell = height * (box.y1 + 1 - box.y0) * width * (box.x1 + 1 - box.x0)
+    return np.asarray(areas / cell)
+
+
+def _overlaps(pixels: int, first: int, last: int, cells: int) -> np.ndarray:
+    """How much of each pixel lies in each cell, in integers: a cell is pixels * parts long."""
+    length = pixels * (last + 1 - first)
+    pixel = np.arange(pixels, dtype=np.int64) * PARTS * cells - first * pixels * cells
+    cell = np.arange(cells, dtype=np.int64)[:, None] * length
+    overlap = np.minimum(cell + length, pixel + PARTS * cells) - np.maximum(cell, pixel)
+    return np.asarray(np.maximum(overlap, 0), dtype=np.float64)
+
+
+__all__ = [
+    "PARTS",
+    "LatticeBox",
+    "Region",
+    "Regions",
+    "mask_to_region",
+    "masks_to_regions",
+]
