@@ -1,65 +1,116 @@
-"""Puts recorded results into README.md and the model card; --check only compares.
+"""Puts recorded results into the tables of README, docs and model cards; --check only compares.
 
 python scripts/readme_numbers.py [--check]
 
-The record, benchmarks/results/nano_v0.json, is
-{"runs": [{"title": …, "command": …, "report": what the command printed with --json}, …]}.
+A table stands in any page between the marks
+
+    <!-- table: NAME -->
+    <!-- /table -->
+
+and is made of benchmarks/results/NAME.json. A record of evaluations,
+{"runs": [{"title": …, "command": …, "report": what the command printed with --json}, …]}, has a
+column for each set of each run. Any other record names the benchmark that printed it, as
+{"benchmark": "passes", …} or in the mark, `<!-- table: NAME by passes -->`: then
+`benchmarks/passes.py` has a function `table(record)` that returns Markdown.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from text4seg.evaluation.report import COLUMNS, Summary, to_cells
+from text4seg.evaluation.summary import COLUMNS, Summary, to_cells
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
-RECORD = ROOT / "benchmarks" / "results" / "nano_v0.json"
-PAGES = (ROOT / "README.md", ROOT / "src" / "text4seg" / "models" / "nano" / "MODEL_CARD.md")
-BEGIN, END = "<!-- nano-numbers:begin -->", "<!-- nano-numbers:end -->"
+CARDS = "src/text4seg/models/*/MODEL_CARD.md"
+MARKED = re.compile(
+    r"(?P<open><!-- table: (?P<name>[\w.-]+)(?: by (?P<by>\w+))? -->\n)"
+    r"(?P<inside>.*?)(?P<close><!-- /table -->)",
+    re.DOTALL,
+)
 NOT_MEASURED = "Not measured yet."
+SHOWN = (
+    *("questions", "grid_iou", "pixel_iou", "large_grid_iou", "large_pixel_iou", "oracle_iou"),
+    *("ciou", "box_acc", "false_empties", "true_empties", "strict", "tokens", "passes", "seconds"),
+)
+"""What is shown of an evaluation."""
 
 
-def table(record: dict[str, Any] | None) -> str:
-    """The recorded figures as Markdown: a column for each set of each run, then the commands."""
-    if record is None:
+def pages(root: Path) -> Iterator[Path]:
+    """Every page that may have tables."""
+    for pattern in ("README.md", "docs/**/*.md", CARDS):
+        yield from sorted(root.glob(pattern))
+
+
+def render(root: Path, name: str, by: str | None) -> str:
+    """The table of a record.
+
+    Raises:
+        ValueError: Nothing says how the record becomes a table.
+    """
+    file = root / "benchmarks" / "results" / f"{name}.json"
+    if not file.exists():
         return NOT_MEASURED
-    columns: list[tuple[str, list[str]]] = []
+    record: dict[str, Any] = json.loads(file.read_text())
+    if "runs" in record:
+        return evaluations(record)
+    module = by or record.get("benchmark")
+    if not isinstance(module, str):
+        raise ValueError(f'{file}: neither "runs" nor "benchmark" is there, nor "by" in the mark')
+    table = importlib.import_module(f"benchmarks.{module}").table(record)
+    if not isinstance(table, str):
+        raise TypeError(f"benchmarks/{module}.py: table() returns {type(table).__name__}")
+    return table
+
+
+def evaluations(record: dict[str, Any]) -> str:
+    """Recorded evaluations as Markdown: a column for each set of each run, then the commands."""
+    columns: list[tuple[str, dict[str, str]]] = []
     for run in record["runs"]:
         sets = run["report"]["sets"]
         for name, figures in sets.items():
             heading = run["title"] if len(sets) == 1 else f"{run['title']}: {name}"
-            columns.append((heading, to_cells(Summary(**figures))))
+            columns.append((heading, to_cells(Summary.from_json(figures))))
     lines = [
         "| | " + " | ".join(heading for heading, _ in columns) + " |",
         "|---|" + "---|" * len(columns),
     ]
-    for at, (name, _) in enumerate(COLUMNS.values()):
-        lines.append(f"| {name} | " + " | ".join(cells[at] for _, cells in columns) + " |")
+    for key in SHOWN:
+        values = [cells[key] for _, cells in columns]
+        if any(value != "–" for value in values):
+            lines.append(f"| {COLUMNS[key][0]} | " + " | ".join(values) + " |")
     commands = dict.fromkeys(run["command"] for run in record["runs"])
     return "\n".join([*lines, "", "Measured by", "", "```", *commands, "```"])
 
 
-def renewed(page: str, inside: str) -> str:
-    """The page with the text between its marks replaced; a page without marks is an error."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"the page lacks {BEGIN} … {END}")
-    return f"{before}{BEGIN}\n{inside}\n{END}{after}"
+def renewed(root: Path, page: str) -> str:
+    """The page with the text between its marks replaced."""
+
+    def replace(found: re.Match[str]) -> str:
+        inside = render(root, found["name"], found["by"])
+        return f"{found['open']}{inside}\n{found['close']}"
+
+    if page.count("<!-- table: ") != len(MARKED.findall(page)):
+        raise ValueError("a page has a <!-- table: … --> without its <!-- /table -->")
+    return MARKED.sub(replace, page)
 
 
 def main(arguments: list[str]) -> int:
-    inside = table(json.loads(RECORD.read_text()) if RECORD.exists() else None)
     stale = []
-    for path in PAGES:
+    for path in pages(ROOT):
         page = path.read_text()
-        if renewed(page, inside) != page:
+        new = renewed(ROOT, page)
+        if new != page:
             stale.append(path)
             if "--check" not in arguments:
-                path.write_text(renewed(page, inside))
+                path.write_text(new)
     if stale and "--check" in arguments:
         names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
         print(f"out of date: {names}: run python scripts/readme_numbers.py", file=sys.stderr)
@@ -68,4 +119,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))  # the benchmarks that draw the tables are found from here
     raise SystemExit(main(sys.argv[1:]))

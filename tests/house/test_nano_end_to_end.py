@@ -107,7 +107,7 @@ def test_nano_is_not_blind(segmenter: Segmenter) -> None:
         if asked.expression in ("the cat", "the person", "the cup") and asked.mask is not None
     ]
     assert len(outcomes) == 3
-    assert np.mean([outcome.grid_iou for outcome in outcomes]) > 0.5
+    assert np.mean([outcome.cells.iou for outcome in outcomes if outcome.cells]) > 0.5
 
 
 def test_the_demo_writes_its_pictures(nano_parts: None, tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from scripts import cli_docs, readme_numbers
-from text4seg.evaluation import Outcome, summarise
+from text4seg.evaluation import Row, summarise
+from text4seg.metrics import Overlap
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -104,41 +106,73 @@ def test_the_numbers_are_the_recorded_ones(capsys: pytest.CaptureFixture[str]) -
 
 
 def a_record() -> dict:
-    outcome = Outcome("val", 20, 0.5, 0.25, False, "strict", 100, 8, 0.5)
-    figures = summarise([outcome])["val"]
-    values = {name: getattr(figures, name) for name in figures.__slots__}
-    report = {"sets": {"val": values}}
-    run = {"title": "COCO", "command": "text4seg evaluate --json", "report": report}
+    cells, pixels = Overlap(20, 20, 15), Overlap(100, 100, 40)
+    row = Row(
+        0, "a.jpg", "the cat", "val", (40, 60), pixels,
+        cells=cells, validity="strict", tokens=100, passes=8, seconds=0.5,
+    )  # fmt: skip
+    figures = asdict(summarise([row])["val"])
+    run = {
+        "title": "COCO",
+        "command": "text4seg evaluate --json",
+        "report": {"sets": {"val": figures}},
+    }
     return json.loads(json.dumps({"runs": [run]}))
 
 
-def test_recorded_numbers_become_a_table() -> None:
-    lines = readme_numbers.table(a_record()).splitlines()
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A page with one table, not yet filled, and its record."""
+    (tmp_path / "benchmarks" / "results").mkdir(parents=True)
+    (tmp_path / "benchmarks" / "results" / "nano_v9.json").write_text(json.dumps(a_record()))
+    (tmp_path / "README.md").write_text(
+        "before\n<!-- table: nano_v9 -->\nold\n<!-- /table -->\nafter\n"
+    )
+    monkeypatch.setattr(readme_numbers, "ROOT", tmp_path)
+    return tmp_path
+
+
+def test_recorded_evaluations_become_a_table() -> None:
+    lines = readme_numbers.evaluations(a_record()).splitlines()
     assert lines[0] == "| | COCO |"
-    assert "| IoU, grid | .500 |" in lines
-    assert "| absent, answered empty | – |" in lines
+    assert "| IoU, grid | .600 |" in lines
+    assert "| IoU, pixels | .250 |" in lines
+    assert not any("absent" in line for line in lines), "what nothing has is left out"
     assert "text4seg evaluate --json" in lines
 
 
+def test_a_record_with_fewer_figures_still_becomes_a_table() -> None:
+    record = a_record()
+    for figure in ("ciou", "oracle_iou", "precision"):
+        del record["runs"][0]["report"]["sets"]["val"][figure]
+    assert "| IoU, grid | .600 |" in readme_numbers.evaluations(record)
+
+
 def test_numbers_that_differ_are_found_and_mended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    house: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page, record = tmp_path / "page.md", tmp_path / "record.json"
-    page.write_text(f"before\n{readme_numbers.BEGIN}\nold\n{readme_numbers.END}\nafter\n")
-    record.write_text(json.dumps(a_record()))
-    monkeypatch.setattr(readme_numbers, "ROOT", tmp_path)
-    monkeypatch.setattr(readme_numbers, "PAGES", (page,))
-    monkeypatch.setattr(readme_numbers, "RECORD", record)
     assert readme_numbers.main(["--check"]) == 1
-    assert "page.md" in capsys.readouterr().err
+    assert "README.md" in capsys.readouterr().err
     assert readme_numbers.main([]) == 0
     assert readme_numbers.main(["--check"]) == 0
-    text = page.read_text()
-    assert text.startswith("before\n")
-    assert text.endswith("after\n")
-    assert "| IoU, grid | .500 |" in text
+    text = (house / "README.md").read_text()
+    assert text.startswith("before\n<!-- table: nano_v9 -->\n| | COCO |")
+    assert text.endswith("<!-- /table -->\nafter\n")
+    assert "old" not in text
 
 
-def test_a_page_without_marks_is_an_error() -> None:
-    with pytest.raises(ValueError, match="nano-numbers"):
-        readme_numbers.renewed("no marks", "x")
+def test_any_benchmark_may_draw_its_table(house: Path) -> None:
+    record = (ROOT / "benchmarks" / "results" / "passes_16x16.json").read_text()
+    (house / "benchmarks" / "results" / "passes.json").write_text(record)
+    page = "<!-- table: passes by passes -->\n<!-- /table -->"
+    assert "| 16x16 | sd |" in readme_numbers.renewed(house, page)
+
+
+def test_marks_that_lead_nowhere(house: Path) -> None:
+    page = "<!-- table: none -->\n<!-- /table -->"
+    assert readme_numbers.NOT_MEASURED in readme_numbers.renewed(house, page)
+    with pytest.raises(ValueError, match="without its"):
+        readme_numbers.renewed(house, "<!-- table: nano_v9 -->\n")
+    (house / "benchmarks" / "results" / "odd.json").write_text("{}")
+    with pytest.raises(ValueError, match="benchmark"):
+        readme_numbers.renewed(house, "<!-- table: odd -->\n<!-- /table -->")

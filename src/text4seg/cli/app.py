@@ -13,8 +13,9 @@ from text4seg.cli._talk import CallError
 from text4seg.cli.build import app as build_app
 from text4seg.cli.decode import decode
 from text4seg.cli.encode import encode
-from text4seg.cli.evaluate import evaluate
+from text4seg.cli.evaluate import evaluate_app
 from text4seg.cli.grammar import grammar
+from text4seg.cli.score import score
 from text4seg.cli.segment import segment
 from text4seg.cli.train import train
 from text4seg.cli.weights import weights
@@ -26,8 +27,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (segment, encode, decode, grammar, evaluate, train, weights):
+for verb in (segment, encode, decode, grammar, score, train, weights):
     app.command()(verb)
+app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(build_app, name="build")
 
 

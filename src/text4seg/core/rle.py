@@ -7,6 +7,7 @@ two before it, into groups of five bits, lowest first, a sixth bit saying that m
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ MAX_PIXELS = 1 << 28
 """The largest mask that is read: a small string may otherwise ask for all memory."""
 
 _FIRST, _LAST = 48, 48 + 63
+_KEPT_BELOW = 1 << 16
 _GROUPS = 7  # of five bits each: more than any count under MAX_PIXELS needs
 
 
@@ -259,6 +261,18 @@ def _compress(counts: list[int]) -> str:
 
 
 def _decompress(raw: str | bytes) -> Int64[np.ndarray, " n"]:
+    """The counts of a string; read-only, as the last few are kept: a mask is read several times."""
+    return _kept(raw) if len(raw) < _KEPT_BELOW else _decoded(raw)
+
+
+@functools.lru_cache(maxsize=16)
+def _kept(raw: str | bytes) -> Int64[np.ndarray, " n"]:
+    counts = _decoded(raw)
+    counts.setflags(write=False)
+    return counts
+
+
+def _decoded(raw: str | bytes) -> Int64[np.ndarray, " n"]:
     data = raw.encode("utf-8", "replace") if isinstance(raw, str) else raw
     counts = _decompress_at_once(data)
     return _decompress_bytewise(data) if counts is None else counts

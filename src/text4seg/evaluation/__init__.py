@@ -1,8 +1,10 @@
-"""Evaluation: a segmenter's answers against true masks, and what they cost."""
+"""Evaluation: answers against true masks, and what they cost; predictions from anywhere too."""
 
 from __future__ import annotations
 
-from text4seg.evaluation.report import Outcome, Summary, summarise
+from text4seg.evaluation.judge import Answer, Truth, judge
+from text4seg.evaluation.rows import Row
 from text4seg.evaluation.run import evaluate
+from text4seg.evaluation.summary import Summary, summarise
 
-__all__ = ["Outcome", "Summary", "evaluate", "summarise"]
+__all__ = ["Answer", "Row", "Summary", "Truth", "evaluate", "judge", "summarise"]

@@ -1,157 +1,212 @@
-"""From the outcome of each question to the figures of each set."""
+"""A report: all that is to be said about some rows, as plain values and as Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any, Literal
 
-from text4seg.segmenter import Validity
+from text4seg.evaluation.groups import (
+    MEANINGS,
+    VERDICTS,
+    by_position,
+    by_size,
+    error_split,
+)
+from text4seg.evaluation.rows import Row
+from text4seg.evaluation.summary import (
+    COLUMNS,
+    Summary,
+    by_set,
+    intervals_of,
+    percent,
+    summarise,
+    summarise_set,
+    three,
+    to_cells,
+)
 
-LARGE_CELLS = 13
-"""From so many true cells on an object is large enough for the coarse grid to show its shape."""
+Task = Literal["res", "gres", "rec"]
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one question went.
-
-    Attributes:
-        set: The set it belongs to.
-        truth_cells: Cells of the true mask; 0 where nothing is meant.
-        grid_iou: IoU of cells with the true mask's cells; None where nothing is meant.
-        pixel_iou: The same in pixels, after the refiner.
-        empty: Whether the answer was empty.
-        validity: How the text could be read.
-        tokens: Tokens of the mask text.
-        passes: Forward passes after the prompt.
-        seconds: Wall time, with the question's part of opening the photo.
-    """
-
-    set: str
-    truth_cells: int
-    grid_iou: float | None
-    pixel_iou: float | None
-    empty: bool
-    validity: Validity
-    tokens: int
-    passes: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """The figures of a set; None where there is nothing to average.
-
-    Attributes:
-        questions: How many there were.
-        present: How many of them mean something that is in the photo.
-        absent: How many mean something that is not.
-        grid_iou: Mean IoU of cells over present things.
-        pixel_iou: The same in pixels.
-        large: How many present things have 13 true cells and more.
-        large_grid_iou: Mean IoU of cells over those.
-        large_pixel_iou: The same in pixels.
-        false_empties: Share of present things that were answered empty.
-        true_empties: Share of absent things that were answered empty.
-        strict: Share of answers whose text was read as it stands.
-        salvaged: Share that had to be repaired.
-        hopeless: Share of which nothing could be read.
-        tokens: Mean tokens of a mask text.
-        passes: Mean forward passes of an answer.
-        seconds: Mean wall time of an answer.
-    """
-
-    questions: int
-    present: int
-    absent: int
-    grid_iou: float | None
-    pixel_iou: float | None
-    large: int
-    large_grid_iou: float | None
-    large_pixel_iou: float | None
-    false_empties: float | None
-    true_empties: float | None
-    strict: float
-    salvaged: float
-    hopeless: float
-    tokens: float
-    passes: float
-    seconds: float
-
-
-def summarise(outcomes: Sequence[Outcome]) -> dict[str, Summary]:
-    """The figures of every set in order of appearance, and of `all` where there are several."""
-    groups: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        groups.setdefault(outcome.set, []).append(outcome)
-    summaries = {name: summarise_set(group) for name, group in groups.items()}
-    if len(groups) > 1 and "all" not in groups:
-        summaries["all"] = summarise_set(outcomes)
-    return summaries
-
-
-def summarise_set(outcomes: Sequence[Outcome]) -> Summary:
-    """The figures of one set, which has at least one question."""
-    present = [outcome for outcome in outcomes if outcome.truth_cells]
-    absent = [outcome for outcome in outcomes if not outcome.truth_cells]
-    large = [outcome for outcome in present if outcome.truth_cells >= LARGE_CELLS]
-
-    def share(validity: Validity) -> float:
-        return sum(outcome.validity == validity for outcome in outcomes) / len(outcomes)
-
-    return Summary(
-        questions=len(outcomes),
-        present=len(present),
-        absent=len(absent),
-        grid_iou=_mean(outcome.grid_iou for outcome in present),
-        pixel_iou=_mean(outcome.pixel_iou for outcome in present),
-        large=len(large),
-        large_grid_iou=_mean(outcome.grid_iou for outcome in large),
-        large_pixel_iou=_mean(outcome.pixel_iou for outcome in large),
-        false_empties=_mean(outcome.empty for outcome in present),
-        true_empties=_mean(outcome.empty for outcome in absent),
-        strict=share("strict"),
-        salvaged=share("salvaged"),
-        hopeless=share("hopeless"),
-        tokens=_mean(outcome.tokens for outcome in outcomes) or 0.0,
-        passes=_mean(outcome.passes for outcome in outcomes) or 0.0,
-        seconds=_mean(outcome.seconds for outcome in outcomes) or 0.0,
-    )
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [float(value) for value in values if value is not None]
-    return sum(known) / len(known) if known else None
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
-
-
-def _three(value: float) -> str:
-    return f"{value:.3f}".removeprefix("0")
-
-
-COLUMNS: Mapping[str, tuple[str, Callable[[float], str]]] = {
-    "questions": ("questions", str),
-    "grid_iou": ("IoU, grid", _three),
-    "pixel_iou": ("IoU, pixels", _three),
-    "large_grid_iou": (f"IoU, grid, ≥ {LARGE_CELLS} cells", _three),
-    "large_pixel_iou": (f"IoU, pixels, ≥ {LARGE_CELLS} cells", _three),
-    "false_empties": ("false empties", _percent),
-    "true_empties": ("absent, answered empty", _percent),
-    "strict": ("strictly valid", _percent),
-    "tokens": ("tokens", "{:.0f}".format),
-    "passes": ("passes", "{:.1f}".format),
-    "seconds": ("seconds", "{:.2f}".format),
+HEADLINES: Mapping[Task, tuple[str, ...]] = {
+    "res": ("ciou", "pixel_iou", "precision", "grid_iou", "oracle_iou"),
+    "gres": ("giou", "ciou", "true_empties", "false_empties", "grid_iou", "oracle_iou"),
+    "rec": ("box_acc", "pixel_iou", "ciou"),
 }
-"""What a table shows: the attribute of a summary, its heading and how it is written."""
+"""What a task is judged by; it comes first in tables."""
+
+_SHORT = ("questions", "grid_iou", "pixel_iou", "oracle_iou", "false_empties", "true_empties")
 
 
-def to_cells(summary: Summary) -> list[str]:
-    """The figures of a set as the table writes them; – where there is nothing to average."""
-    cells = []
-    for key, (_, write) in COLUMNS.items():
-        value = getattr(summary, key)
-        cells.append("–" if value is None else write(value))
-    return cells
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What was run.
+
+    Attributes:
+        task: What it is judged by.
+        empty_below: Pixels below which an answer counts as empty.
+        run: Everything else, as the caller tells it: model, data, grid, …
+    """
+
+    task: Task
+    empty_below: int
+    run: Mapping[str, Any]
+
+
+def build(rows: Sequence[Row], settings: Settings, *, intervals: bool = True) -> dict[str, Any]:
+    """The report as plain values, ready for JSON; `rows` has at least one."""
+    below = settings.empty_below
+    sets = by_set(rows)
+
+    def figures(groups: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, Any]]:
+        return {
+            name: asdict(summarise_set(group, empty_below=below)) for name, group in groups.items()
+        }
+
+    return {
+        **settings.run,
+        "task": settings.task,
+        "empty_below": below,
+        "versions": versions(),
+        "sets": {name: asdict(one) for name, one in summarise(rows, empty_below=below).items()},
+        "intervals": {
+            name: {
+                figure: [found.low, found.high]
+                for figure, found in intervals_of(group, empty_below=below).items()
+            }
+            for name, group in sets.items()
+        }
+        if intervals
+        else {},
+        "errors": {name: error_split(group, empty_below=below) for name, group in sets.items()},
+        "by_size": figures(by_size(rows)),
+        "by_position": figures(by_position(rows)),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions of what decides the numbers."""
+    from text4seg import __version__
+
+    found = {"text4seg": __version__, "python": platform.python_version()}
+    for package in ("torch", "transformers", "llguidance", "numpy", "pillow"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table to be written in any form; `rows` have as many cells as there are headings."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def to_markdown(self) -> str:
+        """The table as Markdown."""
+        lines = [f"| {' | '.join(self.headings)} |", "|---" * len(self.headings) + "|"]
+        lines += [f"| {' | '.join(row)} |" for row in self.rows]
+        return "\n".join([f"## {self.title}", "", *lines, *(["", self.note] if self.note else [])])
+
+
+def tables(report: Mapping[str, Any]) -> list[Table]:
+    """The tables of a report: figures by set, errors, by size, by position words."""
+    found = [_by_set(report), _errors(report)]
+    for key, title in (("by_size", "By size"), ("by_position", "By position words")):
+        if report[key]:
+            note = (
+                "Size is the share of the photo that is meant; absent things are left out."
+                if key == "by_size"
+                else "An expression may use words of several groups."
+            )
+            found.append(_short(title, report[key], note))
+    return found
+
+
+def to_markdown(report: Mapping[str, Any]) -> str:
+    """The report as Markdown."""
+    lines = [f"# {title_of(report)}", "", *(f"- {line}" for line in settings_lines(report)), ""]
+    return "\n".join(lines) + "\n\n".join(table.to_markdown() for table in tables(report)) + "\n"
+
+
+def title_of(report: Mapping[str, Any]) -> str:
+    """One line that names what was measured."""
+    return f"{report.get('model', 'predictions')} on {report.get('data', 'a data set')}"
+
+
+def settings_lines(report: Mapping[str, Any]) -> list[str]:
+    """What was run, one setting a line."""
+    hidden = {"sets", "intervals", "errors", "by_size", "by_position", "versions"}
+    lines = [f"{key}: {value}" for key, value in report.items() if key not in hidden]
+    told = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    return [*lines, f"versions: {told}"]
+
+
+def ordered_columns(task: Task) -> list[str]:
+    """All figures, those that the task is judged by first."""
+    first = ["questions", *HEADLINES[task]]
+    return first + [key for key in COLUMNS if key not in first]
+
+
+def _by_set(report: Mapping[str, Any]) -> Table:
+    sets = {name: to_cells(Summary.from_json(one)) for name, one in report["sets"].items()}
+    rows = []
+    for key in ordered_columns(report["task"]):
+        values = [cells[key] for cells in sets.values()]
+        if all(value == "–" for value in values):
+            continue
+        sure = [_interval(report, name, key) for name in sets]
+        shown = [f"{value} {extra}".strip() for value, extra in zip(values, sure, strict=True)]
+        rows.append((COLUMNS[key][0], *shown))
+    note = "In brackets: 95 % bootstrap intervals over photos." if report["intervals"] else ""
+    return Table("Figures", ("", *sets), tuple(rows), note)
+
+
+def _interval(report: Mapping[str, Any], name: str, key: str) -> str:
+    found = report["intervals"].get(name, {})
+    if key == "false_empties" and "found" in found:
+        low, high = (1 - value for value in reversed(found["found"]))
+    elif key in found:
+        low, high = found[key]
+    else:
+        return ""
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    write = COLUMNS[key][1]
+    if write is percent:
+        return f"[{100 * low:.1f}, {100 * high:.1f}]"
+    return f"[{three(low)}, {three(high)}]"
+
+
+def _errors(report: Mapping[str, Any]) -> Table:
+    splits = report["errors"]
+    rows = []
+    for kind in VERDICTS:
+        cells = []
+        for split in splits.values():
+            total = sum(split.values())
+            cells.append(f"{split[kind]} ({percent(split[kind] / total)})")
+        rows.append((kind, *cells, MEANINGS[kind]))
+    return Table("Errors", ("", *splits, "what"), tuple(rows))
+
+
+def _short(title: str, groups: Mapping[str, Mapping[str, Any]], note: str) -> Table:
+    rows = []
+    for name, figures in groups.items():
+        cells = to_cells(Summary.from_json(figures))
+        rows.append((name, *(cells[key] for key in _SHORT)))
+    headings = ("", *(COLUMNS[key][0] for key in _SHORT))
+    kept = [at for at in range(len(headings)) if at == 0 or any(row[at] != "–" for row in rows)]
+    return Table(
+        title,
+        tuple(headings[at] for at in kept),
+        tuple(tuple(row[at] for at in kept) for row in rows),
+        note,
+    )

@@ -1,69 +1,148 @@
-"""Ask a segmenter every question and compare its answers with the truth."""
+"""Ask a segmenter every question of a data set and compare its answers with the truth."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from text4seg.core.geometry import coverage_to_cells, mask_to_coverage
-from text4seg.core.types import GridShape, Size
+from text4seg.core.errors import InputError
+from text4seg.core.types import Size
 from text4seg.data import Asked, Sample
-from text4seg.evaluation.report import Outcome
-from text4seg.metrics import iou
+from text4seg.evaluation.journal import Journal
+from text4seg.evaluation.judge import Answer, Truth, judge
+from text4seg.evaluation.rows import Row
 from text4seg.segmenter import Segmentation, Segmenter
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which samples this process answers: every `of`-th one, from the `process`-th on."""
+
+    process: int = 0
+    of: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """A photo with what is asked of it.
+
+    Attributes:
+        sample: The photo and the questions.
+        image: How the photo is named in rows.
+        first: The place of its first question in the data set.
+    """
+
+    sample: Sample
+    image: str
+    first: int
+
+    def truths(self) -> list[Truth]:
+        """The questions with their true masks, drawn from the annotations now."""
+        masks = [asked.mask for asked in self.sample.asked if asked.mask is not None]
+        size = self.sample.size or (masks[0].size if masks else None)
+        return [
+            Truth.of(asked, self.first + at, self.image, size)
+            for at, asked in enumerate(self.sample.asked)
+        ]
+
+
+def questions_of(
+    samples: Iterable[Sample], *, root: Path | None = None, limit: int | None = None
+) -> Iterator[Question]:
+    """The questions of a data set, numbered, up to a limit.
+
+    Photos below `root` are named from there on, so that rows do not depend on the machine.
+    """
+    first = 0
+    for sample in samples:
+        if limit is not None:
+            if first >= limit:
+                return
+            sample = replace(sample, asked=sample.asked[: limit - first])  # noqa: PLW2901
+        image = sample.image
+        if root is not None and image.is_relative_to(root):
+            image = image.relative_to(root)
+        yield Question(sample, image.as_posix(), first)
+        first += len(sample.asked)
 
 
 def evaluate(
     segmenter: Segmenter,
-    samples: Sequence[Sample],
+    questions: Iterable[Question],
     *,
-    on_answer: Callable[[Sample, Asked, Segmentation], None] | None = None,
-) -> list[Outcome]:
-    """Answer all questions, each photo opened once, and score every answer.
+    journal: Journal | None = None,
+    share: Share | None = None,
+    outline: bool = False,
+    on_row: Callable[[Row], None] | None = None,
+) -> list[Row]:
+    """Answer all questions, each photo opened once, and judge every answer.
 
     Args:
         segmenter: The one to evaluate.
-        samples: Photos with their questions.
-        on_answer: Told of every answer.
+        questions: Photos with their questions.
+        journal: Keeps every sample's rows as soon as they are there; what it has is not asked
+            again.
+        share: Which samples to answer; by default all.
+        outline: Measure boundary F too.
+        on_row: Told of every row, those that were there before too.
+
+    Returns:
+        The rows of this share.
 
     Raises:
-        InputError: A photo turns out to be broken; its source is named.
+        InputError: A photo turns out to be broken, or the journal is that of other questions.
     """
-    outcomes = []
-    for sample, asked, segmentation in _answers(segmenter, samples):
-        outcomes.append(score(asked, segmentation))
-        if on_answer is not None:
-            on_answer(sample, asked, segmentation)
-    return outcomes
+    share = share or Share()
+    rows: list[Row] = []
+    for number, question in enumerate(questions):
+        if number % share.of != share.process:
+            continue
+        there = _there(question, journal)
+        fresh = there is None
+        new = _answer(segmenter, question, outline=outline) if there is None else there
+        if fresh and journal is not None:
+            journal.append(new)
+        for row in new:
+            rows.append(row)
+            if on_row is not None:
+                on_row(row)
+    return rows
 
 
-def _answers(
-    segmenter: Segmenter, samples: Sequence[Sample]
-) -> Iterator[tuple[Sample, Asked, Segmentation]]:
-    for sample in samples:
-        answers = segmenter.segment_many(sample.image, [asked.expression for asked in sample.asked])
-        for asked, segmentation in zip(sample.asked, answers, strict=True):
-            yield sample, asked, segmentation
+def _there(question: Question, journal: Journal | None) -> list[Row] | None:
+    """The rows of a sample that a journal has; None unless it has all of them."""
+    if journal is None:
+        return None
+    rows = []
+    for index, asked in enumerate(question.sample.asked, start=question.first):
+        row = journal.done.get(index)
+        if row is None:
+            return None
+        if (row.image, row.expression) != (question.image, asked.expression):
+            raise InputError(
+                f"{journal.path.parent} has {row.expression!r} of {row.image} as question {index}, "
+                f"and the data set {asked.expression!r} of {question.image}: the data have changed "
+                "since the run was begun"
+            )
+        rows.append(row)
+    return rows
 
 
-def score(asked: Asked, segmentation: Segmentation) -> Outcome:
-    """Compare one answer with the truth.
+def _answer(segmenter: Segmenter, question: Question, *, outline: bool) -> list[Row]:
+    sample = question.sample
+    photo = sample.open_image()
+    size = Size(photo.height, photo.width)
+    answers = segmenter.segment_many(photo, [asked.expression for asked in sample.asked])
+    rows = []
+    for asked, truth, answer in zip(sample.asked, question.truths(), answers, strict=True):
+        if asked.mask is not None and asked.mask.size != size:
+            raise InputError(f"{asked.source}: the mask is {asked.mask.size} and the photo {size}")
+        rows.append(judge(truth, Answer.of(answer), outline=outline))
+    return rows
 
-    The truth has the cells that are at least half covered, and the best-covered ones where none
-    is: something that is there is never without a cell.
-    """
-    truth = asked.to_mask(Size(*segmentation.mask.shape))
-    present = asked.mask is not None
-    cells = coverage_to_cells(mask_to_coverage(truth, GridShape(*segmentation.probability.shape)))
-    written = segmentation.grid.select(segmentation.expression)
-    stats = segmentation.stats
-    return Outcome(
-        set=asked.set,
-        truth_cells=int(cells.sum()),
-        grid_iou=iou(written, cells) if present else None,
-        pixel_iou=iou(segmentation.mask, truth) if present else None,
-        empty=segmentation.empty,
-        validity=segmentation.validity,
-        tokens=stats.tokens,
-        passes=stats.passes,
-        seconds=stats.seconds,
-    )
+
+def score(asked: Asked, segmentation: Segmentation) -> Row:
+    """Compare one answer with the truth."""
+    size = Size(*segmentation.mask.shape)
+    return judge(Truth.of(asked, 0, asked.source, size), Answer.of(segmentation))

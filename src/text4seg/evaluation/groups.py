@@ -1,0 +1,116 @@
+"""Kinds of questions and kinds of errors: where a model is good, and how it fails."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
+
+from text4seg.evaluation.rows import Row
+
+SIZES: Mapping[str, tuple[float, float]] = {
+    "under 0.5 %": (0, 0.005),
+    "0.5 – 2 %": (0.005, 0.02),
+    "2 – 5 %": (0.02, 0.05),
+    "5 – 20 %": (0.05, 0.2),
+    "20 % and more": (0.2, 1.01),
+}
+"""Sizes of what is meant, as shares of the photo; 5 % are 13 cells of 16×16."""
+
+POSITIONS: Mapping[str, str] = {
+    "left, right": r"left|right|leftmost|rightmost|lefthand|righthand",
+    "above, below": r"top|bottom|upper|lower|above|below|topmost|uppermost|lowest|highest|under|"
+    r"underneath|over|up|down",
+    "front, back": r"front|back|behind|foreground|background|closest|nearest|closer|nearer|"
+    r"farthest|furthest|far|rear",
+    "middle": r"middle|centre|center|central|between|centermost|middlemost",
+    "order": r"first|second|third|fourth|fifth|last|[0-9]+(?:st|nd|rd|th)",
+    "beside": r"next|beside|near|by|adjacent|touching|against|side",
+    "size, degree": r"big|bigger|biggest|large|larger|largest|small|smaller|smallest|tall|taller|"
+    r"tallest|short|shorter|shortest",
+}
+"""Words that tell several things of one kind apart, by group; an expression may be in several."""
+
+NO_POSITION = "none of these words"
+_WORDS = {name: re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for name, words in POSITIONS.items()}
+
+Verdict = Literal[
+    "right", "coarse", "grid too coarse", "wrong object", "missed", "hallucinated", "unparsable"
+]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+RIGHT_FROM = 0.5
+WRONG_BELOW = 0.1
+
+MEANINGS: Mapping[Verdict, str] = {
+    "right": f"IoU of at least {RIGHT_FROM}, or rightly empty",
+    "coarse": f"the right object, IoU from {WRONG_BELOW} to {RIGHT_FROM}",
+    "grid too coarse": f"the same, where the grid itself allows no {RIGHT_FROM}",
+    "wrong object": f"IoU below {WRONG_BELOW}",
+    "missed": "it is there, and the answer is empty",
+    "hallucinated": "it is not there, and the answer is not empty",
+    "unparsable": "nothing of the text could be read",
+}
+"""What each verdict says."""
+
+
+def size_group(row: Row) -> str | None:
+    """The size of what is meant; None where nothing is."""
+    if not row.present:
+        return None
+    return next(name for name, (low, high) in SIZES.items() if low <= row.share < high)
+
+
+def position_groups(expression: str) -> list[str]:
+    """The groups of words that an expression uses."""
+    found = [name for name, words in _WORDS.items() if words.search(expression)]
+    return found or [NO_POSITION]
+
+
+def by_size(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows of present things by size, smallest first; empty groups are left out."""
+    groups: dict[str, list[Row]] = {name: [] for name in SIZES}
+    for row in rows:
+        group = size_group(row)
+        if group is not None:
+            groups[group].append(row)
+    return {name: group for name, group in groups.items() if group}
+
+
+def by_position(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows by position words; empty if no expression has any."""
+    groups: dict[str, list[Row]] = {name: [] for name in (*POSITIONS, NO_POSITION)}
+    for row in rows:
+        for name in position_groups(row.expression):
+            groups[name].append(row)
+    found = {name: group for name, group in groups.items() if group}
+    return {} if list(found) == [NO_POSITION] else found
+
+
+def verdict(row: Row, *, empty_below: int = 1) -> Verdict:
+    """What became of a question: the error split.
+
+    The thresholds of IoU, 0.5 for right and 0.1 for having found the object at all, are those of
+    TIDE (Bolya et al., ECCV 2020, §2.2).
+    """
+    pixels = row.pixels.emptied(empty_below)
+    if row.validity == "hopeless":
+        return "unparsable"
+    if not row.present:
+        return "hallucinated" if pixels.predicted else "right"
+    if pixels.predicted == 0:
+        return "missed"
+    if pixels.iou >= RIGHT_FROM:
+        return "right"
+    if pixels.iou < WRONG_BELOW:
+        return "wrong object"
+    limited = row.oracle is not None and row.oracle < RIGHT_FROM
+    return "grid too coarse" if limited else "coarse"
+
+
+def error_split(rows: Sequence[Row], *, empty_below: int = 1) -> dict[Verdict, int]:
+    """How many questions there are of each verdict, zeros too."""
+    counts: dict[Verdict, int] = dict.fromkeys(VERDICTS, 0)
+    for row in rows:
+        counts[verdict(row, empty_below=empty_below)] += 1
+    return counts

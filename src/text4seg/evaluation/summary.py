@@ -1,0 +1,238 @@
+"""From the rows of a set to its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from text4seg.evaluation.rows import Row
+from text4seg.metrics import FIGURES, PRECISION_THRESHOLDS, Interval, ratio, ratio_intervals
+
+LARGE_CELLS = 13
+"""From so many true cells on an object is large enough for the coarse grid to show its shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The figures of a set; None where there is nothing to average.
+
+    Attributes:
+        questions: How many there were.
+        present: How many of them mean something that is in the photo.
+        absent: How many mean something that is not.
+        grid_iou: Mean IoU of cells over present things.
+        pixel_iou: The same in pixels: mIoU.
+        large: How many present things have 13 true cells and more.
+        large_grid_iou: Mean IoU of cells over those.
+        large_pixel_iou: The same in pixels.
+        false_empties: Share of present things that were answered empty: 1 - T-acc.
+        true_empties: Share of absent things that were answered empty: N-acc.
+        strict: Share of texts that were read as they stand.
+        salvaged: Share that had to be repaired.
+        hopeless: Share of which nothing could be read.
+        tokens: Mean tokens of a mask text.
+        passes: Mean forward passes of an answer.
+        seconds: Mean wall time of an answer.
+        oracle_iou: Mean IoU in pixels that the grid allows, over present things.
+        ciou: All intersections over all unions, in pixels.
+        giou: Mean IoU in pixels; an absent thing counts 1 if answered empty, else 0.
+        precision: Share of present things with an IoU of at least 0.5, 0.6, 0.7, 0.8, 0.9.
+        box_acc: Share of present things whose box has an IoU of at least 0.5.
+        boundary_f: Mean F of the outlines of present things.
+    """
+
+    questions: int
+    present: int
+    absent: int
+    grid_iou: float | None
+    pixel_iou: float | None
+    large: int
+    large_grid_iou: float | None
+    large_pixel_iou: float | None
+    false_empties: float | None
+    true_empties: float | None
+    strict: float | None
+    salvaged: float | None
+    hopeless: float | None
+    tokens: float | None
+    passes: float | None
+    seconds: float | None
+    oracle_iou: float | None = None
+    ciou: float | None = None
+    giou: float | None = None
+    precision: tuple[float | None, ...] = ()
+    box_acc: float | None = None
+    boundary_f: float | None = None
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Summary:
+        """The summary of a report, also of one that had fewer or more figures."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in record.items() if name in known})
+
+
+def summarise(rows: Sequence[Row], *, empty_below: int = 1) -> dict[str, Summary]:
+    """The figures of every set in order of appearance, and of `all` where there are several."""
+    groups = by_set(rows)
+    return {name: summarise_set(group, empty_below=empty_below) for name, group in groups.items()}
+
+
+def by_set(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of every set in order of appearance, and of `all` where there are several."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.set, []).append(row)
+    if len(groups) > 1 and "all" not in groups:
+        groups["all"] = list(rows)
+    return groups
+
+
+def summarise_set(rows: Sequence[Row], *, empty_below: int = 1) -> Summary:
+    """The figures of some rows, of which there is at least one."""
+    present = [row for row in rows if row.present]
+    absent = [row for row in rows if not row.present]
+    large = [row for row in present if row.cells and row.cells.target >= LARGE_CELLS]
+    texts = [row for row in rows if row.validity is not None]
+
+    def figure(name: str, some: Sequence[Row]) -> float | None:
+        value = ratio((row.pixels for row in some), FIGURES[name], empty_below=empty_below)
+        return None if np.isnan(value) else value
+
+    def share(validity: str) -> float | None:
+        return _mean(row.validity == validity for row in texts)
+
+    found = figure("t_acc", present)
+    return Summary(
+        questions=len(rows),
+        present=len(present),
+        absent=len(absent),
+        grid_iou=_mean(row.cells.iou for row in present if row.cells),
+        pixel_iou=figure("giou", present),
+        large=len(large),
+        large_grid_iou=_mean(row.cells.iou for row in large if row.cells),
+        large_pixel_iou=figure("giou", large),
+        false_empties=None if found is None else 1 - found,
+        true_empties=figure("n_acc", absent),
+        strict=share("strict"),
+        salvaged=share("salvaged"),
+        hopeless=share("hopeless"),
+        tokens=_mean(row.tokens for row in rows),
+        passes=_mean(row.passes for row in rows),
+        seconds=_mean(row.seconds for row in rows),
+        oracle_iou=_mean(row.oracle for row in present),
+        ciou=figure("ciou", rows),
+        giou=figure("giou", rows),
+        precision=tuple(figure(f"precision_at_{x:g}", present) for x in PRECISION_THRESHOLDS),
+        box_acc=_mean(None if row.box_iou is None else row.box_iou >= 0.5 for row in present),
+        boundary_f=_mean(row.boundary for row in present),
+    )
+
+
+Part = Callable[[Row, int], tuple[float, float]]
+"""A row's part of a figure's numerator and denominator, given the least pixels of an answer."""
+
+
+def _of_pixels(name: str, *, of_present: bool) -> Part:
+    figure = FIGURES[name]
+
+    def part(row: Row, empty_below: int) -> tuple[float, float]:
+        if of_present and not row.present:
+            return 0.0, 0.0
+        return figure(row.pixels.emptied(empty_below))
+
+    return part
+
+
+def _of_value(value: Callable[[Row], float | None]) -> Part:
+    def part(row: Row, empty_below: int) -> tuple[float, float]:
+        del empty_below
+        number = value(row) if row.present else None
+        return (0.0, 0.0) if number is None else (float(number), 1.0)
+
+    return part
+
+
+COMPARED: Mapping[str, Part] = {
+    "pixel_iou": _of_pixels("giou", of_present=True),
+    "ciou": _of_pixels("ciou", of_present=False),
+    "giou": _of_pixels("giou", of_present=False),
+    "precision_at_0.5": _of_pixels("precision_at_0.5", of_present=True),
+    "grid_iou": _of_value(lambda row: row.cells.iou if row.cells else None),
+    "box_acc": _of_value(lambda row: None if row.box_iou is None else row.box_iou >= 0.5),
+    "true_empties": _of_pixels("n_acc", of_present=False),
+    "found": _of_pixels("t_acc", of_present=False),
+}
+"""Figures that get an interval and are compared between models."""
+
+
+def parts_of(rows: Sequence[Row], empty_below: int) -> np.ndarray:
+    """For each row and each of `COMPARED`, its part of numerator and denominator."""
+    parts = [[part(row, empty_below) for part in COMPARED.values()] for row in rows]
+    return np.asarray(parts, dtype=np.float64).reshape(len(rows), len(COMPARED), 2)
+
+
+def intervals_of(rows: Sequence[Row], *, empty_below: int = 1) -> dict[str, Interval]:
+    """The figures of `COMPARED` with bootstrap intervals over photos; those over nothing left out.
+
+    Of a single photo there is nothing to draw: its intervals are as narrow as they are useless,
+    and are left out too.
+    """
+    photos = [row.image for row in rows]
+    if len(set(photos)) < 2:
+        return {}
+    found = ratio_intervals(parts_of(rows, empty_below), photos)
+    named = zip(COMPARED, found, strict=True)
+    return {name: interval for name, interval in named if not np.isnan(interval.value)}
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [float(value) for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def percent(value: float) -> str:
+    """A share as a percentage."""
+    return f"{100 * value:.1f} %"
+
+
+def three(value: float) -> str:
+    """A share with three digits, as papers write IoU."""
+    return f"{value:.3f}".removeprefix("0")
+
+
+COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+    "questions": ("questions", str),
+    "grid_iou": ("IoU, grid", three),
+    "pixel_iou": ("IoU, pixels", three),
+    "large_grid_iou": (f"IoU, grid, ≥ {LARGE_CELLS} cells", three),
+    "large_pixel_iou": (f"IoU, pixels, ≥ {LARGE_CELLS} cells", three),
+    "oracle_iou": ("IoU, pixels, that the grid allows", three),
+    "ciou": ("cIoU", three),
+    "giou": ("gIoU", three),
+    "precision": ("Pr@0.5 … 0.9", lambda values: " ".join(map(three, values)) or "–"),
+    "box_acc": ("box Acc@0.5", percent),
+    "boundary_f": ("boundary F", three),
+    "false_empties": ("false empties", percent),
+    "true_empties": ("absent, answered empty", percent),
+    "strict": ("strictly valid", percent),
+    "salvaged": ("salvaged", percent),
+    "hopeless": ("hopeless", percent),
+    "tokens": ("tokens", "{:.0f}".format),
+    "passes": ("passes", "{:.1f}".format),
+    "seconds": ("seconds", "{:.2f}".format),
+}
+"""What a table shows: the attribute of a summary, its heading and how it is written."""
+
+
+def to_cells(summary: Summary) -> dict[str, str]:
+    """The figures of a set as a table writes them; – where there is nothing to average."""
+    cells = {}
+    for key, (_, write) in COLUMNS.items():
+        value = getattr(summary, key)
+        if isinstance(value, tuple | list):
+            value = [number for number in value if number is not None]
+        cells[key] = "–" if value is None else write(value)
+    return cells
