@@ -11,7 +11,7 @@ import typer
 
 from text4seg.cli._talk import checking_the_call, patience, print_json, say
 from text4seg.data import read_jsonl
-from text4seg.evaluation import evaluate, summarise
+from text4seg.evaluation import evaluate, questions_of, summarise
 from text4seg.segmenter import Segmenter
 from text4seg.training.recipe import Recipe, load_recipe
 
@@ -72,8 +72,8 @@ def _train(recipe: Recipe) -> Trained:
     def validate(chat: VisionChat) -> Mapping[str, Any]:
         segmenter = Segmenter(chat, grid=recipe.data.grid, format=recipe.data.format)
         with patience("validating", total) as bar:
-            outcomes = evaluate(segmenter, asked, on_answer=lambda *_: bar.advance())
-        return {name: asdict(figures) for name, figures in summarise(outcomes).items()}
+            rows = evaluate(segmenter, questions_of(asked), on_row=lambda _: bar.advance())
+        return {name: asdict(figures) for name, figures in summarise(rows).items()}
 
     with patience("training", 1) as bar:
 
