@@ -23,4 +23,4 @@ torch_from=(--constraint constraints.txt)
 [ -z "${TORCH_INDEX:-}" ] || torch_from+=(--index-url "$TORCH_INDEX")
 "$venv/bin/python" "$here/torch_guard.py" "${torch_from[@]}"
 "${pip[@]}" install "${quiet[@]}" --no-deps "${torch_from[@]}" torch
-"${pip[@]}" install "${quiet[@]}" --constraint constraints.txt --editable ".[hf,data,cli,dev]"
+"${pip[@]}" install "${quiet[@]}" --constraint constraints.txt --editable ".[hf,data,eval,cli,dev]"

@@ -1,0 +1,147 @@
+"""Open-vocabulary semantic segmentation: every pixel one of some names, judged by mean IoU.
+
+Each name is asked for by itself, so any model that segments by an expression can do it, however
+many names there are. A pixel goes to the name that is likeliest in its cell among those whose
+mask, as the refiner drew it, holds the pixel; a pixel that no mask holds is none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from text4seg.core.geometry import resize_probability
+from text4seg.core.types import Size
+from text4seg.data import Sample
+from text4seg.metrics import class_ious, confusion_matrix, mean_class_iou
+from text4seg.metrics.semantic import VOID
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from text4seg.segmenter import Segmenter
+
+NONE = -1
+
+
+def label_map(
+    segmenter: Segmenter, photo: Image, names: Sequence[str], *, chunk: int = 32
+) -> Int64[np.ndarray, "h w"]:
+    """The index of a name for each pixel, -1 where none of them is.
+
+    Args:
+        segmenter: What answers for each name.
+        photo: The photo.
+        names: The names, each a legal label.
+        chunk: How many names are asked together; the photo is opened once for them, and their
+            answers are held in memory. It does not change the result.
+    """
+    best = np.zeros((photo.height, photo.width), dtype=np.float32)
+    labels = np.full(best.shape, NONE, dtype=np.int64)
+    size = Size(photo.height, photo.width)
+    for start in range(0, len(names), chunk):
+        answers = segmenter.segment_many(photo, names[start : start + chunk])
+        for index, answer in enumerate(answers, start=start):
+            if not answer.mask.any():
+                continue
+            # A refiner may go beyond the cells of the text: there the probability is that of
+            # its cell, but at least a little above nothing.
+            sure: Float32[np.ndarray, "h w"] = resize_probability(
+                answer.probability, size, "nearest"
+            )
+            likelier = answer.mask & (np.maximum(sure, 1e-6) > best)
+            labels[likelier] = index
+            best[likelier] = np.maximum(sure, 1e-6)[likelier]
+    return labels
+
+
+def true_map(sample: Sample, names: Sequence[str], size: Size) -> Int64[np.ndarray, "h w"]:
+    """The index of the true name for each pixel; void where nobody annotated one.
+
+    Where masks overlap, the smaller thing lies in front.
+
+    Raises:
+        InputError: A mask does not fit the photo.
+    """
+    index = {name: place for place, name in enumerate(names)}
+    masks = [
+        (index[asked.expression], asked.to_mask(size))
+        for asked in sample.asked
+        if asked.mask is not None and asked.expression in index
+    ]
+    labels = np.full((size.height, size.width), _void(names), dtype=np.int64)
+    for place, mask in sorted(masks, key=lambda pair: -int(pair[1].sum())):
+        labels[mask] = place
+    if sample.void is not None:
+        labels[sample.void.to_mask()] = _void(names)
+    return labels
+
+
+def _void(names: Sequence[str]) -> int:
+    return max(VOID, len(names))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Confusion:
+    """Pixels of all photos by true and answered name; the last column is "none of them"."""
+
+    names: tuple[str, ...]
+    matrix: Int64[np.ndarray, "classes answers"]
+    photos: int
+
+    def to_json(self) -> dict[str, Any]:
+        """MIoU and the IoU of each name that occurs, as plain values."""
+        values = class_ious(self.matrix)
+        known = {
+            name: float(value)
+            for name, value in zip(self.names, values, strict=True)
+            if not np.isnan(value)
+        }
+        mean = mean_class_iou(self.matrix)
+        total = int(self.matrix.sum())
+        return {
+            "photos": self.photos,
+            "classes": len(self.names),
+            "miou": None if np.isnan(mean) else mean,
+            "pixel_accuracy": float(np.trace(self.matrix[:, :-1]) / total) if total else None,
+            "none_of_them": float(self.matrix[:, -1].sum() / total) if total else None,
+            "ious": known,
+        }
+
+
+def evaluate_semantic(
+    segmenter: Segmenter,
+    samples: Iterable[Sample],
+    names: Sequence[str],
+    *,
+    chunk: int = 32,
+    on_photo: Callable[[], None] | None = None,
+) -> Confusion:
+    """Ask for every name in every photo.
+
+    Raises:
+        InputError: A photo or a mask is broken.
+    """
+    classes = len(names)
+    total = np.zeros((classes, classes + 1), dtype=np.int64)
+    photos = 0
+    for matrix in _matrices(segmenter, samples, names, chunk):
+        total += matrix
+        photos += 1
+        if on_photo is not None:
+            on_photo()
+    return Confusion(tuple(names), total, photos)
+
+
+def _matrices(
+    segmenter: Segmenter, samples: Iterable[Sample], names: Sequence[str], chunk: int
+) -> Iterator[Int64[np.ndarray, "classes answers"]]:
+    for sample in samples:
+        photo = sample.open_image()
+        truth = true_map(sample, names, Size(photo.height, photo.width))
+        said = label_map(segmenter, photo, names, chunk=chunk)
+        yield confusion_matrix(said, truth, len(names), void=_void(names))
