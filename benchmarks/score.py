@@ -40,7 +40,7 @@ def blob(random: np.random.Generator) -> np.ndarray:
     down, across = rows - centre[0], cols - centre[1]
     angle = np.arctan2(down, across)
     edge = radius * (1 + 0.3 * np.sin(random.integers(2, 9) * angle + random.uniform(0, 6)))
-    return np.asarray(np.hypot(down, across) < edge + random.normal(0, 1.5, size=down.shape))
+    return np.asarray(np.hypot(down, across) < edge + random.normal(0, 0.5, size=down.shape))
 
 
 def write_files(folder: Path, count: int) -> dict[str, Any]:
