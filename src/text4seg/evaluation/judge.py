@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from text4seg.core.coverage import runs_to_coverage
 from text4seg.core.errors import InputError
-from text4seg.core.geometry import coverage_to_cells, mask_to_coverage
+from text4seg.core.geometry import coverage_to_cells
 from text4seg.core.rle import Runs, cells_to_runs, mask_to_rle, rle_to_mask, rle_to_runs
 from text4seg.core.types import Box, GridShape, Size
 from text4seg.evaluation.rows import Rle, Row
@@ -100,7 +101,7 @@ def judge(truth: Truth, answer: Answer, *, outline: bool = False) -> Row:
     size = target.size if target else truth.size or (given.size if given else None)
     if given is not None and given.size != size:
         raise InputError(f"{_named(truth)}: the answer is {given.size} and the photo {size}")
-    cells, oracle = _on_grid(truth, target, answer.cells)
+    cells, oracle = _on_grid(target, answer.cells)
     boundary = None
     if outline and target is not None:
         masks = [rle_to_mask(rle) if rle else None for rle in (answer.mask, truth.mask)]
@@ -147,14 +148,13 @@ def _counted(given: Runs | None, target: Runs | None) -> Overlap:
 
 
 def _on_grid(
-    truth: Truth, target: Runs | None, written: Bool[np.ndarray, "rows cols"] | None
+    target: Runs | None, written: Bool[np.ndarray, "rows cols"] | None
 ) -> tuple[Overlap | None, float | None]:
     """Cells of answer, truth and both, and the oracle IoU of the truth on that grid."""
     if written is None:
         return None, None
-    if target is None or truth.mask is None:
+    if target is None:
         return Overlap(int(written.sum()), 0, 0), None
-    coverage = mask_to_coverage(rle_to_mask(truth.mask), GridShape(*written.shape))
-    cells = coverage_to_cells(coverage)
+    cells = coverage_to_cells(runs_to_coverage([target], GridShape(*written.shape))[0])
     best = rle_overlap(cells_to_runs(cells, target.size), target)
     return overlap(written, cells), best.iou

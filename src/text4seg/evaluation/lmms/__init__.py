@@ -1,0 +1,11 @@
+"""A plugin of lmms-eval: does a model that learned to segment still answer questions?
+
+LMMS_EVAL_PLUGINS=text4seg.evaluation.lmms lmms-eval --model qwen2_5_vl \
+    --model_args pretrained=FOLDER --tasks text4seg_vqa
+
+lmms-eval looks for a plugin's tasks in `tasks/` and for its models in `models.py`. A fine-tuned
+model is run by lmms-eval's own class for its family; VQAv2, GQA and POPE are tasks of its own. The
+task here asks the questions of `vqa.jsonl` in the working folder.
+"""
+
+from __future__ import annotations

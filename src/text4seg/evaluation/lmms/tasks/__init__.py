@@ -1,0 +1,3 @@
+"""The tasks of the plugin, each a YAML file beside the functions that it names."""
+
+from __future__ import annotations
