@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64
 
 from text4seg.core.errors import MissingExtraError
 from text4seg.core.geometry import mask_to_coverage
@@ -64,18 +65,23 @@ def rle_to_coverage(rle: Mapping[str, Any], shape: GridShape) -> Float32[np.ndar
     column = first[owner] + np.arange(len(owner)) - np.repeat(np.cumsum(spans) - spans, spans)
     top = np.maximum(runs.starts[owner] - column * height, 0)
     bottom = np.minimum(runs.ends[owner] - column * height, height)
-    # In units of a cell's share of a pixel, so that all numbers are integers.
-    heights = _passed(bottom, shape.rows, height) - _passed(top, shape.rows, height)
-    columns = np.zeros((width, shape.rows))
-    np.add.at(columns, column, heights)
-    edges = _passed(np.arange(width + 1), shape.cols, width)
-    areas = columns.T @ (edges[1:] - edges[:-1])
+    if not len(column):
+        return np.zeros((shape.rows, shape.cols), dtype=np.float32)
+    # In units of a cell's share of a pixel, so that all numbers are integers. Columns ascend.
+    passed = _passed(shape.rows, height)
+    heights = passed[bottom] - passed[top]
+    new = np.flatnonzero(np.diff(column, prepend=-1))
+    edges = _passed(shape.cols, width)
+    widths = edges[column[new] + 1] - edges[column[new]]
+    areas = np.add.reduceat(heights, new, axis=0).T @ widths
     return np.asarray(areas / runs.size.pixels, dtype=np.float32)
 
 
-def _passed(
-    places: Int64[np.ndarray, " n"], count: int, length: int
-) -> Float64[np.ndarray, "n count"]:
-    """How much of each of `count` equal cells lies before each place, in pixels times `count`."""
+@functools.lru_cache(maxsize=64)
+def _passed(count: int, length: int) -> Float64[np.ndarray, "places count"]:
+    """How much of each of `count` equal cells lies before each pixel, in pixels times `count`."""
+    places = np.arange(length + 1, dtype=np.int64)[:, None] * count
     cells = np.arange(count, dtype=np.int64) * length
-    return np.clip(places[:, None] * count - cells, 0, length).astype(np.float64)
+    passed: np.ndarray = np.clip(places - cells, 0, length).astype(np.float64)
+    passed.setflags(write=False)
+    return passed

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from text4seg.core.errors import InputError, LabelError, UnknownNameError
 from text4seg.core.types import clean_label
 from text4seg.data.checks import check_photo, check_region
+from text4seg.data.regions import Joined, join
 from text4seg.data.reports import RecordError, Report
 from text4seg.data.samples import Asked, Sample
 
@@ -216,15 +217,46 @@ def _check(asked: Asked, sample: Sample, select: Selection, report: Report) -> A
     if changes:
         report.mend("label cleaned", f"{asked.source}: {', '.join(changes)}")
         asked = replace(asked, expression=label)
+    if isinstance(asked.mask, Joined) and asked.kind != "expression":
+        whole = _whole_instances(asked, asked.mask, sample, report)
+    else:
+        whole = asked
+    return whole if whole is None or _is_large(whole, sample, select, report) else None
+
+
+def _is_large(asked: Asked, sample: Sample, select: Selection, report: Report) -> bool:
+    """Whether the mask is right and as large as wanted; without a mask there is nothing to ask."""
     if asked.mask is None:
-        return asked
+        return True
     try:
         area = check_region(asked.mask, sample.size, count=select.min_area > 0)
     except RecordError as error:
         report.skip(error.kind, f"{asked.source}: {error}")
-        return None
+        return False
     least = select.min_area * asked.mask.size.pixels if select.min_area < 1 else select.min_area
     if area is not None and area < least:
         report.filter("below the least area")
+        return False
+    return True
+
+
+def _whole_instances(asked: Asked, mask: Joined, sample: Sample, report: Report) -> Asked | None:
+    """A class without its wrong instances; None where none is left.
+
+    Only of classes and parts: an expression that means several things is right or wrong as one.
+    """
+    ids = asked.ids if len(asked.ids) == len(mask.regions) else ()
+    kept: list[int] = []
+    for at, region in enumerate(mask.regions):
+        try:
+            check_region(region, sample.size, count=False)
+            kept.append(at)
+        except RecordError as error:
+            which = ids[at] if ids else at
+            report.skip(error.kind, f"{asked.source}, instance {which}: {error}")
+    if not kept:
         return None
-    return asked
+    if len(kept) == len(mask.regions):
+        return asked
+    left = join([mask.regions[at] for at in kept])
+    return replace(asked, mask=left, ids=tuple(ids[at] for at in kept) if ids else ())

@@ -155,12 +155,21 @@ class Joined:
         return int(np.count_nonzero(self.to_mask()))
 
 
-@functools.lru_cache(maxsize=4)
 def open_labels(path: Path, content: bytes | None = None) -> Int[np.ndarray, "h w"]:
     """The values of a picture of labels: grey or palette index, or red + 256 green + 65536 blue.
 
-    The array is read-only and shared. Raises `InputError`.
+    The array is read-only and shared; the last few are kept. Raises `InputError`.
     """
+    try:
+        changed = path.stat().st_mtime_ns if content is None else 0
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    return _open_labels(path, content, changed)
+
+
+@functools.lru_cache(maxsize=4)
+def _open_labels(path: Path, content: bytes | None, changed: int) -> Int[np.ndarray, "h w"]:
+    del changed  # a part of the key: a file that was written anew is opened anew
     from text4seg.pictures import open_values
 
     matlab = path.suffix == ".mat"
