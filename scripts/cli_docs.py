@@ -26,6 +26,7 @@ VERBS = (
     "train",
     "weights",
     "build data",
+    "build inspect",
     "build readers",
 )
 HEAD = """# The command line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,12 +11,13 @@ import typer
 
 from text4seg.cli._talk import checking_the_call, patience, print_json, say
 from text4seg.codec import get_format
-from text4seg.core.errors import InputError, UnknownNameError
+from text4seg.core.errors import InputError, MissingExtraError, UnknownNameError
 from text4seg.core.geometry import RULES
 from text4seg.core.types import GridShape
 from text4seg.data import READERS, Selection, read
 from text4seg.data.build import Note, Plan, build, count_parts
 from text4seg.data.conversations import Target
+from text4seg.data.inspect import count_records, open_build, oracle_iou, write_sheet
 from text4seg.data.leaks import hold
 from text4seg.data.mixture import get_mixture
 
@@ -146,3 +148,51 @@ def readers(
         print(f"{one.name} – {one.what}")
         for line in one.layout.splitlines():
             print(f"    {line}")
+
+
+@app.command("inspect")
+def inspect(
+    folder: Annotated[Path, typer.Argument(help="The folder of a finished build.")],
+    page: Annotated[
+        Path | None, typer.Option("--html", help="Write a page with figures and drawn samples.")
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="A tokenizer.json, to count tokens a sample.")
+    ] = None,
+    oracle: Annotated[
+        int, typer.Option(min=0, help="Photos to measure the grid's best IoU on; 0 for none.")
+    ] = 200,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Count what a build holds, and draw some of it, before training."""
+    with checking_the_call():
+        tokens = None if tokenizer is None else _counter(tokenizer)
+    built = open_build(folder)
+    with patience("records"):
+        figures = count_records(built, tokens).to_json()
+        figures["kinds"] = built.manifest["kinds"]
+        best = oracle_iou(built, photos=oracle) if oracle else None
+        figures["oracle_iou"] = None if best is None else best["mean"]
+        figures["oracle_masks"] = None if best is None else best["masks"]
+        if page is not None:
+            figures["drawn"] = write_sheet(built, page, figures)
+    if as_json:
+        print_json({"folder": str(folder), **figures})
+        return
+    for key, value in figures.items():
+        print(f"{key.replace('_', ' '):>22}  {value}")
+
+
+def _counter(path: Path) -> Callable[[str], int]:
+    """What counts the tokens of a text."""
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise MissingExtraError("tokenizers", "hf") from None
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; a tokenizer.json is needed")
+    try:
+        made = Tokenizer.from_file(str(path))
+    except Exception as error:
+        raise InputError(f"{path} is no tokenizer.json: {error}") from error
+    return lambda text: len(made.encode(text, add_special_tokens=False).ids)

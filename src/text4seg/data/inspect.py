@@ -1,0 +1,298 @@
+"""What a build holds, counted and drawn: to look at before training."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import html
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from text4seg.codec import get_format
+from text4seg.codec.answer import body_of
+from text4seg.core.errors import InputError, MaskSyntaxError
+from text4seg.core.files import write_atomically
+from text4seg.core.geometry import cells_to_mask, coverage_to_cells
+from text4seg.core.rle import cells_to_runs, rle_to_runs
+from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size
+from text4seg.data.build import MANIFEST, PLAN
+from text4seg.data.coverage import region_to_coverage, region_to_rle
+from text4seg.data.reading import Selection, read
+from text4seg.data.regions import Region
+from text4seg.data.schemas import Record, image_of_record, turns_of
+from text4seg.data.shards import read_records
+from text4seg.pictures import TINTS, draw_overlay, open_image
+
+Count = Callable[[str], int]
+"""How many tokens a text has."""
+
+SHEET = 24
+_THUMB = 320
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was counted.
+
+    Attributes:
+        samples: Records.
+        questions: Questions in them.
+        empty: Questions whose answer is background alone.
+        invalid: Answers that are not strict text of the build's format and grid.
+        labels: Questions by label.
+        label_characters: Their lengths in characters.
+        tokens: Of each sample's texts together, where a tokenizer was given.
+        seen: Hashes of questions with their answers and pictures.
+        duplicates: Records that were there before, to the letter.
+    """
+
+    samples: int = 0
+    questions: int = 0
+    empty: int = 0
+    invalid: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    label_characters: list[int] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    seen: set[bytes] = field(default_factory=set)
+    duplicates: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures; a share of nothing is None."""
+        return {
+            "samples": self.samples,
+            "questions": self.questions,
+            "labels": len(self.labels),
+            "most_frequent_labels": dict(self.labels.most_common(20)),
+            "label_characters": _spread(self.label_characters),
+            "tokens_a_sample": _spread(self.tokens),
+            "empty_share": self.empty / self.questions if self.questions else None,
+            "invalid_answers": self.invalid,
+            "duplicates": self.duplicates,
+        }
+
+
+def _spread(values: list[int]) -> dict[str, float] | None:
+    if not values:
+        return None
+    array = np.asarray(values)
+    return {
+        "mean": round(float(array.mean()), 2),
+        "median": float(np.median(array)),
+        "p95": float(np.percentile(array, 95)),
+        "max": int(array.max()),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A finished build: its folder, its plan and the files in order."""
+
+    folder: Path
+    plan: dict[str, Any]
+    manifest: dict[str, Any]
+
+    @property
+    def shape(self) -> GridShape:
+        """The grid of the answers."""
+        grid = self.plan["plan"]["target"]["grid"]
+        return GridShape(grid["rows"], grid["cols"])
+
+    @property
+    def format_name(self) -> str:
+        """The format of the answers."""
+        return str(self.plan["plan"]["target"]["format_name"])
+
+    def records(self) -> Iterator[Record]:
+        """Every record, in order."""
+        for part in self.manifest["parts"]:
+            yield from read_records(self.folder / part["file"])
+
+
+def open_build(folder: Path) -> Built:
+    """Open a finished build; raises `InputError` for a folder that holds none."""
+    try:
+        plan = json.loads((folder / PLAN).read_bytes())
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+    except FileNotFoundError as error:
+        unfinished = (folder / PLAN).is_file()
+        hint = "run the same build again to finish it" if unfinished else "text4seg build makes one"
+        raise InputError(
+            f"{folder} holds no finished build: no {error.filename}; {hint}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"the build in {folder} cannot be read: {error}") from error
+    return Built(folder, plan, manifest)
+
+
+def count_records(built: Built, tokens: Count | None = None) -> Findings:
+    """Go over all records once; memory grows with a hash of 16 bytes a record."""
+    findings = Findings()
+    for record in built.records():
+        findings.samples += 1
+        turns = turns_of(record)
+        for question, answer in turns:
+            _count_turn(findings, built, question, answer)
+        if tokens is not None:
+            findings.tokens.append(sum(tokens(text) for turn in turns for text in turn))
+        image = image_of_record(record)
+        name = image if isinstance(image, str) else image.get("path") or image.get("bytes")
+        key = hashlib.blake2b(repr((name, turns)).encode(), digest_size=16).digest()
+        findings.duplicates += key in findings.seen
+        findings.seen.add(key)
+    return findings
+
+
+def _count_turn(findings: Findings, built: Built, question: str, answer: str) -> None:
+    del question
+    findings.questions += 1
+    grid = _grid(built, answer)
+    if grid is None:
+        findings.invalid += 1
+        return
+    findings.empty += grid.is_empty
+    for label in grid.labels:
+        if label != OTHERS:
+            findings.labels[label] += 1
+            findings.label_characters.append(len(label))
+
+
+def _grid(built: Built, answer: str) -> DescriptorGrid | None:
+    try:
+        return get_format(built.format_name).decode(body_of(answer), built.shape)
+    except MaskSyntaxError:
+        return None
+
+
+def oracle_iou(built: Built, *, photos: int = 200) -> dict[str, Any] | None:
+    """What IoU the grid allows at best: the true masks, put on the grid and taken off it again.
+
+    Looks at up to so many photos of the data set, evenly spread, and at whole photos, not crops.
+    None where the data set is no longer where it was, or has no masks.
+    """
+    data = built.plan["data"]
+    try:
+        reading = read(
+            data["reader"], data["path"], split=data["split"], images=data["images"],
+            select=Selection(check_photos=False), options=data["options"],
+        )  # fmt: skip
+    except InputError:
+        return None
+    step = max(1, -(-len(reading) // photos))
+    values: list[float] = []
+    for index in range(0, len(reading), step):
+        sample = reading.load(index, reading.report)
+        for asked in sample.asked if sample is not None else ():
+            if asked.mask is not None:
+                with contextlib.suppress(InputError):  # the build's own report tells of it
+                    values.append(_best_iou(asked.mask, built.shape))
+    if not values:
+        return None
+    return {"mean": round(float(np.mean(values)), 4), "masks": len(values)}
+
+
+def _best_iou(region: Region, shape: GridShape) -> float:
+    cells = coverage_to_cells(region_to_coverage(region, shape))
+    best = cells_to_runs(cells, region.size)
+    rle = region_to_rle(region)
+    true = rle_to_runs(region.to_rle() if rle is None else rle)
+    both = true.overlap(best)
+    union = true.area + best.area - both
+    return both / union if union else 1.0
+
+
+def write_sheet(built: Built, path: Path, figures: dict[str, Any], *, seed: int = 0) -> int:
+    """Write one page with the figures and some samples drawn; returns how many could be drawn.
+
+    The page holds its pictures itself. Samples are drawn at random over the whole build.
+    """
+    total = built.manifest["samples"]
+    chosen = set(
+        np.random.default_rng(seed).choice(total, min(SHEET, total), replace=False).tolist()
+    )
+    cards = [
+        card
+        for at, record in enumerate(built.records())
+        if at in chosen
+        for card in _cards(built, record)
+    ]
+    rows = "".join(
+        f"<tr><th>{html.escape(key.replace('_', ' '))}</th><td>{html.escape(_say(value))}</td></tr>"
+        for key, value in figures.items()
+    )
+    page = _PAGE.format(
+        title=html.escape(built.folder.name), rows=rows, cards="".join(cards), count=len(cards)
+    )
+    write_atomically(path, page.encode())
+    return len(cards)
+
+
+def _say(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_say(one)}" for key, one in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _cards(built: Built, record: Record) -> Iterator[str]:
+    """One card for each question of a record."""
+    try:
+        photo = _open(image_of_record(record))
+    except InputError as error:
+        yield f"<figure><figcaption>{html.escape(str(error))}</figcaption></figure>"
+        return
+    photo.thumbnail((_THUMB, _THUMB))
+    for question, answer in turns_of(record):
+        grid = _grid(built, answer)
+        drawn = photo.copy()
+        names = [] if grid is None else [label for label in grid.labels if label != OTHERS]
+        for at, label in enumerate(names):
+            mask = cells_to_mask(grid.select(label), Size(drawn.height, drawn.width))  # type: ignore[union-attr]
+            drawn = draw_overlay(drawn, mask, tint=TINTS[at % len(TINTS)])
+        said = "".join(
+            f'<b style="color:rgb{TINTS[at % len(TINTS)]}">{html.escape(label)}</b> '
+            for at, label in enumerate(names)
+        )
+        said = said or ("<i>nothing</i>" if grid is not None else "<i>not strict text</i>")
+        buffer = io.BytesIO()
+        drawn.save(buffer, format="JPEG", quality=85)
+        data = base64.b64encode(buffer.getvalue()).decode()
+        yield (
+            f'<figure><img alt="" src="data:image/jpeg;base64,{data}">'
+            f"<figcaption>{html.escape(question)}<br>{said}"
+            f"<details><summary>text</summary><pre>{html.escape(answer)}</pre></details>"
+            f"</figcaption></figure>"
+        )
+
+
+def _open(image: Any) -> Image.Image:
+    if isinstance(image, dict):
+        return open_image(image.get("path") or "picture", content=image.get("bytes"))
+    return open_image(image)
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width">
+<style>
+body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem;
+  color: #1c1c1e; background: #fff }}
+table {{ border-collapse: collapse; margin: 1rem 0 2rem }}
+th {{ text-align: left; font-weight: 600; padding: .15rem 1.5rem .15rem 0; vertical-align: top }}
+main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); gap: 1.2rem }}
+figure {{ margin: 0; border: 1px solid #ddd; border-radius: 8px; overflow: hidden }}
+img {{ width: 100%; display: block }}
+figcaption {{ padding: .6rem .8rem; overflow-wrap: anywhere }}
+pre {{ font-size: 11px; overflow-x: auto; margin: .4rem 0 0 }}
+summary {{ color: #666; cursor: pointer }}
+</style>
+<h1>{title}</h1><table>{rows}</table>
+<h2>{count} questions, drawn at random</h2><main>{cards}</main></html>
+"""
