@@ -19,6 +19,7 @@ VERBS = (
     "segment",
     "encode",
     "decode",
+    "convert",
     "grammar",
     "evaluate",
     "evaluate compare",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ from typing import Annotated
 import typer
 
 from text4seg.cli._talk import CallError, checking_the_call, print_json, say
+from text4seg.cli.convert import read_text
 from text4seg.cli.paint import print_grid
 from text4seg.codec import Repair, get_format
 from text4seg.codec.answer import SEG_OPEN, body_of, find_body
@@ -48,7 +48,7 @@ def decode(
             parse_size(size),
             get_format(format_name),
         )
-    text = _read(file)
+    text = read_text(file)
     repairs: tuple[Repair, ...] = ()
     try:
         if salvage:
@@ -104,13 +104,3 @@ def _choose(grid: DescriptorGrid, label: str | None) -> str:
             f"the text has several labels: choose one with --label ({', '.join(present)})"
         )
     return present[0] if present else ""
-
-
-def _read(file: Path) -> str:
-    try:
-        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not text: byte {error.start} is not UTF-8") from error
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}") from error

@@ -1,0 +1,85 @@
+"""Tokens of a mask: flat, image-wise and row-wise run length, for tokenizers of real backbones.
+
+    python benchmarks/length.py --coco instances.json --json
+
+Labels are class names (`name`), and long expressions (`expression`: "the NAME on the left side of
+the picture that stands next to another one"), since the paper's texts repeat whole expressions.
+The paper tells of 583 tokens flat and 154 as R-RLE at 16x16, 74 % less; `saved` is ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.annotations import outline_to_rle, read_objects
+from benchmarks.tokenizers_of_backbones import SOURCES, counter
+from text4seg.codec import FORMATS
+from text4seg.core.coverage import coverages_to_cells, rles_to_coverage
+from text4seg.core.errors import InputError, Text4SegError
+from text4seg.core.types import OTHERS, DescriptorGrid, GridShape
+
+LABELS = {
+    "name": "{}",
+    "short expression": "the {} on the left",
+    "long expression": "the {} on the left side of the picture that stands next to another one",
+}
+
+
+def mean_tokens(form: str, grids: Sequence[DescriptorGrid], count: Callable[[str], int]) -> float:
+    """The mean length of the texts."""
+    return round(float(np.mean([count(FORMATS[form].encode(grid)) for grid in grids])), 1)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Count, print; exit code 1 where something cannot be had."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--coco", type=Path, required=True)
+    parser.add_argument("--grid", default="16x16,32x32")
+    parser.add_argument("--limit", type=int, default=60)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    rows = []
+    try:
+        shapes = [GridShape.parse(text) for text in options.grid.split(",")]
+        objects = list(islice(read_objects(options.coco), options.limit))
+        if not objects:
+            raise InputError(f"{options.coco} holds no object large enough")
+        rles = [outline_to_rle(outline, size) for _, size, outline in objects]
+        for name in SOURCES:
+            count = counter(name)
+            for shape in shapes:
+                cells = coverages_to_cells(rles_to_coverage(rles, shape)).astype(np.int32)
+                for kind, wording in LABELS.items():
+                    grids = [
+                        DescriptorGrid((OTHERS, wording.format(one[0])), part)
+                        for one, part in zip(objects, cells, strict=True)
+                    ]
+                    tokens = {
+                        form: mean_tokens(form, grids, count) for form in ("sd", "rle", "rrle")
+                    }
+                    saved = round(1 - tokens["rrle"] / tokens["sd"], 4)
+                    rows.append(
+                        {"tokenizer": name, "grid": str(shape), "label": kind, **tokens}
+                        | {"saved": saved}
+                    )
+    except Text4SegError as error:
+        print(f"length: {error}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps({"objects": len(objects), "results": rows}, indent=0))
+        return 0
+    print("| " + " | ".join(rows[0]) + " |\n" + "|---" * len(rows[0]) + "|")
+    for row in rows:
+        print("| " + " | ".join(map(str, row.values())) + " |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

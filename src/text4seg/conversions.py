@@ -1,0 +1,113 @@
+"""Masks in the formats of others, written by the libraries that own them.
+
+COCO's run lengths are in `core.rle`, binary masks in `pictures`; here are label pictures with a
+palette, cut-outs, outlines as SVG, and the detections of supervision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+from jaxtyping import Bool
+
+from text4seg.core.errors import InputError, MissingExtraError
+from text4seg.core.types import DescriptorGrid, Size
+from text4seg.core.upsampling import centers
+from text4seg.pictures import TINTS, image_to_png
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def grid_to_label_png(grid: DescriptorGrid, size: Size) -> bytes:
+    """An 8-bit PNG with a palette: the pixel value is the number of the label, 0 is background.
+
+    Raises `InputError` for more than 256 labels.
+    """
+    from PIL import Image as Pillow
+
+    if len(grid.labels) > 256:
+        raise InputError(f"a picture with a palette has 256 labels at most, got {len(grid.labels)}")
+    rows, cols = grid.cells.shape
+    at = np.ix_(centers(size.height, rows), centers(size.width, cols))
+    picture = Pillow.fromarray(grid.cells[at].astype(np.uint8), mode="P")
+    colours = [(0, 0, 0), *(TINTS[number % len(TINTS)] for number in range(len(grid.labels) - 1))]
+    picture.putpalette([value for colour in colours for value in colour])
+    return image_to_png(picture)
+
+
+def cut_out(image: Image, mask: Bool[np.ndarray, "h w"]) -> Image:
+    """The photo as RGBA, transparent outside the mask; raises `InputError` on another size."""
+    from PIL import Image as Pillow
+
+    if mask.shape != image.size[::-1]:
+        raise InputError(
+            f"the mask is {mask.shape[0]}x{mask.shape[1]} and the photo "
+            f"{image.height}x{image.width} (height x width)"
+        )
+    picture = image.convert("RGB")
+    picture.putalpha(Pillow.fromarray(np.asarray(mask).astype(np.uint8) * 255))
+    return picture
+
+
+def masks_to_svg(masks: Mapping[str, Bool[np.ndarray, "h w"]]) -> str:
+    """Labelled masks of one size as outlines: one path a label, holes left open (even-odd).
+
+    Found by OpenCV; an outline runs a quarter of a pixel inside the mask's edge, so that the
+    centres of exactly the mask's pixels lie in it. Raises `InputError` for no mask or different
+    sizes, `MissingExtraError` without OpenCV.
+    """
+    sizes = {mask.shape for mask in masks.values()}
+    if len(sizes) != 1:
+        raise InputError("an SVG picture needs masks, all of one size")
+    ((height, width),) = sizes
+    root = ET.Element("svg", xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width} {height}")
+    for number, (label, mask) in enumerate(masks.items()):
+        colour = "#{:02x}{:02x}{:02x}".format(*TINTS[number % len(TINTS)])
+        path = {"d": _path(mask), "fill": colour, "fill-rule": "evenodd"}
+        ET.SubElement(ET.SubElement(root, "path", path), "title").text = label
+    return ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _path(mask: Bool[np.ndarray, "h w"]) -> str:
+    try:
+        import cv2
+    except ImportError:
+        raise MissingExtraError("opencv-python-headless", "hf") from None
+    # OpenCV joins the centres of border pixels. In a picture twice as large those lie a quarter of
+    # a pixel inside the edge; at its own size, a line one pixel wide would have no area at all.
+    big = np.kron(np.pad(np.asarray(mask) != 0, 1), np.ones((2, 2), dtype=np.uint8))
+    contours, _ = cv2.findContours(big.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    parts = []
+    for contour in contours:
+        points = (contour[:, 0, :].astype(np.float64) - 1.5) / 2
+        parts.append("M" + "L".join(f"{x:g} {y:g}" for x, y in points) + "Z")
+    return "".join(parts)
+
+
+def masks_to_detections(
+    masks: Sequence[tuple[str, Bool[np.ndarray, "h w"], float]],
+) -> Any:
+    """Label, mask and score of each thing as `supervision.Detections`.
+
+    Class numbers count the labels in the order of their first appearance; the names stand in
+    `data["class_name"]`. Raises `MissingExtraError` without supervision.
+    """
+    try:
+        import supervision
+    except ImportError:
+        raise MissingExtraError("supervision", "supervision") from None
+    if not masks:
+        return supervision.Detections.empty()
+    stack = np.stack([np.asarray(mask) != 0 for _, mask, _ in masks])
+    numbers: dict[str, int] = {}
+    return supervision.Detections(
+        xyxy=supervision.mask_to_xyxy(stack),
+        mask=stack,
+        confidence=np.array([score for _, _, score in masks], dtype=np.float32),
+        class_id=np.array([numbers.setdefault(label, len(numbers)) for label, _, _ in masks]),
+        data={"class_name": np.array([label for label, _, _ in masks])},
+    )
