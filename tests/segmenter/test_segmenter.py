@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ from PIL import Image
 from tests.fakes import FakeChat, block
 from text4seg import models
 from text4seg.codec import get_format
-from text4seg.core.errors import InputError, LabelError, UnknownNameError
+from text4seg.core.errors import InputError, LabelError, MissingExtraError, UnknownNameError
 from text4seg.core.rle import rle_to_mask
 from text4seg.core.types import Box, DescriptorGrid, GridShape
+from text4seg.decoding import UNBOUNDED
 from text4seg.pictures import open_image, open_mask
-from text4seg.segmenter import Segmentation, Segmenter, Streamed
+from text4seg.segmenter import Choices, Segmentation, Segmenter, Streamed
 
 DOG = block("the dog", slice(4, 8), slice(2, 10))
 PHOTO = Image.new("RGB", (160, 96), (30, 60, 90))
@@ -163,6 +165,71 @@ def test_a_refiner_that_opens_photos_opens_each_once() -> None:
     assert refiner.opened == 1
 
 
+class TestDrafts:
+    @pytest.mark.parametrize("draft", ["previous", "auto"])
+    def test_the_frame_before_saves_passes_and_changes_nothing(self, draft: str) -> None:
+        segmenter = Segmenter(chat(), draft=draft, pace=UNBOUNDED)
+        plain = segmenter(PHOTO, "the dog")
+        following = segmenter(PHOTO, "the dog", previous=plain.grid)
+        assert following.text == plain.text
+        assert following.stats.passes < plain.stats.passes
+        *_, last = segmenter.stream(PHOTO, "the dog", previous=plain.grid)
+        assert last.segmentation is not None
+        assert last.segmentation.text == plain.text
+
+    def test_each_expression_is_drafted_from_the_one_before(self) -> None:
+        both = FakeChat({"the dog": DOG, "the hound": block("the hound", *_PLACE)})
+        segmenter = Segmenter(both, draft="previous", pace=UNBOUNDED)
+        dog, hound = segmenter.segment_many(PHOTO, ["the dog", "the hound"])
+        assert hound.stats.passes < dog.stats.passes
+        assert np.array_equal(dog.mask, hound.mask)
+
+    def test_a_previous_mask_of_another_grid_is_refused(self) -> None:
+        with pytest.raises(InputError, match="4x4 cells, and the grid is 16x16"):
+            Segmenter(chat())(PHOTO, "the dog", previous=DescriptorGrid.empty(GridShape(4, 4)))
+
+    def test_a_model_without_a_head_is_told(self) -> None:
+        with pytest.raises(InputError, match="'head' needs a model"):
+            Segmenter(chat(), draft="head")(PHOTO, "the dog")
+
+
+_PLACE = (slice(4, 8), slice(2, 10))
+
+
+class TestChoices:
+    def test_a_bias_of_the_background_moves_the_answer(self) -> None:
+        for bias, empty in ((0.0, False), (20.0, True)):
+            found = Segmenter(chat(), choices=Choices(background_bias=bias))(PHOTO, "the dog")
+            assert found.empty == empty
+
+    def test_medians_write_what_a_sure_model_means(self) -> None:
+        found = Segmenter(
+            chat("rrle", certainty=30.0), format="rrle", choices=Choices(runs="median")
+        )(PHOTO, "the dog")
+        assert found.grid == DOG
+
+    def test_bad_choices(self) -> None:
+        with pytest.raises(UnknownNameError, match="likeliest, median"):
+            Choices(runs="mean")  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="finite"):
+            Choices(background_bias=float("inf"))
+
+
+def test_how_probable_nothing_was() -> None:
+    dog, cat = Segmenter(chat(certainty=30.0)).segment_many(PHOTO, ["the dog", "the cat"])
+    assert dog.no_target == pytest.approx(0.0, abs=1e-6)
+    assert cat.no_target == pytest.approx(1.0, abs=1e-6)
+    unsure = Segmenter(chat(certainty=1.0))(PHOTO, "the cat")
+    assert 0 < unsure.no_target < 1
+
+
+def test_a_batch_of_a_model_that_cannot_share_is_asked_one_by_one() -> None:
+    model = chat()
+    answers = Segmenter(model).segment_batch([(PHOTO, "the dog"), (PHOTO, "the cat")])
+    assert [found.empty for found in answers] == [False, True]
+    assert Segmenter(model).segment_batch([]) == []
+
+
 class TestStream:
     @pytest.mark.parametrize("form", ["sd", "rrle"])
     def test_every_row_is_told_once_and_the_last_one_brings_the_answer(self, form: str) -> None:
@@ -226,6 +293,20 @@ class TestResults:
         assert (mask.name, overlay.name) == ("photo.dog.mask.png", "photo.dog.overlay.png")
         assert np.array_equal(open_mask(mask), found.mask)
         assert open_image(overlay).size == PHOTO.size
+
+    def test_supervision(self) -> None:
+        pytest.importorskip("supervision", exc_type=ImportError)
+        dog, cat = Segmenter(chat()).segment_many(PHOTO, ["the dog", "the cat"])
+        found = dog.to_supervision()
+        assert found.xyxy.tolist() == [[20, 24, 100, 48]]
+        assert np.array_equal(found.mask[0], dog.mask)
+        assert found.data["class_name"].tolist() == ["the dog"]
+        assert len(cat.to_supervision()) == 0
+
+    def test_without_supervision_the_extra_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "supervision", None)
+        with pytest.raises(MissingExtraError, match=r"text4seg\[supervision\]"):
+            Segmenter(chat())(PHOTO, "the dog").to_supervision()
 
     def test_coco_and_json(self) -> None:
         import json
