@@ -68,8 +68,9 @@ def measure_object(label: str, mask: np.ndarray, shape: GridShape) -> dict[str, 
             keep = "vanish" not in rule
             cells = coverage_to_cells(coverage, threshold=threshold, keep_nonempty=keep)
         text = RRLE.encode(DescriptorGrid((OTHERS, label), cells.astype(np.int32)))
-        ways = hard_ways(cells, size)
+        ways = {"nearest": cells_to_mask(cells, size)}
         if rule == "0.5":
+            ways = hard_ways(cells, size)
             for how in ("bilinear", "bicubic"):
                 ways[f"soft {how}"] = probability_to_mask(coverage, size, how)  # type: ignore[arg-type]
         for way, again in ways.items():

@@ -1,0 +1,36 @@
+"""Ten megabytes of garbage: no reader takes more than linear time."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from text4seg.codec import FORMATS, Format
+from text4seg.core.errors import MaskSyntaxError
+from text4seg.core.types import GridShape
+
+PIECES = ["|", "* ", "\n", " ", "a", "others *1| ", "<seg>", "</seg>", "```\n", "9", "dog\n ", "*1"]
+SHAPE = GridShape(16, 16)
+
+
+def seconds(form: Format, text: str) -> float:
+    start = time.process_time()
+    with pytest.raises(MaskSyntaxError):
+        form.decode(text, SHAPE, ["dog"])
+    form.salvage(text, SHAPE, ["dog"])
+    return time.process_time() - start
+
+
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("piece", PIECES)
+def test_four_times_the_garbage_takes_about_four_times_as_long(form: Format, piece: str) -> None:
+    short, long = (piece * (length // len(piece)) for length in (150_000, 600_000))
+    assert seconds(form, long) < 8 * seconds(form, short) + 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("piece", PIECES)
+def test_ten_megabytes(form: Format, piece: str) -> None:
+    assert seconds(form, piece * (10_000_000 // len(piece))) < 20
