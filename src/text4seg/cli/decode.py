@@ -14,6 +14,7 @@ from text4seg.cli.convert import read_text
 from text4seg.cli.paint import print_grid
 from text4seg.codec import Repair, get_format
 from text4seg.codec.answer import SEG_OPEN, body_of, find_body
+from text4seg.conversions import masks_to_svg
 from text4seg.core.errors import InputError, MaskSyntaxError
 from text4seg.core.files import write_atomically
 from text4seg.core.geometry import cells_to_mask
@@ -27,7 +28,9 @@ def decode(
         Path, typer.Argument(metavar="FILE", help="The mask text or a whole answer; - is stdin.")
     ],
     size: Annotated[str, typer.Option(help="Height x width of the mask in pixels.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The mask picture, PNG.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The mask picture: PNG, or outlines as .svg.")
+    ] = None,
     label: Annotated[
         str | None, typer.Option("--label", "-l", help="Which label, if the text has several.")
     ] = None,
@@ -60,7 +63,9 @@ def decode(
         raise InputError(f"{file}, {error} (--salvage reads damaged text)") from error
     mask = cells_to_mask(cells.select(_choose(cells, label)), pixels)
     if out is not None:
-        write_atomically(out, mask_to_png(mask))
+        svg = out.suffix.lower() == ".svg"
+        name = _choose(cells, label)
+        write_atomically(out, masks_to_svg({name: mask}).encode() if svg else mask_to_png(mask))
     for repair in repairs:
         say(f"repaired {repair}")
     if as_json:
