@@ -29,16 +29,21 @@ from text4seg.core.rle import rle_to_mask
 from text4seg.core.types import GridShape, Size
 from text4seg.metrics import iou
 from text4seg.pictures import open_image
-from text4seg.refine import get_refiner, open_photo
+from text4seg.refine import Refiner, get_refiner, open_photo
+from text4seg.refine.sam import SamRefiner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from PIL.Image import Image
 
 SMALLEST_SHARE = 0.005
 SEED = 0
 BINS = (("0.5-2 %", 0.02), ("2-8 %", 0.08), ("8-32 %", 0.32), ("over 32 %", 2.0))
 SHAPES = (("portrait", 0.9), ("square", 1.15), ("4:3", 1.42), ("3:2", 1.6), ("16:9", 99.0))
 INPUTS = ("soft", "hard", "flipped", "spurious", "halved")
+
+FEATURES = "image_embeddings"
 
 Cells = Float32[np.ndarray, "rows cols"]
 
@@ -93,6 +98,26 @@ def lay(
     yield "halved", halved.astype(np.float32)
 
 
+def keep_features(refiner: Refiner, file: Path) -> None:
+    """Let a refiner with MobileSAM read the photo's features from a file, or write them there."""
+    if not isinstance(refiner, SamRefiner):
+        return
+    import torch
+
+    from text4seg.pretrained.sam import Features
+
+    sam = refiner.sam
+    encode = type(sam).encode
+
+    def kept(image: Image) -> Features:
+        if not file.exists():
+            np.save(file, encode(sam, image).given[FEATURES].half().numpy())
+        given = {FEATURES: torch.from_numpy(np.load(file)).float()}
+        return Features(given, sam.frame(Size(image.height, image.width)))
+
+    sam.encode = kept  # type: ignore[method-assign]
+
+
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """One record for each object, way and refiner."""
     from rich.console import Console
@@ -109,6 +134,9 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     bar = Console(stderr=True)
     for name, masks in track(photos, "photos", console=bar, disable=not sys.stderr.isatty()):
         image = open_image(arguments.images / name)
+        if arguments.features:
+            for title, refiner in refiners.items():
+                keep_features(refiner, arguments.features / f"{title}.{name}.npy")
         opened = {title: open_photo(refiner, image) for title, refiner in refiners.items()}
         first = dict.fromkeys(refiners, True)
         for mask in masks:
@@ -201,6 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--refiners", default="none,smooth,crf,sam", help="several with commas")
     add("--inputs", default=",".join(INPUTS), help="several with commas")
     add("--per-image", type=int, default=3, help="most objects of one photo (3)")
+    add("--features", type=Path, help="folder that keeps MobileSAM's features between runs")
     add("--limit", type=int, help="only so many photos")
     add("--json", action="store_true", help="print JSON instead of a table")
     parsed = parser.parse_args(arguments)

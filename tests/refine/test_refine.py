@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from text4seg.core.errors import UnknownNameError
+from text4seg.core.geometry import probability_to_mask
 from text4seg.core.types import Size
 from text4seg.refine import get_refiner, none, smooth
-from text4seg.refine.smooth import LOST
 
 PHOTO = Image.new("RGB", (64, 48))
 PHOTO.paste((200, 180, 20), (16, 12, 48, 36))  # where the cells of `cells` lie
@@ -40,18 +40,23 @@ def test_none_is_blocks() -> None:
     assert mask.sum() == (48 // 8 * 4) * (64 // 8 * 4)
 
 
-def test_smooth_puts_the_edge_where_the_probability_crosses_one_half() -> None:
-    unsure, sure = (smooth(PHOTO, cells(0.4, p), SIZE).mask.sum() for p in (0.55, 1.0))
+def test_smooth_covers_each_cell_as_its_probability_says() -> None:
+    mask = smooth(PHOTO, cells(0.0, 0.7), SIZE).mask
+    border = 12 * 48 * 0.7 + 4 * 48  # the four cells within are surely in
+    assert mask.sum() == pytest.approx(border, rel=0.03)
+    unsure, sure = (smooth(PHOTO, cells(*p), SIZE).mask.sum() for p in ((0.1, 0.55), (0.4, 1.0)))
     assert unsure < none(PHOTO, cells(0.4, 1.0), SIZE).mask.sum() < sure
 
 
-def test_smooth_says_so_when_it_would_lose_everything() -> None:
-    probability = np.zeros((8, 8), dtype=np.float32)
-    probability[3, 3] = 0.5
-    refined = smooth(PHOTO, probability, Size(20, 20))
-    assert np.array_equal(refined.mask, none(PHOTO, probability, Size(20, 20)).mask)
-    assert refined.mask.any()
-    assert refined.notes == (LOST,)
+def test_a_doubt_far_from_the_outline_makes_no_island() -> None:
+    probability = cells(0.0, 0.9)
+    probability[0, 7] = 0.45
+    assert not smooth(PHOTO, probability, SIZE).mask[:6, 56:].any()
+
+
+def test_smooth_of_a_plain_yes_or_no_is_bicubic() -> None:
+    expected = probability_to_mask(cells(0.0, 1.0), SIZE, "bicubic")
+    assert np.array_equal(smooth(PHOTO, cells(0.0, 1.0), SIZE).mask, expected)
 
 
 @pytest.mark.parametrize("name", WITHOUT_WEIGHTS)
