@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import decode_time, overhead, soft_masks
+from benchmarks import decode_time, overhead, rounding, soft_masks
 from benchmarks.passes import vocabulary_of
 from tests.reference.toy import train_tokenizer
 from text4seg.core.types import Size
@@ -55,6 +55,9 @@ BAD = [
     pytest.param(decode_time.main, ["--photos", "no/such"], "folder of photos", id="no folder"),
     pytest.param(decode_time.main, ["--config", "no.json"], "configuration", id="no config"),
     pytest.param(overhead.main, ["--repeats", "0"], "at least 1", id="no repeats"),
+    pytest.param(
+        rounding.main, ["--data", "x", "--images", "y", "--limit", "0"], "at least 1", id="no mask"
+    ),
     pytest.param(
         soft_masks.main, ["--data", "x", "--images", "y", "--limit", "0"], "at least 1", id="none"
     ),
