@@ -17,7 +17,7 @@ from text4seg import prompts
 from text4seg.codec import get_format
 from text4seg.core.geometry import Rule, coverage_to_cells, mask_to_grid, masks_to_grid
 from text4seg.core.types import OTHERS, Box, DescriptorGrid, GridShape, Size, label_fault
-from text4seg.data.coverage import region_to_coverage
+from text4seg.data.coverage import region_to_coverage, regions_to_coverage
 from text4seg.data.mixture import Mixture
 from text4seg.data.samples import Asked, Sample
 
@@ -57,7 +57,7 @@ def converse(
     sample: Sample, mixture: Mixture, target: Target, random: np.random.Generator
 ) -> Iterator[Conversation]:
     """The conversations of one pass over a photo; raises `InputError` for a mask it cannot read."""
-    writer = _Writer(sample, mixture, target, random)
+    writer = _Writer(sample, mixture, target, random, _cover(sample, mixture, target))
     whole = [writer.one(asked) for asked in sample.asked if asked.kind == "expression"]
     whole += writer.parts()
     yield from _gather(sample, whole, mixture.turns, None)
@@ -66,6 +66,19 @@ def converse(
         crop = _draw_crop(sample, mixture.crops, random)
         turns = writer.classes(classes, crop)
         yield from _gather(sample, turns, mixture.turns, crop)
+
+
+def _cover(sample: Sample, mixture: Mixture, target: Target) -> dict[int, np.ndarray]:
+    """The coverage under everything that is asked of the whole photo, by object."""
+    if target.rule != "coverage":
+        return {}
+    regions = {
+        id(asked): asked.mask
+        for asked in sample.asked
+        if asked.mask is not None and not (mixture.crops and asked.kind == "class")
+    }
+    covered = regions_to_coverage(list(regions.values()), target.grid)
+    return dict(zip(regions, covered, strict=True))
 
 
 def _gather(
@@ -93,6 +106,7 @@ class _Writer:
     mixture: Mixture
     target: Target
     random: np.random.Generator
+    coverage: dict[int, np.ndarray]
 
     def one(self, asked: Asked, crop: Box | None = None) -> Turn:
         """A question about one expression, class or part."""
@@ -167,7 +181,9 @@ class _Writer:
             return DescriptorGrid.empty(shape)
         if crop is not None or rule != "coverage":
             return mask_to_grid(self._cut(asked, crop), label, shape, rule=rule)
-        cells = coverage_to_cells(region_to_coverage(asked.mask, shape))
+        known = self.coverage.get(id(asked))
+        coverage = region_to_coverage(asked.mask, shape) if known is None else known
+        cells = coverage_to_cells(coverage)
         return DescriptorGrid((OTHERS, label), cells.astype(np.int32))
 
     def _several(self, labels: dict[str, Asked], crop: Box | None) -> DescriptorGrid:

@@ -286,7 +286,8 @@ body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 75r
   color: #1c1c1e; background: #fff }}
 table {{ border-collapse: collapse; margin: 1rem 0 2rem }}
 th {{ text-align: left; font-weight: 600; padding: .15rem 1.5rem .15rem 0; vertical-align: top }}
-main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); gap: 1.2rem }}
+main {{ display: grid; align-items: start; gap: 1.2rem;
+  grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)) }}
 figure {{ margin: 0; border: 1px solid #ddd; border-radius: 8px; overflow: hidden }}
 img {{ width: 100%; display: block }}
 figcaption {{ padding: .6rem .8rem; overflow-wrap: anywhere }}
