@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -43,3 +44,9 @@ def test_every_reader_and_schema_is_told_of() -> None:
         assert "".join(f"    {line}\n" for line in one.layout.splitlines()) in PAGE
     for name in SCHEMAS:
         assert f"| `{name}` |" in PAGE
+
+
+def test_the_numbers_are_the_recorded_ones() -> None:
+    recorded = json.loads((ROOT / "benchmarks" / "results" / "build.json").read_text())
+    for key in ("samples", "processor_seconds", "minutes_for_877k_by_processor_time", "memory_mb"):
+        assert f" {recorded[key]} " in PAGE.replace("\n", " "), key
