@@ -369,7 +369,7 @@ def _finish(work: Work, notes: list[Note]) -> dict[str, Any]:
         "parts": notes,
     }
     write_atomically(work.out / MANIFEST, json.dumps(manifest, indent=1).encode())
-    _write_dataset_info(work)
+    _write_dataset_info(work, notes)
     for path in (work.out / NOTES).glob("*.json"):
         path.unlink()
     try:
@@ -381,11 +381,18 @@ def _finish(work: Work, notes: list[Note]) -> dict[str, Any]:
     return manifest
 
 
-def _write_dataset_info(work: Work) -> None:
-    """What LLaMA-Factory wants to know of a folder."""
+def _write_dataset_info(work: Work, notes: list[Note]) -> None:
+    """What LLaMA-Factory wants to know of a folder: a data set for each file."""
     if work.plan.schema != "llama-factory":
         return
     columns = {"messages": "conversations", "images": "images"}
-    entry = {"file_name": ".", "formatting": "sharegpt", "columns": columns}
-    info = json.dumps({"text4seg": entry}, indent=1).encode()
+    entries = {
+        f"text4seg_{note['part']:05d}": {
+            "file_name": note["file"],
+            "formatting": "sharegpt",
+            "columns": columns,
+        }
+        for note in notes
+    }
+    info = json.dumps(entries, indent=1).encode()
     write_atomically(work.out / "dataset_info.json", info)
