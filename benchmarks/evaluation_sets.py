@@ -6,6 +6,11 @@ Set `coco`: each class present in a photo of `coco/instances_val.json`, all its 
 too) together, where they cover over 0.5 % of the image. Set `clothing`: each garment and body part
 likewise. In both, two classes a photo that were annotated and are not there: their mask is null.
 The draw is seeded.
+
+Set `positions`: where two to six of a kind are in a COCO photo (and no crowd of them), the
+outermost one on each side where it stands 1.5 cells apart ("the left dog"), and the largest and the
+smallest where they differ by half. Set `unseen`: the present things of both sets asked for in words
+that nano was never taught; set `seen`: the same things by the names it knows.
 """
 
 from __future__ import annotations
@@ -27,26 +32,55 @@ if TYPE_CHECKING:
 
 SMALLEST_SHARE = 0.005
 ABSENT_A_PHOTO = 2
+FEWEST, MOST = 2, 6
+CLEAR_GAP = 1.5 / 16
+CLEAR_RATIO = 1.5
+SIDES = {"left": (1, -1), "right": (1, 1), "top": (0, -1), "bottom": (0, 1)}
+# Known name → a word for it that is no name and no listed synonym of the training questions.
+UNSEEN = {
+    "person": "individual", "bicycle": "cycle", "car": "vehicle", "airplane": "jet",
+    "bus": "coach", "train": "locomotive", "truck": "lorry", "boat": "vessel",
+    "traffic light": "stoplight", "bird": "fowl", "cat": "feline", "dog": "hound",
+    "horse": "pony", "sheep": "lamb", "cow": "cattle", "backpack": "rucksack",
+    "umbrella": "parasol", "tie": "necktie", "suitcase": "luggage", "bottle": "flask",
+    "wine glass": "goblet", "cup": "mug", "knife": "blade", "bowl": "dish", "chair": "seat",
+    "couch": "settee", "potted plant": "houseplant", "bed": "mattress", "dining table": "desk",
+    "tv": "telly", "laptop": "notebook computer", "cell phone": "smartphone", "oven": "stove",
+    "sink": "washbasin", "refrigerator": "icebox", "book": "paperback", "clock": "timepiece",
+    "vase": "urn", "hair": "hairdo", "shoes": "footwear", "pants": "slacks", "jeans": "denims",
+    "dress": "gown", "hat": "headgear", "jacket": "windbreaker", "sweater": "pullover",
+    "sunglasses": "eyewear", "purse": "clutch", "bag": "tote", "skirt": "miniskirt",
+    "t-shirt": "tee", "stockings": "hosiery",
+}  # fmt: skip
 SEED = 2026
 
 
-def coco_masks(root: Path) -> Iterator[tuple[str, dict[str, np.ndarray], list[str]]]:
-    """Photo (relative to root), masks by class, all annotated classes."""
+def read_coco(root: Path) -> Iterator[tuple[str, list[tuple[str, np.ndarray, bool]], list[str]]]:
+    """Photo (relative to root), its (class, mask, whether a crowd), all annotated classes."""
     document = json.loads((root / "coco" / "instances_val.json").read_text())
     names = {category["id"]: category["name"] for category in document["categories"]}
     for image in document["images"]:
         size = Size(image["height"], image["width"])
-        masks: dict[str, np.ndarray] = {}
+        found = []
         for record in document["annotations"]:
             if record["image_id"] == image["id"]:
-                name, outline = names[record["category_id"]], record["segmentation"]
+                outline = record["segmentation"]
                 mask = (
                     rle_to_mask(outline)
                     if isinstance(outline, dict)
                     else polygons_to_mask(outline, size)
                 )
-                masks[name] = masks[name] | mask if name in masks else mask
-        yield f"coco/images/{image['file_name']}", masks, sorted(names.values())
+                found.append((names[record["category_id"]], mask, bool(record.get("iscrowd"))))
+        yield f"coco/images/{image['file_name']}", found, sorted(names.values())
+
+
+def coco_masks(root: Path) -> Iterator[tuple[str, dict[str, np.ndarray], list[str]]]:
+    """Photo, masks by class, all annotated classes."""
+    for photo, found, annotated in read_coco(root):
+        masks: dict[str, np.ndarray] = {}
+        for name, mask, _ in found:
+            masks[name] = masks[name] | mask if name in masks else mask
+        yield photo, masks, annotated
 
 
 def clothing_masks(root: Path) -> Iterator[tuple[str, dict[str, np.ndarray], list[str]]]:
@@ -60,31 +94,83 @@ def clothing_masks(root: Path) -> Iterator[tuple[str, dict[str, np.ndarray], lis
         yield f"clothing/images/{stem}.jpg", masks, labels[1:]
 
 
+MASKS = {"coco": coco_masks, "clothing": clothing_masks}
+
+
 def lines(root: Path, name: str) -> Iterator[dict[str, Any]]:
     random = np.random.default_rng(SEED)
-    for photo, masks, annotated in {"coco": coco_masks, "clothing": clothing_masks}[name](root):
+    for photo, masks, annotated in MASKS[name](root):
         for label, mask in masks.items():
             if mask.mean() > SMALLEST_SHARE:
-                yield {
-                    "image": photo,
-                    "expression": f"the {label}",
-                    "mask": mask_to_rle(mask),
-                    "set": name,
-                }
+                yield line(photo, label, mask, name)
         missing = [label for label in annotated if label not in masks]
         for label in random.choice(missing, ABSENT_A_PHOTO, replace=False):
-            yield {"image": photo, "expression": f"the {label}", "mask": None, "set": name}
+            yield line(photo, str(label), None, name)
+
+
+def line(photo: str, label: str, mask: np.ndarray | None, name: str) -> dict[str, Any]:
+    encoded = None if mask is None else mask_to_rle(mask)
+    return {"image": photo, "expression": f"the {label}", "mask": encoded, "set": name}
+
+
+def position_lines(root: Path) -> Iterator[dict[str, Any]]:
+    for photo, found, _ in read_coco(root):
+        crowds = {name for name, _, crowd in found if crowd}
+        for kind in sorted({name for name, _, _ in found} - crowds):
+            masks = [m for name, m, _ in found if name == kind and m.mean() > SMALLEST_SHARE / 2]
+            if FEWEST <= len(masks) <= MOST:
+                for word, mask in told_apart(masks):
+                    yield line(photo, f"{word} {kind}", mask, "positions")
+
+
+def told_apart(masks: list[np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    """What tells one of them from the others: a side, or a size, and its mask."""
+    centres = [[np.average(np.arange(m.shape[a]), weights=m.sum(1 - a)) for a in (0, 1)]
+               for m in masks]  # fmt: skip
+    for word, (axis, sign) in SIDES.items():
+        along = sign * np.array(centres)[:, axis] / masks[0].shape[axis]
+        second, first = np.argsort(along)[-2:]
+        if along[first] - along[second] >= CLEAR_GAP and masks[first].mean() > SMALLEST_SHARE:
+            yield word, masks[first]
+    by_size = sorted(masks, key=lambda mask: int(mask.sum()))
+    for word, (one, other) in {"largest": (-1, -2), "smallest": (0, 1)}.items():
+        sizes = sorted((by_size[one].sum(), by_size[other].sum()))
+        if sizes[1] >= CLEAR_RATIO * sizes[0] and by_size[one].mean() > SMALLEST_SHARE:
+            yield word, by_size[one]
+
+
+def unseen_lines(root: Path, *, seen: bool) -> Iterator[dict[str, Any]]:
+    for name in MASKS:
+        for asked in lines(root, name):
+            known = asked["expression"].removeprefix("the ")
+            if asked["mask"] is not None and known in UNSEEN:
+                word = known if seen else UNSEEN[known]
+                yield {
+                    **asked,
+                    "expression": f"the {word}",
+                    "set": "seen" if seen else "unseen",
+                }
+
+
+def sets(root: Path) -> dict[str, Iterator[dict[str, Any]]]:
+    return {
+        "coco": lines(root, "coco"),
+        "clothing": lines(root, "clothing"),
+        "positions": position_lines(root),
+        "seen": unseen_lines(root, seen=True),
+        "unseen": unseen_lines(root, seen=False),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the evaluation sets of nano.")
     parser.add_argument("--data", type=Path, required=True, help="folder with coco/ and clothing/")
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder for coco.jsonl and clothing.jsonl"
+        "--out", type=Path, required=True, help="folder for coco.jsonl, clothing.jsonl, …"
     )
     arguments = parser.parse_args()
-    for name in ("coco", "clothing"):
-        records = list(lines(arguments.data, name))
+    for name, found in sets(arguments.data).items():
+        records = list(found)
         arguments.out.mkdir(parents=True, exist_ok=True)
         file = arguments.out / f"{name}.jsonl"
         write_atomically(file, "".join(json.dumps(record) + "\n" for record in records).encode())

@@ -80,3 +80,44 @@ def test_the_files_are_what_evaluate_reads(
     before = (out / "coco.jsonl").read_bytes()
     evaluation_sets.main()
     assert (out / "coco.jsonl").read_bytes() == before, "the draw is seeded"
+
+
+def box(rows: slice, cols: slice) -> np.ndarray:
+    mask = np.zeros((SIDE, SIDE), dtype=bool)
+    mask[rows, cols] = True
+    return mask
+
+
+def test_positions_are_told_where_they_are_clear() -> None:
+    low_left, high_right = box(slice(20, 40), slice(0, 8)), box(slice(0, 10), slice(30, 38))
+    middle = box(slice(8, 24), slice(15, 23))
+    found = {w: m.tobytes() for w, m in evaluation_sets.told_apart([middle, high_right, low_left])}
+    assert found == {
+        "left": low_left.tobytes(),
+        "right": high_right.tobytes(),
+        "top": high_right.tobytes(),
+        "bottom": low_left.tobytes(),
+        "smallest": high_right.tobytes(),
+    }
+    level = [box(slice(0, 8), slice(0, 8)), box(slice(2, 10), slice(1, 9))]
+    assert list(evaluation_sets.told_apart(level)) == [], "neither apart nor of another size"
+
+
+def test_positions_leave_out_crowds_and_single_things(root: Path) -> None:
+    found = list(evaluation_sets.position_lines(root))
+    assert {line["expression"] for line in found} <= {"the left cat", "the right cat"}
+
+
+def test_unseen_words_ask_for_the_very_things_of_the_seen_ones(root: Path) -> None:
+    seen, unseen = (list(evaluation_sets.unseen_lines(root, seen=s)) for s in (True, False))
+    assert {"the cat", "the person", "the dress"} == {line["expression"] for line in seen}
+    assert {"the feline", "the individual", "the gown"} == {line["expression"] for line in unseen}
+    assert [line["mask"] for line in seen] == [line["mask"] for line in unseen]
+
+
+def test_unseen_words_were_never_taught() -> None:
+    from text4seg.training.nano import questions
+
+    taught = {name for family in questions._FAMILIES for name in family}
+    taught |= {word for words in questions._SYNONYMS.values() for word in words}
+    assert not taught & set(evaluation_sets.UNSEEN.values())

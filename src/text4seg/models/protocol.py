@@ -52,6 +52,7 @@ class Asked:
     `bias` offsets logits by token id wherever a choice is open: a model's own calibration.
     `cell_odds` are log-odds that a cell is of the target, where the model has a head that tells:
     a guess, used to draft. `room` is how many tokens its context takes after the prompt.
+    `absent`: the model is sure that nothing of it is there; only the empty mask may be written.
     """
 
     step: SteppedModel
@@ -61,6 +62,7 @@ class Asked:
     bias: Mapping[int, float] | None = None
     cell_odds: Float[np.ndarray, "rows cols"] | None = None
     room: int | None = None
+    absent: bool = False
 
 
 class JoinedModel(Protocol):

@@ -172,9 +172,16 @@ class MaskWriter:
     ) -> Job:
         """What is to be decoded after a question; `shared` tells that it is one of a batch."""
         vocabulary = self.vocabulary_of(asked.vocabulary)
-        grammar = compile_mask_grammar(self.form, self.shape, (expression,), vocabulary)
+        labels = () if asked.absent else (expression,)
+        grammar = compile_mask_grammar(self.form, self.shape, labels, vocabulary)
         self._check_room(asked, vocabulary)
-        known = Known(self.shape, self.form.name, expression, previous, asked.cell_odds)
+        known = Known(
+            self.shape,
+            self.form.name,
+            expression,
+            None if asked.absent else previous,
+            asked.cell_odds,
+        )
         text = bytearray()
 
         def on_tokens(tokens: tuple[int, ...]) -> None:

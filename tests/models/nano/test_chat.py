@@ -42,6 +42,7 @@ from text4seg.models.nano.chat import NanoChat, NanoSession, _stand_ins, token_b
 from text4seg.models.protocol import Asked, TokenTable
 from text4seg.pictures import open_image
 from text4seg.prompts import ANSWER_PREFIX, question
+from text4seg.segmenter import Segmenter
 
 PHOTOS = Path(__file__).parents[3] / "examples" / "photos"
 
@@ -289,33 +290,56 @@ def test_the_photo_is_looked_at_once(
 # -- what is there and what is not ----------------------------------------------------------------
 
 
-def test_the_bias_is_the_calibration_and_the_gate(small: NanoChat, monkeypatch: Any) -> None:
-    config = small.model.config
-    assert small.bias(0.0) is None
-    firsts = {small.text.encode("others")[0], small.text.encode(" others")[0]}
-    monkeypatch.setattr(config, "others_bias", -0.5)
-    assert small.bias(0.0) == dict.fromkeys(firsts, -0.5)
-    monkeypatch.setattr(config, "presence_gate", 1.0)
-    assert small.bias(1.0) == dict.fromkeys(firsts, -0.5)
-    assert small.bias(0.9) == dict.fromkeys(firsts, 49.5)
-    monkeypatch.setattr(config, "others_bias", 0.0)
-    assert small.bias(1.5) is None
+def test_the_bias_is_the_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = NanoChat(small_model(4), SmallParts())  # type: ignore[arg-type]
+    assert chat.bias is None
+    chat = NanoChat(small_model(4), SmallParts())  # type: ignore[arg-type]
+    monkeypatch.setattr(chat.model.config, "others_bias", -0.5)
+    firsts = {chat.text.encode("others")[0], chat.text.encode(" others")[0]}
+    assert chat.bias == dict.fromkeys(firsts, -0.5)
 
 
-def test_below_the_gate_the_answer_is_empty(
-    small: NanoChat, small_words: Vocabulary, monkeypatch: pytest.MonkeyPatch
+def test_where_no_cell_reaches_the_gate_the_thing_is_absent(
+    small: NanoChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session, shape = NanoSession(small, small_features(9)[0]), GridShape(8, 8)
+    logits = torch.tensor([[-3.0, 0.9]])
+    assert not small.is_absent("dog", logits)
+    monkeypatch.setattr(small.model.config, "presence_gate", 1.0)
+    assert small.is_absent("dog", logits)
+    monkeypatch.setattr(small.model.config, "presence_gate", 0.9)
+    assert not small.is_absent("dog", torch.tensor([[-3.0, 0.95]]))
 
-    def found() -> bool:
-        asked = session.ask(question("dog"), ANSWER_PREFIX, grid=(8, 8))
-        decoded = write(asked, small_words, "sd", shape, "dog", "row")
-        text = small_words.decode(decoded.tokens).decode()
-        return not get_format("sd").decode(text, shape, ("dog",)).is_empty
 
-    assert found()
+def test_one_of_several_has_a_gate_of_its_own(
+    small: NanoChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = torch.tensor([[-3.0, 0.5]])
+    monkeypatch.setattr(small.model.config, "presence_gate", 1.0)
+    assert small.is_absent("Segment the left dog", logits)
+    monkeypatch.setattr(small.model.config, "placed_gate", 0.0)
+    assert not small.is_absent("Segment the Left dog", logits)
+    assert small.is_absent("Segment the bright dog", logits)
+
+
+@pytest.mark.parametrize("name", ["sd", "rrle", "rle"])
+def test_below_the_gate_the_answer_is_empty_in_every_format(
+    small: NanoChat, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Opened:
+        default_format = "sd"
+
+        def open(self, image: Image.Image) -> NanoSession:
+            return NanoSession(small, small_features(9)[0])
+
+    segmenter = Segmenter(Opened(), format=name, grid="8x8")
+    photo = Image.new("RGB", (64, 64))
+    assert not segmenter(photo, "dog").empty
     monkeypatch.setattr(small.model.config, "presence_gate", 1e9)
-    assert not found()
+    answer = segmenter(photo, "dog")
+    assert answer.empty
+    assert answer.validity == "strict"
+    assert answer.probability.max() == 0
+    assert answer.stats.passes == 0
 
 
 # -- bytes ----------------------------------------------------------------------------------------

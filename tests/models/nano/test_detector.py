@@ -10,6 +10,7 @@ from text4seg.models.nano.detector import (
     _CATEGORY_TO_CLASS,
     COCO_CLASSES,
     Detector,
+    detect_in_parts,
     detections_to_map,
 )
 from text4seg.models.nano.parts import Parts
@@ -82,3 +83,25 @@ def test_the_detector_finds_the_cat(parts: Parts, cat: Image.Image) -> None:
     assert 0 <= x0 < 0.4
     assert 0.6 < x1 <= 1, "x and y are told apart: the cat's face is wide"
     assert 0 <= y0 < y1 <= 1
+
+
+def test_parts_find_what_the_whole_misses_and_drop_what_they_cut() -> None:
+    """A detector that sees one bright block, if it is a tenth of the picture's side at least."""
+
+    def detect(pixels: np.ndarray) -> np.ndarray:
+        rows, cols = (np.flatnonzero(pixels[..., 0].any(axis=axis)) for axis in (1, 0))
+        side = len(pixels)
+        if not len(rows) or (rows[-1] + 1 - rows[0]) < 0.1 * side:
+            return np.zeros((0, 6), dtype=np.float32)
+        box = [cols[0], rows[0], cols[-1] + 1, rows[-1] + 1]
+        return np.array([[CAT, 0.9, *(edge / side for edge in box)]], dtype=np.float32)
+
+    small = np.zeros((100, 100, 3), dtype=np.uint8)
+    small[80:88, 10:18] = 1
+    assert len(detect(small)) == 0
+    found = detect_in_parts(detect, small)
+    assert found.shape == (1, 6)
+    assert found[0, 2:] == pytest.approx([0.10, 0.80, 0.18, 0.88])
+    wide = np.zeros((100, 100, 3), dtype=np.uint8)
+    wide[5:15, 5:95] = 1
+    assert detect_in_parts(detect, wide).shape == (1, 6), "cut off in every part, whole in one"

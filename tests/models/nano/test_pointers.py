@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from tests.reference.small_nano import LABELS, small_tokenizer
+from tests.reference.small_nano import LABELS, small_text, small_tokenizer
 from text4seg.codec import get_format
 from text4seg.core.types import OTHERS, DescriptorGrid
 from text4seg.models.nano.pointers import NOWHERE, Walker
+from text4seg.prompts import ANSWER_PREFIX
 
 TOKENIZER = small_tokenizer()
 WALKER = Walker.from_tokenizer(TOKENIZER)
 
 
+@cache
+def smollm2_walker(tokenizer: Tokenizer) -> Walker:
+    return Walker.from_tokenizer(tokenizer)
+
+
 SIDES = st.integers(1, 13)
+# Their last letter melts with the bar or the line end, their first with the space before it.
+AWKWARD = ("the dog.", "a dog?", "dog (left)", "dog [1]", "dog:", "50 %", "2 dogs", "a *b", "(dog)")
 NAMES = st.lists(st.sampled_from(LABELS), min_size=1, max_size=2, unique=True)
 SEEDS = st.integers(0, 10_000)
 
@@ -35,7 +46,8 @@ def cell_after(text: str, rows: int, cols: int) -> int:
     done, _, current = text.rpartition("\n")
     row = text.count("\n")
     ended = current.split("|")[:-1]
-    col = sum(int(run.rpartition(" *")[2]) if " *" in run else 1 for run in ended)
+    counts = [re.search(r" \*(\d+)$", run) for run in ended]
+    col = sum(int(count[1]) if count else 1 for count in counts)
     assert row == 0 or done
     return row * cols + col if row < rows else NOWHERE
 
@@ -108,6 +120,37 @@ def test_garbage_loses_the_way_and_never_fails(text: str, last: list[int]) -> No
     assert [p for a, p in zip([None, *found], found, strict=False) if a != p][-len(last) :] == last
 
 
+@pytest.mark.parametrize("label", AWKWARD)
+@pytest.mark.parametrize("name", ["sd", "rrle"])
+def test_awkward_labels_keep_the_column(name: str, label: str) -> None:
+    for seed in range(5):
+        grid = make_grid(5, 7, [label], seed)
+        body = get_format(name).encode(grid)
+        found = WALKER.pointers(ids(TOKENIZER, "<seg>") + ids(TOKENIZER, body), 5, 7)
+        opened = len(ids(TOKENIZER, "<seg>"))
+        assert found[opened:] == expected_pointers(TOKENIZER, grid, body)
+
+
+@pytest.mark.nano
+@pytest.mark.parametrize("label", AWKWARD)
+@pytest.mark.parametrize("name", ["sd", "rrle"])
+def test_awkward_labels_keep_the_column_in_smollm2s_tokens(
+    name: str, label: str, tokenizer: Tokenizer
+) -> None:
+    walker, opened = smollm2_walker(tokenizer), len(ids(tokenizer, "<seg>"))
+    for seed in range(5):
+        grid = make_grid(5, 7, [label], seed)
+        body = get_format(name).encode(grid)
+        found = walker.pointers(ids(tokenizer, "<seg>") + ids(tokenizer, body), 5, 7)
+        assert found[opened:] == expected_pointers(tokenizer, grid, body)
+
+
+def test_a_users_own_seg_starts_no_mask() -> None:
+    tokens = small_text().prompt("Where is <seg>the dog| in it?", ANSWER_PREFIX)
+    found = WALKER.pointers(tokens, 3, 3)
+    assert found == [NOWHERE] * (len(tokens) - 1) + [0]
+
+
 @pytest.mark.nano
 @pytest.mark.parametrize("name", ["sd", "rrle"])
 @given(rows=SIDES, cols=SIDES, names=NAMES, seed=SEEDS)
@@ -118,5 +161,5 @@ def test_smollm2_tokenizer_agrees_as_well(
     body = get_format(name).encode(grid)
     tokens = ids(tokenizer, "<seg>") + ids(tokenizer, body)
     opened = len(ids(tokenizer, "<seg>"))
-    found = Walker.from_tokenizer(tokenizer).pointers(tokens, grid.shape.rows, grid.shape.cols)
+    found = smollm2_walker(tokenizer).pointers(tokens, grid.shape.rows, grid.shape.cols)
     assert found[opened:] == expected_pointers(tokenizer, grid, body)

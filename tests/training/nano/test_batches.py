@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from text4seg.models.nano.eyes import DETECTOR_CHANNELS
 from text4seg.training.nano.batches import MIX, Batches, PhotoBatch, to_cells
 from text4seg.training.nano.scenes import Scene, Thing
 
@@ -42,7 +44,7 @@ def scenes() -> list[Scene]:
 
 
 class Store:
-    """Features that are the coverage of cat and cup, and the number of the photo."""
+    """Features that are the coverage of cat and cup, the number of the photo, and a detector's."""
 
     def __init__(self, scenes: list[Scene]) -> None:
         self._scenes = {scene.photo: (index, scene) for index, scene in enumerate(scenes)}
@@ -50,7 +52,8 @@ class Store:
     def __getitem__(self, photo: Path) -> torch.Tensor:
         index, scene = self._scenes[photo]
         channels = [scene.layers["cat"], scene.layers["cup"], np.full((16, 16), float(index))]
-        return torch.from_numpy(np.stack(channels)).flatten(1).T.half()
+        seen = torch.from_numpy(np.stack(channels)).flatten(1).T.half()
+        return torch.cat([seen, torch.full((256, DETECTOR_CHANNELS), 0.5).half()], dim=1)
 
 
 def draw(seed: int, **options: int) -> PhotoBatch:
@@ -60,7 +63,7 @@ def draw(seed: int, **options: int) -> PhotoBatch:
 
 def test_a_batch_has_its_shapes() -> None:
     batch = draw(0)
-    assert batch.features.shape == (4, 256, 3)
+    assert batch.features.shape == (4, 256, 3 + DETECTOR_CHANNELS)
     assert batch.photo.tolist() == [i for i in range(4) for _ in range(5)]
     assert len(batch.expressions) == 20
     assert batch.cells.shape == (20, 16, 16)
@@ -76,7 +79,7 @@ def test_cells_lie_where_the_features_lie(seed: int) -> None:
     checked = 0
     for expression, photo, cells in zip(batch.expressions, batch.photo, batch.cells, strict=True):
         for channel, name in enumerate(("cat", "cup")):
-            if name in expression.split() and cells.any():
+            if name in expression.split() and " and " not in expression and cells.any():
                 seen = batch.features[photo, :, channel].view(1, 16, 16)
                 assert torch.equal(cells, to_cells(seen)[0])
                 checked += 1
@@ -105,6 +108,30 @@ def test_some_photos_are_flipped_and_some_moved_and_some_neither() -> None:
     assert kinds["moved"] == pytest.approx(80, abs=25)
     assert kinds["as it is"] == pytest.approx(40, abs=20)
     assert kinds["flipped"] == pytest.approx(40, abs=20)
+
+
+def test_the_detector_is_sometimes_fainter_or_blind() -> None:
+    still = [f for seed in range(40) for f in draw(seed).features if float(f[:, -1].max()) > 0]
+    highest = torch.stack([f[:, -DETECTOR_CHANNELS:].amax(0) for f in still]).flatten()
+    assert float((highest == 0).float().mean()) == pytest.approx(0.06, abs=0.02)
+    assert float((highest < 0.49).float().mean()) == pytest.approx(0.35, abs=0.05)
+    assert float(highest.max()) <= 0.5 + 1e-6
+
+
+def test_a_scene_of_which_nothing_is_known_asks_less() -> None:
+    empty = [replace(scene, layers={}, annotated=frozenset(), things=()) for scene in scenes()[:4]]
+    known = scenes()[4:8]
+    batches = Batches(
+        [*empty, *known],
+        Store(scenes()),
+        NAMES,
+        photos=6,
+        questions=2,  # type: ignore[arg-type]
+    )
+    batch = batches.draw(1)
+    assert len(batch.expressions) == len(batch.photo) == len(batch.cells) < 12
+    silent = [i for i, names in enumerate(batch.annotated) if not names.any()]
+    assert not set(batch.photo.tolist()) & set(silent)
 
 
 def test_the_same_number_is_the_same_batch() -> None:

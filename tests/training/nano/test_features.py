@@ -41,7 +41,16 @@ def test_a_photo_is_looked_at_once_ever(tmp_path: Path) -> None:
     assert torch.equal(again[second], store[second])
     assert again[second].dtype == torch.float16
     names = sorted(path.name for path in (tmp_path / "kept").iterdir())
-    assert names == ["clothing_a.png.pt", "coco_a.png.pt"], "and no halves beside"
+    assert names == ["clothing%2Fa.png.pt", "coco%2Fa.png.pt"], "and no halves beside"
+
+
+def test_photos_of_like_names_do_not_share_a_file(tmp_path: Path) -> None:
+    root, looks = tmp_path / "data", Looks()
+    paths = [photo(root, name, 3 + i) for i, name in enumerate(("a_b/c.png", "a/b_c.png"))]
+    store = FeatureStore(tmp_path / "kept", root, looks)
+    assert [int(store[path][0, 0]) for path in paths] == [3, 4]
+    again = FeatureStore(tmp_path / "kept", root)
+    assert [int(again[path][0, 0]) for path in paths] == [3, 4]
 
 
 def test_without_eyes_a_missing_photo_is_an_error(tmp_path: Path) -> None:

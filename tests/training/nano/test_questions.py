@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from text4seg.models.nano.detector import COCO_CLASSES
-from text4seg.training.nano.questions import _FAMILIES, _SIDES, _SYNONYMS, Asked, ask, mirror, word
+from text4seg.training.nano.questions import (
+    _FAMILIES,
+    _SIDES,
+    _SYNONYMS,
+    Asked,
+    ask,
+    mirror,
+    placed_things,
+    word,
+)
 from text4seg.training.nano.scenes import Scene, Thing
 
 KNOWN = frozenset({"cat", "dog", "cup", "car", "person"})
@@ -38,7 +47,8 @@ def scene(**changes: object) -> Scene:
 
 
 def asked_of(scene: Scene, count: int = 600, **options: float) -> list[Asked]:
-    return [ask(scene, np.random.default_rng(seed), **options) for seed in range(count)]
+    asked = [ask(scene, np.random.default_rng(seed), **options) for seed in range(count)]
+    return [a for a in asked if a is not None]
 
 
 def name_in(expression: str) -> str:
@@ -68,6 +78,43 @@ def test_a_small_thing_is_neither_asked_for_nor_called_absent() -> None:
 
 def test_a_scene_with_nothing_in_it_is_asked_for_absent_things() -> None:
     assert {asked.kind for asked in asked_of(scene(layers={}, things=()), 50)} == {"absent"}
+
+
+def test_where_everything_annotated_is_present_nothing_absent_is_asked() -> None:
+    full = scene(annotated=frozenset({"cat", "cup"}))
+    assert len(asked_of(full, 60)) == 60
+    assert "absent" not in {asked.kind for asked in asked_of(full, 60)}
+
+
+def test_of_a_scene_of_which_nothing_is_known_nothing_is_asked() -> None:
+    nothing = scene(layers={}, annotated=frozenset(), things=())
+    assert asked_of(nothing, 20) == []
+
+
+def test_several_at_once_are_both_of_them() -> None:
+    several = [a for a in asked_of(scene(), several_share=0.5) if a.kind == "several"]
+    assert len(several) > 20
+    for asked in several:
+        assert "cat" in asked.expression
+        assert "cup" in asked.expression
+        assert np.array_equal(asked.coverage, scene().layers["cat"] + scene().layers["cup"])
+
+
+def test_the_second_of_three_stands_in_the_middle() -> None:
+    columns = {"left": 1, "middle": 6, "right": 12}
+    things = {
+        name: Thing("cat", block(slice(4, 8), slice(at, at + 3))) for name, at in columns.items()
+    }
+    three = scene(things=(things["right"], things["left"], things["middle"]))
+    choices = placed_things(three)["cat"]
+    second = [(t[0], thing) for t, thing in choices if "second" in t[0]]
+    assert [template for template, _ in second] == [
+        "the second {} from the left",
+        "the second {} from the right",
+    ]
+    assert all(thing is things["middle"] for _, thing in second)
+    level = scene(things=(things["left"], things["left"], things["right"]))
+    assert not [t for t, _ in placed_things(level).get("cat", []) if "second" in t[0]]
 
 
 def test_names_come_with_all_of_their_layer() -> None:

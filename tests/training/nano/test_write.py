@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -297,6 +298,16 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> Non
     parts = train(tmp_path / "parts")
     for (name, a), b in zip(whole.named_parameters(), parts.parameters(), strict=True):
         assert torch.equal(a, b), name
+
+
+def test_it_is_saved_as_often_as_asked_whatever_is_logged(tmp_path: Path) -> None:
+    model, often = small_model(7), replace(SETTINGS, photo_steps=5, save_every=3, log_every=4)
+    lesson = Stopping(make_lesson(model, often), 7)
+    with pytest.raises(KeyboardInterrupt):
+        train_to_write(model, lesson, settings=often, folder=tmp_path)  # type: ignore[arg-type]
+    assert torch.load(tmp_path / "write.pt", weights_only=True)["step"] == 6
+    lines = [json.loads(line) for line in (tmp_path / "write.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [4]
 
 
 def test_what_is_not_to_be_trained_is_not(tmp_path: Path) -> None:

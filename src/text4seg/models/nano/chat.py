@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,9 +31,15 @@ if TYPE_CHECKING:
 
     from text4seg.models.nano.fusion import ImageState
 
+# Words that tell one of several of a kind apart, as the questions in training did.
+_PLACED = re.compile(
+    r"\b(left|right|top|bottom|upper|lower|leftmost|rightmost"
+    r"|big|bigger|biggest|large|larger|largest|small|smaller|smallest)\b",
+    re.IGNORECASE,
+)
+# Taken off the odds of every cell of an absent thing: more than any logit of nano's.
+_ABSENT_ODDS = 50.0
 SHIPPED = Path(__file__).parent / "weights"
-# Added to the word others where the fusion sees nothing: more than any logit of nano's.
-_ABSENT_BIAS = 50.0
 
 
 class NanoChat:
@@ -80,32 +87,34 @@ class NanoChat:
         ]
         return TokenTable(tokens, self.text.end, lambda text: self.encode(text.decode()), special)
 
-    def bias(self, strongest: float) -> dict[int, float] | None:
-        """Offset of the word others: argmax is not what answers best, so validation photos chose.
-
-        `strongest` is the largest target logit of the fusion: where no cell reaches the presence
-        gate, the thing counts as absent. It keeps the text from naming one stray cell.
-        """
-        config = self.model.config
-        gate = config.presence_gate
-        absent = gate is not None and strongest < gate
-        offset = config.others_bias + (_ABSENT_BIAS if absent else 0.0)
+    @cached_property
+    def bias(self) -> dict[int, float] | None:
+        """Offset of the word others, chosen on validation photos: argmax does not answer best."""
+        offset = self.model.config.others_bias
         if not offset:
             return None
         return {self.text.encode(spaced)[0]: offset for spaced in (OTHERS, f" {OTHERS}")}
 
+    def is_absent(self, question: str, logits: Tensor) -> bool:
+        """Whether no cell's target logit reaches the presence gate: the text must stay empty then.
+
+        It keeps the text from naming one stray cell of what is not there.
+        """
+        config = self.model.config
+        placed = config.placed_gate is not None and _PLACED.search(question)
+        gate = config.placed_gate if placed else config.presence_gate
+        return gate is not None and float(logits.max()) < gate
+
     def odds(
-        self, states: Tensor, logits: Tensor, grid: tuple[int, int]
+        self, states: Tensor, logits: Tensor, grid: tuple[int, int], *, absent: bool
     ) -> Float32[np.ndarray, "rows cols"]:
         """The fusion's own log-odds of each cell: a guess of what the text will say.
 
-        Below the presence gate they tell of nothing anywhere, as the text will.
+        Of an absent thing they tell of nothing anywhere, as the text will.
         """
         with torch.inference_mode():
             cells = self.model._resample(states, logits, grid)[1].float().reshape(grid)
-        gate = self.model.config.presence_gate
-        absent = gate is not None and float(logits.max()) < gate
-        odds: Float32[np.ndarray, "rows cols"] = cells.numpy() - (_ABSENT_BIAS if absent else 0.0)
+        odds: Float32[np.ndarray, "rows cols"] = cells.numpy() - (_ABSENT_ODDS if absent else 0.0)
         return odds
 
     def join(self, asked: Sequence[Asked]) -> NanoBatch:
@@ -146,20 +155,26 @@ class NanoSession:
                 self._image, words, torch.ones_like(words, dtype=torch.bool)
             )
         step = NanoStep(
-            chat.model, copy.deepcopy(self._cache), states=states, logits=logits, grid=grid
+            chat.model,
+            copy.deepcopy(self._cache),
+            states=states,
+            logits=logits,
+            grid=grid,
+            place=text.walker.after(self._prefix),
         )
         prompt = asked + text.after_image("", answer_prefix)
         first = step(prompt)[-1]
-        strongest = float(logits.max())
         length = len(self._prefix) + len(prompt)
+        absent = chat.is_absent(question, logits)
         return Asked(
             step,
             first,
             chat.vocabulary,
             length,
-            bias=chat.bias(strongest),
-            cell_odds=chat.odds(states, logits, grid),
+            bias=chat.bias,
+            cell_odds=chat.odds(states, logits, grid, absent=absent),
             room=chat.model.config.language["max_position_embeddings"] - length,
+            absent=absent,
         )
 
 
@@ -211,10 +226,11 @@ class NanoStep:
         states: Tensor,
         logits: Tensor,
         grid: tuple[int, int],
+        place: Place = Place(),  # noqa: B008 - it cannot change
     ) -> None:
         self._model, self._cache, self._grid = model, cache, grid
         self._states, self._logits = states, logits
-        self._places: list[Place] = [Place()]
+        self._places = [place]
 
     def walk(self, tokens: Sequence[int]) -> list[int]:
         """Note where the writer gets to; the cell that follows each token."""

@@ -16,7 +16,8 @@ class NanoConfig(PreTrainedConfig):
     `language` is the configuration of the language model's first layers (a `LlamaConfig` as a
     dict); `names` the words whose cells the fusion learned to recognise; `others_bias` is added to
     the logit of the word others wherever the mask may go on in several ways; where no cell's
-    target logit reaches `presence_gate`, the thing counts as absent.
+    target logit reaches `presence_gate`, the thing counts as absent. `placed_gate` stands in its
+    place where a question tells one of several apart: such answers are fainter.
     """
 
     model_type = "text4seg-nano"
@@ -38,6 +39,7 @@ class NanoConfig(PreTrainedConfig):
         image_token: int = 16,
         others_bias: float = 0.0,
         presence_gate: float | None = None,
+        placed_gate: float | None = None,
         **rest: Any,
     ) -> None:
         self.language = language or {}
@@ -54,6 +56,7 @@ class NanoConfig(PreTrainedConfig):
         self.image_token = image_token
         self.others_bias = others_bias
         self.presence_gate = presence_gate
+        self.placed_gate = placed_gate
         super().__init__(**rest)
 
     def get_text_config(

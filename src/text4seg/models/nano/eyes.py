@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from text4seg.models.nano import efficientnet
-from text4seg.models.nano.detector import COCO_CLASSES, Detector, detections_to_map
+from text4seg.models.nano.detector import (
+    COCO_CLASSES,
+    Detector,
+    detect_in_parts,
+    detections_to_map,
+)
 from text4seg.pretrained import tinyvit
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from jaxtyping import Float32
     from PIL import Image
 
 SIDE = 512
@@ -27,6 +34,15 @@ CHANNELS = (
     + tinyvit.NECK_CHANNELS
     + DETECTOR_CHANNELS
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A photo's `features 256 CHANNELS`, `detections n 6`, and MobileSAM's `neck 1 256 32 32`."""
+
+    features: torch.Tensor
+    detections: Float32[np.ndarray, "n 6"]
+    neck: torch.Tensor
 
 
 class Eyes:
@@ -50,6 +66,11 @@ class Eyes:
         The photo is stretched to a square, never cropped or padded: cell (r, c) is the cell of the
         text grid.
         """
+        return self.look_closely(image).features
+
+    @torch.inference_mode()
+    def look_closely(self, image: Image.Image) -> Sight:
+        """The features, and what they were made of that a teacher of masks needs."""
         square = np.asarray(image.convert("RGB").resize((SIDE, SIDE), _bicubic()), dtype=np.uint8)
         pixels = torch.from_numpy(square.copy()).permute(2, 0, 1)[None].float()
         middle, final = self._lite(pixels)
@@ -57,8 +78,10 @@ class Eyes:
         pool = torch.nn.functional.adaptive_avg_pool2d
         maps = [final, pool(middle, CELLS), pool(stage, CELLS), pool(neck, CELLS)]
         seen = torch.cat([m.flatten(2) for m in maps], dim=1)[0].T
-        boxes = detections_to_map(self._detector.detect(square), CELLS, CELLS)
-        return torch.cat([seen, torch.from_numpy(boxes).reshape(CELLS * CELLS, -1)], dim=1).half()
+        found = detect_in_parts(self._detector.detect, square)
+        boxes = detections_to_map(found, CELLS, CELLS)
+        features = torch.cat([seen, torch.from_numpy(boxes).reshape(CELLS * CELLS, -1)], dim=1)
+        return Sight(features.half(), found, neck)
 
 
 def _bicubic() -> int:

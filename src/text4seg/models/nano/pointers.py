@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 NOWHERE = -1
+# In place of the number of opened tokens: a turn begins and its speaker comes next; the user
+# speaks, who may well write `<seg>` without meaning a mask.
+_SPEAKER, _USER = -1, -2
 
 
 class Place(NamedTuple):
@@ -33,14 +36,21 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Walker:
-    """The few tokens that move the writer: `open` are all of `<seg>`, `close` begins `</seg>`."""
+    """The tokens that move the writer: `open` are all of `<seg>`, `close` begin `</seg>`.
+
+    A label's last character may melt with what follows it (`.|`, `?|`), and a line end with the
+    space before a digit; so what ends a run or a row are sets. `turn` and `assistant` begin what
+    the model says.
+    """
 
     open: tuple[int, ...]
-    close: int
-    bar: int
-    newline: int
+    close: frozenset[int]
+    bar: frozenset[int]
+    newline: frozenset[int]
     star: int
     digits: dict[int, int]
+    turn: int | None = None
+    assistant: int = NOWHERE
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Tokenizer) -> Walker:
@@ -48,32 +58,54 @@ class Walker:
             found: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
             return found
 
+        special = tokenizer.get_added_tokens_decoder().keys()
+        plain = {
+            token: letters
+            for letters, token in tokenizer.get_vocab().items()
+            if token not in special
+        }
         return cls(
             open=tuple(ids("<seg>")),
-            close=ids("</seg>")[0],
-            bar=ids("|")[0],
-            newline=ids("\n")[0],
+            close=frozenset({ids("</seg>")[0], *_ending(plain, "</")}),
+            bar=_ending(plain, "|"),
+            # Line ends and spaces as a byte-level tokenizer spells them.
+            newline=_ending(plain, "Ċ") | _ending(plain, "ĊĠ"),
             star=ids("x *")[-1],
             digits={ids(str(digit))[-1]: digit for digit in range(10)},
+            turn=tokenizer.token_to_id("<|im_start|>"),
+            assistant=ids("assistant")[0],
         )
 
     def advance(self, place: Place, token: int) -> Place:  # noqa: PLR0911 - a case a line
         """Where the writer stands after `token`."""
         opened, row, col, count = place
+        if token == self.turn:
+            return Place(_SPEAKER)
+        if opened < 0:
+            heard = opened == _SPEAKER and token == self.assistant
+            return Place(0 if heard else _USER)
         if opened < len(self.open):
             if token == self.open[opened]:
                 return Place(opened + 1)
             return Place(int(token == self.open[0]))
-        if token == self.close:
+        if token in self.close:
             return Place()
-        if token == self.bar:
-            return Place(opened, row, col + abs(count))
-        if token == self.newline:
+        if token in self.bar:
+            return Place(opened, row, col + max(count, 1))
+        if token in self.newline:
             return Place(opened, row + 1, 0)
         if token == self.star:
             return Place(opened, row, col, 0)
         if count >= 0 and token in self.digits:
             return Place(opened, row, col, min(count * 10 + self.digits[token], 10_000))
+        # A star and digits amid a label are no run length: that stands right before its end.
+        return Place(opened, row, col)
+
+    def after(self, tokens: Iterable[int]) -> Place:
+        """Where the writer stands after all these tokens."""
+        place = Place()
+        for token in tokens:
+            place = self.advance(place, token)
         return place
 
     def cell(self, place: Place, rows: int, cols: int) -> int:
@@ -87,3 +119,12 @@ class Walker:
             place = self.advance(place, token)
             found.append(self.cell(place, rows, cols))
         return found
+
+
+def _ending(spelled: dict[int, str], mark: str) -> frozenset[int]:
+    """Tokens that end in the mark, but not in two of its first letter."""
+    return frozenset(
+        token
+        for token, letters in spelled.items()
+        if letters.endswith(mark) and not letters.endswith(mark[0] + mark)
+    )

@@ -1,13 +1,18 @@
-r"""Train nano on a CPU: seeing, then writing, then packing what was trained.
+r"""Train nano on a CPU: labelling photos, seeing, then writing, then packing what was trained.
 
-    python -m text4seg.training.nano see   --data DIR --work DIR --steps 1000
-    python -m text4seg.training.nano write --data DIR --work DIR --steps 350
-    python -m text4seg.training.nano pack  --data DIR --work DIR --out DIR \
-        --presence-gate 1.5 --others-bias -0.7
+    python -m text4seg.training.nano all    --data DIR --work DIR --out DIR
+
+or one stage at a time:
+
+    python -m text4seg.training.nano pseudo --data DIR --work DIR --photos photos/coco_people
+    python -m text4seg.training.nano see    --data DIR --work DIR --steps 1000
+    python -m text4seg.training.nano write  --data DIR --work DIR --steps 350
+    python -m text4seg.training.nano pack   --data DIR --work DIR --out DIR
 
 `--data` holds the photos (see `scenes.py` for the layout); `--work` keeps features, logs and
-checkpoints. A stage that was stopped goes on from its last checkpoint. Use one thread a process on
-a busy machine: small tensors on two contended cores wait for one another longer than they compute.
+checkpoints. A stage that was stopped goes on from its last checkpoint. `--start DIR` goes on from
+packed weights instead of from nothing. Use one thread a process on a busy machine: small tensors on
+two contended cores wait for one another longer than they compute.
 """
 
 from __future__ import annotations
@@ -18,19 +23,23 @@ import sys
 from pathlib import Path
 
 import torch
+from rich.progress import track
 
 from text4seg.models.nano.configuration import NanoConfig
 from text4seg.models.nano.detector import COCO_CLASSES
+from text4seg.models.nano.eyes import SIDE, Eyes
 from text4seg.models.nano.fusion import Fusion
 from text4seg.models.nano.language import WIDTH, language_settings, read_language_model
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
 from text4seg.models.nano.parts import Parts, get_parts
-from text4seg.models.nano.storage import save_model
+from text4seg.models.nano.storage import load_model, save_model
 from text4seg.models.nano.text import NanoText
+from text4seg.pretrained.mobilesam import load_mobilesam
 from text4seg.pretrained.weights import locate
 from text4seg.training.nano.batches import Batches
 from text4seg.training.nano.features import FeatureStore
 from text4seg.training.nano.names import known_names
+from text4seg.training.nano.pseudo import label_photos, read_pseudo
 from text4seg.training.nano.scenes import Scene, read_collection
 from text4seg.training.nano.see import SeeSettings, Words, check_seeing, prepare, train_to_see
 from text4seg.training.nano.write import Lesson, WriteSettings, train_to_write
@@ -46,105 +55,148 @@ def main() -> None:
     torch.manual_seed(SEED)
     arguments.work.mkdir(parents=True, exist_ok=True)
     parts = get_parts(progress=lambda what: print(what, file=sys.stderr))
+    stages = ("pseudo", "see", "write", "pack") if arguments.stage == "all" else (arguments.stage,)
+    for stage in stages:
+        {"pseudo": _pseudo, "see": _see, "write": _write, "pack": _pack}[stage](arguments, parts)
+
+
+def _photos(arguments: argparse.Namespace) -> tuple[NanoConfig, list[Scene]]:
+    """All that nano learns from, and the configuration that knows its names."""
     scenes = list(read_collection(arguments.data, "train"))
+    scenes += read_pseudo(arguments.work / "pseudo.jsonl", arguments.data)
     config = NanoConfig(
         names=known_names(scenes),
         language=language_settings(LAYERS),
         presence_gate=arguments.presence_gate,
+        placed_gate=arguments.placed_gate,
         others_bias=arguments.others_bias,
     )
-    if arguments.stage == "pack":
-        model = _assemble(config, parts, arguments.work)
-        _load_written(model, arguments.work)
-        save_model(model, arguments.out)
-        print(json.dumps({"out": str(arguments.out), "parameters": model.num_parameters()}))
-        return
+    return config, scenes
+
+
+def _pseudo(arguments: argparse.Namespace, parts: Parts) -> None:
+    photos = sorted((arguments.data / arguments.photos).glob("*.jpg"))
+    if not photos:
+        sys.exit(f"{arguments.data / arguments.photos} holds no .jpg to label; see --photos")
     eyes = parts.eyes()
-    store = FeatureStore(arguments.work / "features", arguments.data, eyes.look)
-    if arguments.stage == "see":
-        _see(arguments, config, parts, scenes, store)
-    else:
-        _write(arguments, config, parts, scenes, store)
+    found = label_photos(
+        photos,
+        arguments.data,
+        arguments.work / "pseudo.jsonl",
+        eyes=eyes,
+        sam=load_mobilesam(side=SIDE),
+        store=_store(arguments, eyes),
+    )
+    things = sum(len(line["things"]) for line in track(found, "labelling", total=len(photos)))
+    print(json.dumps({"photos": len(photos), "new things": things}))
 
 
-def _see(
-    arguments: argparse.Namespace,
-    config: NanoConfig,
-    parts: Parts,
-    scenes: list[Scene],
-    store: FeatureStore,
-) -> None:
+def _pack(arguments: argparse.Namespace, parts: Parts) -> None:
+    config, _ = _photos(arguments)
+    model = _assemble(config, parts, arguments)
+    save_model(model, arguments.out)
+    print(json.dumps({"out": str(arguments.out), "parameters": model.num_parameters()}))
+
+
+def _store(arguments: argparse.Namespace, eyes: Eyes) -> FeatureStore:
+    return FeatureStore(arguments.work / "features", arguments.data, eyes.look)
+
+
+def _see(arguments: argparse.Namespace, parts: Parts) -> None:
+    config, scenes = _photos(arguments)
+    store = _store(arguments, parts.eyes())
     held_out = list(read_collection(arguments.data, "val"))
     words = Words(parts.tokenizer(), parts.embedding().float())
     fusion = Fusion(config, WIDTH)
-    seen = [store[scene.photo] for scene in scenes]
-    # Every fifth photo is enough for a mean and a deviation a channel.
-    prepare(fusion, words, names=config.names, detected=COCO_CLASSES, seen=seen[::5])
+    if arguments.start is None:
+        # Every fifth photo is enough for a mean and a deviation a channel.
+        seen = [store[scene.photo] for scene in scenes[::5]]
+        prepare(fusion, words, names=config.names, detected=COCO_CLASSES, seen=seen)
+    else:
+        fusion.load_state_dict(_start(arguments.start, config, parts).fusion.state_dict())
     train_to_see(
         fusion,
         words,
         Batches(scenes, store, config.names, photos=8, questions=6),
-        settings=SeeSettings(steps=arguments.steps),
+        settings=SeeSettings(steps=arguments.steps or 1000, learning_rate=arguments.rate or 6e-4),
         folder=arguments.work,
         check=lambda averaged: check_seeing(averaged, words, held_out, store),
     )
 
 
-def _write(
-    arguments: argparse.Namespace,
-    config: NanoConfig,
-    parts: Parts,
-    scenes: list[Scene],
-    store: FeatureStore,
-) -> None:
-    model = _assemble(config, parts, arguments.work)
+def _write(arguments: argparse.Namespace, parts: Parts) -> None:
+    config, scenes = _photos(arguments)
+    store = _store(arguments, parts.eyes())
+    model = _assemble(config, parts, arguments)
     text = NanoText(
         parts.tokenizer(), image_token=config.image_token, image_tokens=config.image_tokens
     )
     model.set_walker(text.walker)
-    settings = WriteSettings(shape_steps=_SHAPE_STEPS, photo_steps=arguments.steps)
+    settings = WriteSettings(shape_steps=_SHAPE_STEPS, photo_steps=arguments.steps or 350)
     batches = Batches(scenes, store, config.names, photos=2, questions=4)
     lesson = Lesson(model, text, batches, config.names, settings)
     train_to_write(model, lesson, settings=settings, folder=arguments.work)
 
 
-def _assemble(config: NanoConfig, parts: Parts, work: Path) -> NanoForConditionalGeneration:
-    """SmolLM2's first layers and embedding; the fusion's averaged weights where it was trained."""
-    model = NanoForConditionalGeneration(config)
-    language = read_language_model(locate("smollm2"), layers=LAYERS)
-    language["embed_tokens.weight"] = parts.embedding()
-    # The file holds 4-bit weights: bfloat16 is as much as they are worth.
-    model.language.load_state_dict({k: v.bfloat16().float() for k, v in language.items()})
-    seen = work / "see.pt"
+def _start(folder: Path, config: NanoConfig, parts: Parts) -> NanoForConditionalGeneration:
+    """The packed model to go on from; its name head must know the same names."""
+    model = load_model(folder, parts)
+    if model.config.names != config.names:
+        sys.exit(f"{folder} knows {len(model.config.names)} names, the photos {len(config.names)}")
+    return model
+
+
+def _assemble(
+    config: NanoConfig, parts: Parts, arguments: argparse.Namespace
+) -> NanoForConditionalGeneration:
+    """The model as far as it was trained.
+
+    The language model is SmolLM2's first layers and embedding or, with `--start`, the packed one's;
+    over it come the fusion's averaged weights and what learned to write, where they were trained.
+    """
+    if arguments.start is None:
+        model = NanoForConditionalGeneration(config)
+        language = read_language_model(locate("smollm2"), layers=LAYERS)
+        language["embed_tokens.weight"] = parts.embedding()
+        # The file holds 4-bit weights: bfloat16 is as much as they are worth.
+        model.language.load_state_dict({k: v.bfloat16().float() for k, v in language.items()})
+    else:
+        model = _start(arguments.start, config, parts)
+        for name in ("presence_gate", "placed_gate", "others_bias"):
+            setattr(model.config, name, getattr(config, name))
+    seen, written = arguments.work / "see.pt", arguments.work / "write.pt"
     if seen.exists():
         averaged = torch.load(seen, weights_only=True)["averaged"]
         prefix = "module."
         model.fusion.load_state_dict(
             {k.removeprefix(prefix): v for k, v in averaged.items() if k.startswith(prefix)}
         )
+    if written.exists():
+        trained = torch.load(written, weights_only=True)["trained"]
+        unknown = model.load_state_dict(trained, strict=False).unexpected_keys
+        if unknown:
+            sys.exit(f"{written} is of another model: {', '.join(unknown[:3])}")
+    elif arguments.start is None and arguments.stage == "pack":
+        sys.exit(f"{written} is missing: train to write first, or give --start")
     return model
-
-
-def _load_written(model: NanoForConditionalGeneration, work: Path) -> None:
-    trained = torch.load(work / "write.pt", weights_only=True)["trained"]
-    unknown = model.load_state_dict(trained, strict=False).unexpected_keys
-    if unknown:
-        sys.exit(f"{work / 'write.pt'} is of another model: {', '.join(unknown[:3])}")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m text4seg.training.nano")
-    parser.add_argument("stage", choices=("see", "write", "pack"))
+    parser.add_argument("stage", choices=("all", "pseudo", "see", "write", "pack"))
     parser.add_argument("--data", type=Path, required=True, help="folder of photos with masks")
     parser.add_argument("--work", type=Path, required=True, help="features, logs, checkpoints")
     parser.add_argument("--out", type=Path, help="pack: folder of the packed weights")
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, help="see: 1000, write: 350")
+    parser.add_argument("--start", type=Path, help="packed weights to go on from")
+    parser.add_argument("--rate", type=float, help="peak learning rate")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--presence-gate", type=float, help="pack: see NanoConfig")
-    parser.add_argument("--others-bias", type=float, default=0.0, help="pack: see NanoConfig")
+    parser.add_argument("--photos", default="photos/coco_people", help="pseudo: folder in --data")
+    for name, chosen in (("presence-gate", 1.75), ("placed-gate", 0.0), ("others-bias", -0.7)):
+        parser.add_argument(f"--{name}", type=float, default=chosen, help="pack: see NanoConfig")
     arguments = parser.parse_args()
-    if arguments.stage == "pack" and arguments.out is None:
-        parser.error("pack needs --out")
+    if arguments.stage in ("pack", "all") and arguments.out is None:
+        parser.error(f"{arguments.stage} needs --out")
     return arguments
 
 

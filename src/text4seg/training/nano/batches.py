@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from text4seg.models.nano.eyes import DETECTOR_CHANNELS
 from text4seg.training.nano import features as maps
-from text4seg.training.nano.questions import ask, mirror
+from text4seg.training.nano.questions import Asked, ask, mirror
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from text4seg.training.nano.scenes import Scene
 
 # Shares of the collections in a batch, whatever their sizes.
-MIX = {"coco": 0.45, "panoptic": 0.17, "clothing": 0.38}
+MIX = {"coco": 0.42, "panoptic": 0.16, "clothing": 0.27, "pseudo": 0.15}
+# Share of the detector's classes that are seen fainter, and of those that are missed.
+_FAINT, _MISSED = 0.3, 0.06
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +50,21 @@ class Batches:
         photos: int,
         questions: int,
     ) -> None:
-        self._by_source = {source: [s for s in scenes if s.source == source] for source in MIX}
+        by_source = {source: [s for s in scenes if s.source == source] for source in MIX}
+        self._by_source = {source: found for source, found in by_source.items() if found}
+        shares = np.array([MIX[source] for source in self._by_source])
+        self._shares = shares / shares.sum()
         self._store, self._names = store, {name: index for index, name in enumerate(names)}
         self._photos, self._questions = photos, questions
 
     def draw(self, seed: int) -> PhotoBatch:
         """The batch of that number: the same seed, the same batch."""
         random = np.random.default_rng(seed)
-        sources = random.choice(list(MIX), size=self._photos, p=list(MIX.values()))
+        sources = random.choice(list(self._by_source), size=self._photos, p=self._shares)
         scenes = [self._by_source[s][random.integers(len(self._by_source[s]))] for s in sources]
         flips = random.random(len(scenes)) < 0.5
         asked = [
-            [mirror(a) if flip else a for a in (ask(scene, random) for _ in range(self._questions))]
+            [mirror(a) if flip else a for a in _ask_often(scene, random, self._questions)]
             for scene, flip in zip(scenes, flips, strict=True)
         ]
         flat = [a for group in asked for a in group]
@@ -66,7 +72,7 @@ class Batches:
         seen = maps.as_map(torch.stack([self._store[scene.photo] for scene in scenes]).float())
         seen = torch.where(torch.from_numpy(flips)[:, None, None, None], seen.flip(3), seen)
         names = torch.where(torch.from_numpy(flips)[:, None, None, None], names.flip(3), names)
-        photo = torch.arange(len(scenes)).repeat_interleave(self._questions)
+        photo = torch.arange(len(scenes)).repeat_interleave(torch.tensor([len(a) for a in asked]))
         cover = torch.from_numpy(np.stack([a.coverage for a in flat]))[:, None]
         zoom, shift = _jitter(len(scenes), random)
         seen, names = (
@@ -74,8 +80,9 @@ class Batches:
             maps.move(names, zoom=zoom, shift=shift),
         )
         cover = maps.move(cover, zoom=zoom[photo], shift=shift[photo])
+        seen = _weaken_detector(maps.as_cells(seen), random)
         return PhotoBatch(
-            maps.as_cells(seen), photo, [a.expression for a in flat], to_cells(cover[:, 0]),
+            seen, photo, [a.expression for a in flat], to_cells(cover[:, 0]),
             maps.as_cells(names), annotated,
         )  # fmt: skip
 
@@ -83,11 +90,28 @@ class Batches:
         names = torch.zeros(len(scenes), len(self._names), 16, 16)
         annotated = torch.zeros(len(scenes), len(self._names), dtype=torch.bool)
         for row, scene in enumerate(scenes):
-            for name in scene.annotated:
+            for name in self._names.keys() & scene.annotated:
                 annotated[row, self._names[name]] = True
-            for name, layer in scene.layers.items():
-                names[row, self._names[name]] = torch.from_numpy(layer)
+            for name in self._names.keys() & scene.layers:
+                names[row, self._names[name]] = torch.from_numpy(scene.layers[name])
         return names, annotated
+
+
+def _ask_often(scene: Scene, random: np.random.Generator, times: int) -> list[Asked]:
+    asked = (ask(scene, random) for _ in range(times))
+    return [a for a in asked if a is not None]
+
+
+def _weaken_detector(seen: Tensor, random: np.random.Generator) -> Tensor:
+    """Some classes seen fainter, or missed: `b 256 channels`, the detector's being the last ones.
+
+    The detector was itself trained on photos like these and finds more there than in new ones.
+    """
+    shape = (len(seen), 1, DETECTOR_CHANNELS)
+    faint = np.where(random.random(shape) < _FAINT, random.uniform(0.2, 1.0, shape), 1.0)
+    factor = faint * (random.random(shape) >= _MISSED)
+    visual, boxes = seen[..., :-DETECTOR_CHANNELS], seen[..., -DETECTOR_CHANNELS:]
+    return torch.cat([visual, boxes * torch.from_numpy(factor).float()], dim=-1)
 
 
 def to_cells(coverage: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ class FeatureStore:
         return self._kept[photo]
 
     def _read(self, photo: Path) -> Tensor:
-        file = self._folder / (str(photo.relative_to(self._root)).replace("/", "_") + ".pt")
+        file = self._file(photo)
         if file.exists():
             stored: Tensor = torch.load(file, weights_only=True)
             return stored
@@ -44,10 +45,19 @@ class FeatureStore:
 
         with Image.open(photo) as image:
             seen = self._look(image)
+        self.keep(photo, seen)
+        return seen
+
+    def keep(self, photo: Path, seen: Tensor) -> None:
+        """Writes the features of a photo, whole or not at all."""
+        file = self._file(photo)
         beside = file.with_suffix(f".{os.getpid()}")
         torch.save(seen, beside)
         beside.rename(file)
-        return seen
+
+    def _file(self, photo: Path) -> Path:
+        """Named by the path with its slashes escaped, so that two photos never share a file."""
+        return self._folder / (quote(photo.relative_to(self._root).as_posix(), safe="") + ".pt")
 
 
 def statistics(features: Iterable[Tensor], detector_channels: int) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ def target_loss(logits: Tensor, cells: Tensor) -> Tensor:
     present = cells.amax(dim=1)
     dice = 1 - (2 * (probability * cells).sum(1) + 1) / (probability.sum(1) + cells.sum(1) + 1)
     presence = functional.binary_cross_entropy_with_logits(logits.amax(dim=1), present)
-    return 4 * entropy + (dice * present).mean() + 0.2 * presence
+    return 4 * entropy + (dice * present).mean() + 0.35 * presence
 
 
 def names_loss(logits: Tensor, coverage: Tensor, annotated: Tensor) -> Tensor:

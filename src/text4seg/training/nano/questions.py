@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -107,6 +108,7 @@ _SMALL = ("the smallest {}", "the small {}")
 # by size at this ratio.
 _CLEAR_GAP = 1.5
 _CLEAR_RATIO = 1.5
+_FEWEST, _MOST = 2, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +120,35 @@ class Asked:
     kind: str
 
 
-def ask(scene: Scene, random: np.random.Generator, *, absent_share: float = 0.28) -> Asked:
+def ask(
+    scene: Scene,
+    random: np.random.Generator,
+    *,
+    absent_share: float = 0.28,
+    placed_share: float = 0.33,
+    several_share: float = 0.04,
+) -> Asked | None:
+    """A question about the scene; None where it is known neither what is there nor what is not."""
     draw = random.random()
-    present = scene.present
-    if draw < absent_share or not present:
-        return _ask_absent(scene, random)
-    if draw < absent_share + 0.2:
+    present, absent = scene.present, scene.absent
+    if absent and (draw < absent_share or not present):
+        return _ask_absent(scene, absent, random)
+    if not present:
+        return None
+    if absent_share <= draw < absent_share + placed_share:
         placed = _ask_placed(scene, random)
         if placed is not None:
             return placed
+    if draw > 1 - several_share and len(present) > 1:
+        return _ask_several(scene, present, random)
     name = present[random.integers(len(present))]
     return Asked(word(name, random), scene.layers[name], "name")
+
+
+def _ask_several(scene: Scene, present: list[str], random: np.random.Generator) -> Asked:
+    first, second = (str(name) for name in random.choice(present, 2, replace=False))
+    covered = np.maximum(scene.layers[first], scene.layers[second])
+    return Asked(f"the {first} and the {second}", covered, "several")
 
 
 def word(name: str, random: np.random.Generator) -> str:
@@ -140,8 +160,7 @@ def word(name: str, random: np.random.Generator) -> str:
     return name if draw < 0.9 else f"all of the {name}"
 
 
-def _ask_absent(scene: Scene, random: np.random.Generator) -> Asked:
-    absent = scene.absent
+def _ask_absent(scene: Scene, absent: list[str], random: np.random.Generator) -> Asked:
     near = _near_names(scene, set(absent))
     pool = near if near and random.random() < 0.4 else absent
     name = pool[random.integers(len(pool))]
@@ -164,21 +183,42 @@ def _near_names(scene: Scene, absent: set[str]) -> list[str]:
 
 
 def _ask_placed(scene: Scene, random: np.random.Generator) -> Asked | None:
+    choices = placed_things(scene)
+    if not choices:
+        return None
+    name = str(random.choice(sorted(choices)))
+    templates, thing = choices[name][random.integers(len(choices[name]))]
+    return Asked(str(random.choice(templates)).format(name), thing.coverage, "placed")
+
+
+def placed_things(scene: Scene) -> dict[str, list[tuple[tuple[str, ...], Thing]]]:
+    """What tells one of two to six of a kind apart: by name, templates of its wordings and it."""
     groups: dict[str, list[Thing]] = {}
     for thing in scene.things:
         if thing.share >= SMALLEST_SHARE / 2:
             groups.setdefault(thing.name, []).append(thing)
-    groups = {name: things for name, things in groups.items() if 2 <= len(things) <= 6}
-    if not groups:
-        return None
-    name = str(random.choice(sorted(groups)))
-    things = groups[name]
-    choices = [*_by_side(things), *_by_size(things)]
-    if not choices:
-        return None
-    template, thing = choices[random.integers(len(choices))]
-    templates = template if isinstance(template, tuple) else (template,)
-    return Asked(str(random.choice(templates)).format(name), thing.coverage, "placed")
+    found = {
+        name: [*_by_side(things), *_by_order(things), *_by_size(things)]
+        for name, things in groups.items()
+        if _FEWEST <= len(things) <= _MOST
+    }
+    return {name: choices for name, choices in found.items() if choices}
+
+
+def _by_order(things: list[Thing]) -> list[tuple[tuple[str, ...], Thing]]:
+    """The second from the left or right, of three and more that stand clearly apart."""
+    if len(things) <= _FEWEST:
+        return []
+    ordered = sorted(things, key=lambda thing: _centre(thing)[1])
+    found: list[tuple[tuple[str, ...], Thing]] = []
+    for side, row in (("left", ordered), ("right", ordered[::-1])):
+        along = [_centre(thing)[1] for thing in row[:3]]
+        if (
+            min(abs(b - a) for a, b in pairwise(along)) >= _CLEAR_GAP
+            and row[1].share >= SMALLEST_SHARE
+        ):
+            found.append(((f"the second {{}} from the {side}",), row[1]))
+    return found
 
 
 def _by_side(things: list[Thing]) -> list[tuple[tuple[str, ...], Thing]]:

@@ -18,12 +18,14 @@ from text4seg.models.nano.eyes import DETECTOR_CHANNELS
 from text4seg.models.nano.fusion import Fusion
 from text4seg.training.nano.features import statistics
 from text4seg.training.nano.losses import names_loss, target_loss
+from text4seg.training.nano.precision import mixed_precision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tokenizers import Tokenizer
 
+    from text4seg.models.nano.fusion import ImageState
     from text4seg.training.nano.batches import Batches, PhotoBatch
     from text4seg.training.nano.features import FeatureStore
     from text4seg.training.nano.scenes import Scene
@@ -37,7 +39,7 @@ class SeeSettings:
     weight_decay: float = 0.05
     names_weight: float = 2.0
     average: float = 0.995
-    check_every: int = 200
+    check_every: int = 100
 
 
 class Words:
@@ -82,7 +84,7 @@ def see_loss(fusion: Fusion, words: Words, batch: PhotoBatch, names_weight: floa
 
     texts = [question(e, index=i) for i, e in enumerate(batch.expressions)]
     embedded, mask = words(texts)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with mixed_precision():
         image = fusion.encode_image(batch.features)
         _, logits = fusion.ask(image.select(batch.photo), embedded, mask)
     loss = target_loss(logits.float(), batch.cells.flatten(1))
@@ -206,5 +208,33 @@ def check_seeing(
             )
             if truth.sum() >= 13:
                 scores.setdefault(f"{scene.source}/iou_13", []).append(float(overlap))
+        _check_placed(fusion, words, scene, image, scores)
     fusion.train()
     return {key: round(float(np.mean(values)), 4) for key, values in sorted(scores.items())}
+
+
+def _check_placed(
+    fusion: Fusion,
+    words: Words,
+    scene: Scene,
+    image: ImageState,
+    scores: dict[str, list[float]],
+) -> None:
+    """One of several of a kind, told apart by its place or size: every such question."""
+    from text4seg.prompts import question
+    from text4seg.training.nano.batches import to_cells
+    from text4seg.training.nano.questions import placed_things
+
+    found = [
+        (templates[0].format(name), thing.coverage)
+        for name, choices in placed_things(scene).items()
+        for templates, thing in choices
+    ]
+    if not found:
+        return
+    embedded, mask = words([question(expression) for expression, _ in found])
+    _, logits = fusion.ask(image.select(torch.zeros(len(found), dtype=torch.long)), embedded, mask)
+    predicted = logits.unflatten(1, (16, 16)) > 0
+    truth = to_cells(torch.from_numpy(np.stack([coverage for _, coverage in found]))) > 0
+    overlap = (predicted & truth).sum((1, 2)) / (predicted | truth).sum((1, 2))
+    scores.setdefault(f"{scene.source}/placed_iou", []).extend(overlap.tolist())

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from text4seg.prompts import ANSWER_PREFIX, question
 from text4seg.training.nano.answers import AnswerTokens, AnswerWriter, shape_mask, wrong_history
+from text4seg.training.nano.precision import mixed_precision
 from text4seg.training.nano.see import save
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class WriteSettings:
     overlap_weight: float = 0.5
     full_weight: float = 0.1
     save_every: int = 50
+    log_every: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ def write_loss(
     settings: WriteSettings,
 ) -> tuple[Tensor, float]:
     """Loss and the share of choices that were right."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with mixed_precision():
         embedded = model.language.embed_tokens(batch.ids)
         if image_embeddings is not None:
             places = batch.ids == model.config.image_token
@@ -239,7 +241,7 @@ class Lesson:
         random = np.random.default_rng((seed, 2))
         batch = self._batches.draw(seed + 1_000_000)
         wordings = [question(e, index=i) for i, e in enumerate(batch.expressions)]
-        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.no_grad(), mixed_precision():
             image = self._model.fusion.encode_image(batch.features)
             ids, mask = self._pad([self._text.encode(wording) for wording in wordings])
             states, logits = self._model.ask(image.select(batch.photo), ids, mask)
@@ -254,7 +256,7 @@ class Lesson:
                 batch.expressions, truths, guesses, wordings, strict=True
             )
         ]
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with mixed_precision():
             images = self._model.image_embeddings(image)[batch.photo]
         return self._loss(samples, random, images, states, logits)
 
@@ -358,7 +360,19 @@ def train_to_write(
         torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
         optimizer.step()
         recent.append((float(loss.detach()), right))
-        if (step + 1) % 10 == 0 or step + 1 == steps:
+        last = step + 1 == steps
+        saves = (step + 1) % settings.save_every == 0 or last
+        if saves:
+            save(
+                {
+                    "trained": trained,
+                    "optimizer": optimizer.state_dict(),
+                    "step": step + 1,
+                    "settings": asdict(settings),
+                },
+                file,
+            )
+        if (step + 1) % settings.log_every == 0 or last:
             mean = np.mean(recent, axis=0)
             line: dict[str, Any] = {
                 "step": step + 1,
@@ -367,16 +381,6 @@ def train_to_write(
                 "seconds": time.time() - began,
             }
             recent.clear()
-            if (step + 1) % settings.save_every == 0 or step + 1 == steps:
-                save(
-                    {
-                        "trained": trained,
-                        "optimizer": optimizer.state_dict(),
-                        "step": step + 1,
-                        "settings": asdict(settings),
-                    },
-                    file,
-                )
-                line |= check() if check else {}
+            line |= check() if check and saves else {}
             with (folder / "write.jsonl").open("a") as log:
                 print(json.dumps(line), file=log)
