@@ -6,6 +6,7 @@ folder or a hub. What distinguishes them is a table of facts.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -201,7 +202,9 @@ def _without_padding(model: Any, pixels: Tensor, inner: Size) -> Tensor:
 
 def _quantised(encoder: torch.nn.Module) -> torch.nn.Module:
     """The linear layers' weights as bytes, their inputs quantised as they come."""
-    made: torch.nn.Module = torch.ao.quantization.quantize_dynamic(
-        encoder, {torch.nn.Linear}, dtype=torch.qint8
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.quantize_per_tensor", category=UserWarning)
+        made: torch.nn.Module = torch.ao.quantization.quantize_dynamic(
+            encoder, {torch.nn.Linear}, dtype=torch.qint8
+        )
     return made
