@@ -215,6 +215,12 @@ def processes(out: Path | None) -> Iterator[Share]:
     from accelerate import PartialState
 
     state = PartialState()
+    if state.num_processes != int(os.environ["WORLD_SIZE"]):
+        # Otherwise every process would answer everything, into one file.
+        raise InputError(
+            f"the launcher started {os.environ['WORLD_SIZE']} processes and accelerate sees "
+            f"{state.num_processes}: start them with `accelerate launch`, on a CPU with --multi_cpu"
+        )
     yield Share(state.process_index, state.num_processes)
     state.wait_for_everyone()
     state.destroy_process_group()
