@@ -217,7 +217,8 @@ def test_the_commands_of_the_docs_run(
     for command in commands:
         words = shlex.split(command.replace("MODEL", str(base)))[1:]
         if words[0] == "train":
-            words += ["--set", "training.steps=1", "--set", "training.precision=float32"]
+            for change in ("steps=1", "precision=float32", "batch=2"):
+                words += ["--set", f"training.{change}"]
         assert main(words) == 0, command
     assert list((tmp_path / "out").glob("*.overlay.png"))
 
