@@ -4,7 +4,8 @@
 
 Every photo is asked one expression at a time. All ways answer it before the next one is asked, so
 that a busy machine disturbs all alike: `generate` on flat text, on run lengths, on run lengths with
-a grammar processor, and the engine on both formats. The prompt's prefill is in all of them.
+a grammar processor, and the engine on both formats. What the frozen eyes see of the photo is given
+to all of them; the fusion and the prompt's prefill are in all of them.
 `--large` adds the engine at 64x64.
 
 With `--config FILE`, instead, a causal language model of that published configuration (Qwen,
@@ -125,13 +126,17 @@ Ways = dict[str, Callable[[str], int]]
 
 def ways_of(segmenters: dict[str, Segmenter], photo: Path, *, large: bool) -> Ways:
     """What answers an expression about a photo, by name; each opens no photo of its own."""
+    from text4seg.models.nano.chat import NanoSession
+
     image = open_image(photo)
     chat: Any = segmenters["engine, sd"].chat
     generate = Generate(chat, image)
-    session = chat.open(image)
+    features = chat.eyes.look(image)
 
     def engine(name: str) -> Callable[[str], int]:
         def answer(expression: str) -> int:
+            # A new session each time, so that the engine pays for the prefill as `generate` does.
+            session = NanoSession(chat, features)
             return segmenters[name].writer.write(session, expression).costs.tokens
 
         return answer

@@ -72,7 +72,7 @@ def measure_object(label: str, mask: np.ndarray, shape: GridShape) -> dict[str, 
         if rule == "0.5":
             ways = hard_ways(cells, size)
             for how in ("bilinear", "bicubic"):
-                ways[f"soft {how}"] = probability_to_mask(coverage, size, how)  # type: ignore[arg-type]
+                ways[f"soft {how}"] = probability_to_mask(coverage, size, how)
         for way, again in ways.items():
             found[f"{rule} | {way}"] = (text, iou(again, mask))
     return found

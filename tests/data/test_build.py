@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.data.conftest import SIZE, SQUARE, annotation, coco_document, photo, write_json
 from text4seg.codec import get_format
@@ -112,6 +113,14 @@ def test_a_folder_of_other_things_is_left_alone(many: Path, tmp_path: Path) -> N
     with pytest.raises(InputError, match="holds no build"):
         build(read("coco", many), tmp_path / "mine", Plan())
     assert contents(tmp_path / "mine").keys() == {"thesis.txt"}
+
+
+def test_two_builds_in_one_folder_are_refused(many: Path, tmp_path: Path) -> None:
+    out, plan = tmp_path / "out", Plan(photos_a_part=10)
+    with FileLock(tmp_path / ".out.lock"), pytest.raises(InputError, match="another build"):
+        build(read("coco", many), out, plan)
+    assert not out.exists()
+    assert build(read("coco", many), out, plan)["samples"]
 
 
 def test_wrong_records_are_counted_or_stop_it(coco: Path, tmp_path: Path) -> None:

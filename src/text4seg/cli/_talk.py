@@ -10,7 +10,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from text4seg.core.errors import Text4SegError
 
@@ -53,6 +63,16 @@ def print_text(text: str) -> None:
     sys.stdout.buffer.flush()
 
 
+class _Rate(ProgressColumn):
+    """How much is done a second, or a minute where it is slow."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        if not speed:
+            return Text("–/s")
+        return Text(f"{speed:.1f}/s" if speed >= 1 else f"{speed * 60:.1f}/min")
+
+
 class Bar:
     """A progress bar on stderr that shows itself only once the work has taken a while."""
 
@@ -60,8 +80,9 @@ class Bar:
         console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         self._progress = Progress(
-            *(columns if total is not None else columns[:2]),
+            *((*columns, _Rate()) if total is not None else columns[:2]),
             TimeElapsedColumn(),
+            *((TimeRemainingColumn(),) if total is not None else ()),
             console=console,
             transient=True,
             redirect_stdout=False,  # data stays on stdout

@@ -16,6 +16,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from multiprocessing import connection
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from text4seg.core.errors import InputError, OutputError
+from text4seg.core.errors import InputError, MissingExtraError, OutputError
 from text4seg.core.files import write_atomically
 from text4seg.data.conversations import Conversation, Target, converse
 from text4seg.data.leaks import Held
@@ -112,22 +113,49 @@ def build(
         on_part: Told of each finished part, those of an earlier run too.
 
     Raises:
-        InputError: The folder holds another build, or nothing could be made of the data.
+        InputError: The folder holds another build, one is at work in it, or nothing could be made
+            of the data.
         RecordError: The reading is strict and a record is wrong.
         OutputError: A file cannot be written.
     """
     work = Work(reading, plan, out, held or Held())
-    parts = list(_parts(reading, plan))
+    with _alone_in(out):
+        return _build(work, processes, on_part or (lambda _: None))
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Two builds in one folder would clear away each other's half-written files.
+
+    The lock stands beside the folder, which holds the build and nothing else; the system frees it
+    when a process is killed.
+    """
+    try:
+        from filelock import FileLock, Timeout
+    except ImportError:
+        raise MissingExtraError("filelock", "data") from None
+    try:
+        out.absolute().parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(out.absolute().with_name(f".{out.absolute().name}.lock"), timeout=0):
+            yield
+    except Timeout:
+        raise InputError(
+            f"another build is at work in {out}: wait for its end, or take another folder"
+        ) from None
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written: {error.strerror or error}") from error
+
+
+def _build(work: Work, processes: int, on_part: Callable[[Note], None]) -> dict[str, Any]:
+    parts = list(_parts(work.reading, work.plan))
     done = _prepare(work, parts)
     notes = dict(done)
     for note in done.values():
-        if on_part is not None:
-            on_part(note)
+        on_part(note)
     missing = [part for part in parts if part.number not in done]
     for note in _make_all(work, missing, processes):
         notes[note["part"]] = note
-        if on_part is not None:
-            on_part(note)
+        on_part(note)
     return _finish(work, [notes[part.number] for part in parts])
 
 

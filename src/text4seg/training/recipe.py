@@ -113,17 +113,15 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Where figures and overlays go.
+    """Where figures go.
 
     Attributes:
         to: Trackers of transformers: `tensorboard`, `trackio`, …; empty for none.
         every: Steps between lines of the log.
-        overlays: Validation photos drawn at each checkpoint, as far as a tracker takes pictures.
     """
 
     to: tuple[str, ...] = ()
     every: int = 10
-    overlays: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +232,6 @@ _AT_LEAST = {
     "loss.digits": 0,
     "loss.background": 0,
     "report.every": 1,
-    "report.overlays": 0,
 }
 _ABOVE = {"training.epochs": 0.0, "training.learning_rate": 0.0, "lora.alpha": 0.0}
 _BELOW = {"training.warmup": 1.0, "lora.dropout": 1.0}
