@@ -222,6 +222,8 @@ def test_an_interrupt_is_quiet(tmp_path: Path) -> None:
         [sys.executable, "-m", "text4seg", "decode", str(fifo), "--size", "8x8"],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        # Tests that run as a background job of a shell have inherited it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     writer = open_when_read(fifo, process)
     try:
