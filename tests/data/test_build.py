@@ -160,7 +160,10 @@ def test_photos_that_are_held_out_by_id_and_by_look(many: Path, tmp_path: Path) 
 
 
 def kill_and_rerun(many: Path, out: Path, times: int, seed: int) -> None:
-    """Start the build, kill it at a random moment, as often as told; then let it finish."""
+    """Start the build, kill it at a random moment, as often as told; then let it finish.
+
+    A build that is done before it is killed is begun again from nothing.
+    """
     command = [
         sys.executable, "-m", "text4seg", "build", "data", "coco", str(many), "--out", str(out),
         "--part-size", "1", "--processes", "2",
@@ -169,7 +172,7 @@ def kill_and_rerun(many: Path, out: Path, times: int, seed: int) -> None:
     killed = 0
     while killed < times:
         process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
         )
         # From the first finished part on, at a random moment.
         deadline = time.monotonic() + 60
@@ -179,13 +182,17 @@ def kill_and_rerun(many: Path, out: Path, times: int, seed: int) -> None:
                 break
             time.sleep(0.005)
         time.sleep(draw.random() * 0.05)
-        # Half of the time the whole family, half of the time only the parent.
-        if draw.random() < 0.5:
+        if process.poll() is not None:
+            assert process.returncode == 0, process.stderr.read()
+            shutil.rmtree(out)
+        elif draw.random() < 0.5:  # the whole family, or only the parent
             os.killpg(process.pid, signal.SIGKILL)
+            killed += 1
         else:
             process.kill()
+            killed += 1
         process.wait()
-        killed += 1
+        process.stderr.close()
     subprocess.run(command, check=True, capture_output=True)
 
 

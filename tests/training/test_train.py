@@ -223,7 +223,13 @@ def test_the_commands_of_the_docs_run(
     assert list((tmp_path / "out").glob("*.overlay.png"))
 
 
-def test_a_bad_call_is_told(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_call_is_told(
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert main(["train", str(file), "--set", "training.step=1"]) == 2
     assert "training.steps" in capsys.readouterr().err
     assert main(["train", str(file), "--set", "model.folder=nano"]) == 1

@@ -19,7 +19,7 @@ from text4seg.core.errors import InputError
 from text4seg.core.files import write_atomically
 from text4seg.training.recipe import Recipe
 
-FOLDER, MARK, RECIPE = "checkpoints", "finished", "recipe.json"
+FOLDER, MARK, RECIPE, ADAPTER = "checkpoints", "finished", "recipe.json", "adapter"
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -48,6 +48,8 @@ def last_finished(output: Path) -> Path | None:
 def claim(output: Path, recipe: Recipe) -> None:
     """Take an output folder for a recipe: a new one, or one of the same recipe.
 
+    A run that ended before its first checkpoint left nothing to protect: its folder is taken over.
+
     Raises:
         InputError: Another recipe was trained there; its keys that differ are named.
     """
@@ -57,7 +59,7 @@ def claim(output: Path, recipe: Recipe) -> None:
     if file.is_file():
         theirs = _comparable(json.loads(file.read_text(encoding="utf-8")))
         differing = sorted(key for key in mine | theirs if mine.get(key) != theirs.get(key))
-        if differing:
+        if differing and (last_finished(output) or (output / ADAPTER).exists()):
             raise InputError(
                 f"{output} holds a run of another recipe ({', '.join(differing)} differ): name "
                 "another folder with --set output=FOLDER, or go on with the same recipe"

@@ -16,7 +16,7 @@ from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.core.files import write_atomically
 from text4seg.models.local.chat import LocalChat
 from text4seg.models.local.loading import SETTINGS, load_folder
-from text4seg.training.checkpoints import FOLDER, MarkFinished, last_finished
+from text4seg.training.checkpoints import ADAPTER, FOLDER, MarkFinished, last_finished
 from text4seg.training.collate import Collator
 from text4seg.training.recipe import Loss, Recipe
 from text4seg.training.trainer import MaskTrainer
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from text4seg.training.run import Progress
     from text4seg.training.samples import Chat
 
-ADAPTER, MERGED = "adapter", "merged"
+MERGED = "merged"
 _PRECISION = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
