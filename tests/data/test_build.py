@@ -123,6 +123,14 @@ def test_two_builds_in_one_folder_are_refused(many: Path, tmp_path: Path) -> Non
     assert build(read("coco", many), out, plan)["samples"]
 
 
+def test_a_build_of_nothing_leaves_nothing(many: Path, tmp_path: Path) -> None:
+    out, none = tmp_path / "out", Selection(min_area=1e9)
+    with pytest.raises(InputError, match="nothing could be made"):
+        build(read("coco", many, select=none), out, Plan(photos_a_part=10))
+    assert not out.exists()
+    assert build(read("coco", many), out, Plan(photos_a_part=10))["samples"]
+
+
 def test_wrong_records_are_counted_or_stop_it(coco: Path, tmp_path: Path) -> None:
     document = coco_document()
     document["annotations"][3]["segmentation"] = [[1, 2, 3, 4]]

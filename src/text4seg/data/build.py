@@ -8,15 +8,16 @@ what is missing, and the folder ends as if nothing had happened.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from multiprocessing import connection
 from pathlib import Path
@@ -123,7 +124,7 @@ def build(
         return _build(work, processes, on_part or (lambda _: None))
 
 
-@contextmanager
+@contextlib.contextmanager
 def _alone_in(out: Path) -> Iterator[None]:
     """Two builds in one folder would clear away each other's half-written files.
 
@@ -374,6 +375,15 @@ def _to_jpeg(image: Any) -> bytes:
     return buffer.getvalue()
 
 
+def _withdraw(work: Work, notes: list[Note]) -> None:
+    """Remove what a build without a sample wrote, so that mended data may go into the folder."""
+    shutil.rmtree(work.out / NOTES, ignore_errors=True)
+    for name in (PLAN, *(str(note["file"]) for note in notes)):
+        (work.out / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # it holds what is not ours
+        work.out.rmdir()
+
+
 def _finish(work: Work, notes: list[Note]) -> dict[str, Any]:
     report = Report()
     report.add(work.reading.opened)
@@ -381,6 +391,7 @@ def _finish(work: Work, notes: list[Note]) -> dict[str, Any]:
         report.add(Report.from_json(note["report"]))
     samples = sum(note["samples"] for note in notes)
     if not samples:
+        _withdraw(work, notes)
         reasons = {**report.skipped, **report.filtered}
         raise InputError(
             f"nothing could be made of {work.reading.source['path']}: "
