@@ -20,10 +20,12 @@ SMALLEST_SHARE = 0.005
 SEED = 0
 
 
-def read_objects(
-    file: Path, smallest: float = SMALLEST_SHARE
-) -> Iterator[tuple[str, Size, list[list[float]] | dict[str, Any]]]:
-    """Class name, size of the image and outline of each object over a share of its image.
+Outline = list[list[float]] | dict[str, Any]
+"""Polygons or run lengths, as COCO annotates them."""
+
+
+def read_outlines(file: Path) -> list[tuple[str, Size, Outline]]:
+    """Class name, size of the image and outline of each object.
 
     Shuffled, always in the same way; no crowds.
     """
@@ -33,19 +35,25 @@ def read_objects(
         sizes = {image["id"]: Size(image["height"], image["width"]) for image in document["images"]}
         records = [record for record in document["annotations"] if not record.get("iscrowd")]
         np.random.default_rng(SEED).shuffle(records)
-        objects = [
+        return [
             (names[record["category_id"]], sizes[record["image_id"]], record["segmentation"])
             for record in records
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise InputError(f"{file} is not a COCO annotation file ({reason})") from None
-    for name, size, outline in objects:
+
+
+def read_objects(
+    file: Path, smallest: float = SMALLEST_SHARE
+) -> Iterator[tuple[str, Size, Outline]]:
+    """Of these, the objects over a share of their image."""
+    for name, size, outline in read_outlines(file):
         if rle_area(outline_to_rle(outline, size)) > smallest * size.pixels:
             yield name, size, outline
 
 
-def outline_to_rle(outline: list[list[float]] | dict[str, Any], size: Size) -> dict[str, Any]:
+def outline_to_rle(outline: Outline, size: Size) -> dict[str, Any]:
     """An annotation's outline as compressed run lengths."""
     if isinstance(outline, list):
         return polygons_to_rle(outline, size)

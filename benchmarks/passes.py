@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.annotations import SEED, SMALLEST_SHARE, read_outlines
 from text4seg.codec import get_format
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.geometry import mask_to_grid, polygons_to_mask
 from text4seg.core.rle import rle_to_mask
-from text4seg.core.types import GridShape, Size
+from text4seg.core.types import GridShape
 from text4seg.decoding import (
     UNBOUNDED,
     DecodingStats,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float32
     from tokenizers import Tokenizer
 
-SMALLEST_SHARE = 0.005
 FORMATS = ("sd", "rrle")
 DRAFTS = {
     "none": ("none", UNBOUNDED),
@@ -52,7 +52,6 @@ DRAFTS = {
 }
 COUNTED = ("passes", "fed", "drafted", "accepted", "seconds")
 ENDS = ("<|im_end|>", "<|endoftext|>", "</s>", "<|eot_id|>", "<end>")
-SEED = 0
 
 Texts = dict[tuple[GridShape, str], list[tuple[str, str]]]
 
@@ -108,22 +107,11 @@ class _Rows:
 
 def read_masks(file: Path) -> Iterator[tuple[str, Bool[np.ndarray, "h w"]]]:
     """Class name and mask of each object over 0.5 % of its image, shuffled; no crowds."""
-    try:
-        document = json.loads(file.read_text())
-        names = {category["id"]: category["name"] for category in document["categories"]}
-        sizes = {image["id"]: Size(image["height"], image["width"]) for image in document["images"]}
-        records = [record for record in document["annotations"] if not record.get("iscrowd")]
-        np.random.default_rng(SEED).shuffle(records)
-        objects = [
-            (names[record["category_id"]], sizes[record["image_id"]], record["segmentation"])
-            for record in records
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise InputError(f"{file} is not a COCO annotation file ({reason})") from None
-    for name, size, outline in objects:
-        whole = isinstance(outline, dict)
-        mask = rle_to_mask(outline) if whole else polygons_to_mask(outline, size)
+    for name, size, outline in read_outlines(file):
+        if isinstance(outline, dict):
+            mask = rle_to_mask(outline)
+        else:
+            mask = polygons_to_mask(outline, size)
         if mask.mean() > SMALLEST_SHARE:
             yield name, mask
 
