@@ -23,6 +23,9 @@ from text4seg.core.types import Size
 MAX_PIXELS = 100_000_000
 """Largest photo that is opened: a decoded picture takes three bytes a pixel."""
 
+PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+"""What the names of photos end in, in folders that hold other files too."""
+
 TINTS = ((255, 64, 84), (24, 148, 255), (255, 170, 0), (20, 184, 120), (170, 90, 255))
 """Colours of masks, in the order in which expressions are asked."""
 

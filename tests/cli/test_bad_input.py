@@ -21,7 +21,8 @@ from text4seg.core.errors import WeightsError
 
 SEGMENT = [
     pytest.param(["none.jpg", "the dog"], 1, "there is no file none.jpg", id="no such photo"),
-    pytest.param(["folder", "the dog"], 1, "is a folder", id="a folder for a photo"),
+    pytest.param(["folder", "the dog"], 1, "no photo in it", id="a folder without photos"),
+    pytest.param(["photo.png", "a", "b"], 1, "write each with -e", id="two expressions"),
     pytest.param(["empty.jpg", "the dog"], 1, "0 bytes", id="an empty file"),
     pytest.param(["notes.txt", "the dog"], 1, "not a picture", id="no picture"),
     pytest.param(["cut.png", "the dog"], 1, "broken picture", id="a picture cut off"),

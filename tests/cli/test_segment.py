@@ -69,6 +69,25 @@ def test_without_a_folder_nothing_is_written(
     assert files_under(tmp_path) == ["photo.png"]
 
 
+def test_a_folder_is_gone_through_and_what_cannot_be_read_is_told(
+    call: Call, chat: FakeChat, photo: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    content = (tmp_path / photo).read_bytes()
+    (folder / "b.png").write_bytes(content)
+    (folder / "a.PNG").write_bytes(content)
+    (folder / "cut.png").write_bytes(content[:5000])
+    (folder / "notes.txt").write_text("no photo")
+    done = call("segment", "photos", "the dog", "--json", "-o", "out")
+    assert [record["image"] for record in done.json] == ["photos/a.PNG", "photos/b.png"]
+    assert done.code == 1
+    assert "left out: " in done.err
+    assert "cut.png" in done.err
+    assert "1 of 3 photos could not be read" in done.err
+    assert len(files_under(tmp_path / "out")) == 4, "what could be read is written"
+
+
 def test_many_photos_and_expressions(
     call: Call, chat: FakeChat, photo: Path, tmp_path: Path
 ) -> None:

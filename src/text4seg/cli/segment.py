@@ -11,6 +11,7 @@ import typer
 from text4seg.cli._talk import (
     CallError,
     checking_the_call,
+    one_line,
     patience,
     print_json,
     say,
@@ -21,7 +22,7 @@ from text4seg.codec import get_format
 from text4seg.core.errors import InputError
 from text4seg.core.types import GridShape
 from text4seg.decoding import DRAFTERS, check_draft
-from text4seg.pictures import check_image
+from text4seg.pictures import PHOTO_ENDINGS, check_image
 from text4seg.refine import get_refiner
 from text4seg.segmenter import Choices, Runs, Segmentation, check_expression
 
@@ -31,7 +32,7 @@ def segment(
         list[str],
         typer.Argument(
             metavar="PHOTO... EXPRESSION",
-            help="Photos, then what to look for. With -e, photos only.",
+            help="Photos or folders of them, then what to look for. With -e, photos only.",
             show_default=False,
         ),
     ],
@@ -72,11 +73,12 @@ def segment(
     \b
     text4seg segment cat.jpg "the cat" -o out/
     text4seg segment a.jpg b.jpg "the dog" -o out/
-    text4seg segment a.jpg -e "the dog" -e "the ball" -o out/
+    text4seg segment photos/ -e "the dog" -e "the ball" -o out/ --json
 
-    A photo is opened once for all its expressions. Without -o nothing is written.
+    A photo is opened once for all its expressions. Without -o nothing is written. What cannot be
+    read of a folder is told and left out, and the exit code is 1 at the end.
     """  # noqa: D301 - the sign tells click to leave the lines alone
-    photos, asked = split_arguments(arguments, expressions or [])
+    named, asked = split_arguments(arguments, expressions or [])
     with checking_the_call():
         shape = GridShape.parse(grid)
         get_refiner(refiner)
@@ -88,8 +90,7 @@ def segment(
             check_expression(expression)
         if out is not None and out.exists() and not out.is_dir():
             raise InputError(f"{out} is a file, and -o needs a folder")
-    for photo in photos:
-        check_image(photo)
+    photos = check_photos(named)
     segmenter = load_segmenter(
         model,
         refiner=refiner,
@@ -98,14 +99,54 @@ def segment(
         draft=draft,
         choices=choices,
     )
-    stems = unique_stems(photos, asked)
-    for number, photo in enumerate(photos, start=1):
-        with patience(f"photo {number} of {len(photos)}"):
-            answers = segmenter.segment_many(photo, asked)
+    stems = unique_stems(list(photos), asked)
+    left_out = 0
+    for number, (photo, found) in enumerate(photos.items(), start=1):
+        try:
+            with patience(f"photo {number} of {len(photos)}"):
+                answers = segmenter.segment_many(photo, asked)
+        except InputError as error:
+            if not found:
+                raise
+            say(f"left out: {one_line(error)}")
+            left_out += 1
+            continue
         for segmentation in answers:
             stem = stems[photo, segmentation.expression]
             files = segmentation.save(out, stem) if out is not None else ()
             _report(photo, segmentation, files, as_json=as_json)
+    if left_out:
+        raise InputError(f"{left_out} of {len(photos)} photos could not be read, as told above")
+
+
+def check_photos(arguments: list[Path]) -> dict[Path, bool]:
+    """The photos of a call in order, and of each whether it was found in a folder.
+
+    Photos that were named are looked at beforehand, so that a slip costs nothing; of a folder
+    every file is taken that is named like a photo, in the order of their names.
+
+    Raises:
+        InputError: A named photo cannot be read, or a folder has no photo in it.
+    """
+    photos: dict[Path, bool] = {}
+    for path in arguments:
+        if not path.is_dir():
+            if not path.suffix and not path.exists():
+                raise InputError(
+                    f"there is no file {path}; if it is a second expression, write each with -e"
+                )
+            check_image(path)
+            photos[path] = False
+            continue
+        found = sorted(file for file in path.iterdir() if file.suffix.lower() in PHOTO_ENDINGS)
+        if not found:
+            raise InputError(
+                f"the folder {path} has no photo in it: a name that ends in "
+                f"{', '.join(PHOTO_ENDINGS)}"
+            )
+        for file in found:
+            photos.setdefault(file, True)
+    return photos
 
 
 def split_arguments(arguments: list[str], expressions: list[str]) -> tuple[list[Path], list[str]]:

@@ -21,8 +21,8 @@ from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import Labelled, open_labels
 from text4seg.data.reports import RecordError, Report
 from text4seg.data.samples import Asked, Sample
+from text4seg.pictures import PHOTO_ENDINGS
 
-PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 LAYOUT = """\
 ROOT/
   images/[<split>/]….jpg     --images for another folder; photos

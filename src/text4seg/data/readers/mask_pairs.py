@@ -10,12 +10,11 @@ from pathlib import Path
 from text4seg.core.errors import InputError
 from text4seg.core.types import Size
 from text4seg.data.names import plain_name
-from text4seg.data.readers.label_maps import PHOTO_ENDINGS
 from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import Labelled
 from text4seg.data.reports import RecordError, Report
 from text4seg.data.samples import Asked, Sample
-from text4seg.pictures import check_image
+from text4seg.pictures import PHOTO_ENDINGS, check_image
 
 LAYOUT = """\
 ROOT/
