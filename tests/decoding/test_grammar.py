@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from text4seg.codec import get_format
 from text4seg.core.errors import GrammarError
@@ -197,3 +199,39 @@ def test_a_label_that_the_vocabulary_cannot_write_is_refused(name: str) -> None:
 def test_open_labels_compile(wordy: Vocabulary) -> None:
     for name in ("sd", "rrle"):
         compile_mask_grammar(get_format(name), GridShape(16, 16), None, wordy).start().allowed()
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_remembered_rows_allow_what_the_library_allows(
+    merging: Vocabulary, wordy: Vocabulary, bytewise: Vocabulary, data: st.DataObject
+) -> None:
+    """What a grammar remembers of rows is what the grammar without a memory finds out."""
+    vocabulary = data.draw(st.sampled_from([merging, wordy, bytewise]))
+    name = data.draw(st.sampled_from(["sd", "rrle"]))
+    shape = GridShape(data.draw(st.integers(1, 5)), data.draw(st.integers(1, 12)))
+    labels = data.draw(st.sampled_from([(), ("dog",), ("dog", "dog house"), ("other", "ot*2x")]))
+    remembering = compile_mask_grammar(get_format(name), shape, labels, vocabulary)
+    plain = compile_grammar(remembering.lark, vocabulary)
+    for _ in range(3):
+        one, other = remembering.start(), plain.start()
+        while True:
+            assert one.finished == other.finished
+            assert one.forced() == other.forced()
+            assert one.allowed().tolist() == other.allowed().tolist()
+            if one.finished:
+                break
+            token = int(data.draw(st.sampled_from(one.allowed().tolist())))
+            assert one.advance(token)
+            assert other.advance(token)
+    assert remembering.known
+    assert not plain.known
+
+
+def test_places_are_kept_within_bounds(
+    monkeypatch: pytest.MonkeyPatch, bytewise: Vocabulary
+) -> None:
+    monkeypatch.setattr(module, "KNOWN_PLACES", 5)
+    grammar = compile_mask_grammar(get_format("rrle"), GridShape(9, 9), ("tiger",), bytewise)
+    walk_anywhere(grammar.start())
+    assert 0 < len(grammar.known) <= 5

@@ -8,6 +8,7 @@ import pytest
 
 from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.decoding import Vocabulary, compile_grammar
+from text4seg.decoding import vocabulary as vocabulary_module
 
 
 def test_bytes_go_there_and_back(merging: Vocabulary) -> None:
@@ -17,6 +18,33 @@ def test_bytes_go_there_and_back(merging: Vocabulary) -> None:
     assert len(tokens) < len(text)
     assert merging.eos not in tokens
     assert len(merging) == len(merging.tokens)
+
+
+@pytest.mark.parametrize(
+    ("line", "own"),
+    [
+        pytest.param(b" others *4| dog *2\n", True, id="a row"),
+        pytest.param(b"ers *4\n", True, id="the rest of a row"),
+        pytest.param("straße *2\n".encode()[5:], False, id="the rest of a letter"),
+    ],
+)
+def test_a_line_has_its_own_tokens(wordy: Vocabulary, line: bytes, own: bool) -> None:
+    found = wordy.encode_line(line)
+    assert found == (tuple(wordy.encode(line)) if own else None)
+    assert wordy.encode_line(line) is found
+
+
+def test_a_line_whose_tokens_reach_into_the_next_has_none(merging: Vocabulary) -> None:
+    line = b" others| others| dog\n"
+    assert b"\n others" in merging.tokens
+    assert merging.encode_line(line) is None
+
+
+def test_lines_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch, wordy: Vocabulary) -> None:
+    monkeypatch.setattr(vocabulary_module, "KNOWN_LINES", 3)
+    for count in range(1, 9):
+        assert wordy.encode_line(b" dog *%d\n" % count)
+        assert len(wordy.lines) <= 3
 
 
 @pytest.mark.parametrize("eos", [-1, 2, 100])

@@ -18,7 +18,7 @@ from text4seg.decoding.guesses import BestDraft, GridDraft, HeadDraft, check_sha
 from text4seg.decoding.rows import guess_rest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from text4seg.decoding.grammar import GrammarState
     from text4seg.decoding.vocabulary import Vocabulary
@@ -157,7 +157,8 @@ def check_draft(name: str) -> None:
         raise UnknownNameError("draft", name, DRAFTERS)
 
 
-_HELPING = 512  # bytes of a guess that are looked at first; doubled as long as all of it holds
+_HELPING = 512  # tokens of a guess that are looked at first; doubled as long as all of it holds
+_CHUNK = 512  # bytes of a guess without line ends that are made tokens at once
 
 
 def guess_tokens(
@@ -173,21 +174,42 @@ def guess_tokens(
     They are the tokenizer's own. With ``forcing``, which takes longer, tokens that the grammar
     forces are taken as the writer takes them; only odd tokenizers write these differently.
     """
+    more = _tokens_of(guess, vocabulary)
     tokens: list[int] = []
-    helping = min(_HELPING, 4 * length)
-    text = _take(guess, helping)
-    state = state.copy() if text else state
-    while text and len(tokens) < length:
-        own = vocabulary.encode(_whole(text))[: length - len(tokens)]
-        written = state.follow(own, forcing=forcing)
-        tokens += written
-        used = vocabulary.decode(written)
-        if not written or not text.startswith(used):
-            break
-        text = text[len(used) :]
+    helping = _HELPING
+    while True:
+        before = len(tokens)
+        for some in more:
+            tokens += some
+            if len(tokens) >= min(helping, length):
+                break
+        del tokens[length:]
+        written = state.follow(tokens, forcing=forcing) if tokens else []
+        if written != tokens or len(tokens) in (before, length):
+            return written
         helping *= 2
-        text += _take(guess, helping - len(text))
-    return tokens
+
+
+def _tokens_of(guess: Iterator[bytes], vocabulary: Vocabulary) -> Iterator[Sequence[int]]:
+    """The tokens of a guess, line by line; where tokens reach across line ends, of many lines."""
+    text = b""  # not yet made tokens
+    for piece in guess:
+        line = vocabulary.encode_line(piece) if piece.endswith(b"\n") else None
+        if line is not None and (not text or text.endswith(b"\n")):
+            if text:
+                yield vocabulary.encode(text)
+                text = b""
+            yield line
+            continue
+        text += piece
+        if len(text) >= _CHUNK:
+            whole = _whole(text)
+            yield vocabulary.encode(whole)
+            if whole != text:
+                return
+            text = b""
+    if text:
+        yield vocabulary.encode(_whole(text))
 
 
 def _whole(text: bytes) -> bytes:
@@ -197,13 +219,3 @@ def _whole(text: bytes) -> bytes:
     except UnicodeDecodeError as error:
         return text[: error.start]
     return text
-
-
-def _take(guess: Iterator[bytes], size: int) -> bytes:
-    """At least ``size`` bytes, if the guess goes on that long."""
-    pieces: list[bytes] = []
-    taken = 0
-    while taken < size and (piece := next(guess, None)) is not None:
-        pieces.append(piece)
-        taken += len(piece)
-    return b"".join(pieces)

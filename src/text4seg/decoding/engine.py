@@ -144,6 +144,7 @@ def writing(
     )
     passes = Passes(cut, writer, drafter, how.pace, max_tokens=how.max_tokens, room=how.room)
     row: Row | None = first_logits
+    counting = how.counts is not None
     told = 0
 
     def tell() -> None:
@@ -156,7 +157,7 @@ def writing(
         while not (complete := writer.state.finished) and len(writer.tokens) < how.max_tokens:
             skips = drafter.skips_forced and writer.state.forced() is not None
             if row is not None or skips:
-                row = yield from passes.advance(row)
+                row = (yield from passes.advance(row)) if counting else passes.accept(row)
                 continue
             passes.settle()
             tell()

@@ -2,11 +2,14 @@
 
 llguidance does the work; this file turns its error states and panics into ``GrammarError`` and
 its two kinds of answers (forced tokens, masks) into one question: what may come next?
+
+Most rows of a mask repeat the row above, and what may come next in a row depends on this row alone.
+So the answers are remembered by the row's text, and the library is asked only where a row is new.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -28,30 +31,55 @@ CACHED_GRAMMARS = 128
 CACHED_MASKS = 256
 """Masks kept per vocabulary; one of a 150k vocabulary takes 20 kB."""
 
+ROW_FORMATS = ("sd", "rrle")
+"""Formats whose grammars know no more of a text than its current row and the number of rows."""
+
+KNOWN_PLACES = 2048
+"""Places kept per grammar; one takes about half a kilobyte."""
+
 # The 64×64 and 150-label grammars are long lists of small rules: over the defaults, yet quick.
 _LIMITS = {"max_grammar_size": 4_000_000, "initial_lexer_fuel": 20_000_000}
 
 
 class CompiledGrammar:
-    """A grammar ready to be walked; made by ``compile_grammar``, immutable, safe to share."""
+    """A grammar ready to be walked; made by ``compile_grammar``, safe to share.
 
-    def __init__(self, lark: str, vocabulary: Vocabulary, matcher: Any) -> None:
+    With ``rows``, a text has so many lines, and what may follow depends on the text of the current
+    line alone, and on whether that is the first, the last or another one.
+    """
+
+    def __init__(
+        self, lark: str, vocabulary: Vocabulary, matcher: Any, rows: int | None = None
+    ) -> None:
         self.lark = lark
         self.vocabulary = vocabulary
+        self.rows = rows
+        self.known: dict[Hashable, _Next] = {}
         self._matcher = matcher
 
     def start(self) -> GrammarState:
         """A fresh place at the grammar's beginning."""
-        return GrammarState(self.vocabulary, self._matcher.deep_copy())
+        return GrammarState(self, self._matcher.deep_copy())
 
 
-def compile_grammar(lark: str, vocabulary: Vocabulary) -> CompiledGrammar:
-    """Compile ``lark`` (llguidance's dialect), once per vocabulary.
+class _Next(NamedTuple):
+    """What may follow a place: tokens that are forced, or several allowed ones, or the end."""
+
+    forced: tuple[int, ...]
+    allowed: Int[np.ndarray, " allowed"] | None
+    ended: bool
+
+
+def compile_grammar(
+    lark: str, vocabulary: Vocabulary, *, rows: int | None = None
+) -> CompiledGrammar:
+    """Compile ``lark`` (llguidance's dialect), once per vocabulary; ``rows``: `CompiledGrammar`.
 
     Raises:
         GrammarError: the grammar does not parse, or is too large for the library.
     """
-    cached = vocabulary.grammars.get(lark)
+    key = lark if rows is None else (lark, rows)
+    cached = vocabulary.grammars.get(key)
     if isinstance(cached, CompiledGrammar):
         return cached
     llguidance = import_llguidance()
@@ -65,7 +93,7 @@ def compile_grammar(lark: str, vocabulary: Vocabulary) -> CompiledGrammar:
     matcher = _without_panic(compile_matcher, "the grammar does not compile")
     if matcher.is_error():
         raise GrammarError(f"the grammar does not compile: {_first_line(matcher.get_error())}")
-    return _keep(vocabulary, lark, CompiledGrammar(lark, vocabulary, matcher))
+    return _keep(vocabulary, key, CompiledGrammar(lark, vocabulary, matcher, rows))
 
 
 def compile_mask_grammar(
@@ -83,7 +111,8 @@ def compile_mask_grammar(
         return cached
     for label in labels or ():
         check_writable(vocabulary, label)
-    compiled = compile_grammar(form.grammar(shape, labels), vocabulary)
+    rows = shape.rows if form.name in ROW_FORMATS else None
+    compiled = compile_grammar(form.grammar(shape, labels), vocabulary, rows=rows)
     return _keep(vocabulary, key, compiled)
 
 
@@ -116,32 +145,37 @@ class GrammarState:
     asked for once and walked to its end, so that its tokens do not depend on how it is fed.
     """
 
-    def __init__(self, vocabulary: Vocabulary, matcher: Any) -> None:
-        self._vocabulary = vocabulary
+    def __init__(self, grammar: CompiledGrammar, matcher: Any) -> None:
+        self._grammar = grammar
+        self._vocabulary = grammar.vocabulary
         self._matcher = matcher
-        self._forced: list[int] = []
+        self._waiting: list[int] = []  # tokens that the matcher was not told of yet
+        self._line, self._row, self._last = b"", 0, -1
+        self._forced: tuple[int, ...] = ()
         self._allowed: Int[np.ndarray, " allowed"] | None = None
         self._ended = False
         self._asked = False
 
     def copy(self) -> GrammarState:
-        """An independent place to try a draft from (about 0.05 ms)."""
-        other = GrammarState(self._vocabulary, self._matcher.deep_copy())
-        other._forced = list(self._forced)
-        other._allowed = self._allowed
-        other._ended = self._ended
-        other._asked = self._asked
+        """An independent place to try a draft from (a few microseconds)."""
+        other = GrammarState(self._grammar, self._matcher.deep_copy())
+        other._waiting = list(self._waiting)
+        other._line, other._row, other._last = self._line, self._row, self._last
+        other._forced, other._allowed = self._forced, self._allowed
+        other._ended, other._asked = self._ended, self._asked
         return other
 
     @property
     def finished(self) -> bool:
         """Whether the text is complete and nothing but the end may follow."""
-        self._ask()
+        if not self._asked:
+            self._ask()
         return self._ended
 
     def forced(self) -> int | None:
         """The token that the grammar leaves no choice about, or None where there is one."""
-        self._ask()
+        if not self._asked:
+            self._ask()
         return self._forced[0] if self._forced else None
 
     def allowed(self) -> Int[np.ndarray, " allowed"]:
@@ -156,66 +190,107 @@ class GrammarState:
         self._ask()
         if self._ended:
             return False
+        if token == self._forced[0] if self._forced else self._allows(token):
+            self.take(token)
+            return True
+        self._forced, self._ended = (), True
+        return False
+
+    def take(self, token: int) -> None:
+        """Take a token that is known to be forced or allowed here."""
         if token == self._vocabulary.eos:
-            allowed = self.allowed()
-            self._ended = bool(len(allowed)) and bool(np.any(allowed == token))
-            return self._ended
-        if self._forced:
-            if token != self._forced[0]:
-                return False
-            self._forced.pop(0)
-        if not self._matcher.consume_token(token):
             self._ended = True
-            return False
+            return
+        self._waiting.append(token)
+        if self._forced:
+            self._forced = self._forced[1:]
         self._allowed = None
         self._asked = bool(self._forced)
-        return True
+        if self._grammar.rows is not None:
+            self._last = token
+            self._line += self._vocabulary.tokens[token]
+            if b"\n" in self._line:
+                self._row += self._line.count(b"\n")
+                self._line = self._line[self._line.rindex(b"\n") + 1 :]
 
     def follow(self, tokens: Sequence[int], *, forcing: bool) -> list[int]:
-        """Go along ``tokens`` as far as the grammar lets one go; cheaper than ``advance``.
+        """The part of ``tokens`` that the grammar lets one go along; cheaper than ``advance``.
 
         With ``forcing``, where the grammar forces other tokens these are taken instead, and the
-        walk ends behind them. A place that was followed from may only be followed from again.
+        walk ends behind them. This place stays where it is.
         """
-        matcher = self._matcher
+        self._catch_up()
         if not forcing:
-            return list(tokens[: matcher.try_consume_tokens(list(tokens))])
+            return list(tokens[: self._matcher.validate_tokens(list(tokens))])
+        matcher = self._matcher.deep_copy()
+        waiting = list(self._forced)
         taken: list[int] = []
         while len(taken) < len(tokens):
-            forced = self._forced or list(matcher.compute_ff_tokens())
-            self._forced = []
-            step = forced or [tokens[len(taken)]]
+            step = waiting or list(matcher.compute_ff_tokens()) or [tokens[len(taken)]]
+            waiting = []
             held = matcher.try_consume_tokens(step)
             taken += step[:held]
             if held < len(step) or step != list(tokens[len(taken) - held : len(taken)]):
                 break
         return taken
 
+    def _allows(self, token: int) -> bool:
+        allowed = self._allowed
+        if allowed is None:
+            return False
+        place = int(allowed.searchsorted(token))
+        return place < len(allowed) and int(allowed[place]) == token
+
+    def _catch_up(self) -> None:
+        """Tell the matcher of the tokens taken since it was last asked."""
+        if not self._waiting:
+            return
+        held = self._matcher.try_consume_tokens(self._waiting)
+        if held < len(self._waiting):
+            raise GrammarError(
+                f"the grammar broke at {self._vocabulary.tokens[self._waiting[held]]!r}"
+            )
+        self._waiting = []
+
     def _ask(self) -> None:
         """Find out what may follow, once per place."""
-        if self._asked or self._ended:
+        if self._asked:
             return
         self._asked = True
+        rows, known = self._grammar.rows, self._grammar.known
+        if rows is None:
+            self._forced, self._allowed, self._ended = self._asked_of_matcher()
+            return
+        # What a forced stretch reads also depends on the token before: where that could go on.
+        kind = 1 if self._row == 0 else max(-2, self._row - rows)
+        key = (kind, self._last, self._line)
+        found = known.get(key)
+        if found is None:
+            if len(known) >= KNOWN_PLACES:
+                known.clear()
+            found = known[key] = self._asked_of_matcher()
+        self._forced, self._allowed, self._ended = found
+
+    def _asked_of_matcher(self) -> _Next:
+        self._catch_up()
         matcher = self._matcher
         if matcher.is_stopped():
-            self._end()
-            return
-        self._forced = list(_without_panic(matcher.compute_ff_tokens, "the grammar broke"))
-        if self._forced:
-            self._check_forced()
-            return
-        self._allowed = _allowed_tokens(matcher, self._vocabulary)
-        if len(self._allowed) == 0:
-            self._end()
-        elif len(self._allowed) == 1:
-            self._forced = [int(self._allowed[0])]
-            if self._forced[0] == self._vocabulary.eos:
-                self._end()
+            return self._end()
+        forced = tuple(_without_panic(matcher.compute_ff_tokens, "the grammar broke"))
+        if forced:
+            self._check_forced(forced)
+            return _Next(forced, None, ended=False)
+        allowed = _allowed_tokens(matcher, self._vocabulary)
+        if len(allowed) == 0 or (len(allowed) == 1 and int(allowed[0]) == self._vocabulary.eos):
+            return self._end()
+        if len(allowed) == 1:
+            return _Next((int(allowed[0]),), None, ended=False)
+        return _Next((), allowed, ended=False)
 
-    def _check_forced(self) -> None:
+    def _check_forced(self, tokens: Sequence[int]) -> None:
         """The one promise of a tokenizer that the text rests on: its tokens read as it wrote."""
         forced = self._matcher.compute_ff_bytes()
-        pieces = [self._vocabulary.tokens[token] for token in self._forced]
+        pieces = [self._vocabulary.tokens[token] for token in tokens]
         written = b"".join(pieces)
         if not all(pieces) or not forced.startswith(written):
             raise GrammarError(
@@ -224,9 +299,7 @@ class GrammarState:
                 "does the vocabulary hold every byte of the labels and all ten digits?"
             )
 
-    def _end(self) -> None:
-        self._ended = True
-        self._forced = []
+    def _end(self) -> _Next:
         matcher = self._matcher
         if matcher.is_error() and not matcher.get_error().startswith("NoExtension"):
             raise GrammarError(f"the grammar broke: {_first_line(matcher.get_error())}")
@@ -235,6 +308,7 @@ class GrammarState:
                 "the text is incomplete, but no token of the vocabulary can continue it; "
                 "does the vocabulary hold every byte of the labels and all ten digits?"
             )
+        return _Next((), None, ended=True)
 
 
 def _allowed_tokens(matcher: Any, vocabulary: Vocabulary) -> Int[np.ndarray, " allowed"]:

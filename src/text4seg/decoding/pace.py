@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,18 +59,21 @@ class MeasuredPace:
         self.max_draft = self._start.max_draft
         self.free = 0  # nothing is known to be free
         self._passes: dict[int, deque[tuple[int, float]]] = {}
+        self._medians: dict[int, tuple[float, float]] = {}
 
     def note(self, tokens: int, seconds: float) -> None:
         """A pass of so many tokens took so long."""
         kind = max(0, tokens - 1).bit_length()
-        self._passes.setdefault(kind, deque(maxlen=_KEPT)).append((tokens, seconds))
+        passes = self._passes.setdefault(kind, deque(maxlen=_KEPT))
+        passes.append((tokens, seconds))
+        lengths, times = zip(*passes, strict=True)
+        self._medians[kind] = median(lengths), median(times)
 
     def costs(self, tokens: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
         """Seconds of passes of so many tokens; in units of the first pass until two were made."""
-        points = [np.median(np.array(self._passes[kind]), axis=0) for kind in sorted(self._passes)]
-        if len(points) < 2:
+        if len(self._medians) < 2:
             return self._start.costs(tokens)
-        lengths, seconds = np.array(points).T
+        lengths, seconds = np.array([self._medians[kind] for kind in sorted(self._medians)]).T
         seconds = np.maximum.accumulate(np.maximum(seconds, 1e-9))
         slope = (seconds[-1] - seconds[-2]) / (lengths[-1] - lengths[-2])
         beyond = np.maximum(tokens - lengths[-1], 0.0) * slope
@@ -98,9 +103,10 @@ class DraftLength:
         pace = self._pace
         if pending + pace.max_draft <= pace.free:
             return pace.max_draft
-        p = self._accepted / (self._accepted + self._rejected)
-        gain = pending + p * (1.0 - p**self._lengths) / (1.0 - p)
-        return int(np.argmax(gain / pace.costs(self._lengths + pending)))
+        p = min(self._accepted / (self._accepted + self._rejected), 1.0 - 1e-9)
+        # p**n as an exponential, which is several times quicker
+        gain = pending + p * (1.0 - np.exp(self._lengths * math.log(p))) / (1.0 - p)
+        return int((gain / pace.costs(self._lengths + pending)).argmax())
 
     def learn(self, drafted: int, accepted: int) -> None:
         """Note how a draft fared."""

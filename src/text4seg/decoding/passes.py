@@ -61,13 +61,32 @@ class Passes:
         self._length = DraftLength(pace)
         self._max_tokens = max_tokens
         self._room = room
-        self._ahead: list[int] = []  # tokens of the draft that are in the cache, not written
+        self._ahead: list[int] = []  # tokens of the draft that are in the cache,
+        self._at = 0  # from here on not written
         self._rows: Rows = ()  # of the last pass
         self._place = 0  # in these rows: what follows the first token ahead
         self._guessed = self._held = 0  # of the last draft
         self._started = 0.0
         self._sent = 0
         self._forcing = False  # until a draft fails on a token that was no choice
+
+    def accept(self, row: Row | None) -> Row | None:
+        """Write on from ``row`` as long as the draft tells what follows or the grammar forces it.
+
+        Returns the row after what is written where the draft has it and the text is at its end,
+        else None. For texts without tokens to be tried; those need ``advance``.
+        """
+        writer, state = self._writer, self._writer.state
+        skips, at_hand = self.drafter.skips_forced, row is not None
+        while len(writer.tokens) < self._max_tokens and not state.finished:
+            forced = state.forced() is not None
+            if not at_hand and not (skips and forced):
+                return None
+            if row is None and not forced:
+                row = self._rows[self._place - 1]
+            at_hand = self._take(writer.write(row), forced=forced)
+            row = None
+        return self._rows[self._place - 1] if at_hand else None
 
     def advance(self, row: Row | None) -> Generator[list[int], Rows, Row | None]:
         """Write one token; the row after it where a draft has brought it along, else None.
@@ -79,17 +98,22 @@ class Passes:
             while (wanted := writer.wants(row)) is not None:
                 writer.look((yield from self._try(list(wanted))))
         forced = writer.state.forced() is not None
-        token = writer.write(row if row is not None else ())
-        if token is not None and self._ahead[:1] == [token]:
-            del self._ahead[0]
+        follows = self._take(writer.write(row), forced=forced)
+        return self._rows[self._place - 1] if follows else None
+
+    def _take(self, token: int | None, *, forced: bool) -> bool:
+        """Note what was written, None at the end; whether the row after it is at hand."""
+        at, ahead = self._at, self._ahead
+        if at < len(ahead) and ahead[at] == token:
+            self._at += 1
             self._held += 1
             self._place += 1
-            return self._rows[self._place - 1]
-        self._forcing |= forced and bool(self._ahead)
+            return True
+        self._forcing |= forced and at < len(ahead)
         if token is not None:
             self.pending.append(token)
         self.drop()
-        return None
+        return False
 
     def run(self) -> Generator[list[int], Rows, Row]:
         """Feed what is pending and a draft; the row after what was pending."""
@@ -99,9 +123,10 @@ class Passes:
 
     def drop(self) -> None:
         """Cut what is left of the draft from the cache."""
-        if self._ahead:
-            dropped, self._ahead = len(self._ahead), []
-            self._cut(dropped)
+        left = len(self._ahead) - self._at
+        self._ahead, self._at = [], 0
+        if left:
+            self._cut(left)
 
     def settle(self) -> None:
         """Note how the last pass fared: its time, its draft. Drops what is left of the draft."""
@@ -120,14 +145,14 @@ class Passes:
         self.fed += len(fed)
         self.drafted += len(draft)
         self._place = len(fed) - len(draft)
-        self.pending, self._ahead, self._rows = [], draft, rows
+        self.pending, self._ahead, self._at, self._rows = [], draft, 0, rows
         if len(rows) != len(fed):
             raise DecodingError(f"the model gave {len(rows)} rows of logits for {len(fed)} tokens")
         return rows[self._place - 1]
 
     def _try(self, tokens: list[int]) -> Generator[list[int], Rows, Row]:
         """The row behind tokens that are not written: the draft has it, or a pass of its own."""
-        if self._ahead[: len(tokens)] != tokens:
+        if self._ahead[self._at : self._at + len(tokens)] != tokens:
             self._guessed = self._held  # what is left of the draft was not wrong, only elsewhere
             self.settle()
             self._check_room(len(tokens))

@@ -32,7 +32,7 @@ def guess_rest(text: bytes, shape: tuple[int, int] | None) -> Iterator[bytes]:
     ``shape`` is rows and columns of the grid. Without it the rows seen so far tell the width, and
     neither a first row of runs nor image-wise runs (``rle``) are guessed.
     """
-    runs = _RUNS.search(text) is not None
+    runs = _RUNS.search(text[: text.find(b"\n")] if b"\n" in text else text) is not None
     if b"\n" in text:
         head, _, current = text.rpartition(b"\n")
         above = read_row(head.rpartition(b"\n")[2].removeprefix(b" "))
@@ -50,6 +50,8 @@ def guess_rest(text: bytes, shape: tuple[int, int] | None) -> Iterator[bytes]:
 
 def read_row(text: bytes) -> Cells:
     """The cells of a whole row, in either notation."""
+    if b" *" not in text:
+        return text.split(b"| ")
     cells: Cells = []
     for part in text.split(b"| "):
         run = _RUN.fullmatch(part)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Int
 
+KNOWN_LINES = 4096
+"""Lines whose tokens are kept per vocabulary."""
+
 
 def import_llguidance() -> ModuleType:
     """The grammar library, or a clear sentence about the extra that brings it."""
@@ -54,6 +57,7 @@ class Vocabulary:
         self.special = tuple(sorted({*special, eos}))
         self.grammars: dict[Hashable, Any] = {}  # kept by text4seg.decoding.grammar
         self.masks: dict[bytes, Int[np.ndarray, " allowed"]] = {}  # likewise
+        self.lines: dict[bytes, tuple[int, ...] | None] = {}  # kept by encode_line
         self._encode = encode
 
     def __len__(self) -> int:
@@ -62,6 +66,27 @@ class Vocabulary:
     def encode(self, text: bytes) -> list[int]:
         """The canonical tokens of ``text``."""
         return list(self._encode(text))
+
+    def encode_line(self, line: bytes) -> tuple[int, ...] | None:
+        """The tokens of a line of text with its end, remembered; for guesses, which repeat lines.
+
+        None where it has no tokens of its own, because they would reach into the next such line,
+        or because it is no UTF-8.
+        """
+        if line not in self.lines:
+            if len(self.lines) >= KNOWN_LINES:
+                self.lines.clear()
+            self.lines[line] = self._encode_apart(line)
+        return self.lines[line]
+
+    def _encode_apart(self, line: bytes) -> tuple[int, ...] | None:
+        try:
+            line.decode()
+        except UnicodeDecodeError:
+            return None
+        twice = tuple(self.encode(line + line))
+        once = twice[: len(twice) // 2]
+        return once if once * 2 == twice and self.decode(once) == line else None
 
     def decode(self, tokens: Iterable[int]) -> bytes:
         """The bytes that ``tokens`` write."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 LISTED_ALTERNATIVES = 1024
 """A decision lists at most so many allowed tokens, the most probable ones."""
+
+_FEW = 48  # up to so many alternatives plain arithmetic is quicker than numpy
 
 Bias = "Mapping[int, float] | Callable[[int], float]"
 
@@ -75,6 +78,7 @@ class Writer:
         self.log_probabilities: list[float] = []
         self.decisions: list[Decision] = []
         self._bias = bias
+        self._offsets_of: dict[int, tuple[object, Float32[np.ndarray, " allowed"]]] = {}
         self._sampling = sampling
         self._random = np.random.default_rng(sampling.seed) if sampling else None
         self._count = counts.start(self) if counts else None
@@ -93,14 +97,15 @@ class Writer:
         if self._count is not None:
             self._count.look(row)
 
-    def write(self, row: Row) -> int | None:
+    def write(self, row: Row | None) -> int | None:
         """Write the next token: the forced one, else the one chosen by ``row``; None at the end."""
         token = self.state.forced()
         if token is None:
+            assert row is not None, "where there is a choice"  # noqa: S101
             token, log_probability = self._choose(row)
         else:
             log_probability = 0.0
-        self.state.advance(token)
+        self.state.take(token)
         if token == self.vocabulary.eos:
             return None
         self.tokens.append(token)
@@ -112,6 +117,12 @@ class Writer:
         self, row: Row, allowed: Int[np.ndarray, " allowed"]
     ) -> Float32[np.ndarray, " allowed"]:
         """Log-probabilities among the allowed tokens, the bias included."""
+        return self._weigh(row, allowed)[1]
+
+    def _weigh(
+        self, row: Row, allowed: Int[np.ndarray, " allowed"]
+    ) -> tuple[int, Float32[np.ndarray, " allowed"]]:
+        """The place of the best allowed token, and the log-probabilities."""
         if allowed[-1] >= len(row):
             raise DecodingError(
                 f"the model gave {len(row)} logits, but token {allowed[-1]} of a vocabulary of "
@@ -120,25 +131,32 @@ class Writer:
         logits = np.asarray(row[allowed], dtype=np.float32)
         if self._bias is not None:
             logits = logits + self._offsets(allowed)
-        best = logits[np.argmax(logits)]  # a NaN, if there is one
-        if not np.isfinite(best):
+        if len(logits) > _FEW:
+            place = int(np.argmax(logits))  # of a NaN, if there is one
+            self._check(float(logits[place]))
+            shifted = logits - logits[place]
+            shares: Float32[np.ndarray, " allowed"] = shifted - np.log(np.sum(np.exp(shifted)))
+            return place, shares
+        values = logits.tolist()
+        best = max(values)
+        self._check(best if not math.isnan(sum(values)) or math.isinf(best) else math.nan)
+        total = best + math.log(sum([math.exp(value - best) for value in values]))
+        return values.index(best), np.array([value - total for value in values], dtype=np.float32)
+
+    def _check(self, best: float) -> None:
+        if not math.isfinite(best):
             raise DecodingError(
                 f"the model gave {best} as the best logit at token {len(self.tokens)}"
             )
-        shifted = logits - best
-        shares: Float32[np.ndarray, " allowed"] = shifted - np.log(np.sum(np.exp(shifted)))
-        return shares
 
     def _choose(self, row: Row) -> tuple[int, float]:
         allowed = self.state.allowed()
-        shares = self.log_shares(row, allowed)
+        chosen, shares = self._weigh(row, allowed)
         self._note(allowed, shares)
         kept = self._count.keep(bytes(self.text), allowed) if self._count is not None else None
         if kept is not None:
             chosen = int(kept[np.argmax(shares[kept])])
-        elif self._sampling is None:
-            chosen = int(np.argmax(shares))
-        else:
+        elif self._sampling is not None:
             chosen = self._draw(shares)
         return int(allowed[chosen]), float(shares[chosen])
 
@@ -151,12 +169,18 @@ class Writer:
         return min(int(place), len(weights) - 1)
 
     def _offsets(self, allowed: Int[np.ndarray, " allowed"]) -> Float32[np.ndarray, " allowed"]:
+        """The bias of these tokens; a text has few different sets of them, kept by identity."""
+        kept = self._offsets_of.get(id(allowed))
+        if kept is not None and kept[0] is allowed:
+            return kept[1]
         bias = self._bias
         if callable(bias):
             values = [bias(token) for token in allowed.tolist()]
         elif bias is not None:
             values = [bias.get(token, 0.0) for token in allowed.tolist()]
-        return np.array(values, dtype=np.float32)
+        offsets = np.array(values, dtype=np.float32)
+        self._offsets_of[id(allowed)] = allowed, offsets
+        return offsets
 
     def _note(
         self,
