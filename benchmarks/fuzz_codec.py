@@ -22,12 +22,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from text4seg.codec import Format
+    from text4seg.codec import AnyFormat, Repair
     from text4seg.core.types import GridShape
 
 SHAPES = ((1, 1), (2, 4), (3, 16), (16, 3))
@@ -54,6 +54,7 @@ PIECES = (
         "\u2028",
     ),
     *("</seg>", "<seg>", "```", "\n```\n", "dog", "dog 1", "others", "[", "]", "-", ", "),
+    "[12-30, 34-61]\n ",
 )
 
 
@@ -62,41 +63,75 @@ def check(text: str, choice: int | None = None) -> None:
 
     `choice` picks one format, shape and set of labels; None goes through all of them.
     """
-    from text4seg.codec import FORMATS
+    from text4seg.codec import ALL_FORMATS
     from text4seg.core.types import GridShape
 
-    cases = list(itertools.product(FORMATS.values(), SHAPES, LABELS))
+    cases = list(itertools.product(ALL_FORMATS.values(), SHAPES, LABELS))
     for form, (rows, cols), labels in cases if choice is None else [cases[choice % len(cases)]]:
         check_format(form, text, GridShape(rows, cols), labels)
 
 
-def check_format(form: Format, text: str, shape: GridShape, labels: Sequence[str] | None) -> None:
+def check_format(
+    form: AnyFormat, text: str, shape: GridShape, labels: Sequence[str] | None
+) -> None:
     """Hold one text against the contracts of one format."""
+    from text4seg.codec import BoxWise
+
+    if isinstance(form, BoxWise):
+        regions = form.salvage(text, shape, labels)
+        strict = keeps_contract(form, text, shape, labels, regions.repairs, regions.regions)
+        grids = [region.grid for region in regions.regions.regions]
+        # One more box makes longer text of the same language.
+        if (
+            strict
+            and grids
+            and form.decode(text + text, shape, labels).regions[len(grids)].grid != grids[0]
+        ):
+            raise AssertionError("two texts after each other are not both read")
+    else:
+        salvage = form.salvage(text, shape, labels)
+        keeps_contract(form, text, shape, labels, salvage.repairs, salvage.grid)
+        grids = [salvage.grid]
+    for grid in grids:
+        if grid.shape != shape:
+            raise AssertionError("salvage gives a grid of another shape")
+        if labels is not None and not set(grid.labels) <= {"others", *labels}:
+            raise AssertionError("salvage gives a label that was not asked for")
+
+
+def keeps_contract(
+    form: Any,
+    text: str,
+    shape: GridShape,
+    labels: Sequence[str] | None,
+    repairs: Sequence[Repair],
+    salvaged: object,
+) -> bool:
+    """Whether the strict reader takes the text; raises where the two readers do not agree."""
     from text4seg.core.errors import MaskSyntaxError
 
     try:
         read = form.decode(text, shape, labels)
     except MaskSyntaxError as error:
-        read = None
         place = (error.text == text, 0 <= error.at <= len(text), bool(str(error)))
         if not all(place):
             raise AssertionError(f"a bad error: {error!r}") from error
-    salvage = form.salvage(text, shape, labels)
-    if read is not None and form.encode(read) != text:
-        raise AssertionError("accepted text is not canonical")
-    if (salvage.repairs == ()) != (read is not None):
+        if not repairs:
+            raise AssertionError("salvage and decode disagree on what is valid") from error
+        return False
+    if repairs:
         raise AssertionError("salvage and decode disagree on what is valid")
-    if read is not None and salvage.grid != read:
+    if form.encode(read) != text:
+        raise AssertionError("accepted text is not canonical")
+    if salvaged != read:
         raise AssertionError("salvage changes valid text")
-    if salvage.grid.shape != shape:
-        raise AssertionError("salvage gives a grid of another shape")
-    if labels is not None and not set(salvage.grid.labels) <= {"others", *labels}:
-        raise AssertionError("salvage gives a label that was not asked for")
+    return True
 
 
 def seeds(count: int) -> list[str]:
     """Valid texts of every format to start from, and some with what models write around them."""
-    from text4seg.codec import FORMATS
+    from text4seg.codec import BOX, FORMATS
+    from text4seg.core.regions import LatticeBox, Region, Regions
     from text4seg.core.types import DescriptorGrid
 
     random = np.random.default_rng(SEED)
@@ -106,8 +141,9 @@ def seeds(count: int) -> list[str]:
         names = ["others", *(LABELS[at % len(LABELS)] or ("cat", "a dog"))]
         cells = random.integers(0, len(names), (rows, cols)).cumsum(1) // 3 % len(names)
         grid = DescriptorGrid.build(names, cells.astype(np.int32))
-        for form in FORMATS.values():
-            text = form.encode(grid)
+        box = LatticeBox(at, at + 9, 2 * at, 99 - at)
+        regions = Regions((Region(box, grid),) * (at % 3))
+        for text in (*(form.encode(grid) for form in FORMATS.values()), BOX.encode(regions)):
             texts += [text, f"Sure:\n<seg>{text}</seg>", f"```\n{text}```"]
     return texts
 
