@@ -152,7 +152,7 @@ def run_atheris(seconds: int, corpus: Path) -> tuple[int, str]:
     """Fuzz under libFuzzer in a process of its own; returns how many were read, and what broke."""
     corpus.mkdir(parents=True, exist_ok=True)
     for at, text in enumerate(seeds(24)):
-        (corpus / f"seed{at}").write_bytes(bytes([at]) + text.encode())
+        (corpus / f"seed{at}").write_bytes(bytes([at % 256]) + text.encode())
     command = [
         sys.executable, __file__, "--child", str(seconds), f"-max_len={LONGEST}",
         f"-artifact_prefix={corpus}/crash-", "-timeout=60", str(corpus),

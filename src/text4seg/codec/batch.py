@@ -1,28 +1,31 @@
 """Many masks at once in the default format: what `RRLE` does one by one, several times faster.
 
-A mask text holds few different runs, so each is spelled or read once and looked up afterwards;
-counting, checking and filling cells are array operations over the whole batch. The plain twin of
-every function here is the format itself.
+Mask texts hold few different runs and rows, so each is spelled or read once and looked up
+afterwards; counting, checking and filling cells are array operations over the whole batch. The
+plain twin of every function here is the format itself.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int, Int64
+from jaxtyping import Bool, Int, Int32, Int64
 
 from text4seg.codec._text import LAST, NEXT, NEXT_ROW, names_of
 from text4seg.codec.rrle import RRLE
-from text4seg.core.coverage import coverages_to_cells, rles_to_coverage
+from text4seg.core.coverage import coverages_to_cells, polygons_to_rles, rles_to_coverage
 from text4seg.core.errors import InputError
-from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, check_label, label_fault
-
-_RUN = re.compile(r"([^|\n\r]+) \*([1-9][0-9]{0,2})")
+from text4seg.core.types import (
+    OTHERS,
+    DescriptorGrid,
+    GridShape,
+    Size,
+    check_label,
+    label_fault,
+)
 
 
 def rles_to_texts(
@@ -37,6 +40,19 @@ def rles_to_texts(
     """
     cells = coverages_to_cells(rles_to_coverage(rles, shape), threshold)
     return cells_to_texts(cells, labels)
+
+
+def polygons_to_texts(
+    outlines: Sequence[tuple[Sequence[Sequence[float]], Size]],
+    labels: Sequence[str],
+    shape: GridShape,
+    threshold: float = 0.5,
+) -> list[str]:
+    """The same for COCO polygons, given as (polygons of one mask, size of its image).
+
+    Raises `InputError` for a list that is no polygon, `MissingExtraError` without pycocotools.
+    """
+    return rles_to_texts(polygons_to_rles(outlines), labels, shape, threshold)
 
 
 def cells_to_texts(cells: Bool[np.ndarray, "masks rows cols"], labels: Sequence[str]) -> list[str]:
@@ -109,50 +125,68 @@ def decode_many(
 def _read(
     texts: Sequence[str], shape: GridShape, labels: Sequence[str] | None
 ) -> list[DescriptorGrid]:
-    table = _Runs(shape.cols, labels)
-    flat: list[int] = []
-    bounds = [0]
-    row_end = f"{NEXT}{LAST}{NEXT}"
+    number = _Kinds()
+    listed: list[int] = []
     for text in texts:
-        if text[-1:] != LAST:
+        rows = text[:-1].split(NEXT_ROW)
+        if text[-1:] != LAST or len(rows) != shape.rows:
             raise _OddTextError
-        flat += map(table.__getitem__, text[:-1].replace(NEXT_ROW, row_end).split(NEXT))
-        flat.append(table.row_end)
-        bounds.append(len(flat))
-    numbers = np.array(flat, dtype=np.int64)
-    words, lengths = np.divmod(numbers, shape.cols + 1)
-    ends = np.flatnonzero(words < 0)
-    filled = np.diff(np.cumsum(lengths)[ends], prepend=0)
-    rows = np.diff(np.searchsorted(ends, bounds))
-    repeated = words[1:] == words[:-1]
-    if (filled != shape.cols).any() or (rows != shape.rows).any() or repeated.any():
+        listed += map(number.__getitem__, rows)
+    if not texts:
+        return []
+    table, words = _read_rows(number, shape.cols, labels)
+    index = np.array(listed).reshape(len(texts), shape.rows)
+    return _grids(table, index, words)
+
+
+def _read_rows(
+    rows: Collection[str], cols: int, labels: Sequence[str] | None
+) -> tuple[Int32[np.ndarray, "kinds cols"], list[str]]:
+    """The words of the cells of each kind of row, by their numbers, and the words; 0 is others."""
+    runs = f"{NEXT}{LAST}{NEXT}".join([*rows, ""]).split(NEXT)[:-1]
+    table = _Runs(cols, labels)
+    flat = list(map(table.__getitem__, runs))
+    words, lengths = np.divmod(np.array(flat, dtype=np.int64), cols + 1)
+    filled = np.diff(np.cumsum(lengths)[words < 0], prepend=0)
+    # A row of the text that holds a lone line break would be more rows here.
+    if len(filled) != len(rows) or (filled != cols).any() or (words[1:] == words[:-1]).any():
         raise _OddTextError
-    return _grids(words, lengths, bounds, list(table.words), shape)
+    cells = np.repeat(words.astype(np.int32), lengths)
+    return cells.reshape(-1, cols), list(table.words)
 
 
 def _grids(
-    words: Int64[np.ndarray, " runs"],
-    lengths: Int64[np.ndarray, " runs"],
-    bounds: list[int],
-    names: list[str],
-    shape: GridShape,
+    table: Int32[np.ndarray, "kinds cols"], index: Int64[np.ndarray, "texts rows"], words: list[str]
 ) -> list[DescriptorGrid]:
-    """Number the words of each text by their first appearance, as grids do, and fill the cells."""
-    listed = words.tolist()
-    texts = len(bounds) - 1
-    renumber = np.zeros((texts, len(names) + 1), dtype=np.int32)  # the last, -1, fills no cell
-    labels = []
-    for at, (start, end) in enumerate(pairwise(bounds)):
-        met = dict.fromkeys(listed[start:end])
-        met.pop(-1, None)
-        met.pop(0, None)
-        for number, word in enumerate(met, 1):
-            renumber[at, word] = number
-        labels.append((OTHERS, *[names[word] for word in met]))
-    local = renumber[np.repeat(np.arange(texts), np.diff(bounds)), words]
-    cells = np.repeat(local, lengths).reshape(texts, shape.rows, shape.cols)
+    """Number the words of each text by their first appearance, as grids do.
+
+    Most texts have one word beside `others`, so one look at their rows tells the words of a text.
+    """
+    most = table.max(axis=1)
+    least = np.where(table > 0, table, len(words)).min(axis=1)
+    word = most[index].max(axis=1)
+    simple = least[index].min(axis=1) >= word
+    cells = (table > 0).astype(np.int32)[index]
+    labels: list[tuple[str, ...]] = [
+        (OTHERS, words[number]) if number else (OTHERS,) for number in word.tolist()
+    ]
+    for at in np.flatnonzero(~simple).tolist():
+        numbers = table[index[at]]
+        met = [number for number in dict.fromkeys(numbers.ravel().tolist()) if number]
+        renumber = np.zeros(len(words), dtype=np.int32)
+        renumber[met] = np.arange(1, len(met) + 1)
+        cells[at] = renumber[numbers]
+        labels[at] = (OTHERS, *[words[number] for number in met])
     cells.setflags(write=False)
     return [DescriptorGrid.canonical(*pair) for pair in zip(labels, cells, strict=True)]
+
+
+class _Kinds(dict[str, int]):
+    """The numbers of the rows met so far."""
+
+    def __missing__(self, row: str) -> int:
+        number = self[row] = len(self)
+        return number
 
 
 class _Runs(dict[str, int]):
@@ -160,22 +194,24 @@ class _Runs(dict[str, int]):
 
     def __init__(self, cols: int, labels: Sequence[str] | None) -> None:
         self.cols = cols
-        self.row_end = -(cols + 1)  # the word -1, of no cells
         self.words = {OTHERS: 0}
+        self[LAST] = -(cols + 1)  # the end of a row: the word -1, of no cells
+        self.counts = {str(count): count for count in range(1, cols + 1)}
         self.allowed = None if labels is None else frozenset(names_of(labels))
-        self[LAST] = self.row_end
 
     def __missing__(self, run: str) -> int:
-        match = _RUN.fullmatch(run)
-        if match is None or int(match[2]) > self.cols:
+        word, _, digits = run.rpartition(" *")
+        count, known = self.counts.get(digits), self.words.get(word)
+        if count is None:
             raise _OddTextError
-        word = match[1]
-        known = word in self.words if self.allowed is None else word in self.allowed
-        if not known and (self.allowed is not None or label_fault(word)):
-            raise _OddTextError
-        number = self.words.setdefault(word, len(self.words)) * (self.cols + 1) + int(match[2])
+        number = (self._new(word) if known is None else known) * (self.cols + 1) + count
         self[run] = number
         return number
 
+    def _new(self, word: str) -> int:
+        if label_fault(word) if self.allowed is None else word not in self.allowed:
+            raise _OddTextError
+        return self.words.setdefault(word, len(self.words))
 
-__all__ = ["cells_to_texts", "decode_many", "encode_many", "rles_to_texts"]
+
+__all__ = ["cells_to_texts", "decode_many", "encode_many", "polygons_to_texts", "rles_to_texts"]

@@ -1,8 +1,7 @@
 """COCO run lengths: masks as the strings that pycocotools writes.
 
 COCO counts pixels column by column (column-major). Nothing outside this file knows that: masks
-go in and come out as ordinary `h w` arrays. The compressed string packs each count, less the one
-two before it, into groups of five bits, lowest first, a sixth bit saying that more follow.
+go in and come out as ordinary `h w` arrays. `core.packed` tells how the strings are packed.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from text4seg.core.errors import InputError
+from text4seg.core.packed import FIRST, GROUPS, LAST, packed_edges, packed_numbers
 from text4seg.core.types import Box, Size
 
 MAX_PIXELS = 1 << 28
 """The largest mask that is read: a small string may otherwise ask for all memory."""
 
-_FIRST, _LAST = 48, 48 + 63
 _KEPT_BELOW = 1 << 16
-_GROUPS = 7  # of five bits each: more than any count under MAX_PIXELS needs
+_AT_ONCE = 128  # masks read in one turn: memory does not grow with their number
 
 
 def mask_to_rle(mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:
@@ -120,28 +119,33 @@ def rle_to_runs(rle: Mapping[str, Any]) -> Runs:
 
 def rles_to_runs(rles: Sequence[Mapping[str, Any]]) -> list[Runs]:
     """`rle_to_runs` for many masks, many times faster where they are compressed strings."""
-    together = _read_together(rles)
-    return [rle_to_runs(rle) for rle in rles] if together is None else together
+    found: list[Runs] = []
+    for at in range(0, len(rles), _AT_ONCE):
+        turn = rles[at : at + _AT_ONCE]
+        together = _read_together(turn)
+        found += [rle_to_runs(rle) for rle in turn] if together is None else together
+    return found
 
 
 def _read_together(rles: Sequence[Mapping[str, Any]]) -> list[Runs] | None:
     """All masks in a few array operations; None where one has no string or something wrong."""
     listed = _strings(rles)
-    found = _packed_numbers(b"".join(listed[0])) if listed else None
-    if listed is None or found is None:
+    if listed is None:
         return None
-    (parts, sizes), (values, last) = listed, found
-    stops = np.cumsum([len(part) for part in parts])
-    behind = np.searchsorted(last, stops)  # numbers up to the end of each string
-    numbers = np.diff(behind, prepend=0)
-    if numbers.min() < 1 or not np.array_equal(last[behind - 1] + 1, stops):
-        return None
-    counts = _undo_differences(values, behind - numbers, numbers)
+    parts, sizes = listed
     pixels = np.array([size.pixels for size in sizes])
-    total = np.add.reduceat(counts, behind - numbers)
-    if pixels.max() > MAX_PIXELS or counts.min() < 0 or not np.array_equal(total, pixels):
+    found = packed_edges(parts, pixels) if pixels.max() <= MAX_PIXELS else None
+    if found is None:
         return None
-    return _cut_up(counts, behind - numbers, numbers, sizes)
+    edges, begin = found
+    kept = edges[:, 1] > edges[:, 0]
+    before = np.concatenate([[0], np.cumsum(kept)])
+    bounds = before[[*begin.tolist(), len(edges)]].tolist()
+    starts, ends = np.ascontiguousarray(edges[kept].T)
+    return [
+        Runs(size, starts[first:behind], ends[first:behind])
+        for size, first, behind in zip(sizes, bounds, bounds[1:], strict=False)
+    ]
 
 
 def _strings(rles: Sequence[Mapping[str, Any]]) -> tuple[list[bytes], list[Size]] | None:
@@ -157,40 +161,6 @@ def _strings(rles: Sequence[Mapping[str, Any]]) -> tuple[list[bytes], list[Size]
     if {type(side) for pair in sides for side in pair} != {int}:
         return None
     return [raw.encode("utf-8", "replace") if isinstance(raw, str) else raw for raw in raws], sizes
-
-
-def _undo_differences(
-    values: Int64[np.ndarray, " n"],
-    begin: Int64[np.ndarray, " masks"],
-    numbers: Int64[np.ndarray, " masks"],
-) -> Int64[np.ndarray, " n"]:
-    """From the fourth number of a mask on, each is the difference to the one two before it."""
-    place = np.arange(len(values)) - np.repeat(begin, numbers)
-    counts = values.copy()
-    for chain in (place % 2 == 1, (place % 2 == 0) & (place > 0)):
-        sums = np.cumsum(np.where(chain, values, 0))
-        base = np.repeat(np.where(begin > 0, sums[begin - 1], 0), numbers)
-        counts[chain] = (sums - base)[chain]
-    return counts
-
-
-def _cut_up(
-    counts: Int64[np.ndarray, " n"],
-    begin: Int64[np.ndarray, " masks"],
-    numbers: Int64[np.ndarray, " masks"],
-    sizes: Sequence[Size],
-) -> list[Runs]:
-    place = np.arange(len(counts)) - np.repeat(begin, numbers)
-    ends = np.cumsum(counts)
-    ends -= np.repeat(ends[begin] - counts[begin], numbers)
-    kept = (place % 2 == 1) & (counts > 0)
-    owner = np.repeat(np.arange(len(sizes)), numbers)[kept]
-    bounds = np.searchsorted(owner, np.arange(len(sizes) + 1)).tolist()
-    starts, ends = (ends - counts)[kept], ends[kept]
-    return [
-        Runs(size, starts[bounds[at] : bounds[at + 1]], ends[bounds[at] : bounds[at + 1]])
-        for at, size in enumerate(sizes)
-    ]
 
 
 def cells_to_runs(cells: Bool[np.ndarray, "rows cols"], size: Size) -> Runs:
@@ -256,7 +226,7 @@ def _compress(counts: list[int]) -> str:
             group = value & 0x1F
             value >>= 5
             more = value != -1 if group & 0x10 else value != 0
-            out.append(_FIRST + (group | 0x20 if more else group))
+            out.append(FIRST + (group | 0x20 if more else group))
     return out.decode("ascii")
 
 
@@ -280,7 +250,7 @@ def _decoded(raw: str | bytes) -> Int64[np.ndarray, " n"]:
 
 def _decompress_at_once(data: bytes) -> Int64[np.ndarray, " n"] | None:
     """All counts in a few array operations; None where something is wrong with them."""
-    found = _packed_numbers(data)
+    found = packed_numbers(data)
     if found is None:
         return None
     values = found[0]
@@ -290,40 +260,18 @@ def _decompress_at_once(data: bytes) -> Int64[np.ndarray, " n"] | None:
     return values if values.min() >= 0 and values.max() <= MAX_PIXELS else None
 
 
-def _packed_numbers(
-    data: bytes,
-) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]] | None:
-    """The numbers of a string and the places of their last bytes; None where something is wrong."""
-    codes = np.frombuffer(data, dtype=np.uint8) - np.uint8(_FIRST)  # what is below wraps around
-    if len(codes) == 0 or codes.max() >= 64:
-        return None
-    last = np.flatnonzero(codes < 0x20)
-    if len(last) == 0 or last[-1] != len(codes) - 1:
-        return None
-    lengths = np.diff(last, prepend=-1)
-    if lengths.max() > _GROUPS:
-        return None
-    first = last - lengths + 1
-    values = codes[first].astype(np.int64) & 0x1F
-    for group in range(1, int(lengths.max())):
-        longer = np.flatnonzero(lengths > group)
-        values[longer] |= (codes[first[longer] + group].astype(np.int64) & 0x1F) << (5 * group)
-    values -= ((codes[last] & 0x10) != 0) * (np.int64(1) << (5 * lengths))
-    return values, last
-
-
 def _decompress_bytewise(data: bytes) -> Int64[np.ndarray, " n"]:
     """The same, slowly, and with the place of what is wrong."""
     counts: list[int] = []
     value = shift = 0
     for at, byte in enumerate(data):
-        if not _FIRST <= byte <= _LAST:
+        if not FIRST <= byte <= LAST:
             raise InputError(f"byte {at} of the counts, {chr(byte)!r}, is not of COCO's alphabet")
-        group = byte - _FIRST
+        group = byte - FIRST
         value |= (group & 0x1F) << shift
         shift += 5
         if group & 0x20:
-            if shift >= 5 * _GROUPS:
+            if shift >= 5 * GROUPS:
                 raise InputError(f"the count that ends at byte {at} is too large")
             continue
         if group & 0x10:
