@@ -2,10 +2,10 @@
 
     python benchmarks/codec.py --coco instances.json --json
 
-`plain` is the ordinary way: pycocotools decodes the mask, Pillow resizes it to the grid and loops
-count the runs. `ours` never makes pixels. Both start from polygons as they stand in the file
-(`polygons`) or from run lengths (`rle`), and take turns in one process on one thread; each figure
-is the best of several rounds, in microseconds a mask.
+`plain` is the ordinary way: pycocotools draws and decodes the mask, Pillow resizes it to the grid
+and loops count the runs. `ours` never makes pixels. Both start from polygons as they stand in the
+file (`polygons`) or from run lengths (`rle`). All ways and all grids take turns in one process on
+one thread; each figure is the best of many rounds, in microseconds of processor time a mask.
 """
 
 from __future__ import annotations
@@ -25,13 +25,22 @@ from PIL import Image
 
 from benchmarks.annotations import read_objects
 from text4seg.codec import RRLE
-from text4seg.codec.batch import decode_many, rles_to_texts
+from text4seg.codec.batch import decode_many, polygons_to_texts, rles_to_texts
 from text4seg.core.coverage import polygons_to_rle
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.types import GridShape, Size
 
 GRIDS = ("16x16", "16x64", "32x32", "64x64")
-ROUNDS = 7
+ROUNDS = 20
+IMPORTS = 7
+
+
+def plain_rle(polygons: list[list[float]], size: Size) -> dict[str, Any]:
+    """Polygons as pycocotools draws them."""
+    from pycocotools import mask as coco
+
+    drawn: dict[str, Any] = coco.merge(coco.frPyObjects(polygons, size.height, size.width))
+    return drawn
 
 
 def plain_text(rle: dict[str, Any], label: str, shape: GridShape) -> str:
@@ -60,50 +69,69 @@ def plain_grid(text: str, shape: GridShape) -> list[list[str]]:
     return grid
 
 
-def best(ways: dict[str, Callable[[], object]], count: int) -> dict[str, float]:
-    """Microseconds a mask of each way, taking turns."""
+def best(ways: dict[tuple[str, str], Callable[[], object]], count: int) -> dict[str, Any]:
+    """Microseconds a mask of each way on each grid, taking turns."""
     found = dict.fromkeys(ways, float("inf"))
     for _ in range(ROUNDS):
         for name, way in ways.items():
             start = time.process_time()
             way()
             found[name] = min(found[name], (time.process_time() - start) / count * 1e6)
-    return {name: round(value, 2) for name, value in found.items()}
+    grids: dict[str, dict[str, float]] = {}
+    for (grid, way_name), value in found.items():
+        grids.setdefault(grid, {})[way_name] = round(value, 2)
+    return grids
 
 
-def measure(objects: list[tuple[str, Size, Any]], shape: GridShape) -> dict[str, Any]:
-    """All figures of one grid."""
+def ways_of(objects: list[tuple[str, Size, Any]], shape: GridShape) -> dict[str, Any]:
+    """What is timed on one grid."""
     labels = [label for label, _, _ in objects]
     outlines = [(outline, size) for _, size, outline in objects]
     rles = [polygons_to_rle(*pair) for pair in outlines]
     texts = rles_to_texts(rles, labels, shape)
     pairs = list(zip(rles, labels, strict=True))
-    figures = best(
-        {
-            "plain, polygons": lambda: [
-                plain_text(polygons_to_rle(*pair), label, shape)
-                for pair, label in zip(outlines, labels, strict=True)
-            ],
-            "ours, polygons": lambda: rles_to_texts(
-                [polygons_to_rle(*pair) for pair in outlines], labels, shape
-            ),
-            "plain, rle": lambda: [plain_text(rle, label, shape) for rle, label in pairs],
-            "ours, rle": lambda: rles_to_texts(rles, labels, shape),
-            "plain, text to grid": lambda: [plain_grid(text, shape) for text in texts],
-            "ours, text to grid": lambda: decode_many(texts, shape),
-            "ours, text to grid one by one": lambda: [RRLE.decode(text, shape) for text in texts],
-        },
-        len(objects),
-    )
-    runs = sum(text.count(" *") for text in texts) / len(texts)
+    named = list(zip(outlines, labels, strict=True))
     return {
-        "grid": str(shape),
-        "masks": len(objects),
-        "runs": round(runs, 1),
-        "microseconds": figures,
-        "faster, polygons": round(figures["plain, polygons"] / figures["ours, polygons"], 2),
-        "faster, rle": round(figures["plain, rle"] / figures["ours, rle"], 2),
+        "plain, polygons": lambda: [
+            plain_text(plain_rle(*pair), label, shape) for pair, label in named
+        ],
+        "ours, polygons": lambda: polygons_to_texts(outlines, labels, shape),
+        "plain, rle": lambda: [plain_text(rle, label, shape) for rle, label in pairs],
+        "ours, rle": lambda: rles_to_texts(rles, labels, shape),
+        "plain, text to grid": lambda: [plain_grid(text, shape) for text in texts],
+        "ours, text to grid": lambda: decode_many(texts, shape),
+        "ours, text to grid one by one": lambda: [RRLE.decode(text, shape) for text in texts],
     }
+
+
+def measure(objects: list[tuple[str, Size, Any]], shapes: Sequence[GridShape]) -> list[Any]:
+    """All figures of all grids."""
+    ways = {
+        (str(shape), name): way for shape in shapes for name, way in ways_of(objects, shape).items()
+    }
+    return [
+        {
+            "grid": grid,
+            "masks": len(objects),
+            "microseconds": figures,
+            "faster, polygons": round(figures["plain, polygons"] / figures["ours, polygons"], 2),
+            "faster, rle": round(figures["plain, rle"] / figures["ours, rle"], 2),
+        }
+        for grid, figures in best(ways, len(objects)).items()
+    ]
+
+
+def table(record: dict[str, Any]) -> str:
+    """A record as Markdown."""
+    rows = record["results"]
+    names = list(rows[0]["microseconds"])
+    lines = ["| grid | " + " | ".join(names) + " | faster, polygons | faster, rle |"]
+    lines.append("|---" * (len(names) + 3) + "|")
+    for row in rows:
+        cells = [row["grid"], *row["microseconds"].values()]
+        cells += [row["faster, polygons"], row["faster, rle"]]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join([*lines, "", f"`import text4seg`: {record['import_milliseconds']} ms."])
 
 
 def import_milliseconds() -> float:
@@ -111,7 +139,7 @@ def import_milliseconds() -> float:
     code = "import time; s=time.process_time(); import text4seg; print(time.process_time()-s)"
     source = Path(__file__).parents[1] / "src"
     found = []
-    for _ in range(ROUNDS):
+    for _ in range(IMPORTS):
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=source
         )
@@ -124,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--coco", type=Path, required=True)
     parser.add_argument("--grid", default=",".join(GRIDS))
-    parser.add_argument("--limit", type=int, default=400)
+    parser.add_argument("--limit", type=int, default=240)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     try:
@@ -134,22 +162,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ]
         if not objects:
             raise InputError(f"{options.coco} holds no object with an outline of polygons")
-        results = [measure(objects, shape) for shape in shapes]
+        results = measure(objects, shapes)
     except Text4SegError as error:
         print(f"codec: {error}", file=sys.stderr)
         return 1
-    report = {"import_milliseconds": import_milliseconds(), "results": results}
-    if options.json:
-        print(json.dumps(report, indent=1))
-        return 0
-    print(f"import text4seg: {report['import_milliseconds']} ms")
-    names = list(results[0]["microseconds"])
-    print("| grid | runs | " + " | ".join(names) + " | faster, polygons | faster, rle |")
-    print("|---" * (len(names) + 4) + "|")
-    for row in results:
-        cells = [row["grid"], row["runs"], *row["microseconds"].values()]
-        cells += [row["faster, polygons"], row["faster, rle"]]
-        print("| " + " | ".join(map(str, cells)) + " |")
+    report = {
+        "benchmark": "codec",
+        "import_milliseconds": import_milliseconds(),
+        "results": results,
+    }
+    print(json.dumps(report, indent=1) if options.json else table(report))
     return 0
 
 

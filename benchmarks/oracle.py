@@ -4,8 +4,9 @@
 
 Every object becomes text and pixels again and is compared with itself. `hard` ways use what the
 text says; `soft` ones use the true coverage of each cell, which a model's probabilities stand for.
-`box` is the box-wise format. Tokens are those of the whole mask text with the class name as the
-label. The three grids of Text4Seg, by its own rule and upsampling, are the stars of the picture.
+The rule `iou` takes the cells that fit the mask best. `box` is the box-wise format. Tokens are
+those of the whole mask text with the class name as the label. The three grids of Text4Seg, by its
+own rule and upsampling, are the stars of the picture.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from benchmarks.annotations import outline_to_rle, read_objects
 from text4seg.codec import RRLE
 from text4seg.codec.box import BOX
 from text4seg.core.errors import InputError, Text4SegError
-from text4seg.core.geometry import coverage_to_cells, mask_to_coverage, mask_to_grid
+from text4seg.core.geometry import Rule, coverage_to_cells, mask_to_coverage, mask_to_grid
 from text4seg.core.regions import masks_to_regions
 from text4seg.core.rle import rle_to_mask
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size
@@ -35,7 +36,10 @@ from text4seg.metrics import iou
 GRIDS = ("16x16", "16x32", "16x64", "24x24", "24x96", "32x32", "32x64", "64x64")
 BOX_GRIDS = ("8x8", "12x12", "16x16", "16x64")
 PAPER = ("16x16", "24x24", "32x32")
-RULES = {"center": None, "0.5, may vanish": 0.5, "0.3": 0.3, "0.4": 0.4, "0.5": 0.5, "0.6": 0.6}
+THRESHOLDS = {"0.5, may vanish": 0.5, "0.3": 0.3, "0.4": 0.4, "0.5": 0.5, "0.6": 0.6}
+RULES = ("center", *THRESHOLDS, "iou")
+MAIN = ("0.5", "iou")  # the rules that every upsampling is measured with
+BY_SIZE = (("rrle", "16x16"), ("rrle", "32x32"), ("box", "8x8"), ("box", "16x16"))
 SIZES = {"under 0.5 %": 0.005, "0.5-2 %": 0.02, "2-10 %": 0.1, "over 10 %": 1.01}
 
 
@@ -56,21 +60,29 @@ def hard_ways(cells: np.ndarray, size: Size) -> dict[str, np.ndarray]:
     }
 
 
+def cells_of(mask: np.ndarray, coverage: np.ndarray, rule: str) -> np.ndarray:
+    """The cells by a rule."""
+    if rule == "center":
+        shape = GridShape(*coverage.shape)
+        return mask_to_grid(mask, "a", shape, rule="center").select("a")
+    if rule == "iou":
+        return coverage_to_cells(coverage, "iou")
+    keep = "vanish" not in rule
+    return coverage_to_cells(coverage, threshold=THRESHOLDS[rule], keep_nonempty=keep)
+
+
 def measure_object(label: str, mask: np.ndarray, shape: GridShape) -> dict[str, tuple[str, float]]:
     """By rule and upsampling: the text and the IoU."""
     size = Size(*mask.shape)
     coverage = mask_to_coverage(mask, shape)
     found = {}
-    for rule, threshold in RULES.items():
-        if threshold is None:
-            cells = mask_to_grid(mask, label, shape, rule="center").select(label)
-        else:
-            keep = "vanish" not in rule
-            cells = coverage_to_cells(coverage, threshold=threshold, keep_nonempty=keep)
+    for rule in RULES:
+        cells = cells_of(mask, coverage, rule)
         text = RRLE.encode(DescriptorGrid((OTHERS, label), cells.astype(np.int32)))
         ways = {"nearest": cells_to_mask(cells, size)}
-        if rule == "0.5":
+        if rule in MAIN:
             ways = hard_ways(cells, size)
+        if rule == "0.5":
             for how in ("bilinear", "bicubic"):
                 ways[f"soft {how}"] = probability_to_mask(coverage, size, how)
         for way, again in ways.items():
@@ -80,10 +92,13 @@ def measure_object(label: str, mask: np.ndarray, shape: GridShape) -> dict[str, 
 
 def measure_box(label: str, mask: np.ndarray, shape: GridShape) -> dict[str, tuple[str, float]]:
     """The same for the box-wise format, blocks of pixels inside the box."""
-    regions = masks_to_regions([(label, mask)], shape)
-    return {
-        "box | nearest": (BOX.encode(regions), iou(regions.mask(label, Size(*mask.shape)), mask))
-    }
+    found = {}
+    rules: dict[str, Rule] = {"0.5": "coverage", "iou": "iou"}
+    for name, rule in rules.items():
+        regions = masks_to_regions([(label, mask)], shape, rule)
+        again = regions.mask(label, Size(*mask.shape))
+        found[f"{name} | nearest"] = (BOX.encode(regions), iou(again, mask))
+    return found
 
 
 def measure(
@@ -167,6 +182,45 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=90)
 
 
+def table(record: dict[str, Any]) -> str:
+    """A record as Markdown: upsamplings by grid, then rules and formats by size of object."""
+    rows = record["results"]
+    cells = {
+        (row["format"], row["grid"], row["rule"], row["upsampling"], row["size"]): row
+        for row in rows
+    }
+    grids = list(dict.fromkeys((row["format"], row["grid"]) for row in rows))
+    ways = list(dict.fromkeys(row["upsampling"] for row in rows))
+    columns = [(rule, way) for rule in MAIN for way in ways]
+    columns = [c for c in columns if any((*g, *c, "all") in cells for g in grids)]
+    lines = [f"{record['objects']} objects of every size, mean tokens and IoU.", ""]
+    lines.append("| | tokens | " + " | ".join(f"{way}, {rule}" for rule, way in columns) + " |")
+    lines.append("|---" * (len(columns) + 2) + "|")
+    for form, grid in grids:
+        values = [cells.get((form, grid, *column, "all")) for column in columns]
+        tokens = cells[form, grid, "0.5", "nearest", "all"]["tokens"]
+        name = f"box, {grid}" if form == "box" else grid
+        lines.append(f"| {name} | {tokens:.0f} | " + " | ".join(map(_iou, values)) + " |")
+    sizes = [size for size in SIZES if any(row["size"] == size for row in rows)]
+    counts = {row["size"]: row["objects"] for row in rows}
+    lines += ["", "By size of the object (share of the image), nearest, IoU and tokens:", ""]
+    lines.append("| | rule | " + " | ".join(f"{s} ({counts[s]})" for s in sizes) + " |")
+    lines.append("|---" * (len(sizes) + 2) + "|")
+    for form, grid in grids:
+        if (form, grid) not in BY_SIZE:
+            continue
+        for rule in dict.fromkeys(row["rule"] for row in rows if row["format"] == form):
+            found = [cells.get((form, grid, rule, "nearest", size)) for size in sizes]
+            told = [f"{_iou(one)}, {one['tokens']:.0f}" if one else "–" for one in found]
+            name = f"box, {grid}" if form == "box" else grid
+            lines.append(f"| {name} | {rule} | " + " | ".join(told) + " |")
+    return "\n".join(lines)
+
+
+def _iou(row: dict[str, Any] | None) -> str:
+    return "–" if row is None else f"{row['iou']:.3f}".removeprefix("0")
+
+
 def merged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Several sizes of object as one."""
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
@@ -215,15 +269,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if options.picture:
         draw(rows, options.picture)
-    if options.json:
-        report = {"objects": len(objects), "tokenizer": options.tokenizer.name, "results": rows}
-        print(json.dumps(report, indent=0))
-        return 0
-    print(
-        "| format | grid | rule | upsampling | size | objects | tokens | IoU |\n" + "|---" * 8 + "|"
-    )
-    for row in rows:
-        print("| " + " | ".join(map(str, row.values())) + " |")
+    report = {
+        "benchmark": "oracle",
+        "objects": len(objects),
+        "tokenizer": options.tokenizer.name,
+        "results": rows,
+    }
+    print(json.dumps(report, indent=0) if options.json else table(report))
     return 0
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.core.types import DescriptorGrid, Size
@@ -27,14 +27,19 @@ def grid_to_label_png(grid: DescriptorGrid, size: Size) -> bytes:
 
     Raises `InputError` for more than 256 labels.
     """
-    from PIL import Image as Pillow
-
-    if len(grid.labels) > 256:
-        raise InputError(f"a picture with a palette has 256 labels at most, got {len(grid.labels)}")
     rows, cols = grid.cells.shape
     at = np.ix_(centers(size.height, rows), centers(size.width, cols))
-    picture = Pillow.fromarray(grid.cells[at].astype(np.uint8), mode="P")
-    colours = [(0, 0, 0), *(TINTS[number % len(TINTS)] for number in range(len(grid.labels) - 1))]
+    return label_map_to_png(grid.cells[at], len(grid.labels))
+
+
+def label_map_to_png(labels: Int[np.ndarray, "h w"], count: int) -> bytes:
+    """The same of the numbers of `count` labels, pixel by pixel."""
+    from PIL import Image as Pillow
+
+    if count > 256:
+        raise InputError(f"a picture with a palette has 256 labels at most, got {count}")
+    picture = Pillow.fromarray(labels.astype(np.uint8), mode="P")
+    colours = [(0, 0, 0), *(TINTS[number % len(TINTS)] for number in range(count - 1))]
     picture.putpalette([value for colour in colours for value in colour])
     return image_to_png(picture)
 

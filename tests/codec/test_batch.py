@@ -10,12 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.codec.strategies import damaged, grids
-from text4seg.codec.batch import cells_to_texts, decode_many, encode_many, rles_to_texts
+from text4seg.codec.batch import (
+    cells_to_texts,
+    decode_many,
+    encode_many,
+    polygons_to_texts,
+    rles_to_texts,
+)
 from text4seg.codec.rrle import RRLE
+from text4seg.core.coverage import polygons_to_rle
 from text4seg.core.errors import InputError, LabelError, MaskSyntaxError
 from text4seg.core.geometry import mask_to_grid
 from text4seg.core.rle import mask_to_rle
-from text4seg.core.types import OTHERS, DescriptorGrid, GridShape
+from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size
 
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 
@@ -65,6 +72,29 @@ def test_masks_become_the_same_texts() -> None:
     texts = rles_to_texts([mask_to_rle(mask) for mask in masks], labels, SHAPE)
     for text, mask, label in zip(texts, masks, labels, strict=True):
         assert text == RRLE.encode(mask_to_grid(mask, label, SHAPE))
+
+
+def test_a_lone_line_break_does_not_make_two_rows() -> None:
+    shape = GridShape(2, 4)
+    for text in (
+        "dog *4| \n| dog *4\n dog *4\n",
+        "dog *4\ndog *4\n",
+        "dog *4\n dog *4",
+        "dog *4\n",
+    ):
+        with pytest.raises(MaskSyntaxError):
+            decode_many(["dog *4\n dog *4\n", text], shape)
+    assert decode_many([], shape) == []
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # of pycocotools
+def test_polygons_become_the_texts_of_their_masks() -> None:
+    square = [2.0, 2, 14, 2, 14, 14, 2, 14]
+    outlines = [([square], Size(16, 16)), ([square, [0.0, 0, 3, 0, 3, 3]], Size(20, 30))]
+    rles = [polygons_to_rle(*outline) for outline in outlines]
+    assert polygons_to_texts(outlines, ["dog", "cat"], SHAPE, "iou") == rles_to_texts(
+        rles, ["dog", "cat"], SHAPE, "iou"
+    )
 
 
 def test_bad_batches_are_told() -> None:

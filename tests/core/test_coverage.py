@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,13 +12,18 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco
 
 from text4seg.core.coverage import (
+    RULES,
+    Rule,
+    coverages_to_best_cells,
     coverages_to_cells,
     polygons_to_coverage,
     polygons_to_rle,
+    polygons_to_rles,
+    rles_to_cells,
     rles_to_coverage,
     runs_to_center_cells,
 )
-from text4seg.core.errors import InputError
+from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.geometry import coverage_to_cells, mask_to_coverage, mask_to_grid
 from text4seg.core.rle import mask_to_rle, rle_to_mask, rle_to_runs, rles_to_runs
 from text4seg.core.types import GridShape, Size
@@ -47,6 +54,42 @@ def test_the_rule_for_many_is_the_rule_for_one(
     coverages = np.stack([mask_to_coverage(mask, shape) for mask in masks])
     for cells, coverage in zip(coverages_to_cells(coverages, threshold), coverages, strict=True):
         assert np.array_equal(cells, coverage_to_cells(coverage, threshold=threshold))
+
+
+@given(arrays(np.bool_, (6, 12)))
+def test_no_other_cells_fit_better_than_the_best(mask: np.ndarray) -> None:
+    shape = GridShape(2, 4)
+    coverage = mask_to_coverage(mask, shape)
+    best = coverages_to_best_cells(coverage[None])[0]
+
+    def fit(cells: np.ndarray) -> float:
+        blocks = np.kron(cells, np.ones((3, 3))) > 0
+        return float((blocks & mask).sum() / max(1, (blocks | mask).sum()))
+
+    every = (np.array(cells).reshape(2, 4) for cells in itertools.product([False, True], repeat=8))
+    assert fit(best) == pytest.approx(max(map(fit, every)), abs=1e-6)
+    assert best.any() == mask.any()
+
+
+@given(st.lists(MASKS, max_size=3), SHAPES, st.sampled_from(RULES))
+def test_many_masks_by_any_rule(masks: list[np.ndarray], shape: GridShape, rule: Rule) -> None:
+    cells = rles_to_cells([mask_to_rle(mask) for mask in masks], shape, rule)
+    for one, mask in zip(cells, masks, strict=True):
+        assert np.array_equal(one, mask_to_grid(mask, "dog", shape, rule).select("dog"))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_unknown_rule_is_told() -> None:
+    with pytest.raises(UnknownNameError, match="iou"):
+        rles_to_cells([], GridShape(1, 1), "half")  # type: ignore[arg-type]
+
+
+def test_outlines_of_several_sizes_keep_their_order() -> None:
+    square, sliver = [1.0, 1, 5, 1, 5, 5, 1, 5], [0.0, 0, 9, 0, 9, 1]
+    outlines = [([square], Size(9, 9)), ([square, sliver], Size(7, 12)), ([], Size(9, 9))]
+    outlines.append(([sliver], Size(9, 9)))
+    assert polygons_to_rles(outlines) == [polygons_to_rle(*outline) for outline in outlines]
+    assert polygons_to_rles([]) == []
 
 
 def test_it_is_exact_on_real_sizes_and_on_blocks_of_columns() -> None:

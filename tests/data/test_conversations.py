@@ -8,16 +8,18 @@ import pytest
 from PIL import Image
 
 from tests.data.conftest import CORNER, SIZE, SQUARE, photo
-from text4seg.codec import get_format
+from text4seg.codec import get_any_format, get_format
 from text4seg.codec.answer import body_of
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.geometry import mask_to_grid
+from text4seg.core.regions import Regions
 from text4seg.core.types import GridShape
 from text4seg.data import Asked, Polygons, Sample, read
 from text4seg.data.build import Plan, build
 from text4seg.data.conversations import Target, Turn, converse, near_names
 from text4seg.data.mixture import PAPER, Mixture, get_mixture
 from text4seg.data.shards import read_records
+from text4seg.metrics import iou
 
 ABSENT = tuple(f"absent {at}" for at in range(20))
 
@@ -72,6 +74,24 @@ def test_one_thing_is_its_mask_on_the_grid() -> None:
         grid(next(one for one in centre if one.labels == ("dog",) and one.kind == "one"))
         == expected
     )
+
+
+def test_boxes_are_answers_too() -> None:
+    target = Target(GridShape(4, 4), "box")
+    said = turns(SCENE, Mixture(absent=1.0), count=9, target=target)
+    kinds = {turn.kind: turn for turn in said}
+    assert body_of(kinds["absent"].answer) == "others\n"
+    for turn in said:
+        read_back = get_any_format("box").decode(body_of(turn.answer), target.grid)
+        assert isinstance(read_back, Regions)
+        if turn.kind == "one":
+            (one,) = (one for one in SCENE.asked if one.expression == turn.labels[0])
+            found = read_back.mask(one.expression, SIZE)
+            assert iou(found, one.to_mask(SIZE)) > 0.9
+        elif turn.kind == "everything":
+            assert set(read_back.labels) == {"others", "dog", "wall"}
+    with pytest.raises(InputError, match="center"):
+        Target(GridShape(4, 4), "box", "center")
 
 
 def test_kinds_come_in_their_proportions() -> None:

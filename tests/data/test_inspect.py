@@ -7,8 +7,10 @@ import pytest
 
 from tests.data.conftest import coco_document, write_json
 from text4seg.core.errors import InputError
+from text4seg.core.types import GridShape
 from text4seg.data import read
 from text4seg.data.build import Plan, build
+from text4seg.data.conversations import Target
 from text4seg.data.inspect import count_records, open_build, oracle_iou, write_sheet
 from text4seg.data.mixture import Mixture
 
@@ -56,6 +58,17 @@ def test_the_oracle_is_the_grids_best(coco: Path, tmp_path: Path) -> None:
     assert oracle_iou(built) == {"mean": round(1 / 12, 4), "masks": 1}
     coco.unlink()
     assert oracle_iou(built) is None
+
+
+def test_boxes_are_read_measured_and_drawn(coco: Path, tmp_path: Path) -> None:
+    target = Target(GridShape(8, 8), "box", "iou")
+    build(read("coco", coco), tmp_path / "out", Plan(target=target))
+    built = open_build(tmp_path / "out")
+    assert count_records(built).to_json()["invalid_answers"] == 0
+    best = oracle_iou(built)
+    assert best is not None
+    assert best["mean"] > 0.9
+    assert write_sheet(built, tmp_path / "sheet.html", {}) > 0
 
 
 def test_a_page_with_drawn_samples(built: Path, tmp_path: Path) -> None:

@@ -10,9 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from text4seg.cli._talk import checking_the_call, patience, print_json, say
-from text4seg.codec import get_format
-from text4seg.core.errors import InputError, MissingExtraError, UnknownNameError
-from text4seg.core.geometry import RULES
+from text4seg.cli.encode import check_rule
+from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.core.types import GridShape
 from text4seg.data import READERS, Selection, read
 from text4seg.data.build import Note, Plan, build, count_parts
@@ -54,8 +53,10 @@ def build_data(
         float | None, typer.Option(help="Share of questions that use another word.")
     ] = None,
     grid: Annotated[str, typer.Option(help="Rows x columns.")] = "16x16",
-    format_name: Annotated[str, typer.Option("--format", help="sd, rle or rrle.")] = "rrle",
-    rule: Annotated[str, typer.Option(help="coverage, or center as in the paper.")] = "coverage",
+    format_name: Annotated[str, typer.Option("--format", help="sd, rle, rrle or box.")] = "rrle",
+    rule: Annotated[
+        str, typer.Option(help="coverage; iou, which fits best; or center as in the paper.")
+    ] = "coverage",
     schema: Annotated[
         str, typer.Option(help="trl (and transformers), ms-swift, llama-factory or llava.")
     ] = "trl",
@@ -84,12 +85,7 @@ def build_data(
             mixture = replace(mixture, turns=turns)
         if synonyms is not None:
             mixture = replace(mixture, synonyms=synonyms)
-        get_format(format_name)
-        if rule not in RULES:
-            raise UnknownNameError("rule", rule, RULES)
-        target = Target(
-            GridShape.parse(grid), format_name, "center" if rule == "center" else "coverage"
-        )
+        target = Target(GridShape.parse(grid), format_name, check_rule(rule))
         plan = Plan(mixture, target, schema, files, embed, seed, part_size)
         wanted = None if classes is None else tuple(one.strip() for one in classes.split(","))
         select = Selection(wanted, min_area, limit, strict, check_photos)

@@ -8,15 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from text4seg.codec import Format
-from text4seg.core.coverage import (
-    coverages_to_cells,
-    polygons_to_rle,
-    rles_to_coverage,
-    runs_to_center_cells,
-)
+from text4seg.codec import AnyFormat, BoxWise
+from text4seg.core.coverage import Rule, polygons_to_rle, rles_to_cells
 from text4seg.core.errors import InputError
-from text4seg.core.rle import rle_to_runs
+from text4seg.core.regions import masks_to_regions
+from text4seg.core.rle import rle_to_mask, rle_to_runs
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size, clean_label
 
 _AT_ONCE = 256
@@ -26,7 +22,7 @@ Mask = tuple[dict[str, Any], str, dict[str, Any]]
 
 
 def encode_coco(
-    data: bytes, name: str, shape: GridShape, form: Format, *, label: str | None, rule: str
+    data: bytes, name: str, shape: GridShape, form: AnyFormat, *, label: str | None, rule: Rule
 ) -> Iterator[dict[str, Any]]:
     """A record for each annotation: its text, label, ids and the size of its image.
 
@@ -45,21 +41,24 @@ def encode_coco(
 
 
 def _encode(
-    batch: list[Mask], shape: GridShape, form: Format, rule: str
+    batch: list[Mask], shape: GridShape, form: AnyFormat, rule: Rule
 ) -> Iterator[dict[str, Any]]:
-    rles = [rle for _, _, rle in batch]
-    if rule == "center":
-        cells = runs_to_center_cells([rle_to_runs(rle) for rle in rles], shape)
-    else:
-        cells = coverages_to_cells(rles_to_coverage(rles, shape))
-    for (told, label, rle), one in zip(batch, cells, strict=True):
-        grid = DescriptorGrid((OTHERS, label), one.astype(np.int32))
-        text = form.encode(grid)
+    for (told, label, rle), text in zip(batch, _texts(batch, shape, form, rule), strict=True):
         yield (
             {"text": text, "format": form.name, "grid": str(shape), "label": label}
             | told
             | {"size": [int(side) for side in rle["size"]]}
         )
+
+
+def _texts(batch: list[Mask], shape: GridShape, form: AnyFormat, rule: Rule) -> Iterator[str]:
+    if isinstance(form, BoxWise):
+        for _, label, rle in batch:
+            yield form.encode(masks_to_regions([(label, rle_to_mask(rle))], shape, rule))
+        return
+    cells = rles_to_cells([rle for _, _, rle in batch], shape, rule)
+    for (_, label, _), one in zip(batch, cells, strict=True):
+        yield form.encode(DescriptorGrid((OTHERS, label), one.astype(np.int32)))
 
 
 def _masks(data: bytes, name: str, label: str | None) -> Iterator[Mask]:

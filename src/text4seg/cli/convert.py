@@ -1,22 +1,24 @@
-"""`text4seg convert`: mask text from one format to another."""
+"""`text4seg convert`: mask text to other formats, ours and those of others."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from text4seg.cli._talk import checking_the_call, print_json, print_text, say
-from text4seg.codec import Repair, get_format
-from text4seg.codec.answer import SEG_OPEN, body_of, find_body
-from text4seg.core.errors import InputError, MaskSyntaxError
-from text4seg.core.instances import grid_to_record, record_to_grid
-from text4seg.core.types import DescriptorGrid, GridShape
+from text4seg.cli._talk import CallError, checking_the_call, print_json, print_text, say
+from text4seg.cli.decode import choose, parse_size
+from text4seg.cli.export import KINDS, Export, check_kind
+from text4seg.cli.values import Value, read_value, to_form, value_to_record
+from text4seg.codec import ALL_FORMATS, Repair, get_any_format
+from text4seg.core.errors import UnknownNameError
+from text4seg.core.files import write_atomically
+from text4seg.core.types import GridShape, Size
+from text4seg.pictures import open_image
 
-MAX_BYTES = 64 << 20
+JSON = "json"
 
 
 def convert(
@@ -24,11 +26,31 @@ def convert(
         Path,
         typer.Argument(metavar="FILE", help="Mask text, an answer, or a grid as JSON; - is stdin."),
     ],
-    to: Annotated[str, typer.Option("--to", help="sd, rle, rrle, or json: the grid itself.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="Text: sd, rle, rrle, box; json: the grid itself; pixels: png, labels (a picture "
+            "with a palette), cutout (the photo, transparent around), svg, coco, detections "
+            "(supervision's).",
+        ),
+    ],
     grid: Annotated[str, typer.Option(help="Rows x columns of the text.")] = "16x16",
     format_name: Annotated[
-        str, typer.Option("--format", help="Format of the text: sd, rle, rrle or json.")
+        str, typer.Option("--format", help="Format of the text: sd, rle, rrle, box or json.")
     ] = "rrle",
+    size: Annotated[
+        str | None, typer.Option(help="Height x width of the photo, where pixels are made.")
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="The photo, for a cut-out or instead of --size.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", "-l", help="Only this label, where pixels are made.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write to this file instead of stdout.")
+    ] = None,
     salvage: Annotated[
         bool, typer.Option("--salvage", help="Read damaged text too and list the repairs.")
     ] = False,
@@ -36,67 +58,62 @@ def convert(
 ) -> None:
     """Write mask text in another format.
 
+    \b
     text4seg convert mask.txt --to sd
     text4seg convert - --to json < mask.txt
+    text4seg convert mask.txt --to cutout --image photo.jpg -o cut.png
+    text4seg convert mask.txt --to coco --size 480x640
 
     Reading is strict unless --salvage is given.
-    """
+    """  # noqa: D301 - the sign tells click to leave the lines alone
     with checking_the_call():
         shape = GridShape.parse(grid)
-        for name in {to, format_name} - {"json"}:
-            get_format(name)
-    cells, repairs = _read_grid(file, shape, format_name, salvage=salvage)
+        form = None if format_name == JSON else get_any_format(format_name)
+        if to not in {*KINDS, *ALL_FORMATS, JSON}:
+            raise UnknownNameError("format to convert to", to, (*ALL_FORMATS, JSON, *KINDS))
+        pixels = None if size is None else parse_size(size)
+        if to in KINDS:
+            check_kind(to, out, pixels, image)
+    value, repairs = read_value(file, form, shape, salvage=salvage)
     for repair in repairs:
         say(f"repaired {repair}")
-    text = json.dumps(grid_to_record(cells), ensure_ascii=False) + "\n"
-    if to != "json":
-        text = get_format(to).encode(cells)
-    if not as_json:
-        print_text(text)
-        return
-    record: dict[str, Any] = {"format": to, "grid": str(cells.shape), "labels": list(cells.labels)}
-    record |= grid_to_record(cells) if to == "json" else {"text": text}
-    repaired = [{"row": repair.row, "what": repair.what} for repair in repairs]
-    print_json(record | {"repairs": repaired})
+    photo = None if image is None else open_image(image)
+    if photo is not None:
+        if pixels not in (None, Size(photo.height, photo.width)):
+            raise CallError(f"{image} is {photo.height}x{photo.width}, and --size says {pixels}")
+        pixels = Size(photo.height, photo.width)
+    if to in KINDS:
+        assert pixels is not None  # noqa: S101 - check_kind refuses None; this tells mypy
+        wanted = None if label is None else choose(value, label)
+        data = KINDS[to].write(Export(value, pixels, photo, wanted))
+    else:
+        data = _text(value, to, shape, pixels).encode()
+    if out is not None:
+        write_atomically(out, data)
+    if as_json:
+        print_json(_record(value, to, data, out) | _repaired(repairs))
+    elif out is not None:
+        say(f"wrote {out}")
+    else:
+        print_text(data.decode())
 
 
-def _read_grid(
-    file: Path, shape: GridShape, format_name: str, *, salvage: bool
-) -> tuple[DescriptorGrid, tuple[Repair, ...]]:
-    text = read_text(file)
-    if format_name == "json":
-        try:
-            return record_to_grid(json.loads(text)), ()
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{file} is not JSON: {error}") from None
-    form = get_format(format_name)
-    if salvage:
-        saved = form.salvage(find_body(text), shape)
-        return saved.grid, saved.repairs
-    try:
-        return form.decode(body_of(text) if SEG_OPEN in text else text, shape), ()
-    except MaskSyntaxError as error:
-        raise InputError(f"{file}, {error} (--salvage reads damaged text)") from error
+def _text(value: Value, to: str, shape: GridShape, pixels: Size | None) -> str:
+    if to == JSON:
+        return json.dumps(value_to_record(value), ensure_ascii=False) + "\n"
+    return to_form(value, get_any_format(to), shape, pixels)
 
 
-def read_text(file: Path) -> str:
-    """The text of a file, or of stdin for `-`.
+def _record(value: Value, to: str, data: bytes, out: Path | None) -> dict[str, Any]:
+    record: dict[str, Any] = {"format": to, "labels": list(value.labels)}
+    if out is not None:
+        record["out"] = str(out)
+    if to == JSON:
+        return record | value_to_record(value)
+    if to in ALL_FORMATS or to == "svg":
+        return record | {"text": data.decode()}
+    return record | ({to: json.loads(data)} if KINDS[to].is_text else {})
 
-    Raises:
-        InputError: It cannot be read, is no UTF-8 or is too long.
-    """
-    try:
-        if str(file) == "-":
-            data = sys.stdin.buffer.read(MAX_BYTES + 1)
-        else:
-            with file.open("rb") as stream:
-                data = stream.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{file} cannot be read: {reason}") from error
-    if len(data) > MAX_BYTES:
-        raise InputError(f"{file} has more than {MAX_BYTES >> 20} MB, too much for mask text")
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not text: byte {error.start} is not UTF-8") from error
+
+def _repaired(repairs: tuple[Repair, ...]) -> dict[str, Any]:
+    return {"repairs": [{"row": repair.row, "what": repair.what} for repair in repairs]}

@@ -10,16 +10,15 @@ from typing import Annotated
 import typer
 
 from text4seg.cli._talk import CallError, checking_the_call, print_json, say
-from text4seg.cli.convert import read_text
 from text4seg.cli.paint import print_grid
-from text4seg.codec import Repair, get_format
-from text4seg.codec.answer import SEG_OPEN, body_of, find_body
+from text4seg.cli.values import Value, read_value, value_to_mask
+from text4seg.codec import get_any_format
 from text4seg.conversions import masks_to_svg
-from text4seg.core.errors import InputError, MaskSyntaxError
+from text4seg.core.errors import InputError
 from text4seg.core.files import write_atomically
-from text4seg.core.geometry import cells_to_mask
+from text4seg.core.regions import Regions
 from text4seg.core.rle import mask_to_rle
-from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size
+from text4seg.core.types import OTHERS, GridShape, Size
 from text4seg.pictures import MAX_PIXELS, mask_to_png
 
 
@@ -35,7 +34,7 @@ def decode(
         str | None, typer.Option("--label", "-l", help="Which label, if the text has several.")
     ] = None,
     grid: Annotated[str, typer.Option(help="Rows x columns of the text.")] = "16x16",
-    format_name: Annotated[str, typer.Option("--format", help="sd, rle or rrle.")] = "rrle",
+    format_name: Annotated[str, typer.Option("--format", help="sd, rle, rrle or box.")] = "rrle",
     salvage: Annotated[
         bool, typer.Option("--salvage", help="Read damaged text too and list the repairs.")
     ] = False,
@@ -46,25 +45,13 @@ def decode(
     Reading is strict: text that is not exactly in the format is an error that says where.
     """
     with checking_the_call():
-        shape, pixels, text_format = (
-            GridShape.parse(grid),
-            parse_size(size),
-            get_format(format_name),
-        )
-    text = read_text(file)
-    repairs: tuple[Repair, ...] = ()
-    try:
-        if salvage:
-            saved = text_format.salvage(find_body(text), shape)
-            cells, repairs = saved.grid, saved.repairs
-        else:
-            cells = text_format.decode(body_of(text) if SEG_OPEN in text else text, shape)
-    except MaskSyntaxError as error:
-        raise InputError(f"{file}, {error} (--salvage reads damaged text)") from error
-    mask = cells_to_mask(cells.select(_choose(cells, label)), pixels)
+        shape, pixels = GridShape.parse(grid), parse_size(size)
+        text_format = get_any_format(format_name)
+    value, repairs = read_value(file, text_format, shape, salvage=salvage)
+    name = choose(value, label)
+    mask = value_to_mask(value, name, pixels)
     if out is not None:
         svg = out.suffix.lower() == ".svg"
-        name = _choose(cells, label)
         write_atomically(out, masks_to_svg({name: mask}).encode() if svg else mask_to_png(mask))
     for repair in repairs:
         say(f"repaired {repair}")
@@ -72,13 +59,14 @@ def decode(
         print_json(
             {
                 "grid": str(shape),
-                "labels": list(cells.labels),
+                "labels": list(value.labels),
+                **({"regions": value.to_record()} if isinstance(value, Regions) else {}),
                 "mask": mask_to_rle(mask),
                 "repairs": [asdict(repair) for repair in repairs],
             }
         )
     elif out is None:
-        print_grid(cells)
+        _print(value)
     else:
         say(f"wrote {out}")
 
@@ -98,8 +86,19 @@ def parse_size(text: str) -> Size:
     return size
 
 
-def _choose(grid: DescriptorGrid, label: str | None) -> str:
-    present = [name for name in grid.labels if name != OTHERS]
+def _print(value: Value) -> None:
+    if not isinstance(value, Regions):
+        print_grid(value)
+        return
+    for region in value.regions:
+        box = region.box
+        print(f"columns {box.x0} to {box.x1}, rows {box.y0} to {box.y1} of 100")
+        print_grid(region.grid)
+
+
+def choose(value: Value, label: str | None) -> str:
+    """The label asked for, or the only one; raises `CallError` where it is not clear."""
+    present = [name for name in value.labels if name != OTHERS]
     if label is not None:
         if present and label not in present:
             raise CallError(f"the text has no label {label!r}, only {', '.join(present)}")

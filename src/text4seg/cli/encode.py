@@ -13,13 +13,13 @@ import typer
 
 from text4seg.cli._talk import CallError, checking_the_call, print_json, print_text
 from text4seg.cli.coco import encode_coco
-from text4seg.codec import Format, get_format
+from text4seg.codec import AnyFormat, BoxWise, get_any_format
+from text4seg.core.coverage import RULES, Rule
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.geometry import mask_to_grid
-from text4seg.core.types import GridShape, check_label
+from text4seg.core.regions import Regions, masks_to_regions
+from text4seg.core.types import DescriptorGrid, GridShape, check_label
 from text4seg.pictures import open_mask
-
-RULES = ("coverage", "center")
 
 
 def encode(
@@ -35,9 +35,12 @@ def encode(
         typer.Option("--label", "-l", help="The word for it; COCO's category by default."),
     ] = None,
     grid: Annotated[str, typer.Option(help="Rows x columns.")] = "16x16",
-    format_name: Annotated[str, typer.Option("--format", help="sd, rle or rrle.")] = "rrle",
+    format_name: Annotated[str, typer.Option("--format", help="sd, rle, rrle or box.")] = "rrle",
     rule: Annotated[
-        str, typer.Option(help="coverage: cells half covered; center: the pixel in the middle.")
+        str,
+        typer.Option(
+            help="coverage: cells half covered; iou: those that fit best; center: middle pixel."
+        ),
     ] = "coverage",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object for each mask.")
@@ -50,16 +53,17 @@ def encode(
     """
     with checking_the_call():
         shape = GridShape.parse(grid)
-        text_format = get_format(format_name)
+        text_format = get_any_format(format_name)
         if label is not None:
             check_label(label)
-        if rule not in RULES:
-            raise UnknownNameError("rule", rule, RULES)
+        chosen = check_rule(rule)
+        if chosen == "center" and isinstance(text_format, BoxWise):
+            raise CallError("boxes are not for the rule center: take coverage or iou")
     with _file(mask) as path:
         name = "stdin" if str(mask) == "-" else str(mask)
         if _starts_like_json(path):
             data = path.read_bytes()
-            records = list(encode_coco(data, name, shape, text_format, label=label, rule=rule))
+            records = list(encode_coco(data, name, shape, text_format, label=label, rule=chosen))
             if not as_json and len(records) != 1:
                 raise CallError(f"{name} holds {len(records)} masks: --json prints each on a line")
             for record in records:
@@ -67,15 +71,20 @@ def encode(
             return
         if label is None:
             raise CallError("a picture needs a word for its mask: --label")
-        _encode_picture(path, label, shape, text_format, rule=rule, as_json=as_json)
+        _encode_picture(path, label, shape, text_format, rule=chosen, as_json=as_json)
 
 
 def _encode_picture(
-    path: Path, label: str, shape: GridShape, text_format: Format, *, rule: str, as_json: bool
+    path: Path, label: str, shape: GridShape, text_format: AnyFormat, *, rule: Rule, as_json: bool
 ) -> None:
     pixels = open_mask(path)
-    cells = mask_to_grid(pixels, label, shape, rule="center" if rule == "center" else "coverage")
-    text = text_format.encode(cells)
+    value: DescriptorGrid | Regions
+    if isinstance(text_format, BoxWise):
+        value = masks_to_regions([(label, pixels)], shape, rule)
+        text = text_format.encode(value)
+    else:
+        value = mask_to_grid(pixels, label, shape, rule)
+        text = text_format.encode(value)
     if not as_json:
         print_text(text)
         return
@@ -84,11 +93,19 @@ def _encode_picture(
             "text": text,
             "format": text_format.name,
             "grid": str(shape),
-            "labels": list(cells.labels),
+            "labels": list(value.labels),
             "size": list(pixels.shape),
             "share": float(pixels.mean()),
         }
     )
+
+
+def check_rule(name: str) -> Rule:
+    """The rule of that name; raises `UnknownNameError`."""
+    for rule in RULES:
+        if rule == name:
+            return rule
+    raise UnknownNameError("rule", name, RULES)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from text4seg.cli._talk import checking_the_call, print_json, print_text
-from text4seg.codec import NOTATIONS, Notation, get_format
+from text4seg.codec import NOTATIONS, Notation, get_any_format
 from text4seg.core.errors import UnknownNameError
 from text4seg.core.types import GridShape, check_label
 
@@ -21,7 +21,7 @@ def grammar(
         str | None, typer.Option("--labels", help="Several labels at once, with commas between.")
     ] = None,
     grid: Annotated[str, typer.Option(help="Rows x columns.")] = "16x16",
-    format_name: Annotated[str, typer.Option("--format", help="sd, rle or rrle.")] = "rrle",
+    format_name: Annotated[str, typer.Option("--format", help="sd, rle, rrle or box.")] = "rrle",
     notation: Annotated[
         str,
         typer.Option(
@@ -38,7 +38,7 @@ def grammar(
     """
     with checking_the_call():
         shape = GridShape.parse(grid)
-        text_format = get_format(format_name)
+        text_format = get_any_format(format_name)
         labels = [*(labels or ()), *(part.strip() for part in (listed or "").split(",") if listed)]
         for label in labels:
             check_label(label)

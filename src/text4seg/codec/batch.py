@@ -16,7 +16,7 @@ from jaxtyping import Bool, Int, Int32, Int64
 
 from text4seg.codec._text import LAST, NEXT, NEXT_ROW, names_of
 from text4seg.codec.rrle import RRLE
-from text4seg.core.coverage import coverages_to_cells, polygons_to_rles, rles_to_coverage
+from text4seg.core.coverage import Rule, polygons_to_rles, rles_to_cells
 from text4seg.core.errors import InputError
 from text4seg.core.types import (
     OTHERS,
@@ -32,27 +32,26 @@ def rles_to_texts(
     rles: Sequence[Mapping[str, Any]],
     labels: Sequence[str],
     shape: GridShape,
-    threshold: float = 0.5,
+    rule: Rule = "coverage",
 ) -> list[str]:
-    """COCO run lengths, each with its label, as `rrle` texts; no mask is lost on the way.
+    """COCO run lengths, each with its label, as `rrle` texts; only the rule `center` loses masks.
 
     Raises `InputError` for broken run lengths, `LabelError` for a label that cannot be written.
     """
-    cells = coverages_to_cells(rles_to_coverage(rles, shape), threshold)
-    return cells_to_texts(cells, labels)
+    return cells_to_texts(rles_to_cells(rles, shape, rule), labels)
 
 
 def polygons_to_texts(
     outlines: Sequence[tuple[Sequence[Sequence[float]], Size]],
     labels: Sequence[str],
     shape: GridShape,
-    threshold: float = 0.5,
+    rule: Rule = "coverage",
 ) -> list[str]:
     """The same for COCO polygons, given as (polygons of one mask, size of its image).
 
     Raises `InputError` for a list that is no polygon, `MissingExtraError` without pycocotools.
     """
-    return rles_to_texts(polygons_to_rles(outlines), labels, shape, threshold)
+    return rles_to_texts(polygons_to_rles(outlines), labels, shape, rule)
 
 
 def cells_to_texts(cells: Bool[np.ndarray, "masks rows cols"], labels: Sequence[str]) -> list[str]:

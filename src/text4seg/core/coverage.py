@@ -15,15 +15,21 @@ A polygon means the pixels that pycocotools draws for it, which is what COCO's o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 
-from text4seg.core.errors import InputError, MissingExtraError
+from text4seg.core.errors import InputError, MissingExtraError, UnknownNameError
 from text4seg.core.rle import Runs, rles_to_runs
 from text4seg.core.types import GridShape, Size
 from text4seg.core.upsampling import centers
+
+Rule = Literal["coverage", "iou", "center"]
+"""How a mask becomes cells: those at least half covered, those that together fit it best, or those
+whose middle pixel is set, as in Text4Seg."""
+
+RULES: tuple[Rule, ...] = ("coverage", "iou", "center")
 
 _AT_ONCE = 48
 """Masks whose edges are added up in one turn: enough to share the cost of a call, few enough to
@@ -249,11 +255,47 @@ def coverages_to_cells(
     return cells
 
 
+def coverages_to_best_cells(
+    coverages: Float[np.ndarray, "masks rows cols"],
+) -> Bool[np.ndarray, "masks rows cols"]:
+    """For each mask the cells that, as blocks of pixels, have the greatest IoU with it.
+
+    A cell of coverage c adds c to the intersection and 1 - c to the union, so it raises an IoU of
+    J where c is more than J / (1 + J): the best cells are the best-covered ones, and where to stop
+    is found by trying. Of a mask that the grid fits well this is a threshold of one half, of a
+    small one less. No mask is lost.
+    """
+    cells = coverages.shape[1] * coverages.shape[2]
+    shares = coverages.reshape(-1, cells).astype(np.float64)
+    ranked = -np.sort(-shares, axis=1)
+    inside = np.cumsum(ranked, axis=1)
+    joined = inside[:, -1:] + np.arange(1, cells + 1) - inside
+    last = np.argmax(inside / joined, axis=1)[:, None]
+    least = np.take_along_axis(ranked, last, axis=1)
+    return np.asarray((shares >= least) & (shares > 0)).reshape(coverages.shape)
+
+
+def rles_to_cells(
+    rles: Sequence[Mapping[str, Any]], shape: GridShape, rule: Rule = "coverage"
+) -> Bool[np.ndarray, "masks rows cols"]:
+    """COCO run lengths of any sizes as cells by any rule; raises `InputError`."""
+    if rule not in RULES:
+        raise UnknownNameError("rule", str(rule), RULES)
+    if rule == "center":
+        return runs_to_center_cells(rles_to_runs(rles), shape)
+    coverages = rles_to_coverage(rles, shape)
+    return (coverages_to_best_cells if rule == "iou" else coverages_to_cells)(coverages)
+
+
 __all__ = [
+    "RULES",
+    "Rule",
+    "coverages_to_best_cells",
     "coverages_to_cells",
     "polygons_to_coverage",
     "polygons_to_rle",
     "polygons_to_rles",
+    "rles_to_cells",
     "rles_to_coverage",
     "runs_to_center_cells",
     "runs_to_coverage",

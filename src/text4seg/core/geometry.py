@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 
-from text4seg.core.coverage import polygons_to_rle
+from text4seg.core.coverage import RULES, Rule, coverages_to_best_cells, polygons_to_rle
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.rle import rle_to_mask
 from text4seg.core.types import (
@@ -36,10 +36,8 @@ from text4seg.core.upsampling import (
     scanline_probability,
 )
 
-Rule = Literal["coverage", "center"]
 Overlap = Literal["smallest", "first", "error"]
 
-RULES: tuple[Rule, ...] = ("coverage", "center")
 OVERLAPS: tuple[Overlap, ...] = ("smallest", "first", "error")
 
 
@@ -74,14 +72,17 @@ def coverage_to_cells(
     threshold: float = 0.5,
     keep_nonempty: bool = True,
 ) -> Bool[np.ndarray, "rows cols"]:
-    """The cells covered by at least `threshold`.
+    """The cells covered by at least `threshold`, or by rule `iou` those that fit the mask best.
 
     With `keep_nonempty`, coverage that is nowhere that high but not zero keeps its best-covered
     cells (all that share the highest value), so that a small thing never vanishes. The rule
-    `center` looks at pixels and so is refused here: see `mask_to_grid`.
+    `iou` takes the cells whose blocks have the greatest IoU with the mask, and needs neither. The
+    rule `center` looks at pixels and so is refused here: see `mask_to_grid`.
     """
+    if rule == "iou":
+        return np.asarray(coverages_to_best_cells(coverage[None])[0])
     if rule != "coverage":
-        raise UnknownNameError("rule for coverage", str(rule), ("coverage",))
+        raise UnknownNameError("rule for coverage", str(rule), ("coverage", "iou"))
     if not 0 < threshold <= 1:
         raise InputError(f"a threshold is above 0 and at most 1, got {threshold}")
     cells = np.asarray(coverage >= threshold)
@@ -96,12 +97,13 @@ def mask_to_grid(
 ) -> DescriptorGrid:
     """One mask as a grid of `label` and `others`.
 
-    `coverage` sets the cells at least half covered and never loses a mask; `center` takes the
-    pixel in the middle of each cell, as Text4Seg does, and may lose small things.
+    `coverage` sets the cells at least half covered and never loses a mask; `iou` sets those that
+    together fit it best; `center` takes the pixel in the middle of each cell, as Text4Seg does,
+    and may lose small things.
     """
     check_label(label)
-    if rule == "coverage":
-        cells = coverage_to_cells(mask_to_coverage(mask, shape))
+    if rule in ("coverage", "iou"):
+        cells = coverage_to_cells(mask_to_coverage(mask, shape), rule)
     elif rule == "center":
         cells = _center_cells(_check_mask(mask), shape)
     else:

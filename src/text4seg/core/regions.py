@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int32
 
 from text4seg.core.errors import InputError
-from text4seg.core.geometry import coverage_to_cells, mask_to_box
+from text4seg.core.geometry import Rule, coverage_to_cells, mask_to_box
+from text4seg.core.instances import grid_to_record, record_to_grid
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size, check_label
 
 PARTS = 100
@@ -63,6 +64,19 @@ class Region:
     box: LatticeBox
     grid: DescriptorGrid
 
+    def place(self, size: Size) -> tuple[Any, Any]:
+        """Index of the pixels inside the box, and that of the cell of each."""
+        down, across = self.box.place(size, self.grid.shape)
+        pixels = np.ix_(np.flatnonzero(down >= 0), np.flatnonzero(across >= 0))
+        return pixels, np.ix_(down[down >= 0], across[across >= 0])
+
+    def mask(self, size: Size) -> Bool[np.ndarray, "h w"]:
+        """The pixels that carry any label of this region."""
+        found = np.zeros((size.height, size.width), dtype=np.bool_)
+        pixels, cells = self.place(size)
+        found[pixels] = self.grid.cells[cells] != 0
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Regions:
@@ -88,35 +102,55 @@ class Regions:
         """Whether no cell of any box has a label."""
         return len(self.labels) == 1
 
-    def mask(self, label: str, size: Size) -> Bool[np.ndarray, "h w"]:
-        """The pixels that carry `label`."""
-        found = np.zeros((size.height, size.width), dtype=np.bool_)
+    def label_map(self, size: Size) -> Int32[np.ndarray, "h w"]:
+        """For each pixel the number of its label in `labels`."""
+        number = {label: at for at, label in enumerate(self.labels)}
+        found = np.zeros((size.height, size.width), dtype=np.int32)
         for region in self.regions:
-            down, across = region.box.place(size, region.grid.shape)
-            at = np.ix_(np.flatnonzero(down >= 0), np.flatnonzero(across >= 0))
-            cells = np.ix_(down[down >= 0], across[across >= 0])
-            seen = region.grid.cells[cells] != 0
-            found[at] = np.where(seen, region.grid.select(label)[cells], found[at])
+            own = np.array([number[label] for label in region.grid.labels], dtype=np.int32)
+            at, cells = region.place(size)
+            seen = own[region.grid.cells[cells]]
+            found[at] = np.where(seen > 0, seen, found[at])
         return found
 
+    def mask(self, label: str, size: Size) -> Bool[np.ndarray, "h w"]:
+        """The pixels that carry `label`."""
+        if label not in self.labels:
+            return np.zeros((size.height, size.width), dtype=np.bool_)
+        return np.asarray(self.label_map(size) == self.labels.index(label))
+
     def to_record(self) -> list[dict[str, Any]]:
-        """Ready for JSON: a box (x0, x1, y0, y1 in hundredths), labels and cells for each."""
+        """Ready for JSON: a box (x0, x1, y0, y1 in hundredths) and the grid inside, for each."""
         return [
             {
                 "box": [region.box.x0, region.box.x1, region.box.y0, region.box.y1],
-                "labels": list(region.grid.labels),
-                "cells": region.grid.cells.tolist(),
+                **grid_to_record(region.grid),
             }
             for region in self.regions
         ]
 
+    @classmethod
+    def from_record(cls, record: Any) -> Regions:
+        """Read what `to_record` wrote; raises `InputError` or `LabelError` for anything else."""
+        expected = 'regions in JSON are [{"box": [x0, x1, y0, y1], "grid": …, …}, …]'
+        if not isinstance(record, list):
+            raise InputError(expected)
+        found = []
+        for one in record:
+            box = one.get("box") if isinstance(one, dict) else None
+            if not isinstance(box, list) or len(box) != 4 or {type(end) for end in box} != {int}:
+                raise InputError(expected)
+            found.append(Region(LatticeBox(*box), record_to_grid(one)))
+        return cls(tuple(found))
+
 
 def mask_to_region(
-    mask: Bool[np.ndarray, "h w"], label: str, shape: GridShape, threshold: float = 0.5
+    mask: Bool[np.ndarray, "h w"], label: str, shape: GridShape, rule: Rule = "coverage"
 ) -> Region | None:
     """One mask as the smallest box around it and a grid inside; None where nothing is set.
 
-    Coverage is exact inside the box, whose edges may run through pixels.
+    Coverage is exact inside the box, whose edges may run through pixels. The rule `center` is
+    refused: what it would take is up to pixels that a cell may not even have.
     """
     check_label(label)
     around = mask_to_box(np.asarray(mask) != 0)
@@ -126,15 +160,17 @@ def mask_to_region(
     x0, x1 = _outward(int(around.x0), int(around.x1), width)
     y0, y1 = _outward(int(around.y0), int(around.y1), height)
     box = LatticeBox(x0, x1, y0, y1)
-    cells = coverage_to_cells(_coverage_inside(mask, box, shape), threshold=threshold)
+    cells = coverage_to_cells(_coverage_inside(mask, box, shape), rule)
     return Region(box, DescriptorGrid((OTHERS, label), cells.astype(np.int32)))
 
 
 def masks_to_regions(
-    masks: Sequence[tuple[str, Bool[np.ndarray, "h w"]]], shape: GridShape
+    masks: Sequence[tuple[str, Bool[np.ndarray, "h w"]]],
+    shape: GridShape,
+    rule: Rule = "coverage",
 ) -> Regions:
     """Labelled masks, one box each, in the order given; labels may repeat, empty masks drop out."""
-    found = (mask_to_region(mask, label, shape) for label, mask in masks)
+    found = (mask_to_region(mask, label, shape, rule) for label, mask in masks)
     return Regions(tuple(region for region in found if region is not None))
 
 

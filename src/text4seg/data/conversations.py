@@ -14,8 +14,10 @@ from typing import Literal
 import numpy as np
 
 from text4seg import prompts
-from text4seg.codec import get_format
+from text4seg.codec import BoxWise, get_any_format
+from text4seg.core.errors import InputError
 from text4seg.core.geometry import Rule, coverage_to_cells, mask_to_grid, masks_to_grid
+from text4seg.core.regions import Regions, masks_to_regions
 from text4seg.core.types import OTHERS, Box, DescriptorGrid, GridShape, Size, label_fault
 from text4seg.data.coverage import region_to_coverage, regions_to_coverage
 from text4seg.data.mixture import Mixture
@@ -27,11 +29,28 @@ QUESTIONS: tuple[Question, ...] = ("one", "everything", "list", "parts", "part",
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """How masks become text: the grid, the format and the rule."""
+    """How masks become text: the grid (`box`: inside each box), the format and the rule."""
 
     grid: GridShape = field(default_factory=lambda: GridShape(16, 16))
     format_name: str = "rrle"
     rule: Rule = "coverage"
+
+    def __post_init__(self) -> None:
+        if self.is_boxes and self.rule == "center":
+            raise InputError("boxes are not for the rule center: take coverage or iou")
+
+    @property
+    def is_boxes(self) -> bool:
+        """Whether a mask is told by boxes with a grid in each."""
+        return isinstance(get_any_format(self.format_name), BoxWise)
+
+    def encode(self, value: Value) -> str:
+        """The text of a grid or of boxes, as the format has them."""
+        form = get_any_format(self.format_name)
+        return form.encode(value)  # type: ignore[arg-type]  # _Writer makes what the format takes
+
+
+Value = DescriptorGrid | Regions
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +89,7 @@ def converse(
 
 def _cover(sample: Sample, mixture: Mixture, target: Target) -> dict[int, np.ndarray]:
     """The coverage under everything that is asked of the whole photo, by object."""
-    if target.rule != "coverage":
+    if target.rule == "center" or target.is_boxes:
         return {}
     regions = {
         id(asked): asked.mask
@@ -173,26 +192,34 @@ class _Writer:
         near = near_names(seen, absent) if seen and self.random.random() < 0.5 else []
         label = str(self.random.choice(near or absent))
         question = self._draw(prompts.QUESTIONS).format(expression=label)
-        return self._turn("absent", question, DescriptorGrid.empty(self.target.grid), (label,))
+        return self._turn("absent", question, self._nothing(), (label,))
 
-    def _single(self, asked: Asked, label: str, crop: Box | None) -> DescriptorGrid:
+    def _nothing(self) -> Value:
+        return Regions() if self.target.is_boxes else DescriptorGrid.empty(self.target.grid)
+
+    def _single(self, asked: Asked, label: str, crop: Box | None) -> Value:
         shape, rule = self.target.grid, self.target.rule
         if asked.mask is None:
-            return DescriptorGrid.empty(shape)
-        if crop is not None or rule != "coverage":
+            return self._nothing()
+        if self.target.is_boxes:
+            return masks_to_regions([(label, self._cut(asked, crop))], shape, rule)
+        if crop is not None or rule == "center":
             return mask_to_grid(self._cut(asked, crop), label, shape, rule=rule)
         known = self.coverage.get(id(asked))
         coverage = region_to_coverage(asked.mask, shape) if known is None else known
-        cells = coverage_to_cells(coverage)
+        cells = coverage_to_cells(coverage, rule)
         return DescriptorGrid((OTHERS, label), cells.astype(np.int32))
 
-    def _several(self, labels: dict[str, Asked], crop: Box | None) -> DescriptorGrid:
+    def _several(self, labels: dict[str, Asked], crop: Box | None) -> Value:
         if len(labels) == 1:
             ((label, asked),) = labels.items()
             return self._single(asked, label, crop)
-        return masks_to_grid(
-            {label: self._cut(asked, crop) for label, asked in labels.items()}, self.target.grid
-        )
+        masks = {label: self._cut(asked, crop) for label, asked in labels.items()}
+        if self.target.is_boxes:
+            # Later boxes lie on top: a part on its whole.
+            large_first = sorted(masks.items(), key=lambda pair: -int(pair[1].sum()))
+            return masks_to_regions(large_first, self.target.grid, self.target.rule)
+        return masks_to_grid(masks, self.target.grid)
 
     def _cut(self, asked: Asked, crop: Box | None) -> np.ndarray:
         mask = asked.to_mask(self.sample.size or _size(asked))
@@ -209,11 +236,8 @@ class _Writer:
     def _draw(self, wordings: Sequence[str]) -> str:
         return wordings[int(self.random.integers(len(wordings)))]
 
-    def _turn(
-        self, kind: Question, question: str, grid: DescriptorGrid, labels: tuple[str, ...]
-    ) -> Turn:
-        body = get_format(self.target.format_name).encode(grid)
-        return Turn(kind, question, prompts.answer(body), labels)
+    def _turn(self, kind: Question, question: str, value: Value, labels: tuple[str, ...]) -> Turn:
+        return Turn(kind, question, prompts.answer(self.target.encode(value)), labels)
 
 
 def _size(asked: Asked) -> Size:

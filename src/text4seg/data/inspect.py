@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from text4seg.codec import get_format
+from text4seg.codec import BoxWise, get_any_format
 from text4seg.codec.answer import body_of
 from text4seg.core.errors import InputError, MaskSyntaxError
 from text4seg.core.files import write_atomically
-from text4seg.core.geometry import cells_to_mask, coverage_to_cells
+from text4seg.core.geometry import Rule, cells_to_mask, coverage_to_cells
+from text4seg.core.regions import Regions, masks_to_regions
 from text4seg.core.rle import cells_to_runs, rle_to_runs
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size
 from text4seg.data.build import MANIFEST, PLAN
@@ -30,6 +31,7 @@ from text4seg.data.reading import Selection, read
 from text4seg.data.regions import Region
 from text4seg.data.schemas import Record, image_of_record, turns_of
 from text4seg.data.shards import read_records
+from text4seg.metrics import iou
 from text4seg.pictures import TINTS, draw_overlay, open_image
 
 Count = Callable[[str], int]
@@ -111,6 +113,11 @@ class Built:
         """The format of the answers."""
         return str(self.plan["plan"]["target"]["format_name"])
 
+    @property
+    def rule(self) -> Rule:
+        """The rule that best tells what the format allows: the build's own, if it loses nothing."""
+        return "iou" if self.plan["plan"]["target"]["rule"] == "iou" else "coverage"
+
     def records(self) -> Iterator[Record]:
         """Every record, in order."""
         for part in self.manifest["parts"]:
@@ -154,7 +161,7 @@ def count_records(built: Built, tokens: Count | None = None) -> Findings:
 def _count_turn(findings: Findings, built: Built, question: str, answer: str) -> None:
     del question
     findings.questions += 1
-    grid = _grid(built, answer)
+    grid = _read(built, answer)
     if grid is None:
         findings.invalid += 1
         return
@@ -165,11 +172,18 @@ def _count_turn(findings: Findings, built: Built, question: str, answer: str) ->
             findings.label_characters.append(len(label))
 
 
-def _grid(built: Built, answer: str) -> DescriptorGrid | None:
+def _read(built: Built, answer: str) -> DescriptorGrid | Regions | None:
     try:
-        return get_format(built.format_name).decode(body_of(answer), built.shape)
+        return get_any_format(built.format_name).decode(body_of(answer), built.shape)
     except MaskSyntaxError:
         return None
+
+
+def _mask(value: DescriptorGrid | Regions | None, label: str, size: Size) -> np.ndarray:
+    if isinstance(value, Regions):
+        return value.mask(label, size)
+    grid = value or DescriptorGrid.empty(GridShape(1, 1))
+    return cells_to_mask(grid.select(label), size)
 
 
 def oracle_iou(built: Built, *, photos: int = 200) -> dict[str, Any] | None:
@@ -193,14 +207,18 @@ def oracle_iou(built: Built, *, photos: int = 200) -> dict[str, Any] | None:
         for asked in sample.asked if sample is not None else ():
             if asked.mask is not None:
                 with contextlib.suppress(InputError):  # the build's own report tells of it
-                    values.append(_best_iou(asked.mask, built.shape))
+                    values.append(_best_iou(asked.mask, built))
     if not values:
         return None
     return {"mean": round(float(np.mean(values)), 4), "masks": len(values)}
 
 
-def _best_iou(region: Region, shape: GridShape) -> float:
-    cells = coverage_to_cells(region_to_coverage(region, shape))
+def _best_iou(region: Region, built: Built) -> float:
+    if isinstance(get_any_format(built.format_name), BoxWise):
+        mask = region.to_mask()
+        boxes = masks_to_regions([("a", mask)], built.shape, built.rule)
+        return iou(boxes.mask("a", region.size), mask)
+    cells = coverage_to_cells(region_to_coverage(region, built.shape), built.rule)
     best = cells_to_runs(cells, region.size)
     rle = region_to_rle(region)
     true = rle_to_runs(region.to_rle() if rle is None else rle)
@@ -250,17 +268,18 @@ def _cards(built: Built, record: Record) -> Iterator[str]:
         return
     photo.thumbnail((_THUMB, _THUMB))
     for question, answer in turns_of(record):
-        grid = _grid(built, answer)
+        value = _read(built, answer)
         drawn = photo.copy()
-        names = [] if grid is None else [label for label in grid.labels if label != OTHERS]
+        names = [] if value is None else [label for label in value.labels if label != OTHERS]
         for at, label in enumerate(names):
-            mask = cells_to_mask(grid.select(label), Size(drawn.height, drawn.width))  # type: ignore[union-attr]
+            size = Size(drawn.height, drawn.width)
+            mask = _mask(value, label, size)
             drawn = draw_overlay(drawn, mask, tint=TINTS[at % len(TINTS)])
         said = "".join(
             f'<b style="color:rgb{TINTS[at % len(TINTS)]}">{html.escape(label)}</b> '
             for at, label in enumerate(names)
         )
-        said = said or ("<i>nothing</i>" if grid is not None else "<i>not strict text</i>")
+        said = said or ("<i>nothing</i>" if value is not None else "<i>not strict text</i>")
         buffer = io.BytesIO()
         drawn.save(buffer, format="JPEG", quality=85)
         data = base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,127 @@
+"""Masks in the formats of others, for `text4seg convert`: pictures, outlines, records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from text4seg.cli._talk import CallError
+from text4seg.cli.values import Value, value_to_label_map, value_to_mask, value_to_things
+from text4seg.conversions import cut_out, label_map_to_png, masks_to_detections, masks_to_svg
+from text4seg.core.geometry import mask_to_box
+from text4seg.core.rle import mask_to_rle
+from text4seg.core.types import OTHERS, Box, Size
+from text4seg.pictures import image_to_png, mask_to_png
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Export:
+    """A value, the size of its photo, the photo if there is one, and the label that is wanted."""
+
+    value: Value
+    size: Size
+    photo: Image | None = None
+    label: str | None = None
+
+    def mask(self) -> np.ndarray:
+        """The pixels of the label that is wanted, or of all labels."""
+        if self.label is None:
+            return np.asarray(value_to_label_map(self.value, self.size) > 0)
+        return value_to_mask(self.value, self.label, self.size)
+
+    def things(self) -> list[tuple[str, np.ndarray]]:
+        """What is wanted, thing by thing."""
+        found = value_to_things(self.value, self.size)
+        return [one for one in found if self.label in (None, one[0])]
+
+
+def to_png(export: Export) -> bytes:
+    """White where the mask is."""
+    return mask_to_png(export.mask())
+
+
+def to_labels(export: Export) -> bytes:
+    """A picture with a palette, whose values are the numbers of the labels."""
+    labels = value_to_label_map(export.value, export.size)
+    return label_map_to_png(labels, len(export.value.labels))
+
+
+def to_cutout(export: Export) -> bytes:
+    """The photo, transparent outside the mask."""
+    if export.photo is None:
+        raise CallError("a cut-out is cut from a photo: give it with --image")
+    return image_to_png(cut_out(export.photo, export.mask()))
+
+
+def to_svg(export: Export) -> bytes:
+    """Outlines, a path for each label."""
+    labels = [name for name in export.value.labels if name != OTHERS]
+    wanted = [name for name in labels if export.label in (None, name)] or [export.label or OTHERS]
+    masks = {name: value_to_mask(export.value, name, export.size) for name in wanted}
+    return masks_to_svg(masks).encode()
+
+
+def to_coco(export: Export) -> bytes:
+    """Annotations as COCO writes them, with `category_name` for want of its ids."""
+    found = [{"category_name": label, **_annotation(mask)} for label, mask in export.things()]
+    return (json.dumps(found, ensure_ascii=False) + "\n").encode()
+
+
+def _annotation(mask: np.ndarray) -> dict[str, Any]:
+    box = mask_to_box(mask) or Box(0, 0, 0, 0)
+    return {
+        "segmentation": mask_to_rle(mask),
+        "bbox": [box.x0, box.y0, box.width, box.height],
+        "area": int(mask.sum()),
+        "iscrowd": 0,
+    }
+
+
+def to_detections(export: Export) -> bytes:
+    """What `supervision.JSONSink` writes of the masks as detections, and their run lengths."""
+    things = export.things()
+    detections = masks_to_detections([(label, mask, 1.0) for label, mask in things])
+    import supervision
+
+    kept = {"segmentation": [mask_to_rle(mask) for _, mask in things]}
+    rows = supervision.JSONSink.parse_detection_data(detections, kept) if things else []
+    return (json.dumps(rows, ensure_ascii=False, default=str) + "\n").encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A format of others: its writer, and whether it can stand on stdout as text."""
+
+    write: Callable[[Export], bytes]
+    is_text: bool
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "png": Kind(to_png, is_text=False),
+        "labels": Kind(to_labels, is_text=False),
+        "cutout": Kind(to_cutout, is_text=False),
+        "svg": Kind(to_svg, is_text=True),
+        "coco": Kind(to_coco, is_text=True),
+        "detections": Kind(to_detections, is_text=True),
+    }
+)
+
+
+def check_kind(kind: str, out: Path | None, size: Size | None, image: Path | None) -> None:
+    """Refuse what cannot be written, before anything is read; raises `CallError`."""
+    if not KINDS[kind].is_text and out is None:
+        raise CallError(f"{kind} is a picture: give its file with -o")
+    if size is None and image is None:
+        raise CallError(f"{kind} is made of pixels: give the photo's --size, or the photo: --image")
+    if kind == "cutout" and image is None:
+        raise CallError("a cut-out is cut from a photo: give it with --image")
