@@ -26,3 +26,8 @@ torch_from=(--constraint constraints.txt)
 "${pip[@]}" install "${quiet[@]}" --constraint constraints.txt --editable ".[hf,train,data,eval,cli,dev]"
 # For tests alone. Its pins ask for a CUDA torch and triton; what it needs of them is there already.
 "${pip[@]}" install "${quiet[@]}" --no-deps --constraint constraints.txt xgrammar apache-tvm-ffi
+# Likewise llama.cpp, whose own parser the exported grammars are tested with.
+if [ "$(uname -sm)" = "Linux x86_64" ] && command -v npm > /dev/null; then
+    npm install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix "$venv" \
+        @node-llama-cpp/linux-x64@3.22.1 || echo "note: no llama.cpp; its tests will be skipped" >&2
+fi
