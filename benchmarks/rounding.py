@@ -1,82 +1,179 @@
-"""How often rounding makes a drafted pass write another mask than one-token passes, with nano.
+"""How often rounding makes a many-token pass choose another token than one-token passes, with nano.
 
     python benchmarks/rounding.py --data coco.jsonl --images DIR --dtype bfloat16 --limit 1000
 
 Fed many tokens at once, a model adds up its products in another order than fed one. In exact
-arithmetic nothing would change; in 16 or 32 bits a close choice may fall otherwise. `--data` as
-`benchmarks/evaluation_sets.py` writes it; every question is written with one token a pass and again
-with drafts, in the given precision.
+arithmetic nothing would change; in 16 or 32 bits a close choice may fall otherwise. Every question
+is written with one token a pass, and again with the mask that this wrote as the draft: where no
+choice differs one long pass verifies all of it, otherwise the text goes on from there in its own
+way. `--draft auto` takes the drafts that are usual instead (many more passes, on the same texts).
+
+`--data` as `benchmarks/evaluation_sets.py` writes it, several files with commas; their photos are
+drawn in a fixed random order. Answers are kept in `--journal`, so that a long run may be made in
+pieces (`--minutes`): call it again with the same arguments.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
 from text4seg.core.errors import InputError, Text4SegError
+from text4seg.data import read_jsonl
 from text4seg.decoding import UNBOUNDED
 from text4seg.pictures import open_image
 from text4seg.segmenter import Segmenter
 
 DTYPES = ("bfloat16", "float16", "float32")
+DRAFTS = ("previous", "auto")
+SEED = 0
+
+
+def questions(files: Sequence[Path], images: Path) -> list[tuple[Path, list[str]]]:
+    """Photos in a fixed random order, each with what is asked of it."""
+    asked: dict[Path, list[str]] = {}
+    for file in files:
+        for sample in read_jsonl(file, images):
+            texts = asked.setdefault(sample.image, [])
+            texts += [one.expression for one in sample.asked if one.expression not in texts]
+    photos = sorted(asked)
+    random.Random(SEED).shuffle(photos)
+    return [(photo, asked[photo]) for photo in photos]
+
+
+class Twice:
+    """Writes masks with one token a pass and with drafts."""
+
+    def __init__(self, dtype: str, draft: str, form: str, grid: str) -> None:
+        import torch
+
+        first = Segmenter.from_pretrained("nano", format=form, grid=grid, draft="none")
+        chat: Any = first.chat
+        chat.model.to(getattr(torch, dtype))
+        self.chat, self.plain = chat, first
+        self.drafted = Segmenter(chat, format=form, grid=grid, draft=draft, pace=UNBOUNDED)
+
+    def compare(self, photo: Path, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """For each question whether the two differ, and in how many cells."""
+        session = self.chat.open(open_image(photo))
+        for text in texts:
+            one = self.plain.writer.write(session, text)
+            many = self.drafted.writer.write(session, text, previous=one.grid)
+            cells = one.grid.select(text) != many.grid.select(text)
+            yield {
+                "image": photo.name,
+                "expression": text,
+                "choices": one.costs.decisions,
+                "differs": one.text != many.text,
+                "cells": int(cells.sum()),
+            }
+
+
+def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Counts, and the rate with its 95 % interval (Wilson), over all masks and those written."""
+    written = [row for row in rows if row["choices"]]
+    differing = sum(row["differs"] for row in rows)
+    return {
+        "masks": len(rows),
+        "written": len(written),
+        "choices": sum(row["choices"] for row in rows),
+        "differing": differing,
+        "rate": differing / len(rows),
+        "interval": interval(differing, len(rows)),
+        "rate_of_written": differing / max(1, len(written)),
+        "differing_cells": sum(row["cells"] for row in rows),
+    }
+
+
+def interval(found: int, of: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a rate."""
+    z = 1.96
+    middle, spread = found + z * z / 2, z * sqrt(found * (of - found) / of + z * z / 4)
+    return max(0.0, (middle - spread) / (of + z * z)), (middle + spread) / (of + z * z)
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    import torch
-
-    from text4seg.data import read_jsonl
-
     if arguments.limit < 1:
         raise InputError(f"--limit is at least 1, got {arguments.limit}")
-    drafted = Segmenter.from_pretrained("nano", format=arguments.format, grid=arguments.grid)
-    chat: Any = drafted.chat
-    chat.model.to(getattr(torch, arguments.dtype))
-    options: dict[str, Any] = {"format": arguments.format, "grid": arguments.grid}
-    plain = Segmenter(chat, draft="none", **options)
-    drafted = Segmenter(chat, draft="auto", pace=UNBOUNDED, **options)
-    count = differing = cells = 0
-    for sample in read_jsonl(arguments.data, arguments.images, limit=arguments.limit):
-        session = chat.open(open_image(sample.image))
-        for asked in sample.asked:
-            one = plain.writer.write(session, asked.expression).grid.select(asked.expression)
-            many = drafted.writer.write(session, asked.expression).grid.select(asked.expression)
-            count += 1
-            differing += bool((one != many).any())
-            cells += int((one != many).sum())
-        print(f"{count} of {arguments.limit}: {differing} differ", file=sys.stderr)
-    return {
-        "model": "nano",
-        "dtype": arguments.dtype,
-        "format": drafted.format.name,
-        "grid": str(drafted.shape),
-        "masks": count,
-        "differing": differing,
-        "rate": differing / count,
-        "differing_cells": cells,
-    }
+    files = [Path(name) for name in arguments.data.split(",")]
+    asked = questions(files, arguments.images)
+    settings = {key: getattr(arguments, key) for key in ("dtype", "draft", "format", "grid")}
+    rows = read_journal(arguments.journal, settings)
+    done = {(row["image"], row["expression"]) for row in rows}
+    deadline = time.monotonic() + 60 * arguments.minutes
+    twice = Twice(arguments.dtype, arguments.draft, arguments.format, arguments.grid)
+    for photo, texts in asked:
+        left = [text for text in texts if (photo.name, text) not in done]
+        if len(rows) >= arguments.limit or time.monotonic() > deadline:
+            break
+        for row in twice.compare(photo, left) if left else ():
+            rows.append(row)
+            keep(arguments.journal, row)
+        print(f"{len(rows)}: {sum(row['differs'] for row in rows)} differ", file=sys.stderr)
+    return {"benchmark": "rounding", "model": "nano", **settings, **summarise(rows)}
+
+
+def read_journal(file: Path | None, settings: dict[str, str]) -> list[dict[str, Any]]:
+    """What an earlier call has answered; of the same settings, or it is refused."""
+    if file is None:
+        return []
+    if not file.exists():
+        keep(file, settings)
+        return []
+    try:
+        first, *rows = map(json.loads, file.read_text().splitlines())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} is no journal of this benchmark: {error}") from None
+    if first != settings:
+        raise InputError(f"{file} is of another run: {first}, and this is {settings}")
+    return rows
+
+
+def keep(file: Path | None, row: dict[str, Any]) -> None:
+    if file is not None:
+        with file.open("a") as journal:
+            journal.write(json.dumps(row) + "\n")
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as Markdown."""
+    low, high = report["interval"]
+    cells = [report["dtype"], f"{report['masks']:,}", f"{report['written']:,}"]
+    cells += [f"{report['choices']:,}", f"{report['differing']:,}", f"{report['rate']:.1%}"]
+    cells += [f"{low:.1%}–{high:.1%}", f"{report['differing_cells']:,}"]
+    heads = ["numbers", "masks", "with a choice", "choices", "masks that differ", "rate"]
+    heads += ["95 % interval", "cells that differ"]
+    lines = (heads, ["---"] * len(heads), cells)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Masks that rounding changes.")
-    parser.add_argument("--data", type=Path, required=True, help="questions, one a line")
-    parser.add_argument("--images", type=Path, required=True, help="folder of the photos")
-    parser.add_argument("--dtype", choices=DTYPES, default="bfloat16")
-    parser.add_argument("--format", default="rrle", help="sd, rle or rrle")
-    parser.add_argument("--grid", default="16x16", help="rows x columns")
-    parser.add_argument("--limit", type=int, default=1000, help="so many masks (1000)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a sentence")
+    add = parser.add_argument
+    add("--data", required=True, help="files of questions, one a line; several with commas")
+    add("--images", type=Path, required=True, help="folder of the photos")
+    add("--dtype", choices=DTYPES, default="bfloat16")
+    add("--draft", choices=DRAFTS, default="previous", help="previous: the very mask")
+    add("--format", default="rrle", help="sd, rle or rrle")
+    add("--grid", default="16x16", help="rows x columns")
+    add("--limit", type=int, default=1000, help="so many masks, or a few more (1000)")
+    add("--minutes", type=float, default=1e6, help="stop after so long")
+    add("--journal", type=Path, help="file that keeps the answers; a later call goes on from it")
+    add("--json", action="store_true", help="print JSON instead of a table")
     parsed = parser.parse_args(arguments)
     try:
         report = run(parsed)
     except Text4SegError as error:
         print(f"rounding: {error}", file=sys.stderr)
         return 1
-    sentence = "{differing} of {masks} masks differ ({differing_cells} cells) in {dtype}"
-    print(json.dumps(report, indent=2) if parsed.json else sentence.format(**report))
+    print(json.dumps(report, indent=2) if parsed.json else table(report))
     return 0
 
 

@@ -55,6 +55,19 @@ def test_json_is_one_object_with_everything(call: Call, chat: FakeChat, photo: P
     assert {"grid", "tokens", "passes", "seconds", "share", "score"} <= set(stats)
 
 
+def test_masks_are_drawn(call: Call, chat: FakeChat, photo: Path, tmp_path: Path) -> None:
+    chat.certainty = 2.0
+    done = call("segment", photo, "the dog", "--samples", 2, "--seed", 3, "-o", "out", "--json")
+    assert done.code == 0
+    first, second = done.json
+    assert first["text"] != second["text"]
+    names = files_under(tmp_path / "out")
+    assert "photo.the-dog.1.mask.png" in names
+    assert len(names) == 4
+    (again,) = call("segment", photo, "the dog", "--temperature", 1, "--seed", 4, "--json").json
+    assert again["text"] == second["text"]
+
+
 def test_an_absent_thing_is_said_to_be_absent(call: Call, chat: FakeChat, photo: Path) -> None:
     done = call("segment", photo, "the cat")
     assert done.code == 0

@@ -213,6 +213,34 @@ class TestChoices:
             Choices(runs="mean")  # type: ignore[arg-type]
         with pytest.raises(InputError, match="finite"):
             Choices(background_bias=float("inf"))
+        with pytest.raises(InputError, match="above zero"):
+            Choices(temperature=0.0)
+        with pytest.raises(InputError, match="not both"):
+            Choices(runs="median", temperature=1.0)
+
+    @pytest.mark.parametrize("draft", ["none", "row"])
+    def test_a_seed_draws_one_mask(self, draft: str) -> None:
+        texts = []
+        for seed in (1, 2, 1):
+            choices = Choices(temperature=1.0, seed=seed)
+            model = chat(certainty=2.0)
+            texts.append(Segmenter(model, choices=choices, draft=draft)(PHOTO, "the dog").text)
+        assert texts[0] == texts[2] != texts[1]
+
+    def test_draws_are_those_of_their_seeds(self) -> None:
+        model = chat(certainty=2.0)
+        drawn = Segmenter(model, choices=Choices(seed=5)).draw(PHOTO, "the dog", 3)
+        assert len(model.opened) == 1
+        assert len({one.text for one in drawn}) == 3
+        for number, one in enumerate(drawn):
+            choices = Choices(temperature=1.0, seed=5 + number)
+            assert Segmenter(model, choices=choices)(PHOTO, "the dog").text == one.text
+
+    def test_what_cannot_be_drawn(self) -> None:
+        with pytest.raises(InputError, match="at least one"):
+            Segmenter(chat()).draw(PHOTO, "the dog", 0)
+        with pytest.raises(InputError, match="text alone"):
+            Segmenter(chat(written="<seg>others</seg>")).draw(PHOTO, "the dog", 2)
 
 
 def test_how_probable_nothing_was() -> None:

@@ -24,7 +24,7 @@ from text4seg.core.types import GridShape
 from text4seg.decoding import DRAFTERS, check_draft
 from text4seg.pictures import PHOTO_ENDINGS, check_image
 from text4seg.refine import get_refiner
-from text4seg.segmenter import Choices, Runs, Segmentation, check_expression
+from text4seg.segmenter import Choices, Runs, Segmentation, Segmenter, check_expression
 
 
 def segment(
@@ -64,6 +64,23 @@ def segment(
         float,
         typer.Option(help="Added to the log-odds of background: below 0 marks more, above fewer."),
     ] = 0.0,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            help="Draw the mask instead of taking the likeliest: 1 as the model has it, less is "
+            "nearer to the likeliest.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same mask.")] = 0,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            help="Draw so many masks of each expression (at temperature 1 unless told).",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object for each photo and expression.")
     ] = False,
@@ -83,7 +100,8 @@ def segment(
         shape = GridShape.parse(grid)
         get_refiner(refiner)
         check_draft(draft)
-        choices = Choices(cast("Runs", runs), background_bias)
+        choices = Choices(cast("Runs", runs), background_bias, temperature, seed)
+        choices = choices if samples is None else choices.drawing(0)
         if format_name is not None:
             get_format(format_name)
         for expression in asked:
@@ -104,19 +122,32 @@ def segment(
     for number, (photo, found) in enumerate(photos.items(), start=1):
         try:
             with patience(f"photo {number} of {len(photos)}"):
-                answers = segmenter.segment_many(photo, asked)
+                answers = answer(segmenter, photo, asked, samples)
         except InputError as error:
             if not found:
                 raise
             say(f"left out: {one_line(error)}")
             left_out += 1
             continue
-        for segmentation in answers:
-            stem = stems[photo, segmentation.expression]
+        for segmentation, draw in answers:
+            stem = stems[photo, segmentation.expression] + draw
             files = segmentation.save(out, stem) if out is not None else ()
             _report(photo, segmentation, files, as_json=as_json)
     if left_out:
         raise InputError(f"{left_out} of {len(photos)} photos could not be read, as told above")
+
+
+def answer(
+    segmenter: Segmenter, photo: Path, expressions: list[str], samples: int | None
+) -> list[tuple[Segmentation, str]]:
+    """The answers about a photo, each with what tells its files from those of other draws."""
+    if samples is None:
+        return [(one, "") for one in segmenter.segment_many(photo, expressions)]
+    return [
+        (one, f".{number}")
+        for expression in expressions
+        for number, one in enumerate(segmenter.draw(photo, expression, samples), start=1)
+    ]
 
 
 def check_photos(arguments: list[Path]) -> dict[Path, bool]:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from text4seg import models
 from text4seg.codec import Format, get_format
-from text4seg.core.errors import LabelError, Text4SegError
+from text4seg.core.errors import InputError, LabelError, Text4SegError
 from text4seg.core.types import DescriptorGrid, GridShape, check_label, clean_label
 from text4seg.decoding import MeasuredPace, Pace, decode_batch
 from text4seg.pictures import open_image, to_rgb
 from text4seg.refine import Refiner, get_refiner, open_photo
 from text4seg.segmenter.segmentation import Segmentation, SegmentationStats
 from text4seg.segmenter.streaming import RowsOf, Streamed, in_background
-from text4seg.segmenter.writing import Choices, MaskWriter, Written
+from text4seg.segmenter.writing import Choices, MaskWriter, WritingSession, Written
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -39,7 +39,8 @@ class Segmenter:
         grid: Rows x columns, such as `16x16`.
         format: The text format the model writes; its own by default.
         draft: How tokens are guessed ahead; changes the time taken, never the text.
-        choices: How tokens are chosen: run lengths by their median, a bias of the background.
+        choices: How tokens are chosen: run lengths by their median, a bias of the background,
+            or drawn.
         pace: How far to draft; by default learned from the passes made.
 
     Raises:
@@ -137,29 +138,54 @@ class Segmenter:
         """
         for _, expression in questions:
             check_expression(expression)
-        join = getattr(self.chat, "join", None)
-        if join is None or len(questions) < 2:
+        if len(questions) < 2 or not hasattr(self.chat, "join"):
             return [self(image, expression) for image, expression in questions]
         started = time.perf_counter()
-        opened = [self._open(image) for image, _ in questions]
-        asked = [
-            self.writer.ask(one.session, expression)
-            for one, (_, expression) in zip(opened, questions, strict=True)
-        ]
+        tasks = [(self._open(image), expression, self.writer) for image, expression in questions]
+        return self._together(tasks, started)
+
+    def draw(
+        self, image: Image | str | PathLike[str], expression: str, count: int
+    ) -> list[Segmentation]:
+        """Draw several masks of one expression, as often as the model holds them probable.
+
+        Temperature and seed are those of `choices` (1 if there is none); draw number n has the seed
+        n above. Where draws differ the model is unsure: their mean is a soft mask of whole masks,
+        where `Segmentation.probability` is one of single cells. Passes are shared if the model can.
+
+        Raises:
+            InputError: There is nothing to draw, or the model returns text alone.
+        """
+        check_expression(expression)
+        if count < 1:
+            raise InputError(f"at least one mask is drawn, got {count}")
+        started = time.perf_counter()
+        opened = self._open(image)
+        if isinstance(opened.session, WritingSession):
+            raise InputError("a model that returns text alone cannot be drawn from; ask it again")
+        writers = [self.writer.drawing(number) for number in range(count)]
+        if count > 1 and hasattr(self.chat, "join"):
+            return self._together([(opened, expression, one) for one in writers], started)
+        share = opened.seconds / count
+        return [self._answer(opened, expression, opening=share, writer=one) for one in writers]
+
+    def _together(
+        self, tasks: Sequence[tuple[_Opened, str, MaskWriter]], started: float
+    ) -> list[Segmentation]:
+        """Answer questions in shared passes; their time counts from `started`."""
+        asked = [writer.ask(opened.session, expression) for opened, expression, writer in tasks]
         jobs = [
-            self.writer.job(one, expression, shared=True)
-            for one, (_, expression) in zip(asked, questions, strict=True)
+            writer.job(one, expression, shared=True)
+            for one, (_, expression, writer) in zip(asked, tasks, strict=True)
         ]
-        results = decode_batch(join(asked), jobs)
+        results = decode_batch(self.chat.join(asked), jobs)  # type: ignore[attr-defined]
         answers = []
-        for one, job, decoded, (_, expression) in zip(
-            opened, jobs, results, questions, strict=True
-        ):
+        for job, decoded, (opened, expression, writer) in zip(jobs, results, tasks, strict=True):
             if isinstance(decoded, Text4SegError):
                 raise decoded
-            written = self.writer.read(decoded, job.vocabulary, expression)
-            share = (time.perf_counter() - started) / len(questions)
-            answers.append(self._refined(one, expression, written, share))
+            written = writer.read(decoded, job.vocabulary, expression)
+            share = (time.perf_counter() - started) / len(tasks)
+            answers.append(self._refined(opened, expression, written, share))
         return answers
 
     def stream(
@@ -203,9 +229,11 @@ class Segmenter:
         opening: float,
         previous: DescriptorGrid | None = None,
         tell: Callable[[bytes], None] | None = None,
+        writer: MaskWriter | None = None,
     ) -> Segmentation:
         started = time.perf_counter()
-        written = self.writer.write(opened.session, expression, previous=previous, tell=tell)
+        write = (writer or self.writer).write
+        written = write(opened.session, expression, previous=previous, tell=tell)
         return self._refined(opened, expression, written, opening + time.perf_counter() - started)
 
     def _refined(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -25,6 +26,7 @@ from text4seg.decoding import (
     MeasuredPace,
     MedianCounts,
     Pace,
+    Sampling,
     Vocabulary,
     background_bias,
     cell_probabilities,
@@ -65,20 +67,38 @@ class Choices:
         background_bias: Added to the log-odds of the word others, on top of the model's own
             calibration: below zero marks more cells, above fewer. With `median` it also moves
             where runs end.
+        temperature: Where it is given, tokens are drawn instead: at 1 as often as the model holds
+            them probable, below it nearer to the likeliest, above it further off.
+        seed: The same seed draws the same mask, with every draft.
 
     Raises:
         UnknownNameError: There are no such runs.
-        InputError: The bias is not a finite number.
+        InputError: The bias is not a finite number, the temperature not one above zero, or runs
+            are both to be drawn and to be taken at the median.
     """
 
     runs: Runs = "likeliest"
     background_bias: float = 0.0
+    temperature: float | None = None
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.runs not in RUNS:
             raise UnknownNameError("way to take run lengths", str(self.runs), RUNS)
         if not np.isfinite(self.background_bias):
             raise InputError(f"a bias is a finite number, got {self.background_bias}")
+        if self.sampling is not None and self.runs == "median":
+            raise InputError("run lengths are either drawn or taken at the median, not both")
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """How tokens are drawn, if they are."""
+        return None if self.temperature is None else Sampling(self.temperature, self.seed)
+
+    def drawing(self, number: int) -> Choices:
+        """The choices of draw `number`: a seed of its own, and temperature 1 if none is set."""
+        temperature = 1.0 if self.temperature is None else self.temperature
+        return replace(self, temperature=temperature, seed=self.seed + number)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,6 +143,12 @@ class MaskWriter:
         self._batch_pace = pace or MeasuredPace()
         self._vocabulary: tuple[TokenTable, Vocabulary] | None = None
 
+    def drawing(self, number: int) -> MaskWriter:
+        """A writer that draws its tokens, `number` being the draw; all else is shared with it."""
+        other = copy(self)
+        other.choices = self.choices.drawing(number)
+        return other
+
     def write(
         self,
         session: Session | WritingSession,
@@ -149,6 +175,7 @@ class MaskWriter:
             job.grammar,
             draft=how.draft,
             bias=how.bias,
+            sampling=how.sampling,
             counts=how.counts,
             pace=how.pace,
             room=how.room,
@@ -192,6 +219,7 @@ class MaskWriter:
         how = How(
             draft=make_drafter(self.draft, self.shape, known),
             bias=self._bias(asked, vocabulary),
+            sampling=self.choices.sampling,
             counts=self._counts(),
             pace=self._batch_pace if shared else self.pace,
             room=asked.room,
