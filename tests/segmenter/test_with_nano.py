@@ -1,0 +1,53 @@
+"""Several questions at once, with the embedded model's real weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from text4seg.models.nano.chat import NanoChat
+from text4seg.segmenter import Choices, Segmentation, Segmenter
+
+PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+QUESTIONS = [
+    (PHOTOS / "cat.jpg", "the cat"),
+    (PHOTOS / "coffee.jpg", "the cup"),
+    (PHOTOS / "cat.jpg", "the dog"),  # the model is sure that there is none
+    (PHOTOS / "coffee.jpg", "the spoon"),
+]
+
+pytestmark = [pytest.mark.nano, pytest.mark.usefixtures("nano_parts")]
+
+
+@pytest.fixture(scope="module")
+def chat(nano_parts: None) -> NanoChat:
+    return NanoChat.load()
+
+
+def check_alike(together: Segmentation, alone: Segmentation) -> None:
+    assert together.text == alone.text
+    assert np.array_equal(together.mask, alone.mask)
+    assert together.probability == pytest.approx(alone.probability, abs=1e-3)
+    assert together.no_target == pytest.approx(alone.no_target, abs=1e-3)
+
+
+@pytest.mark.parametrize("form", ["sd", pytest.param("rrle", marks=pytest.mark.slow)])
+def test_a_batch_equals_one_by_one(chat: NanoChat, form: str) -> None:
+    segmenter = Segmenter(chat, format=form)
+    together = segmenter.segment_batch(QUESTIONS)
+    alone = [segmenter(photo, expression) for photo, expression in QUESTIONS]
+    assert sum(not found.empty for found in alone) >= 2
+    for one, other in zip(together, alone, strict=True):
+        check_alike(one, other)
+
+
+@pytest.mark.slow
+def test_masks_drawn_together_equal_those_drawn_alone(chat: NanoChat) -> None:
+    photo, expression = QUESTIONS[0]
+    drawn = Segmenter(chat, choices=Choices(temperature=2.0)).draw(photo, expression, 3)
+    assert len({one.text for one in drawn}) > 1
+    for seed, one in enumerate(drawn):
+        choices = Choices(temperature=2.0, seed=seed)
+        check_alike(one, Segmenter(chat, choices=choices)(photo, expression))
