@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -145,6 +146,16 @@ def measure(texts: list[tuple[str, str]]) -> list[dict[str, object]]:
     return rows
 
 
+def table(record: dict[str, Any]) -> str:
+    """A record as Markdown."""
+    lines = ["| damage | salvage | baseline |", "|---|---|---|"]
+    lines += [
+        f"| {row['damage']} | {row['salvage']:.3f} | {row['baseline']:.3f} |"
+        for row in record["results"]
+    ]
+    return "\n".join(lines)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Damage, read, print; exit code 1 where the annotations cannot be used."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -162,12 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Text4SegError as error:
         print(f"salvage: {error}", file=sys.stderr)
         return 1
-    if options.json:
-        print(json.dumps({"objects": len(objects), "results": rows}, indent=0))
-        return 0
-    print("| damage | salvage | baseline |\n|---|---|---|")
-    for row in rows:
-        print(f"| {row['damage']} | {row['salvage']:.3f} | {row['baseline']:.3f} |")
+    report = {"benchmark": "salvage", "objects": len(objects), "results": rows}
+    print(json.dumps(report, indent=0) if options.json else table(report))
     return 0
 
 

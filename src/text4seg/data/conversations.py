@@ -237,7 +237,8 @@ class _Writer:
         return wordings[int(self.random.integers(len(wordings)))]
 
     def _turn(self, kind: Question, question: str, value: Value, labels: tuple[str, ...]) -> Turn:
-        return Turn(kind, question, prompts.answer(self.target.encode(value)), labels)
+        told = prompts.on_grid(question, self.target.grid)
+        return Turn(kind, told, prompts.answer(self.target.encode(value)), labels)
 
 
 def _size(asked: Asked) -> Size:

@@ -186,7 +186,10 @@ class MaskWriter:
     def ask(self, session: Session, expression: str) -> Asked:
         """Put the question and the beginning of the answer to the model."""
         sides = (self.shape.rows, self.shape.cols)
-        return session.ask(prompts.question(expression), prompts.ANSWER_PREFIX, grid=sides)
+        # A model that is told the grid apart from its words would not know the ones that name it.
+        grid = prompts.PLAIN_GRID if getattr(session, "asks_plainly", False) else self.shape
+        question = prompts.question(expression, grid=grid)
+        return session.ask(question, prompts.ANSWER_PREFIX, grid=sides)
 
     def job(
         self,
@@ -275,7 +278,7 @@ class MaskWriter:
         """Let the model write and make the best of it."""
         grammar = self.form.grammar(self.shape, (expression,), "gbnf")
         started = time.perf_counter()
-        question = prompts.question(expression)
+        question = prompts.question(expression, grid=self.shape)
         answer = session.write(question, prompts.ANSWER_PREFIX, grammar=grammar)
         seconds = time.perf_counter() - started
         text = find_body(answer)

@@ -71,7 +71,7 @@ def chats_of(samples: Sequence[Sample], data: Data) -> list[Chat]:
             if asked.mask is not None:
                 grid = mask_to_grid(asked.mask.to_mask(), asked.expression, shape)
             index = len(chats) if data.wordings == "varied" else 0
-            wording = prompts.question(asked.expression, index=index)
+            wording = prompts.question(asked.expression, index=index, grid=shape)
             answer = prompts.answer(writer.encode(grid))
             chats.append(Chat(sample.image, one_turn(wording, answer), asked.source))
     return chats
