@@ -131,6 +131,9 @@ class NanoChat:
 class NanoSession:
     """A photo: its state in the fusion, and the language model's cache of the prompt up to it."""
 
+    asks_plainly = True
+    """Questions do not name the grid: its cells are told to the language model one by one."""
+
     def __init__(self, chat: NanoChat, features: Tensor) -> None:
         self._chat = chat
         self._prefix = chat.text.image_prefix()
