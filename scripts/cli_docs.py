@@ -25,6 +25,7 @@ VERBS = (
     "evaluate compare",
     "score",
     "train",
+    "export",
     "weights",
     "build data",
     "build inspect",

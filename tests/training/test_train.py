@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import multiprocessing
 import os
 import random
 import shlex
-import signal
+import shutil
 import subprocess
 import sys
 import time
@@ -232,8 +233,8 @@ def test_a_bad_call_is_told(
     monkeypatch.chdir(tmp_path)
     assert main(["train", str(file), "--set", "training.step=1"]) == 2
     assert "training.steps" in capsys.readouterr().err
-    assert main(["train", str(file), "--set", "model.folder=nano"]) == 1
-    assert "nano cannot be trained" in capsys.readouterr().err
+    assert main(["train", str(file), "--set", "model.folder=nano", "--plan"]) == 1
+    assert "--set lora.rank=0" in capsys.readouterr().err
     assert main(["train", str(file), "--set", "model.folder=nowhere"]) == 1
     assert "nowhere" in capsys.readouterr().err
     assert main(["train", str(file), "--set", "model.quantize=4bit"]) == 1
@@ -249,41 +250,90 @@ def command(file: Path, output: Path, *more: str) -> list[str]:
     return ["-m", "text4seg", "train", str(file), *changes, "--json"]
 
 
+def run_noting(file: str, changes: tuple[str, ...], notes: str) -> None:
+    """In a process of its own: train, and note the step and the samples of every micro-batch."""
+    plain = MaskTrainer.compute_loss
+
+    def noting(self: MaskTrainer, model: Any, inputs: dict[str, Any], *rest: Any, **named: Any):
+        with Path(notes).open("a") as lines:
+            print(json.dumps([self.state.global_step, inputs["sample_index"].tolist()]), file=lines)
+        return plain(self, model, inputs, *rest, **named)
+
+    MaskTrainer.compute_loss = noting  # type: ignore[method-assign]
+    train(load_recipe(file, changes))
+
+
+def order(notes: Path) -> list[list[Any]]:
+    """Step by step, what was drawn the last time that the step was computed."""
+    steps: dict[int, list[Any]] = {}
+    last = None
+    for line in notes.read_text().splitlines():
+        step, samples = json.loads(line)
+        if step != last:
+            steps[step], last = [], step
+        steps[step].append(samples)
+    return [steps[step] for step in sorted(steps)]
+
+
 @pytest.mark.slow
-def test_kills_at_random_moments_change_nothing(file: Path, tmp_path: Path) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+def test_twenty_kills_at_random_moments_change_nothing(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # so that a run does not begin with imports
     more = ("training.steps=40", "training.save_every=2")
+
+    def start(output: str) -> Any:
+        changes = (f"output={tmp_path / output}", *more)
+        notes = str(tmp_path / f"{output}.jsonl")
+        process = context.Process(target=run_noting, args=(str(file), changes, notes))
+        process.start()
+        return process
+
+    start("warm").join()
     started = time.monotonic()
-    subprocess.run([sys.executable, *command(file, tmp_path / "whole", *more)],
-                   check=True, env=environment, capture_output=True)  # fmt: skip
+    process = start("whole")
+    process.join()
     length = time.monotonic() - started
-    dice, kills = random.Random(7), 0
-    while True:
-        process = subprocess.Popen([sys.executable, *command(file, tmp_path / "run", *more)],
-                                   env=environment, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE)  # fmt: skip
-        try:
-            patience = dice.uniform(0.3, 1.0) * length if kills < 20 else None
-            process.communicate(timeout=patience)
-            break
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+    assert process.exitcode == 0
+    dice, kills, dead, whole_runs = random.Random(7), 0, set(), 0
+    while kills < 20 or process.exitcode != 0:
+        process = start("run")
+        process.join(dice.uniform(0.1, 0.5) * length if kills < 20 else None)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
             kills += 1
-    assert process.returncode == 0
-    assert kills >= 1
-    print(f"{kills} kills of runs of {length:.0f} s")
-    for name, value in weights(tmp_path / "whole").items():
-        torch.testing.assert_close(weights(tmp_path / "run")[name], value)
+            kept = last_finished(tmp_path / "run")
+            dead.add(kept.name if kept else None)
+            continue
+        assert process.exitcode == 0
+        assert order(tmp_path / "run.jsonl") == order(tmp_path / "whole.jsonl")
+        assert len(order(tmp_path / "run.jsonl")) == 40
+        for name, value in weights(tmp_path / "whole").items():
+            torch.testing.assert_close(weights(tmp_path / "run")[name], value)
+        whole_runs += 1
+        (
+            tmp_path / "run.jsonl"
+        ).unlink()  # and from the beginning, until it was killed often enough
+        shutil.rmtree(tmp_path / "run")
+    print(f"{kills} kills, {whole_runs} runs of {length:.1f} s, after {sorted(map(str, dead))}")
+    assert len(dead) > 3  # it was killed at different places
+    assert whole_runs >= 1
 
 
 @pytest.mark.slow
 def test_two_processes_learn_as_one(file: Path, tmp_path: Path) -> None:
-    more = ("lora.dropout=0", "training.steps=4", "training.save_every=4")
+    # Eight samples: two processes fill up a last, smaller batch with samples they have had before.
+    more = ("lora.dropout=0", "training.steps=4", "training.save_every=4", "data.limit=8")
     single = train(recipe_for(file, tmp_path / "one", *more))
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517"]
-    subprocess.run([sys.executable, *launch, *command(file, tmp_path / "two", *more)], check=True,
-                   env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=500)  # fmt: skip
+    done = subprocess.run([sys.executable, *launch, *command(file, tmp_path / "two", *more)],
+                          check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=500,
+                          stdout=subprocess.PIPE)  # fmt: skip
+    told = [line for line in done.stdout.splitlines() if line.startswith(b'{"folder"')]
+    assert len(told) == 1  # one of them talks
     state = json.loads(
         (tmp_path / "two" / FOLDER / "checkpoint-4" / "trainer_state.json").read_text()
     )

@@ -15,6 +15,7 @@ from text4seg.cli.convert import convert
 from text4seg.cli.decode import decode
 from text4seg.cli.encode import encode
 from text4seg.cli.evaluate import evaluate_app
+from text4seg.cli.hand_over import export
 from text4seg.cli.grammar import grammar
 from text4seg.cli.score import score
 from text4seg.cli.segment import segment
@@ -28,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (segment, encode, decode, convert, grammar, score, train, weights):
+for verb in (segment, encode, decode, convert, grammar, score, train, export, weights):
     app.command()(verb)
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(build_app, name="build")

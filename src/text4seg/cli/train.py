@@ -14,6 +14,7 @@ from text4seg.data import read_jsonl
 from text4seg.evaluation import evaluate, questions_of, summarise
 from text4seg.segmenter import Segmenter
 from text4seg.training.recipe import Recipe, load_recipe
+from text4seg.training.run import is_leading
 
 if TYPE_CHECKING:
     from text4seg.models import VisionChat
@@ -56,6 +57,8 @@ def train(
         print_json(made.to_dict()) if as_json else _print_plan(made)
     else:
         trained = _train(read)
+        if not is_leading():
+            return
         print_json({"folder": str(trained.folder), **_figures(trained)}) if as_json else (
             _print_trained(trained)
         )
@@ -89,8 +92,8 @@ def _print_plan(plan: Plan) -> None:
     giga = 1e9
     print(f"samples          {plan.samples:,} about {plan.photos:,} photos")
     print(f"steps            {plan.steps:,}")
-    print(f"tokens a sample  {plan.tokens:.0f} (longest {plan.longest}), "
-          f"loss on {plan.loss_share:.0%}")  # fmt: skip
+    share = f", loss on {plan.loss_share:.0%}" if plan.loss_share else " of a question"
+    print(f"tokens a sample  {plan.tokens:.0f} (longest {plan.longest}){share}")
     print(f"parameters       {plan.parameters / 1e6:,.1f} M, trained {plan.trained / 1e6:,.2f} M")
     print(f"memory           {plan.memory / giga:.2f} GB = weights {plan.weights / giga:.2f} "
           f"+ trained {plan.adapter / giga:.2f} "

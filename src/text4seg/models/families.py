@@ -49,6 +49,7 @@ class Family:
         first_position: The position of a prompt's first token.
         rope_axes: Axes of a position: three for multimodal rotary positions, whose image counts
             as fewer positions than it has tokens.
+        gguf: Whether llama.cpp's converter knows the architecture, encoder and language model.
         note: What is peculiar, for the docs.
     """
 
@@ -65,6 +66,7 @@ class Family:
     answer_type: int = 0
     first_position: int = 0
     rope_axes: int = 1
+    gguf: bool = False
     note: str = ""
     processor_options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -102,6 +104,7 @@ FAMILIES: tuple[Family, ...] = (
         image_options=_UNTOUCHED,
         projector="model.visual.merger",
         rope_axes=3,
+        gguf=True,
         note=_QWEN_NOTE,
     ),
     Family(
@@ -113,6 +116,7 @@ FAMILIES: tuple[Family, ...] = (
         image_options=_UNTOUCHED,
         projector="model.visual.merger",
         rope_axes=3,
+        gguf=True,
         note=_QWEN_NOTE,
     ),
     Family(
@@ -124,6 +128,7 @@ FAMILIES: tuple[Family, ...] = (
         image_options=_UNTOUCHED,
         projector="model.visual.merger",
         rope_axes=3,
+        gguf=True,
         note=_QWEN_NOTE,
     ),
     Family(
@@ -154,6 +159,7 @@ FAMILIES: tuple[Family, ...] = (
         image_options={**_UNTOUCHED, "do_image_splitting": False},
         language="model.text_model",
         projector="model.connector",
+        gguf=True,
         note="its own processor needs num2words, for videos alone; Idefics3's writes the same",
     ),
     Family(
@@ -165,6 +171,7 @@ FAMILIES: tuple[Family, ...] = (
         image_options={**_UNTOUCHED, "do_image_splitting": False},
         language="model.text_model",
         projector="model.connector",
+        gguf=True,
         note="its processor would cut tiles",
     ),
     Family(
@@ -187,6 +194,7 @@ FAMILIES: tuple[Family, ...] = (
         image_processor="Gemma3ImageProcessorPil",
         side=_IMAGE_SIZE,
         image_options={**_UNTOUCHED, "do_pan_and_scan": False},
+        gguf=True,
         note="sliding-window layers: their cache keeps what a pass may have to take back",
     ),
     Family(
@@ -196,6 +204,7 @@ FAMILIES: tuple[Family, ...] = (
         image_processor="text4seg.models.local.lfm2_image.Lfm2VlImageProcessorPil",
         side=(16, "vision_config.patch_size", "downsample_factor"),
         image_options=_UNTOUCHED,
+        gguf=True,
         note="a cache of convolutions and attention; its own image processor needs torchvision",
     ),
 )

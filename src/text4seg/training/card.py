@@ -33,8 +33,13 @@ def provenance(recipe: Recipe, trained: Trained, chats: Sequence[Chat]) -> dict[
         "loss": trained.loss,
         "before": dict(trained.before),
         "after": dict(trained.after),
-        "versions": {name: version(name) for name in _PACKAGES},
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str | None]:
+    """The installed versions of what trains; None for what is not installed."""
+    return {name: version(name) for name in _PACKAGES}
 
 
 def write_card(recipe: Recipe, trained: Trained, chats: Sequence[Chat]) -> None:

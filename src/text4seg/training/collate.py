@@ -17,7 +17,6 @@ import torch
 from text4seg.codec.answer import SEG_CLOSE, SEG_OPEN
 from text4seg.core.errors import InputError
 from text4seg.core.types import OTHERS
-from text4seg.pictures import open_image
 from text4seg.training.samples import Chat, text_of
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ class Collator:
         prompter, row = self._prompter, Row()
         turns = [i for i, message in enumerate(chat.messages) if message["role"] == "assistant"]
         written = prompter.text(chat.messages[: turns[0]])
-        inputs = prompter.inputs(written, prompter.square(open_image(chat.photo)))
+        inputs = prompter.inputs(written, prompter.square(chat.open_photo()))
         shape = inputs["input_ids"].shape
         types = {
             name: value[0].tolist()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from text4seg.core.errors import InputError, WeightsError
+from text4seg.models import is_nano
 from text4seg.training.recipe import Recipe
 from text4seg.training.samples import Chat, read_chats
 
@@ -35,7 +36,7 @@ class Plan:
     Attributes:
         tokens: Mean tokens of a sample, the photo's among them.
         longest: Tokens of the longest sample looked at.
-        loss_share: Share of the tokens that the loss stands on.
+        loss_share: Share of the tokens that the loss stands on; 0 for nano, which learns cells.
         weights: Memory of the model.
         adapter: Memory of what is trained, its gradient and Adam's moments.
         activations: Memory of one device batch between forward and backward.
@@ -72,11 +73,11 @@ def plan(recipe: Recipe) -> Plan:
     Raises:
         InputError, WeightsError, UnknownNameError: As training would.
     """
-    from text4seg.training.run import refuse_nano
     from text4seg.training.tune_local import count_steps
 
-    refuse_nano(recipe)
     chats = read_chats(recipe.data.train, recipe.data)
+    if is_nano(recipe.model.folder):
+        return _plan_nano(recipe, chats)
     model, rows = _skeleton(recipe, chats)
     config = model.config.get_text_config()
     lengths = [len(row.ids) for row in rows]
@@ -108,6 +109,51 @@ def plan(recipe: Recipe) -> Plan:
         activations=float(batch * (kept * config.hidden_size) + _CHUNK * config.vocab_size),
         tera_operations=operations / 1e12,
         hours=operations / (speed * _UTILISATION) / 3600,
+        device=device,
+    )
+
+
+# For each parameter of nano's fusion and each cell: forward and backward of the user's questions,
+# half as many old ones, and what the fusion said before of photos and of those.
+_NANO_OPERATIONS = 6 * 1.5 + 2 * 1.5
+_NANO_LOOK = 1.0  # seconds a photo, on one core
+
+
+def _plan_nano(recipe: Recipe, chats: Sequence[Chat]) -> Plan:
+    """A plan for nano: no skeleton is worth making: its configuration and weights are small."""
+    from text4seg.models.nano.chat import SHIPPED, NanoChat
+    from text4seg.training.tune_local import count_steps
+    from text4seg.training.tune_nano import check_recipe, read_own
+
+    check_recipe(recipe)
+    questions = read_own(recipe, chats)
+    named = recipe.model.folder
+    chat = NanoChat.load(SHIPPED if named == "nano" else Path(named))
+    lengths = [len(chat.encode(question.wording)) for question in questions]
+    fusion, total = (
+        sum(parameter.numel() for parameter in part.parameters())
+        for part in (chat.model.fusion, chat.model)
+    )
+    steps, cells = count_steps(recipe, len(chats)), chat.model.config.cells**2
+    photos = len({chat.photo for chat in chats})
+    device, speed = measure(precision="float32")
+    operations = _NANO_OPERATIONS * fusion * cells * recipe.training.batch * steps
+    layers = chat.model.config.image_layers + 1.5 * chat.model.config.fusion_layers
+    kept = recipe.training.device_batch * cells * chat.model.config.width * 2 * _LAYER * layers
+    return Plan(
+        samples=len(chats),
+        photos=photos,
+        steps=steps,
+        tokens=sum(lengths) / len(lengths),
+        longest=max(lengths),
+        loss_share=0.0,
+        parameters=total,
+        trained=fusion,
+        weights=4.0 * (total + fusion),
+        adapter=float(fusion * _ADAM),
+        activations=kept,
+        tera_operations=operations / 1e12,
+        hours=operations / (speed * _UTILISATION) / 3600 + photos * _NANO_LOOK / 3600,
         device=device,
     )
 
@@ -156,15 +202,15 @@ def _skeleton(recipe: Recipe, chats: Sequence[Chat]) -> tuple[Any, list[Any]]:
     return model, [collator.encode(chat)[0] for chat in chats[::every][:_COUNTED]]
 
 
-def measure(seconds: float = 0.3) -> tuple[str, float]:
-    """The device and the operations a second of a large bfloat16 matrix product on it."""
+def measure(seconds: float = 0.3, *, precision: str = "bfloat16") -> tuple[str, float]:
+    """The device and the operations a second of a large matrix product on it."""
     import torch
 
     gpu = torch.cuda.is_available()
     size = 4096 if gpu else 512
     kind = "cuda" if gpu else "cpu"
     name = torch.cuda.get_device_name() if gpu else f"{torch.get_num_threads()} CPU threads"
-    a = torch.randn(size, size, dtype=torch.bfloat16, device=kind)
+    a = torch.randn(size, size, dtype=getattr(torch, precision), device=kind)
     a @ a
     started, count = time.perf_counter(), 0
     while time.perf_counter() - started < seconds:

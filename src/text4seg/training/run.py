@@ -70,7 +70,7 @@ def train(
     output = Path(recipe.output)
     chats = read_chats(recipe.data.train, recipe.data)
     tuning = make_tuning(recipe)
-    leading = int(os.environ.get("RANK", "0")) == 0  # of several processes, one talks and writes
+    leading = is_leading()
     if leading:
         claim(output, recipe)
     before = validate(tuning.chat()) if validate and leading else {}
@@ -87,25 +87,23 @@ def train(
     return trained
 
 
+def is_leading() -> bool:
+    """Whether this is the one of several processes that talks and writes."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def make_tuning(recipe: Recipe) -> Tuning:
     """The way to train the recipe's model, with the model loaded."""
-    refuse_nano(recipe)
     try:
+        if is_nano(recipe.model.folder):
+            from text4seg.training.tune_nano import NanoTuning
+
+            return NanoTuning(recipe)
         from text4seg.training.tune_local import LocalTuning
 
         return LocalTuning(recipe)
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "trl", "train") from error
-
-
-def refuse_nano(recipe: Recipe) -> None:
-    """Raise `InputError` for the embedded model, which has a training of its own."""
-    if is_nano(recipe.model.folder):
-        raise InputError(
-            "nano cannot be trained by a recipe yet: it reads what its frozen eyes see, not "
-            "pixels; python -m text4seg.training.nano trains it, or name a folder of a family in "
-            "docs/train.md as model.folder"
-        )
 
 
 class named_faults:  # noqa: N801 - a context manager reads like a function

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from text4seg import prompts
 from text4seg.codec import get_format
@@ -14,8 +14,11 @@ from text4seg.core.errors import InputError
 from text4seg.core.geometry import mask_to_grid
 from text4seg.core.types import DescriptorGrid, GridShape
 from text4seg.data import Sample, read_jsonl
-from text4seg.pictures import check_image
+from text4seg.pictures import check_image, open_image
 from text4seg.training.recipe import Data
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Messages = tuple[Mapping[str, Any], ...]
 _ROLES = ("system", "user", "assistant")
@@ -26,12 +29,20 @@ class Chat:
     """A chat about one photo, as trainers read it, and where it was found.
 
     `messages` are `{"role", "content"}`, the content a list of `{"type": "image"}` and
-    `{"type": "text", "text"}`; the first question holds the photo's place.
+    `{"type": "text", "text"}`; the first question holds the photo's place. `expression` is what is
+    asked for, where it is known apart from its wording; `content` are the bytes of a photo that is
+    no file of its own.
     """
 
     photo: Path
     messages: Messages
     source: str
+    expression: str = ""
+    content: bytes | None = None
+
+    def open_photo(self) -> Image:
+        """The photo as upright RGB; raises `InputError`."""
+        return open_image(self.photo, content=self.content)
 
     @property
     def answers(self) -> list[str]:
@@ -73,7 +84,8 @@ def chats_of(samples: Sequence[Sample], data: Data) -> list[Chat]:
             index = len(chats) if data.wordings == "varied" else 0
             wording = prompts.question(asked.expression, index=index, grid=shape)
             answer = prompts.answer(writer.encode(grid))
-            chats.append(Chat(sample.image, one_turn(wording, answer), asked.source))
+            turns = one_turn(wording, answer)
+            chats.append(Chat(sample.image, turns, asked.source, asked.expression, sample.content))
     return chats
 
 

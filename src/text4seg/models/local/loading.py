@@ -87,7 +87,7 @@ def load_folder(folder: Path, *, device: str | None = None, **options: Any) -> L
     model = _load_model(base, device, options)
     if base != folder:
         model = _with_adapter(model, folder)
-    source = folder if _has_processor(folder) else base
+    source = folder if has_processor(folder) else base
     processor = load_processor(source, family)
     side = settings.side or square_side(family, model.config)
     return Loaded(family, model.eval(), processor, side, settings)
@@ -152,7 +152,8 @@ def _with_adapter(model: Any, folder: Path) -> Any:
         raise WeightsError(f"the adapter in {folder} cannot be loaded: {_short(error)}") from error
 
 
-def _has_processor(folder: Path) -> bool:
+def has_processor(folder: Path) -> bool:
+    """Whether a folder brings its own processor; an adapter's may stay with its base model."""
     return any((folder / name).is_file() for name in _IMAGE_SETTINGS)
 
 

@@ -1,0 +1,178 @@
+"""A trained model, handed over: one folder that any server of Hugging Face models loads.
+
+The folder is whole (an adapter is merged), says where it is from, and its image processor neither
+crops nor pads nor tiles: a server that reads it treats a square photo as training did.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from text4seg.core.errors import InputError, OutputError
+from text4seg.core.files import write_atomically
+from text4seg.models import is_nano
+from text4seg.training.card import CARD, PROVENANCE, card, sha256, versions
+
+if TYPE_CHECKING:
+    from text4seg.models.local.loading import Loaded
+
+_HAND_OVER = "merged", "adapter"
+_PROCESSOR = "preprocessor_config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The folder, its files' hashes, and the commands that serve it, by server's name."""
+
+    folder: Path
+    family: str
+    side: int
+    sha256: Mapping[str, str]
+    commands: Mapping[str, str]
+    notes: tuple[str, ...] = field(default=())
+
+
+def export(source: Path, output: Path) -> Exported:
+    """Write a whole model from a run of `text4seg train`, a merged folder or an adapter.
+
+    Raises:
+        InputError: It is nano, or `output` holds something.
+        WeightsError: There is no model in `source`, or it is damaged.
+        OutputError: `output` cannot be written; nothing is left of it.
+    """
+    folder = find_model(source)
+    if is_nano(str(folder)):
+        raise InputError(
+            f"{folder} is nano, whose architecture no server but text4seg's own knows: copy the "
+            f'folder as it is, Segmenter.from_pretrained("{folder}") loads it'
+        )
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(f"{output} is there and not empty; name a folder that is not there yet")
+    from text4seg.models.local.loading import load_folder
+
+    loaded = load_folder(folder)
+    told = _provenance(folder)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as beside:
+            made = Path(beside) / output.name
+            made.mkdir()
+            result = _write(loaded, folder, made, output, told)
+            if output.is_dir():
+                output.rmdir()
+            made.replace(output)
+    except OSError as error:
+        raise OutputError(f"cannot write {output}: {error.strerror or error}") from error
+    return result
+
+
+def find_model(source: Path) -> Path:
+    """The folder of a model: the given one, or the one inside a run of training."""
+    for name in _HAND_OVER:
+        if (source / name).is_dir() and not (source / "config.json").is_file():
+            return source / name
+    if not source.is_dir():
+        raise InputError(f"{source} is no folder: a run of text4seg train, or a model, is expected")
+    return source
+
+
+def _provenance(folder: Path) -> dict[str, Any]:
+    """What the run of training wrote beside its model; empty where there is nothing."""
+    for place in (folder, folder.parent):
+        if (place / PROVENANCE).is_file():
+            found = json.loads((place / PROVENANCE).read_text(encoding="utf-8"))
+            return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _write(
+    loaded: Loaded, folder: Path, made: Path, output: Path, told: Mapping[str, Any]
+) -> Exported:
+    from text4seg.models.local.loading import SETTINGS, base_folder, has_processor
+    from text4seg.training.tune_local import copy_processor
+
+    family = loaded.family
+    loaded.model.save_pretrained(made)
+    copy_processor(folder if has_processor(folder) else base_folder(folder), made)
+    _write_processor(loaded, made)
+    settings = {"format": loaded.settings.format, "side": loaded.side}
+    if grid := told.get("recipe", {}).get("data", {}).get("grid"):
+        settings["grid"] = grid
+    write_atomically(made / SETTINGS, (json.dumps(settings, indent=2) + "\n").encode())
+    hashes = {file.name: sha256(file) for file in sorted(made.glob("*.safetensors"))}
+    commands = serving_commands(output, family.gguf)
+    record = {**told, "exported": {"sha256": hashes, "versions": versions()}}
+    write_atomically(made / PROVENANCE, (json.dumps(record, indent=2) + "\n").encode())
+    text = (card(dict(told)) if told else "") + serving_section(commands, loaded.side)
+    write_atomically(made / CARD, text.encode())
+    return Exported(output, family.name, loaded.side, hashes, commands, notes(family.gguf))
+
+
+def _write_processor(loaded: Loaded, made: Path) -> None:
+    """Its settings, with crop, pad and tiles off; and the template, if only the table has one."""
+    processor = loaded.processor
+    settings = json.loads(processor.image_processor.to_json_string())
+    settings |= dict(loaded.family.image_options)
+    # The class that a server looks up by name, not the one that reads photos here.
+    for key in ("image_processor_type", "processor_class"):
+        settings.pop(key, None)
+    kept: dict[str, Any] = {}
+    if (made / _PROCESSOR).is_file():
+        kept = json.loads((made / _PROCESSOR).read_text(encoding="utf-8"))
+    named = kept.get("image_processor_type") or type(processor.image_processor).__name__
+    settings |= {
+        "image_processor_type": named.removesuffix("Pil"),
+        "processor_class": loaded.family.processor,
+    }
+    write_atomically(made / _PROCESSOR, (json.dumps(settings, indent=2) + "\n").encode())
+    template = made / "chat_template.jinja"
+    if not template.is_file() and processor.chat_template:
+        write_atomically(template, processor.chat_template.encode())
+
+
+def serving_commands(folder: Path, gguf: bool) -> dict[str, str]:  # noqa: FBT001 - a fact, no switch
+    """What to type to serve the folder."""
+    path = shlex.quote(str(folder))
+    commands = {
+        "vLLM": f"vllm serve {path} --limit-mm-per-prompt '{{\"image\": 1}}'",
+        "SGLang": f"python -m sglang.launch_server --model-path {path} --grammar-backend xgrammar",
+    }
+    if gguf:
+        convert = f"python llama.cpp/convert_hf_to_gguf.py {path} --outtype bf16 --outfile"
+        commands["llama.cpp"] = (
+            f"{convert} {path}/model.gguf\n"
+            f"{convert} {path}/mmproj.gguf --mmproj\n"
+            f"llama-server -m {path}/model.gguf --mmproj {path}/mmproj.gguf"
+        )
+    return commands
+
+
+def notes(gguf: bool) -> tuple[str, ...]:  # noqa: FBT001 - a fact, no switch
+    """What those commands were and were not tried on."""
+    told = ["the servers' commands are from their documentation; none was run here"]
+    if not gguf:
+        told.append("llama.cpp's converter does not know this architecture: no GGUF")
+    return tuple(told)
+
+
+def serving_section(commands: Mapping[str, str], side: int) -> str:
+    """How to serve the folder, in Markdown, for its card."""
+    blocks = [f"{name}:\n\n```sh\n{text}\n```\n" for name, text in commands.items()]
+    return "\n".join(
+        [
+            "## Serving",
+            "",
+            f"Stretch a photo to {side}×{side} pixels before it is sent (the image processor of",
+            "this folder neither resizes nor crops it), ask in the wording of",
+            "`text4seg.prompts.question`, and let the server write under the grammar that",
+            "`text4seg grammar` prints. `Segmenter` does all of that by itself.",
+            "",
+            *blocks,
+        ]
+    )

@@ -1,0 +1,222 @@
+"""What nano learns from a user's chats: photos as features, questions, cells, names.
+
+nano reads what frozen networks see of a photo, so every photo is looked at once and what they saw
+is kept; moving, zooming and mirroring it is done on those features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from text4seg.codec import get_format
+from text4seg.codec.answer import body_of
+from text4seg.core.errors import InputError, MaskSyntaxError
+from text4seg.core.types import GridShape
+from text4seg.models.nano.eyes import CELLS, DETECTOR_CHANNELS
+from text4seg.training.nano.batches import to_cells
+from text4seg.training.nano.features import as_cells, as_map, move
+from text4seg.training.own_names import frequent_names, name_of
+from text4seg.training.samples import Chat, text_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+_STILL = 0.5  # share of the photos that are neither zoomed nor moved
+_FAINT, _MISSED = 0.3, 0.06  # shares of the detector's classes seen fainter, and not at all
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One chat as nano's fusion learns it: `photo` counts photos, `cells 16 16` are shares."""
+
+    photo: int
+    wording: str
+    expression: str
+    cells: Tensor
+    source: str
+
+    @property
+    def name(self) -> str | None:
+        return name_of(self.expression)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenBatch:
+    """Features of photos `p 256 c`; questions: their photo `q`, wordings, cells `q 256`.
+
+    `names p 256 n` is how much of every cell each known name covers, `annotated p n` which of them
+    were asked about that photo at all.
+    """
+
+    features: Tensor
+    photo: Tensor
+    wordings: list[str]
+    expressions: list[str]
+    cells: Tensor
+    names: Tensor
+    annotated: Tensor
+
+
+def read_questions(chats: Sequence[Chat], *, format_name: str, grid: GridShape) -> list[Question]:
+    """Chats of one question and one mask each.
+
+    Raises:
+        InputError: A chat is of another kind; its source is named.
+    """
+    places: dict[Path, int] = {}
+    return [
+        _read(chat, places.setdefault(chat.photo, len(places)), format_name, grid) for chat in chats
+    ]
+
+
+def _read(chat: Chat, photo: int, format_name: str, shape: GridShape) -> Question:
+    if len(chat.answers) != 1:
+        raise InputError(
+            f"{chat.source}: nano learns one question a sample, this one has {len(chat.answers)}"
+        )
+    try:
+        grid = get_format(format_name).decode(body_of(chat.answers[0]), shape)
+    except MaskSyntaxError as error:
+        raise InputError(
+            f"{chat.source}: the answer is no mask of {shape} cells in the format {format_name} "
+            f"({error}); see data.format and data.grid"
+        ) from error
+    labels = list(grid.labels[1:])
+    if len(labels) > 1:
+        raise InputError(
+            f"{chat.source}: nano learns one thing a sample, this answer names {len(labels)}: "
+            f"{', '.join(labels[:3])}"
+        )
+    marked = torch.from_numpy((np.asarray(grid.cells) > 0).astype(np.float32))
+    cells = functional.adaptive_avg_pool2d(marked[None], CELLS)[0]
+    wording = text_of(next(m for m in chat.messages if m["role"] == "user"))
+    return Question(photo, wording, chat.expression or "".join(labels), cells, chat.source)
+
+
+class Sights:
+    """`sights[photo]` → float16 `256 c`: what the eyes saw, kept in memory and on disk."""
+
+    def __init__(self, folder: Path, look: Callable[[Image], Tensor]) -> None:
+        self._folder, self._look = folder, look
+
+    def of(self, chat: Chat) -> Tensor:
+        """Features of a chat's photo; a file named by the photo's content keeps them."""
+        from safetensors.torch import load_file, save
+
+        from text4seg.core.files import write_atomically
+
+        content = chat.content if chat.content is not None else chat.photo.read_bytes()
+        file = self._folder / f"{hashlib.sha256(content).hexdigest()[:32]}.safetensors"
+        if file.is_file():
+            return load_file(file)["features"]
+        seen = self._look(chat.open_photo()).contiguous()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, save({"features": seen}))
+        return seen
+
+
+@dataclass(slots=True)
+class Lessons:
+    """Draws batches of a user's questions, moved and mirrored; the same seed, the same batch."""
+
+    questions: Sequence[Question]
+    features: Tensor  # photos 256 c
+    known: Sequence[str]
+    _asked: dict[int, list[Question]] = field(default_factory=lambda: defaultdict(list))
+
+    def __post_init__(self) -> None:
+        for question in self.questions:
+            if question.name is not None:
+                self._asked[question.photo].append(question)
+
+    @staticmethod
+    def names_to_know(questions: Sequence[Question]) -> list[str]:
+        """Names worth a place in nano's list: those present in several photos."""
+        present = [(q.name, q.photo) for q in questions if q.name and q.cells.any()]
+        return frequent_names(present)
+
+    def batch(self, numbers: Sequence[int], seed: Sequence[int] | None) -> SeenBatch:
+        """The questions of these numbers; without a seed just as they are."""
+        asked = [self.questions[number] for number in numbers]
+        photos = list(dict.fromkeys(question.photo for question in asked))
+        place = {photo: index for index, photo in enumerate(photos)}
+        photo = torch.tensor([place[question.photo] for question in asked])
+        seen = as_map(self.features[photos].float())
+        names, annotated = self._names(photos)
+        cells = torch.stack([question.cells for question in asked])[:, None]
+        wordings = [question.wording for question in asked]
+        expressions = [question.expression for question in asked]
+        if seed is not None:
+            change = Change.draw(len(photos), np.random.default_rng(tuple(seed)))
+            seen, names = change.apply(seen), change.apply(names)
+            cells = change.of(photo).apply(cells)
+            seen = as_map(_weaken(as_cells(seen), np.random.default_rng((*seed, 1))))
+            flipped = change.mirrored[photo].tolist()
+            wordings = [_swap(w) if f else w for w, f in zip(wordings, flipped, strict=True)]
+            expressions = [_swap(e) if f else e for e, f in zip(expressions, flipped, strict=True)]
+        return SeenBatch(
+            as_cells(seen), photo, wordings, expressions, to_cells(cells[:, 0]).flatten(1),
+            as_cells(names), annotated,
+        )  # fmt: skip
+
+    def _names(self, photos: Sequence[int]) -> tuple[Tensor, Tensor]:
+        place = {name: index for index, name in enumerate(self.known)}
+        names = torch.zeros(len(photos), len(self.known), CELLS, CELLS)
+        annotated = torch.zeros(len(photos), len(self.known), dtype=torch.bool)
+        for row, photo in enumerate(photos):
+            for question in self._asked[photo]:
+                index = place.get(question.name or "")
+                if index is not None:
+                    annotated[row, index] = True
+                    names[row, index] = torch.maximum(names[row, index], question.cells)
+        return names, annotated
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How each photo of a batch is changed: mirrored, zoomed about a shifted centre."""
+
+    mirrored: Tensor
+    zoom: Tensor
+    shift: Tensor
+
+    @classmethod
+    def draw(cls, count: int, random: np.random.Generator) -> Change:
+        still = random.random(count) < _STILL
+        zoom = np.where(still, 1.0, np.exp(random.uniform(np.log(0.8), np.log(1.5), count)))
+        shift = np.where(still[:, None], 0.0, random.uniform(-0.5, 0.5, (count, 2)))
+        mirrored = torch.from_numpy(random.random(count) < 0.5)
+        return cls(mirrored, torch.from_numpy(zoom).float(), torch.from_numpy(shift).float())
+
+    def of(self, photo: Tensor) -> Change:
+        """The change of each question's photo."""
+        return Change(self.mirrored[photo], self.zoom[photo], self.shift[photo])
+
+    def apply(self, maps: Tensor) -> Tensor:
+        """`b c 16 16` maps, changed."""
+        flipped = torch.where(self.mirrored[:, None, None, None], maps.flip(3), maps)
+        return move(flipped, zoom=self.zoom, shift=self.shift)
+
+
+def _swap(words: str) -> str:
+    """Left and right change places in a mirrored photo."""
+    return words.replace("left", "\0").replace("right", "left").replace("\0", "right")
+
+
+def _weaken(seen: Tensor, random: np.random.Generator) -> Tensor:
+    """Some of the detector's classes (the last channels) seen fainter, or missed."""
+    shape = (len(seen), 1, DETECTOR_CHANNELS)
+    faint = np.where(random.random(shape) < _FAINT, random.uniform(0.2, 1.0, shape), 1.0)
+    factor = torch.from_numpy(faint * (random.random(shape) >= _MISSED)).float()
+    visual, boxes = seen[..., :-DETECTOR_CHANNELS], seen[..., -DETECTOR_CHANNELS:]
+    return torch.cat([visual, boxes * factor], dim=-1)

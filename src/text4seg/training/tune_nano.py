@@ -1,0 +1,222 @@
+"""Training nano by a recipe, on transformers' own `Trainer`.
+
+nano is taught by its first lesson, seeing, on the user's masks: its fusion learns which cells the
+user's words mean. New words become names that it knows. What it writes follows what it sees, so
+the language layers stay as they are. Beside the user's questions it is asked for names that it
+knew before, and has to answer as it did: so it forgets less.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import Trainer, TrainingArguments
+
+from text4seg.core.errors import InputError
+from text4seg.core.types import GridShape
+from text4seg.models.nano.chat import SHIPPED, NanoChat
+from text4seg.models.nano.storage import save_model
+from text4seg.prompts import question as wording_of
+from text4seg.training.checkpoints import FOLDER, MarkFinished, last_finished
+from text4seg.training.nano.losses import names_loss, target_loss
+from text4seg.training.nano.precision import mixed_precision
+from text4seg.training.nano_lessons import Lessons, Question, SeenBatch, Sights, read_questions
+from text4seg.training.own_names import add_names
+from text4seg.training.recipe import Loss
+from text4seg.training.trainer import check_finite
+from text4seg.training.tune_local import MERGED, Told, count_steps
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from text4seg.models import VisionChat
+    from text4seg.models.nano.fusion import Fusion
+    from text4seg.training.recipe import Recipe
+    from text4seg.training.run import Progress
+    from text4seg.training.samples import Chat
+
+SIGHTS = "features"
+_NAMES_WEIGHT = 2.0  # of the names' loss, as in nano's own lesson
+_KEPT_WEIGHT = 1.0  # of the loss that keeps what was known
+_KEPT_SHARE = 0.5  # old names asked, of the number of the user's questions
+
+
+class NanoTuning:
+    """nano, and what its batches are made with."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        check_recipe(recipe)
+        self.recipe = recipe
+        folder = SHIPPED if recipe.model.folder == "nano" else Path(recipe.model.folder)
+        self._chat = NanoChat.load(folder)
+        self.new_names: list[str] = []
+
+    def chat(self) -> VisionChat:
+        """The model as it is now, to be asked."""
+        self._chat.model.eval()
+        return self._chat
+
+    def fit(
+        self, chats: Sequence[Chat], output: Path, progress: Progress
+    ) -> tuple[int, float | None]:
+        """Train, from the last finished checkpoint on."""
+        torch.manual_seed(self.recipe.training.seed)
+        model, tokenizer = self._chat.model, self._chat.text.tokenizer
+        questions = read_own(self.recipe, chats)
+        seeing = Seeing(model.fusion, tokenizer, model.language.embed_tokens.weight)
+        self.new_names = add_names(model, tokenizer, Lessons.names_to_know(questions))
+        lessons = Lessons(questions, self._look(chats, output, progress), model.config.names)
+        trainer = NanoTrainer(
+            model=seeing,
+            args=_settings(self.recipe, output / FOLDER, len(chats)),
+            train_dataset=list(range(len(chats))),
+            data_collator=_numbers,
+            callbacks=[MarkFinished(), Told(progress)],
+        )
+        trainer.lessons, trainer.chats = lessons, chats
+        resumed = last_finished(output)
+        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
+        return trainer.state.global_step, losses[-1] if losses else None
+
+    def _look(self, chats: Sequence[Chat], output: Path, progress: Progress) -> Tensor:
+        """What the eyes see of every photo, `photos 256 c`."""
+        sights = Sights(output / SIGHTS, self._chat.eyes.look)
+        photos = list({chat.photo: chat for chat in chats}.values())
+        seen = []
+        for count, chat in enumerate(photos):
+            progress(count, len(photos), {})
+            seen.append(sights.of(chat))
+        return torch.stack(seen)
+
+    def save(self, output: Path) -> None:
+        """Write the folder that `Segmenter.from_pretrained` loads."""
+        save_model(self._chat.model, output / MERGED)
+
+
+def read_own(recipe: Recipe, chats: Sequence[Chat]) -> list[Question]:
+    """The chats as nano's questions; raises `InputError` for others."""
+    shape = GridShape.parse(recipe.data.grid)
+    return read_questions(chats, format_name=recipe.data.format, grid=shape)
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raise `InputError` for settings that nano has no use for."""
+    faults = {
+        "lora.rank=0": recipe.lora.rank > 0,
+        "model.quantize=none": recipe.model.quantize != "none",
+        "model.side=0": recipe.model.side > 0,
+        "loss.digits=1.0": recipe.loss != Loss(background=recipe.loss.background),
+        "loss.background=1.0": recipe.loss != Loss(digits=recipe.loss.digits),
+    }
+    wanted = [change for change, wrong in faults.items() if wrong]
+    if wanted:
+        changes = " ".join(f"--set {change}" for change in wanted)
+        raise InputError(
+            f"nano is taught to see, without an adapter and without weights of tokens: {changes} "
+            "(recipes/nano-own-data.toml has these settings)"
+        )
+
+
+class Seeing(nn.Module):
+    """nano's fusion under training: a batch in, its loss out."""
+
+    def __init__(self, fusion: Fusion, tokenizer: Tokenizer, embedding: Tensor) -> None:
+        super().__init__()
+        self.fusion = fusion
+        self._tokenizer = tokenizer
+        self._frozen = (copy.deepcopy(fusion).requires_grad_(False).eval(), embedding.detach())
+
+    def forward(self, batch: SeenBatch, others: tuple[Tensor, list[str]]) -> Tensor:
+        """`others` are the photos `k` and the wordings of questions to answer as before."""
+        before = self._frozen[0]
+        known = before.name_embedding.shape[0]
+        with mixed_precision():
+            image = self.fusion.encode_image(batch.features)
+            words, mask = self._words(batch.wordings)
+            _, logits = self.fusion.ask(image.select(batch.photo), words, mask)
+            words, mask = self._words(others[1])
+            _, again = self.fusion.ask(image.select(others[0]), words, mask)
+            with torch.no_grad():
+                seen = before.encode_image(batch.features)
+                _, earlier = before.ask(seen.select(others[0]), words, mask)
+        loss = target_loss(logits.float(), batch.cells)
+        loss = loss + _NAMES_WEIGHT * names_loss(image.names.float(), batch.names, batch.annotated)
+        kept = functional.binary_cross_entropy_with_logits(
+            image.names[..., :known].float(), seen.names.float().sigmoid(), reduction="none"
+        )
+        unasked = ~batch.annotated[:, None, :known]
+        loss = loss + _KEPT_WEIGHT * (kept * unasked).sum() / unasked.sum() / kept.shape[1]
+        return loss + 4 * _KEPT_WEIGHT * functional.binary_cross_entropy_with_logits(
+            again.float(), earlier.float().sigmoid()
+        )
+
+    def _words(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        ids = [torch.tensor(self._tokenizer.encode(text).ids) for text in texts]
+        pad = nn.utils.rnn.pad_sequence
+        mask = pad([torch.ones(len(row), dtype=torch.bool) for row in ids], batch_first=True)
+        return self._frozen[1][pad(ids, batch_first=True)], mask
+
+
+class NanoTrainer(Trainer):
+    """Draws the batch of its samples' numbers, moved as the step's number says."""
+
+    lessons: Lessons
+    chats: Sequence[Chat] = ()
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,  # noqa: FBT001, FBT002 - the signature of transformers
+        num_items_in_batch: Tensor | int | None = None,  # noqa: ARG002
+    ) -> Any:
+        """The loss; it has to be finite."""
+        index = inputs["sample_index"]
+        seed = (self.args.seed, self.state.global_step, *index.tolist())
+        batch = self.lessons.batch(index.tolist(), seed)
+        loss = model(batch, self._others(batch, np.random.default_rng((*seed, 2))))
+        check_finite(loss, index, self.chats, self.state.global_step)
+        return (loss, None) if return_outputs else loss
+
+    def _others(self, batch: SeenBatch, random: np.random.Generator) -> tuple[Tensor, list[str]]:
+        count = max(1, round(_KEPT_SHARE * len(batch.photo)))
+        photos = torch.from_numpy(random.integers(len(batch.features), size=count))
+        names = random.choice(np.array(self.lessons.known), size=count)
+        return photos, [wording_of(f"the {name}") for name in names]
+
+
+def _numbers(rows: Sequence[int]) -> dict[str, Tensor]:
+    return {"sample_index": torch.tensor(rows)}
+
+
+def _settings(recipe: Recipe, folder: Path, samples: int) -> TrainingArguments:
+    training, steps = recipe.training, count_steps(recipe, samples)
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=training.device_batch,
+        gradient_accumulation_steps=training.batch // training.device_batch,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type=training.schedule,
+        warmup_steps=round(training.warmup * steps),
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.clip,
+        use_cpu=True,
+        seed=training.seed,
+        data_seed=training.seed,
+        save_steps=training.save_every or max(1, steps // 10),
+        save_total_limit=2,
+        logging_steps=recipe.report.every,
+        report_to=list(recipe.report.to) or "none",
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+    )

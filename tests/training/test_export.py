@@ -1,0 +1,115 @@
+"""What is handed over is whole: it loads, writes the same, and says where it is from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("trl")
+
+from safetensors.torch import load_file
+
+from tests.reference.small_families import RECIPES, build
+from tests.reference.small_nano import small_tokenizer
+from text4seg.cli import main
+from text4seg.core.errors import InputError, WeightsError
+from text4seg.models.families import get_family
+from text4seg.models.local.chat import LocalChat
+from text4seg.segmenter import Segmenter
+from text4seg.training.export import export
+from text4seg.training.recipe import load_recipe
+from text4seg.training.run import train
+
+PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+RECIPE = """
+model.folder = "{base}"
+output = "{output}"
+data = {{ train = "{photos}/examples.jsonl", images = "{photos}", grid = "4x4" }}
+lora = {{ rank = 2, alpha = 64 }}
+training = {{ steps = 2, batch = 2, device_batch = 2, precision = "float32", learning_rate = 0.05 }}
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export")
+    base = build("qwen2_vl", folder / "base", small_tokenizer())
+    file, output = folder / "recipe.toml", folder / "run"
+    file.write_text(RECIPE.format(base=base, output=output, photos=PHOTOS))
+    train(load_recipe(file))
+    return output
+
+
+@pytest.mark.parametrize("part", [".", "adapter", "merged"])
+def test_a_run_an_adapter_and_a_model_become_one_folder(
+    trained: Path, tmp_path: Path, part: str
+) -> None:
+    made = export(trained / part, tmp_path / "out")
+    assert made.family == "Qwen2-VL"
+    merged = load_file(trained / "merged" / "model.safetensors")
+    written = load_file(made.folder / "model.safetensors")
+    for name, value in merged.items():
+        torch.testing.assert_close(written[name], value)
+    before, after = (
+        Segmenter(LocalChat.load(f), grid="4x4")(str(PHOTOS / "cat.jpg"), "the cat").text
+        for f in (trained / "merged", made.folder)
+    )
+    assert before == after
+    told = json.loads((made.folder / "provenance.json").read_text())
+    assert told["steps"] == 2
+    assert len(next(iter(told["data"].values()))) == 64
+    assert told["exported"]["sha256"] == made.sha256
+    card = (made.folder / "README.md").read_text()
+    assert "vllm serve" in card
+    assert "2 steps" in card
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["out"]
+
+
+def test_the_processor_neither_crops_nor_pads_nor_tiles(tmp_path: Path) -> None:
+    for family in ("llava", "internvl", "smolvlm", "paligemma"):
+        base = build(family, tmp_path / family, small_tokenizer())
+        made = export(base, tmp_path / f"{family}-out")
+        written = json.loads((made.folder / "preprocessor_config.json").read_text())
+        for key, value in get_family(family).image_options.items():
+            assert written[key] == value, (family, key)
+        assert not written["image_processor_type"].endswith("Pil")
+        assert (made.folder / "chat_template.jinja").is_file()
+        assert LocalChat.load(made.folder).prompter.side == 32
+
+
+def test_gguf_is_offered_where_the_converter_knows_the_architecture() -> None:
+    known = {kind for kind in RECIPES if get_family(kind).gguf}
+    assert {"qwen2_5_vl", "gemma3", "smolvlm"} <= known
+    assert not known & {"deepseek_vl", "paligemma"}
+
+
+def test_the_verb(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(trained), "--out", str(tmp_path / "m"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert "--mmproj" in told["commands"]["llama.cpp"]
+    assert main(["export", str(trained), "--out", str(tmp_path / "n")]) == 0
+    out = capsys.readouterr()
+    assert "sglang" in out.out
+    assert "none was run here" in out.err
+    assert main(["export", str(trained), "--out", str(tmp_path / "n")]) == 1
+    assert "not empty" in capsys.readouterr().err
+
+
+def test_what_cannot_be_handed_over_is_said(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no folder"):
+        export(tmp_path / "nowhere", tmp_path / "out")
+    (tmp_path / "config.json").write_text('{"model_type": "text4seg-nano"}')
+    with pytest.raises(InputError, match="nano"):
+        export(tmp_path, tmp_path / "out")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(WeightsError):
+        export(empty, tmp_path / "out")
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(InputError, match="not empty"):
+        export(trained, file)
+    assert not (tmp_path / "out").exists()
