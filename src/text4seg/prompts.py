@@ -7,6 +7,8 @@ there so that a model in training does not depend on a single wording.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from text4seg.codec.answer import SEG_CLOSE, SEG_OPEN
 from text4seg.core.types import GridShape
 
@@ -73,3 +75,8 @@ PART: tuple[str, ...] = (
     "Please write the mask of the {name}.",
 )
 """Questions for one part of a thing; the name holds both: `wheel of the car`."""
+
+
+def several(names: Sequence[str], *, grid: GridShape = PLAIN_GRID) -> str:
+    """The question for several names at once, in its first wording."""
+    return on_grid(SEVERAL[0].format(names="|".join(names)), grid)

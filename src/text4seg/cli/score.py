@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 
 from text4seg.cli._talk import checking_the_call, patience, say
-from text4seg.cli.evaluate import (
+from text4seg.cli.measuring import (
+    DataOption,
+    EmptyBelowOption,
+    ImagesOption,
+    JsonOption,
+    LayoutOption,
+    OutlineOption,
+    ReaderOption,
+    SplitOption,
     check_places,
     check_task,
     opener,
@@ -21,7 +29,7 @@ from text4seg.cli.evaluate import (
 from text4seg.codec import get_format
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.types import GridShape
-from text4seg.data import READERS, Selection, read
+from text4seg.data import Selection, read
 from text4seg.evaluation.journal import write_run
 from text4seg.evaluation.judge import Answer, Truth, judge
 from text4seg.evaluation.predictions import Matcher, TextReader, read_pictures, read_predictions
@@ -41,24 +49,15 @@ def score(
             help="JSON lines with masks (run lengths, polygons) or raw text; or a folder of PNGs.",
         ),
     ],
-    data: Annotated[
-        Path | None, typer.Option(help="The truth: a questions file, or as --layout says.")
-    ] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="The folder of the photos; only pictures need them.")
-    ] = None,
-    layout: Annotated[str, typer.Option(help=f"One of {', '.join(READERS)}.")] = "jsonl",
-    split: Annotated[str | None, typer.Option(help="The part of the data set.")] = None,
-    option: Annotated[
-        list[str] | None, typer.Option(help="An option of the layout, NAME=VALUE; repeatable.")
-    ] = None,
+    data: DataOption = None,
+    images: ImagesOption = None,
+    layout: LayoutOption = "jsonl",
+    split: SplitOption = None,
+    option: ReaderOption = None,
     task: Annotated[
         str, typer.Option(help="What it is judged by: res, gres (targets may be absent) or rec.")
     ] = "res",
-    empty_below: Annotated[
-        int | None,
-        typer.Option(min=1, help="Fewer pixels are an empty answer: 1, for gres 50 by default."),
-    ] = None,
+    empty_below: EmptyBelowOption = None,
     grid: Annotated[
         str | None, typer.Option(help="Rows x columns of raw text; needed to read it.")
     ] = None,
@@ -68,13 +67,11 @@ def score(
     missing: Annotated[
         str, typer.Option(help="Questions without a prediction: error, empty (an answer) or skip.")
     ] = "error",
-    outline: Annotated[
-        bool, typer.Option("--outline", help="Measure boundary F too (some milliseconds each).")
-    ] = False,
+    outline: OutlineOption = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write the rows and the reports there.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Score predictions of any model against true masks.
 

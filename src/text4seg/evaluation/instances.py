@@ -5,10 +5,24 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool
 
 from text4seg.core.errors import InputError, MissingExtraError
+from text4seg.core.geometry import resize_probability
+from text4seg.core.rle import mask_to_rle, rle_area, rle_to_box, rle_to_mask
+from text4seg.core.types import Box, Size
+from text4seg.data import Sample
+from text4seg.data.regions import Joined
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from text4seg.segmenter import Segmenter
 
 NAMES = {
     "AP_all": "ap",
@@ -38,13 +52,24 @@ def instance_ap(truth: Path, results: Path, *, kind: str = "segm") -> dict[str, 
         InputError: A file cannot be read or is not what it should be.
         MissingExtraError: faster-coco-eval is not installed.
     """
+    found = _read(results)
+    document = _read(truth)
+    _check(document, found, truth, results)
+    return average_precision(document, found, kind=kind, named=(str(truth), str(results)))
+
+
+def average_precision(
+    document: dict[str, Any],
+    found: list[dict[str, Any]],
+    *,
+    kind: str = "segm",
+    named: tuple[str, str] = ("the truth", "the results"),
+) -> dict[str, float | None]:
+    """The same of an annotation document and results in memory; `named` are for messages."""
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError:
         raise MissingExtraError("faster-coco-eval", "eval") from None
-    found = _read(results)
-    document = _read(truth)
-    _check(document, found, truth, results)
     # It prints as it goes; what it says is in the result.
     with contextlib.redirect_stdout(io.StringIO()):
         try:
@@ -54,9 +79,117 @@ def instance_ap(truth: Path, results: Path, *, kind: str = "segm") -> dict[str, 
             run.accumulate()
             run.summarize()
         except (AssertionError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{results} cannot be scored against {truth}: {error}") from error
+            raise InputError(f"{named[1]} cannot be scored against {named[0]}: {error}") from error
     stats = run.stats_as_dict
     return {ours: None if stats[name] < 0 else float(stats[name]) for name, ours in NAMES.items()}
+
+
+def instances_of(sample: Sample, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The true things of a photo, each with the place of its name in `names`; others left out."""
+    found = []
+    for asked in sample.asked:
+        if asked.mask is None or asked.expression not in names:
+            continue
+        parts = asked.mask.regions if isinstance(asked.mask, Joined) else (asked.mask,)
+        for part in parts:
+            rle = compressed(part.to_rle())
+            found.append({"category": names.index(asked.expression), "segmentation": rle})
+    return found
+
+
+def answered_instances(
+    segmenter: Segmenter, photo: Image, names: Sequence[str], *, chunk: int = 32
+) -> list[dict[str, Any]]:
+    """What a model finds under each name, taken apart into things that do not touch.
+
+    The score of a thing is the mean probability of its cells' name under its pixels. Models that
+    number instances are not asked to: two things that touch are one here.
+    """
+    found = []
+    size = Size(photo.height, photo.width)
+    for start in range(0, len(names), chunk):
+        answers = segmenter.segment_many(photo, names[start : start + chunk])
+        for place, answer in enumerate(answers, start=start):
+            sure = resize_probability(answer.probability, size, "nearest")
+            found += [
+                {
+                    "category": place,
+                    "segmentation": mask_to_rle(thing),
+                    "score": float(sure[thing].mean()),
+                }
+                for thing in _pieces(answer.mask)
+            ]
+    return found
+
+
+def _pieces(mask: Bool[np.ndarray, "h w"]) -> Iterator[Bool[np.ndarray, "h w"]]:
+    try:
+        import cv2
+    except ImportError:
+        raise MissingExtraError("opencv-python-headless", "hf") from None
+    count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    for number in range(1, count):
+        yield np.asarray(labels == number)
+
+
+def instances_photo(
+    segmenter: Segmenter, sample: Sample, names: Sequence[str], *, chunk: int = 32
+) -> dict[str, Any]:
+    """Truth and answers of one photo as plain values; raises `InputError`."""
+    photo = sample.open_image()
+    return {
+        "size": [photo.height, photo.width],
+        "truth": instances_of(sample, names),
+        "answers": answered_instances(segmenter, photo, names, chunk=chunk),
+    }
+
+
+def ap_of_photos(
+    results: Mapping[int, Mapping[str, Any]], names: Sequence[str]
+) -> dict[str, float | None]:
+    """AP over photos, by their numbers; all figures 0 where nothing was answered."""
+    document: dict[str, Any] = {
+        "images": [
+            {"id": number, "height": one["size"][0], "width": one["size"][1]}
+            for number, one in results.items()
+        ],
+        "categories": [{"id": at + 1, "name": name} for at, name in enumerate(names)],
+        "annotations": [],
+    }
+    answers = []
+    for number, one in results.items():
+        for true in one["truth"]:
+            document["annotations"].append(
+                _record(number, true)
+                | {
+                    "id": len(document["annotations"]) + 1,
+                    "iscrowd": 0,
+                    "area": rle_area(true["segmentation"]),
+                }
+            )
+        answers += [_record(number, said) | {"score": said["score"]} for said in one["answers"]]
+    if not document["annotations"]:
+        raise InputError("no photo has a thing of these names: there is nothing to score")
+    if not answers:
+        return dict.fromkeys(NAMES.values(), 0.0)
+    return average_precision(document, answers)
+
+
+def _record(number: int, thing: Mapping[str, Any]) -> dict[str, Any]:
+    box = rle_to_box(thing["segmentation"]) or Box(0, 0, 0, 0)
+    return {
+        "image_id": number,
+        "category_id": thing["category"] + 1,
+        "segmentation": dict(thing["segmentation"]),
+        "bbox": [box.x0, box.y0, box.width, box.height],
+    }
+
+
+def compressed(rle: Mapping[str, Any]) -> dict[str, Any]:
+    """COCO run lengths as a string, whatever they were."""
+    if isinstance(rle["counts"], str):
+        return dict(rle)
+    return mask_to_rle(rle_to_mask(rle))
 
 
 def _read(path: Path) -> Any:

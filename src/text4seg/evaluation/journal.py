@@ -44,10 +44,10 @@ class Journal:
         path = folder / f"rows.{process}.jsonl"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _drop_half_line(path)
+            drop_half_line(path)
             done = {row.index: row for row in merge(_parts(folder, settings))}
             if not path.exists() or path.stat().st_size == 0:
-                _append(path, [json.dumps({HEADER: 1, "settings": dict(settings)})])
+                append_lines(path, [first_line(settings)])
         except OSError as error:
             raise OutputError(f"cannot keep a run in {folder}: {error.strerror}") from error
         return cls(path, done)
@@ -55,7 +55,7 @@ class Journal:
     def append(self, rows: Sequence[Row]) -> None:
         """Keep the rows of a sample; raises `OutputError`."""
         try:
-            _append(self.path, [json.dumps(row.to_json()) for row in rows])
+            append_lines(self.path, [json.dumps(row.to_json()) for row in rows])
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror}") from error
         self.done |= {row.index: row for row in rows}
@@ -80,7 +80,7 @@ def write_run(folder: Path, settings: Mapping[str, Any], rows: Sequence[Row]) ->
     Raises:
         OutputError: They cannot be written; what was there is left as it was.
     """
-    lines = [json.dumps({HEADER: 1, "settings": dict(settings)})]
+    lines = [first_line(settings)]
     lines += [json.dumps(row.to_json()) for row in rows]
     write_atomically(folder / "rows.0.jsonl", "".join(f"{line}\n" for line in lines).encode())
 
@@ -89,14 +89,21 @@ def _paths(folder: Path) -> list[Path]:
     return sorted(folder.glob("rows.*.jsonl"))
 
 
-def _append(path: Path, lines: Iterable[str]) -> None:
+def first_line(settings: Mapping[str, Any]) -> str:
+    """The line that says which run a file belongs to."""
+    return json.dumps({HEADER: 1, "settings": dict(settings)})
+
+
+def append_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write lines at the end of a file, to the disk; raises `OSError`."""
     with path.open("a", encoding="utf-8") as file:
         file.write("".join(f"{line}\n" for line in lines))
         file.flush()
         os.fsync(file.fileno())
 
 
-def _drop_half_line(path: Path) -> None:
+def drop_half_line(path: Path) -> None:
+    """Drop what a kill left of a last line; raises `OSError`."""
     if not path.exists():
         return
     with path.open("rb+") as file:
@@ -107,22 +114,24 @@ def _drop_half_line(path: Path) -> None:
 
 
 def _parts(folder: Path, settings: Mapping[str, Any]) -> Iterator[Iterator[Row]]:
-    wanted = json.loads(json.dumps(dict(settings)))
     for path in _paths(folder):
-        if path.stat().st_size == 0:
-            continue
-        there = _header(path)
-        if there != wanted:
-            names = sorted(
-                name
-                for name in {*there, *wanted}
-                if there.get(name, _NONE) != wanted.get(name, _NONE)
-            )
-            told = ", ".join(f"{name} is {there.get(name)!r}" for name in names)
-            raise InputError(
-                f"{folder} holds another run, whose {told}: choose another folder, or remove it"
-            )
-        yield _rows(path)
+        if path.stat().st_size:
+            check_settings(path, settings)
+            yield _rows(path)
+
+
+def check_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Raise `InputError` unless a file belongs to a run with these settings."""
+    wanted = json.loads(json.dumps(dict(settings)))
+    there = _header(path)
+    if there != wanted:
+        names = sorted(
+            name for name in {*there, *wanted} if there.get(name, _NONE) != wanted.get(name, _NONE)
+        )
+        told = ", ".join(f"{name} is {there.get(name)!r}" for name in names)
+        raise InputError(
+            f"{path.parent} holds another run, whose {told}: choose another folder, or remove it"
+        )
 
 
 _NONE = object()

@@ -1,24 +1,31 @@
 """Open-vocabulary semantic segmentation: every pixel one of some names, judged by mean IoU.
 
 Each name is asked for by itself, so any model that segments by an expression can do it, however
-many names there are. A pixel goes to the name that is likeliest in its cell among those whose
-mask, as the refiner drew it, holds the pixel; a pixel that no mask holds is none of them.
+many names there are: a pixel goes to the name that is likeliest in its cell among those whose
+mask, as the refiner drew it, holds the pixel; a pixel that no mask holds is none of them. A model
+that was trained on lists of names is asked for many in one question: its cells are then blocks of
+pixels, and where the names take several questions, what an earlier one named stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from text4seg.core.errors import InputError
 from text4seg.core.geometry import resize_probability
 from text4seg.core.types import Size
+from text4seg.core.upsampling import centers
 from text4seg.data import Sample
+from text4seg.evaluation.photos import each_photo
 from text4seg.metrics import class_ious, confusion_matrix, mean_class_iou
 from text4seg.metrics.semantic import VOID
+from text4seg.segmenter.naming import name_cells
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,7 +36,7 @@ NONE = -1
 
 
 def label_map(
-    segmenter: Segmenter, photo: Image, names: Sequence[str], *, chunk: int = 32
+    segmenter: Segmenter, photo: Image, names: Sequence[str], *, chunk: int = 32, together: int = 1
 ) -> Int64[np.ndarray, "h w"]:
     """The index of a name for each pixel, -1 where none of them is.
 
@@ -39,7 +46,11 @@ def label_map(
         names: The names, each a legal label.
         chunk: How many names are asked together; the photo is opened once for them, and their
             answers are held in memory. It does not change the result.
+        together: How many names are put into one question; with more than one, all answers are
+            taken as cells.
     """
+    if together > 1:
+        return _named_together(segmenter, photo, names, together)
     best = np.zeros((photo.height, photo.width), dtype=np.float32)
     labels = np.full(best.shape, NONE, dtype=np.int64)
     size = Size(photo.height, photo.width)
@@ -56,6 +67,21 @@ def label_map(
             likelier = answer.mask & (np.maximum(sure, 1e-6) > best)
             labels[likelier] = index
             best[likelier] = np.maximum(sure, 1e-6)[likelier]
+    return labels
+
+
+def _named_together(
+    segmenter: Segmenter, photo: Image, names: Sequence[str], together: int
+) -> Int64[np.ndarray, "h w"]:
+    labels = np.full((photo.height, photo.width), NONE, dtype=np.int64)
+    place = {name: index for index, name in enumerate(names)}
+    for start in range(0, len(names), together):
+        grid = name_cells(segmenter, photo, names[start : start + together])
+        number = np.array([place.get(label, NONE) for label in grid.labels], dtype=np.int64)
+        rows, cols = grid.cells.shape
+        at = np.ix_(centers(photo.height, rows), centers(photo.width, cols))
+        said = number[grid.cells[at]]
+        labels = np.where(labels == NONE, said, labels)
     return labels
 
 
@@ -113,6 +139,41 @@ class Confusion:
         }
 
 
+def semantic_photo(
+    segmenter: Segmenter,
+    sample: Sample,
+    names: Sequence[str],
+    *,
+    chunk: int = 32,
+    together: int = 1,
+) -> dict[str, Any]:
+    """The confusion of one photo as plain values: `cells` are [true, answered, pixels].
+
+    Raises:
+        InputError: The photo or a mask is broken.
+    """
+    photo = sample.open_image()
+    truth = true_map(sample, names, Size(photo.height, photo.width))
+    said = label_map(segmenter, photo, names, chunk=chunk, together=together)
+    matrix = confusion_matrix(said, truth, len(names), void=_void(names))
+    at = np.argwhere(matrix)
+    return {"cells": [[*pair, int(matrix[tuple(pair)])] for pair in at.tolist()]}
+
+
+def sum_confusions(results: Iterable[Mapping[str, Any]], names: Sequence[str]) -> Confusion:
+    """The confusion of all photos; raises `InputError` where they are those of other names."""
+    total = np.zeros((len(names), len(names) + 1), dtype=np.int64)
+    photos = 0
+    for result in results:
+        photos += 1
+        try:
+            for true, answered, pixels in result["cells"]:
+                total[true, answered] += pixels
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise InputError(f"the result of a photo is none of these names: {error}") from error
+    return Confusion(tuple(names), total, photos)
+
+
 def evaluate_semantic(
     segmenter: Segmenter,
     samples: Iterable[Sample],
@@ -121,27 +182,16 @@ def evaluate_semantic(
     chunk: int = 32,
     on_photo: Callable[[], None] | None = None,
 ) -> Confusion:
-    """Ask for every name in every photo.
+    """Ask for every name in every photo, in this process and at one go.
 
     Raises:
         InputError: A photo or a mask is broken.
     """
-    classes = len(names)
-    total = np.zeros((classes, classes + 1), dtype=np.int64)
-    photos = 0
-    for matrix in _matrices(segmenter, samples, names, chunk):
-        total += matrix
-        photos += 1
-        if on_photo is not None:
-            on_photo()
-    return Confusion(tuple(names), total, photos)
+    work = partial(_of_sample, segmenter, names, chunk)
+    return sum_confusions(each_photo(samples, work, on_photo=on_photo).values(), names)
 
 
-def _matrices(
-    segmenter: Segmenter, samples: Iterable[Sample], names: Sequence[str], chunk: int
-) -> Iterator[Int64[np.ndarray, "classes answers"]]:
-    for sample in samples:
-        photo = sample.open_image()
-        truth = true_map(sample, names, Size(photo.height, photo.width))
-        said = label_map(segmenter, photo, names, chunk=chunk)
-        yield confusion_matrix(said, truth, len(names), void=_void(names))
+def _of_sample(
+    segmenter: Segmenter, names: Sequence[str], chunk: int, sample: Sample
+) -> dict[str, Any]:
+    return semantic_photo(segmenter, sample, names, chunk=chunk)

@@ -1,0 +1,104 @@
+"""Work photo by photo that survives a kill and is shared by processes, whatever a photo's result.
+
+A file a process, as in `journal`: its first line says which run it belongs to, every other is the
+number of a photo with its result, flushed and synced as soon as it is there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from text4seg.core.errors import InputError, OutputError
+from text4seg.data import Sample
+from text4seg.evaluation.journal import append_lines, check_settings, drop_half_line, first_line
+from text4seg.evaluation.run import Share
+
+Result = dict[str, Any]
+
+NAME = "photos.{}.jsonl"
+
+
+@dataclass(slots=True)
+class PhotoJournal:
+    """The results of one process of a run, and those of all processes by the photo's number."""
+
+    path: Path
+    done: dict[int, Result] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, folder: Path, settings: Mapping[str, Any], *, process: int = 0) -> PhotoJournal:
+        """Start a run in a folder, or go on with the one that is there.
+
+        Raises:
+            InputError: The folder holds another run, or a damaged one.
+            OutputError: It cannot be written to.
+        """
+        path = folder / NAME.format(process)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            drop_half_line(path)
+            done = read_photos(folder, settings)
+            if not path.exists() or path.stat().st_size == 0:
+                append_lines(path, [first_line(settings)])
+        except OSError as error:
+            raise OutputError(f"cannot keep a run in {folder}: {error.strerror}") from error
+        return cls(path, done)
+
+    def append(self, number: int, result: Result) -> None:
+        """Keep the result of a photo; raises `OutputError`."""
+        try:
+            append_lines(self.path, [json.dumps({"photo": number, "result": result})])
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror}") from error
+        self.done[number] = result
+
+
+def read_photos(folder: Path, settings: Mapping[str, Any]) -> dict[int, Result]:
+    """The results of all processes; raises `InputError` for those of another run."""
+    found: dict[int, Result] = {}
+    for path in sorted(folder.glob(NAME.format("*"))):
+        if path.stat().st_size == 0:
+            continue
+        check_settings(path, settings)
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                if number == 1 or not line.endswith("\n"):
+                    continue  # the header; what another process is writing just now
+                try:
+                    record = json.loads(line)
+                    found[int(record["photo"])] = dict(record["result"])
+                except (ValueError, KeyError, TypeError) as error:
+                    raise InputError(f"{path}, line {number}: {error}") from error
+    return found
+
+
+def each_photo(
+    samples: Iterable[Sample],
+    work: Callable[[Sample], Result],
+    *,
+    journal: PhotoJournal | None = None,
+    share: Share | None = None,
+    on_photo: Callable[[], None] | None = None,
+) -> dict[int, Result]:
+    """Do the work for each photo of this process's share that was not done before."""
+    share = share or Share()
+    found: dict[int, Result] = {}
+    for number, sample in enumerate(samples):
+        if number % share.of != share.process:
+            continue
+        if journal is not None and number in journal.done:
+            found[number] = journal.done[number]
+        else:
+            found[number] = work(sample)
+            if journal is not None:
+                journal.append(number, found[number])
+        if on_photo is not None:
+            on_photo()
+    return found
+
+
+__all__ = ["PhotoJournal", "each_photo", "read_photos"]
