@@ -163,18 +163,17 @@ sys.exit(cli.main(sys.argv[1:]))
 def test_two_launched_processes_say_what_one_says(
     coco: tuple[str, ...], tmp_path: Path, task: str
 ) -> None:
-    """A real `accelerate launch` with two processes on this machine's processor."""
+    """Two real processes under torchrun, which is how accelerate runs on processors alone."""
     (tmp_path / "run.py").write_text(LAUNCHED)
     options = ["evaluate", "--task", task, *coco, "-o"]
-    launch = ["-m", "accelerate.commands.launch", "--cpu", "--multi_cpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     root = str(Path(__file__).parents[2])
     for before, folder in ((launch, "two"), ([], "one")):
         command = [sys.executable, *before, "run.py", *options, folder]
         done = subprocess.run(
             command, cwd=tmp_path, capture_output=True, text=True, timeout=540, check=False,
             env={"PATH": "/usr/bin:/bin", "PYTHONPATH": root, "OMP_NUM_THREADS": "1",
-                 "HOME": str(tmp_path), "MASTER_ADDR": "127.0.0.1"},
+                 "HOME": str(tmp_path)},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
     kind = "photos" if task == "semantic" else "rows"
@@ -183,7 +182,8 @@ def test_two_launched_processes_say_what_one_says(
     one, two = (json.loads((tmp_path / f / "report.json").read_text()) for f in ("one", "two"))
     for report in (one, two):
         for figures in report.get("sets", {}).values():
-            figures.pop("seconds")
-        report.pop("intervals", None)
+            # How far to draft is learned from the clock; what is written does not depend on it.
+            for key in ("seconds", "passes", "intervals"):
+                figures.pop(key, None)
     assert one.get("sets") == two.get("sets")
     assert one.get("ious") == two.get("ious")

@@ -98,8 +98,8 @@ def evaluate(
     """Measure a model on questions whose true masks are known.
 
     With -o the run survives being killed: the same call goes on where it stopped, and writes
-    report.json, report.md and report.html at the end. Under `accelerate launch -m text4seg` the
-    processes share the photos.
+    report.json, report.md and report.html at the end. Under `accelerate launch -m text4seg`, or
+    torchrun, the processes share the photos.
     """
     if context.invoked_subcommand is not None:
         return

@@ -96,14 +96,17 @@ def processes(out: Path | None) -> Iterator[Share]:
         return
     if out is None:
         raise CallError("several processes need a folder for their rows: give one with -o")
+    import torch
     from accelerate import PartialState
 
-    state = PartialState()
+    # On processors alone accelerate joins the processes only if it is told that it is so.
+    state = PartialState(cpu=not torch.cuda.is_available())
     if state.num_processes != int(os.environ["WORLD_SIZE"]):
         # Otherwise every process would answer everything, into one file.
         raise InputError(
             f"the launcher started {os.environ['WORLD_SIZE']} processes and accelerate sees "
-            f"{state.num_processes}: start them with `accelerate launch`, on a CPU with --multi_cpu"
+            f"{state.num_processes}: start them with `accelerate launch --multi_gpu`, or on a CPU "
+            "with `torchrun`"
         )
     yield Share(state.process_index, state.num_processes)
     state.wait_for_everyone()
