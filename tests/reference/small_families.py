@@ -27,6 +27,9 @@ CHATML = (
 )
 
 
+_STRENGTH = 10.0
+
+
 @dataclass(frozen=True)
 class Size:
     """How small: the language model's width and layers, the encoder's, patches on a side."""
@@ -368,7 +371,13 @@ def build(
             if parameter.ndim > 1 and not parameter.any():
                 parameter.normal_(std=0.1)  # Gemma 3 begins blind: its projector is zero
         # Opinions as strong as a trained model's; an adapter leaves the output layer as it is.
-        model.get_output_embeddings().weight.mul_(10.0)
+        words = model.get_output_embeddings().weight
+        words.mul_(_STRENGTH)
+        if words.data_ptr() == model.get_input_embeddings().weight.data_ptr():
+            # Tied: what is read became stronger, too, and the photo would drown in it.
+            projector = model.get_submodule(family.projector)
+            linear = [m for m in projector.modules() if isinstance(m, torch.nn.Linear)]
+            linear[-1].weight.mul_(_STRENGTH)
     model.save_pretrained(folder)
     fast.save_pretrained(folder)
     reader.save_pretrained(folder)

@@ -33,8 +33,7 @@ PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 SIZE = Size(hidden=64, layers=2, vision=32, patches=4)
 GRID = GridShape(8, 8)
 FAST = "smolvlm"
-# What random encoders tell apart the photos by is fainter in some families than in others.
-STEPS = {"deepseek_vl": 500, "internvl": 500, "lfm2_vl": 500, "paligemma": 500}
+STEPS: dict[str, int] = {}
 
 
 @pytest.fixture

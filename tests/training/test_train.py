@@ -25,7 +25,9 @@ from safetensors.torch import load_file
 from tests.reference.small_families import build
 from tests.reference.small_nano import small_tokenizer
 from text4seg.cli import main
+from text4seg.cli.train import spread
 from text4seg.core.errors import InputError, OutputError
+from text4seg.data import read_jsonl
 from text4seg.training import tune_local
 from text4seg.training.checkpoints import FOLDER, last_finished
 from text4seg.training.recipe import Recipe, load_recipe
@@ -198,6 +200,42 @@ def test_the_verb(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert json.loads(capsys.readouterr().out)["stats"]["format"] == "rrle"
     assert main(["train", str(file), "--commands"]) == 0
     assert "swift sft" in capsys.readouterr().out
+
+
+def test_validation_and_pictures_go_to_the_tracker_and_change_nothing(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def changes(output: str, *more: str) -> list[str]:
+        given = (f"output={tmp_path / output}", "training.steps=4",
+                 f"data.validation={PHOTOS / 'examples.jsonl'}", *more)  # fmt: skip
+        return [word for change in given for word in ("--set", change)]
+
+    watched = ('report.to=["tensorboard"]', "report.validate_every=2",
+               "report.questions=3", "report.pictures=1")  # fmt: skip
+    assert main(["train", str(file), *changes("watched", *watched)]) == 0
+    assert main(["train", str(file), *changes("plain")]) == 0
+    capsys.readouterr()
+    for name, value in weights(tmp_path / "plain").items():
+        torch.testing.assert_close(weights(tmp_path / "watched")[name], value)
+    events = next((tmp_path / "watched").rglob("events.out.tfevents.*")).parent
+    log = EventAccumulator(str(events)).Reload()
+    scalars = log.Tags()["scalars"]
+    key = next(tag for tag in scalars if tag.endswith("validation/present/grid_iou"))
+    assert [event.step for event in log.Scalars(key)] == [2, 4]
+    assert [event.step for event in log.Images("validation/0")] == [2, 4]
+    assert len(list((tmp_path / "watched" / "overlays").glob("*.png"))) == 2
+
+
+def test_questions_are_spread_over_the_file() -> None:
+    samples = read_jsonl(PHOTOS / "examples.jsonl", PHOTOS)
+    assert sum(len(sample.asked) for sample in spread(samples, 100)) == 11
+    few = spread(samples, 3)
+    assert sum(len(sample.asked) for sample in few) == 3
+    assert len({sample.image for sample in few}) == 3
+    assert spread([], 3) == []
 
 
 def test_the_commands_of_the_docs_run(

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from text4seg.cli._talk import checking_the_call, patience, print_json, say
-from text4seg.data import read_jsonl
-from text4seg.evaluation import evaluate, questions_of, summarise
+from text4seg.core.rle import rle_to_mask
+from text4seg.data import Sample, read_jsonl
+from text4seg.evaluation import Row, evaluate, questions_of, summarise
+from text4seg.pictures import draw_overlay, open_image
 from text4seg.segmenter import Segmenter
 from text4seg.training.recipe import Recipe, load_recipe
 from text4seg.training.run import is_leading
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from text4seg.models import VisionChat
     from text4seg.training.plan import Plan
     from text4seg.training.run import Trained
+    from text4seg.training.watch import Watched
+
+_DRAWN = 320  # pixels of a drawn photo's longer side
+_HALF = 127
 
 
 def train(
@@ -72,11 +80,21 @@ def _train(recipe: Recipe) -> Trained:
         asked = read_jsonl(recipe.data.validation, recipe.data.images)
     total = sum(len(sample.asked) for sample in asked)
 
-    def validate(chat: VisionChat) -> Mapping[str, Any]:
+    def ask(chat: VisionChat, samples: Sequence[Sample], told: Callable[[], None]) -> list[Row]:
         segmenter = Segmenter(chat, grid=recipe.data.grid, format=recipe.data.format)
+        return evaluate(segmenter, questions_of(samples), on_row=lambda _: told())
+
+    def validate(chat: VisionChat) -> Mapping[str, Any]:
         with patience("validating", total) as bar:
-            rows = evaluate(segmenter, questions_of(asked), on_row=lambda _: bar.advance())
+            rows = ask(chat, asked, bar.advance)
         return {name: asdict(figures) for name, figures in summarise(rows).items()}
+
+    def watch(chat: VisionChat) -> Watched:
+        from text4seg.training.watch import Watched
+
+        rows = ask(chat, spread(asked, recipe.report.questions), lambda: None)
+        figures = {name: asdict(found) for name, found in summarise(rows).items()}
+        return Watched(figures, pictures_of(rows, recipe.report.pictures))
 
     with patience("training", 1) as bar:
 
@@ -85,7 +103,45 @@ def _train(recipe: Recipe) -> Trained:
             bar.describe(f"training, loss {figures.get('loss', float('nan')):.3f}")
             bar.reach(step)
 
-        return run(recipe, validate=validate if asked else None, progress=progress)
+        given = {"validate": validate, "watch": watch} if asked else {}
+        return run(recipe, **given, progress=progress)
+
+
+def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """So many questions, taken at even distances from all of them."""
+    places = [(at, i) for at, sample in enumerate(samples) for i in range(len(sample.asked))]
+    if not places:
+        return []
+    count = min(count, len(places))
+    taken = [places[round(k * len(places) / count)] for k in range(count)]
+    by_sample: dict[int, list[int]] = {}
+    for at, i in taken:
+        by_sample.setdefault(at, []).append(i)
+    return [
+        replace(samples[at], asked=tuple(samples[at].asked[i] for i in kept))
+        for at, kept in by_sample.items()
+    ]
+
+
+def pictures_of(rows: Sequence[Row], count: int) -> list[tuple[str, Image]]:
+    """The first photos of which something is meant: the true mask, and beside it the answer."""
+    import numpy as np
+    import PIL.Image
+
+    drawn = []
+    for row in [row for row in rows if row.truth is not None][:count]:
+        photo = open_image(row.image)
+        photo.thumbnail((_DRAWN, _DRAWN))
+        picture = PIL.Image.new("RGB", (2 * photo.width, photo.height))
+        for place, (what, rle) in enumerate((("true", row.truth), ("answer", row.answer))):
+            mask = np.zeros((photo.height, photo.width), dtype=bool)
+            if rle is not None:
+                whole = PIL.Image.fromarray(rle_to_mask(rle).astype(np.uint8) * 255)
+                mask = np.asarray(whole.resize(photo.size)) > _HALF
+            caption = f"{what}: {row.expression}"
+            picture.paste(draw_overlay(photo, mask, caption=caption), (place * photo.width, 0))
+        drawn.append((f"{len(drawn)}", picture))
+    return drawn
 
 
 def _print_plan(plan: Plan) -> None:

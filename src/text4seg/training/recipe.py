@@ -118,10 +118,16 @@ class Report:
     Attributes:
         to: Trackers of transformers: `tensorboard`, `trackio`, …; empty for none.
         every: Steps between lines of the log.
+        validate_every: Steps between looks at the validation; 0 is only before and after.
+        questions: How many of its questions are asked then, spread over the file.
+        pictures: How many of the answers are drawn, beside the true masks.
     """
 
     to: tuple[str, ...] = ()
     every: int = 10
+    validate_every: int = 0
+    questions: int = 32
+    pictures: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +238,9 @@ _AT_LEAST = {
     "loss.digits": 0,
     "loss.background": 0,
     "report.every": 1,
+    "report.validate_every": 0,
+    "report.questions": 1,
+    "report.pictures": 0,
 }
 _ABOVE = {"training.epochs": 0.0, "training.learning_rate": 0.0, "lora.alpha": 0.0}
 _BELOW = {"training.warmup": 1.0, "lora.dropout": 1.0}

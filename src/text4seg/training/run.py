@@ -17,6 +17,7 @@ from text4seg.training.samples import Chat, read_chats
 
 if TYPE_CHECKING:
     from text4seg.models import VisionChat
+    from text4seg.training.watch import Watch
 
 Figures = Mapping[str, Any]
 Validate = Callable[["VisionChat"], Figures]
@@ -44,7 +45,9 @@ class Tuning(Protocol):
         """The model as it is now, to be asked."""
         ...
 
-    def fit(self, chats: list[Chat], output: Path, progress: Progress) -> tuple[int, float | None]:
+    def fit(
+        self, chats: list[Chat], output: Path, progress: Progress, watch: Watch | None
+    ) -> tuple[int, float | None]:
         """Train, from the last finished checkpoint on; the number of steps and the last loss."""
         ...
 
@@ -54,9 +57,15 @@ class Tuning(Protocol):
 
 
 def train(
-    recipe: Recipe, *, validate: Validate | None = None, progress: Progress | None = None
+    recipe: Recipe,
+    *,
+    validate: Validate | None = None,
+    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Trained:
     """Train as the recipe says; a run that was killed goes on from its last checkpoint.
+
+    `validate` is called before and after, `watch` every `report.validate_every` steps.
 
     Raises:
         InputError: The data or a setting cannot be used, or the output holds another run.
@@ -76,7 +85,7 @@ def train(
     before = validate(tuning.chat()) if validate and leading else {}
     started = time.perf_counter()
     with named_faults(output):
-        steps, loss = tuning.fit(chats, output, progress or (lambda *_: None))
+        steps, loss = tuning.fit(chats, output, progress or (lambda *_: None), watch)
         if leading:
             tuning.save(output)
     seconds = time.perf_counter() - started

@@ -20,6 +20,7 @@ from text4seg.training.checkpoints import ADAPTER, FOLDER, MarkFinished, last_fi
 from text4seg.training.collate import Collator
 from text4seg.training.recipe import Loss, Recipe
 from text4seg.training.trainer import MaskTrainer
+from text4seg.training.watch import Watching
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from text4seg.models.families import Family
     from text4seg.training.run import Progress
     from text4seg.training.samples import Chat
+    from text4seg.training.watch import Watch
 
 MERGED = "merged"
 _PRECISION = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -69,9 +71,16 @@ class LocalTuning:
             pad = self._chat.prompter.vocabulary.eos
         return Collator(self._chat.prompter, pad=pad, loss=None if loss == Loss() else loss)
 
-    def fit(self, chats: Sequence[Chat], output: Path, progress: Progress) -> tuple[int, float]:
+    def fit(
+        self,
+        chats: Sequence[Chat],
+        output: Path,
+        progress: Progress,
+        watch: Watch | None = None,
+    ) -> tuple[int, float]:
         """Train, from the last finished checkpoint on."""
         collator = self.collator()
+        watching = Watching(self.recipe, self.chat, watch)
         resumed = last_finished(output)
         arguments = trainer_settings(self.recipe, output / FOLDER, len(chats))
         model, adapter = self._loaded.model, None
@@ -89,9 +98,9 @@ class LocalTuning:
             data_collator=Numbered(collator, chats),
             processing_class=self._loaded.processor,
             peft_config=adapter,
-            callbacks=[MarkFinished(), Told(progress)],
+            callbacks=[MarkFinished(), Told(progress), watching],
         )
-        trainer.chats = chats
+        trainer.chats, watching.trainer = chats, trainer
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         self._tuned = trainer.accelerator.unwrap_model(trainer.model)
         losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]

@@ -32,6 +32,7 @@ from text4seg.training.own_names import add_names
 from text4seg.training.recipe import Loss
 from text4seg.training.trainer import check_finite
 from text4seg.training.tune_local import MERGED, Told, count_steps
+from text4seg.training.watch import Watching
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from text4seg.training.recipe import Recipe
     from text4seg.training.run import Progress
     from text4seg.training.samples import Chat
+    from text4seg.training.watch import Watch
 
 SIGHTS = "features"
 _NAMES_WEIGHT = 2.0  # of the names' loss, as in nano's own lesson
@@ -64,7 +66,11 @@ class NanoTuning:
         return self._chat
 
     def fit(
-        self, chats: Sequence[Chat], output: Path, progress: Progress
+        self,
+        chats: Sequence[Chat],
+        output: Path,
+        progress: Progress,
+        watch: Watch | None = None,
     ) -> tuple[int, float | None]:
         """Train, from the last finished checkpoint on."""
         torch.manual_seed(self.recipe.training.seed)
@@ -73,13 +79,15 @@ class NanoTuning:
         seeing = Seeing(model.fusion, tokenizer, model.language.embed_tokens.weight)
         self.new_names = add_names(model, tokenizer, Lessons.names_to_know(questions))
         lessons = Lessons(questions, self._look(chats, output, progress), model.config.names)
+        watching = Watching(self.recipe, self.chat, watch)
         trainer = NanoTrainer(
             model=seeing,
             args=_settings(self.recipe, output / FOLDER, len(chats)),
             train_dataset=list(range(len(chats))),
             data_collator=_numbers,
-            callbacks=[MarkFinished(), Told(progress)],
+            callbacks=[MarkFinished(), Told(progress), watching],
         )
+        watching.trainer = trainer
         trainer.lessons, trainer.chats = lessons, chats
         resumed = last_finished(output)
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
