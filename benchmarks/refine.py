@@ -6,16 +6,23 @@ Objects over 0.5 % of their image, at most --per-image of one photo, drawn with 
 is laid on the grid in five ways: `soft` is the true coverage of each cell (what a model's
 probabilities stand for at best), `hard` a yes or no of half a cell; `flipped` is hard with cells at
 the border flipped with p = .2, `spurious` hard with a false 2 x 2 block, `halved` hard without the
-lower half of its rows. Means of the IoU over pixels, by size of the object and shape of the photo.
+lower half of its rows. Means of the IoU over pixels, by size of the object and shape of the photo;
+gains over `none` of the same input with 95 % intervals (the photos drawn again 2,000 times).
+
+Each refiner runs in a process of its own, so that its peak memory is its own. With --records a run
+that was stopped, or stopped itself after --minutes, goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import resource
 import sys
+import tempfile
 import time
+import zlib
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from benchmarks.refine_tables import table
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.geometry import coverage_to_cells, mask_to_coverage, polygons_to_mask
 from text4seg.core.rle import rle_to_mask
@@ -43,6 +51,7 @@ BINS = (("0.5-2 %", 0.02), ("2-8 %", 0.08), ("8-32 %", 0.32), ("over 32 %", 2.0)
 SHAPES = (("portrait", 0.9), ("square", 1.15), ("4:3", 1.42), ("3:2", 1.6), ("16:9", 99.0))
 INPUTS = ("soft", "hard", "flipped", "spurious", "halved")
 
+RESAMPLES = 2000
 FEATURES = "image_embeddings"
 
 Cells = Float32[np.ndarray, "rows cols"]
@@ -118,106 +127,177 @@ def keep_features(refiner: Refiner, file: Path) -> None:
     sam.encode = kept  # type: ignore[method-assign]
 
 
-def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """One record for each object, way and refiner."""
+Record = dict[str, Any]
+
+
+def measure_photo(
+    name: str,
+    masks: list[Bool[np.ndarray, "h w"]],
+    title: str,
+    refiner: Refiner,
+    arguments: argparse.Namespace,
+) -> Iterator[Record]:
+    """One record for each object and way."""
+    shape = GridShape.parse(arguments.grid)
+    image = open_image(arguments.images / name)
+    if arguments.features:
+        keep_features(refiner, arguments.features / f"{title}.{name}.npy")
+    refine = open_photo(refiner, image)
+    first = True
+    for number, mask in enumerate(masks):
+        # Each object has its own chance, so that a run may stop and go on.
+        random = np.random.default_rng([SEED, zlib.crc32(name.encode()), number])
+        ways = dict(lay(mask, shape, random))
+        for way in arguments.inputs.split(","):
+            started = time.perf_counter(), time.process_time()
+            refined = refine(ways[way])
+            seconds = time.perf_counter() - started[0], time.process_time() - started[1]
+            yield {
+                "refiner": title,
+                "photo": name,
+                "object": number,
+                "input": way,
+                "iou": iou(refined.mask, mask),
+                "share": float(mask.mean()),
+                "aspect": image.width / image.height,
+                "kept_coarse": bool(refined.notes),
+                "first": first,
+                "encoded": not arguments.features,
+                "seconds": seconds[0],
+                "processor_seconds": seconds[1],
+            }
+            first = False
+
+
+def measure(title: str, arguments: argparse.Namespace, file: Path, until: float) -> None:
+    """Write one refiner's records to the file, a photo at a time, and its peak memory."""
     from rich.console import Console
     from rich.progress import track
 
-    shape = GridShape.parse(arguments.grid)
-    inputs = arguments.inputs.split(",")
-    refiners = {name: get_refiner(name) for name in arguments.refiners.split(",")}
     photos = read_objects(arguments.coco, arguments.per_image)[: arguments.limit]
-    if not photos:
-        raise InputError(f"{arguments.coco} holds no object over {SMALLEST_SHARE:.1%} of its image")
-    random = np.random.default_rng(SEED)
-    records = []
+    done = {
+        record["photo"] for record in read_records(file, arguments) if record["refiner"] == title
+    }
+    photos = [(name, masks) for name, masks in photos if name not in done]
+    refiner = get_refiner(title)
     bar = Console(stderr=True)
-    for name, masks in track(photos, "photos", console=bar, disable=not sys.stderr.isatty()):
-        image = open_image(arguments.images / name)
-        if arguments.features:
-            for title, refiner in refiners.items():
-                keep_features(refiner, arguments.features / f"{title}.{name}.npy")
-        opened = {title: open_photo(refiner, image) for title, refiner in refiners.items()}
-        first = dict.fromkeys(refiners, True)
-        for mask in masks:
-            ways = dict(lay(mask, shape, random))
-            for way in inputs:
-                for title, refine in opened.items():
-                    started = time.perf_counter(), time.process_time()
-                    refined = refine(ways[way])
-                    seconds = time.perf_counter() - started[0], time.process_time() - started[1]
-                    records.append(
-                        {
-                            "refiner": title,
-                            "input": way,
-                            "iou": iou(refined.mask, mask),
-                            "share": float(mask.mean()),
-                            "aspect": image.width / image.height,
-                            "kept_coarse": bool(refined.notes),
-                            "first": first[title],
-                            "seconds": seconds[0],
-                            "processor_seconds": seconds[1],
-                        }
-                    )
-                    first[title] = False
+    for name, masks in track(photos, title, console=bar, disable=not sys.stderr.isatty()):
+        if time.monotonic() > until:
+            break
+        found = list(measure_photo(name, masks, title, refiner, arguments))
+        peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        with file.open("a") as written:
+            written.writelines(json.dumps(r | {"peak_memory_mb": peak}) + "\n" for r in found)
+
+
+def measure_all(arguments: argparse.Namespace, file: Path) -> list[Record]:
+    """Every refiner in a process of its own."""
+    until = time.monotonic() + 60 * arguments.minutes
+    titles = arguments.refiners.split(",")
+    for title in titles:
+        get_refiner(title)  # a wrong name is told before anything is measured, as wrong records
+    read_records(file, arguments)
+    for title in titles:
+        process = multiprocessing.get_context("spawn").Process(
+            target=measure, args=(title, arguments, file, until)
+        )
+        process.start()
+        process.join()
+        if process.exitcode:
+            raise InputError(f"measuring {title} failed; its error stands above")
+    records = [record for record in read_records(file, arguments) if record["refiner"] in titles]
+    # Of a run that was stopped: the photos that every refiner has seen.
+    seen = [{r["photo"] for r in records if r["refiner"] == title} for title in titles]
+    common = set.intersection(*seen)
+    return [record for record in records if record["photo"] in common]
+
+
+def read_records(file: Path, arguments: argparse.Namespace) -> list[Record]:
+    """The records of the runs before, begun with what they are of; they must be of the same."""
+    same = ("coco", "grid", "inputs", "per_image")
+    wanted = {key: str(getattr(arguments, key)) for key in same}
+    try:
+        if not file.exists():
+            file.write_text(json.dumps(wanted) + "\n")
+        found, *records = (json.loads(line) for line in file.read_text().splitlines())
+        differing = [
+            f"{key} {wanted[key]}, not {found[key]}" for key in same if found[key] != wanted[key]
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{file} holds no records of this benchmark ({reason})") from None
+    if differing:
+        raise InputError(f"{file} is of other measurements: asked for {', '.join(differing)}")
     return records
 
 
-def summarise(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarise(records: Sequence[Record]) -> list[Record]:
     """Means by way and refiner."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    plain = {_object(r): r["iou"] for r in records if r["refiner"] == "none"}
     for record in records:
+        if plain:
+            record["gain"] = record["iou"] - plain[_object(record)]
         groups[record["input"], record["refiner"]].append(record)
     return [
         {
             "input": way,
             "refiner": refiner,
             "objects": len(group),
+            "photos": len({r["photo"] for r in group}),
             "iou": float(np.mean([r["iou"] for r in group])),
             "by size": _by(group, "share", BINS),
             "by photo": _by(group, "aspect", SHAPES),
+            **(_gains(group) if plain else {}),
             "kept coarse": float(np.mean([r["kept_coarse"] for r in group])),
-            "seconds a mask": _median([r["seconds"] for r in group if not r["first"]]),
             "processor seconds a mask": _median(
                 [r["processor_seconds"] for r in group if not r["first"]]
             ),
             "processor seconds, first of a photo": _median(
-                [r["processor_seconds"] for r in group if r["first"]]
+                [r["processor_seconds"] for r in group if r["first"] and r["encoded"]]
             ),
+            "peak_memory_mb": max(r["peak_memory_mb"] for r in group),
         }
         for (way, refiner), group in groups.items()
     ]
+
+
+def _object(record: Record) -> tuple[Any, ...]:
+    return record["photo"], record["object"], record["input"]
+
+
+def _gains(group: list[Record]) -> dict[str, Any]:
+    """Mean gain over `none` and its interval: of all, and by shape of the photo."""
+    by_shape: dict[str, list[Record]] = {}
+    for record in group:
+        title = next(title for title, end in SHAPES if record["aspect"] < end)
+        by_shape.setdefault(title, []).append(record)
+    shapes = {title: _gain(by_shape[title]) for title, _ in SHAPES if title in by_shape}
+    return {"gain": _gain(group), "gain by photo": shapes}
+
+
+def _gain(group: list[Record]) -> list[float]:
+    """Mean, and the ends of its interval; whole photos are drawn, as their objects are alike."""
+    photos: dict[str, list[float]] = defaultdict(list)
+    for record in group:
+        photos[record["photo"]].append(record["gain"])
+    sums = np.array([[sum(gains), len(gains)] for gains in photos.values()])
+    drawn = np.random.default_rng(SEED).integers(0, len(sums), (RESAMPLES, len(sums)))
+    totals = sums[drawn].sum(axis=1)
+    low, high = np.quantile(totals[:, 0] / totals[:, 1], [0.025, 0.975])
+    return [float(sums[:, 0].sum() / sums[:, 1].sum()), float(low), float(high)]
 
 
 def _median(values: list[float]) -> float | None:
     return float(np.median(values)) if values else None
 
 
-def _by(
-    group: list[dict[str, Any]], key: str, bins: Sequence[tuple[str, float]]
-) -> dict[str, list[float]]:
+def _by(group: list[Record], key: str, bins: Sequence[tuple[str, float]]) -> dict[str, list[float]]:
     """Mean IoU and count in each bin; a bin ends where the next begins."""
     found: dict[str, list[float]] = {title: [] for title, _ in bins}
     for record in group:
         found[next(title for title, end in bins if record[key] < end)].append(record["iou"])
     return {t: [float(np.mean(values)), len(values)] for t, values in found.items() if values}
-
-
-def table(report: dict[str, Any]) -> str:
-    """The report as Markdown."""
-    titles = [title for title, _ in (*BINS, *SHAPES)]
-    lines = [f"| input | refiner | IoU | {' | '.join(titles)} | kept coarse | s a mask |"]
-    lines.append("|---" * (len(titles) + 5) + "|")
-    for result in report["results"]:
-        bins = {**result["by size"], **result["by photo"]}
-        values = [f"{bins[title][0]:.3f}" if title in bins else "-" for title in titles]
-        seconds = result["processor seconds a mask"]
-        lines.append(
-            f"| {result['input']} | {result['refiner']} | {result['iou']:.3f} | "
-            f"{' | '.join(values)} | {result['kept coarse']:.1%} | "
-            f"{'-' if seconds is None else format(seconds, '.2f')} |"
-        )
-    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -228,26 +308,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--grid", default="16x16", help="ROWSxCOLS")
     add("--refiners", default="none,smooth,crf,sam", help="several with commas")
     add("--inputs", default=",".join(INPUTS), help="several with commas")
-    add("--per-image", type=int, default=3, help="most objects of one photo (3)")
+    add("--per-image", type=int, default=2, help="most objects of one photo (2)")
     add("--features", type=Path, help="folder that keeps MobileSAM's features between runs")
+    add("--records", type=Path, help="file that keeps what was measured, to go on from there")
+    add("--minutes", type=float, default=1e6, help="stop after so many, at the next photo")
     add("--limit", type=int, help="only so many photos")
     add("--json", action="store_true", help="print JSON instead of a table")
-    parsed = parser.parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parsed = parser.parse_args(given)
     try:
         if unknown := set(parsed.inputs.split(",")) - set(INPUTS):
             raise InputError(f"unknown inputs {sorted(unknown)}; known: {', '.join(INPUTS)}")
-        results = summarise(measure(parsed))
+        GridShape.parse(parsed.grid)
+        if not read_objects(parsed.coco, parsed.per_image)[: parsed.limit]:
+            raise InputError(
+                f"{parsed.coco} holds no object over {SMALLEST_SHARE:.1%} of its image"
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            file = parsed.records or Path(folder) / "records.jsonl"
+            results = summarise(measure_all(parsed, file))
     except Text4SegError as error:
         print(f"refine: {error}", file=sys.stderr)
         return 1
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     report = {
+        "benchmark": "refine",
         "coco": parsed.coco.name,
         "grid": parsed.grid,
+        "inputs": parsed.inputs,
+        "refiners": parsed.refiners,
         "per_image": parsed.per_image,
-        "photos": parsed.limit,
+        "limit": parsed.limit,
         "seed": SEED,
-        "peak_memory_mb": round(peak),
         "results": results,
     }
     print(json.dumps(report, indent=1) if parsed.json else table(report))

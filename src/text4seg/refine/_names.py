@@ -12,7 +12,7 @@ from jaxtyping import Float32
 from text4seg.core.errors import InputError, MissingExtraError, UnknownNameError
 from text4seg.core.types import GridShape, Size
 from text4seg.refine._protocol import Refined, RefineMask, Refiner, open_photo
-from text4seg.refine.crf import crf
+from text4seg.refine.crf import crf, crf_paper
 from text4seg.refine.none import none
 from text4seg.refine.smooth import smooth
 
@@ -21,13 +21,24 @@ if TYPE_CHECKING:
 
     from text4seg.pretrained.sam import Sam
 
-REFINERS = ("auto", "none", "smooth", "crf", "sam", "sam-int8", "sam2", "sam3", "sam_hq")
+REFINERS = (
+    "auto",
+    "none",
+    "smooth",
+    "crf",
+    "crf-paper",
+    "sam",
+    "sam-int8",
+    "sam2",
+    "sam3",
+    "sam_hq",
+)
 """Their names; other models than the embedded one stand after a colon, as in `sam2:FOLDER`."""
 
 _NEEDED = ("torch", "transformers", "cv2")
 _FINE = 48
 _NAMED = re.compile(r"(?P<name>[^@:]*)(?:@(?P<side>[^:]*))?(?::(?P<model>.*))?")
-_PLAIN: dict[str, Refiner] = {"none": none, "smooth": smooth, "crf": crf}
+_PLAIN: dict[str, Refiner] = {"none": none, "smooth": smooth, "crf": crf, "crf-paper": crf_paper}
 _FAMILIES = ("sam", "sam2", "sam3", "sam_hq")
 
 

@@ -1,4 +1,4 @@
-"""A dense CRF with the settings of Text4Seg, in numpy: no weights, a second or so a photo.
+"""A dense CRF in numpy: no weights, a second or so a photo.
 
 Krähenbühl and Koltun (2011): mean field over all pairs of pixels, whose messages are Gaussian
 filters – one over places, one over places and colours. The second runs on the permutohedral lattice
@@ -16,6 +16,7 @@ from jaxtyping import Float32, Float64
 
 from text4seg.core.geometry import resize_probability
 from text4seg.core.types import Size
+from text4seg.refine._field import outline_field
 from text4seg.refine._permutohedral import Permutohedral
 from text4seg.refine._protocol import Refined
 from text4seg.refine.none import none
@@ -32,10 +33,12 @@ Filter: TypeAlias = Callable[[Float64[np.ndarray, "h w"]], Float64[np.ndarray, "
 
 @dataclass(frozen=True, slots=True)
 class CrfSettings:
-    """The settings of Text4Seg (appendix); lengths in pixels, colours from 0 to 255.
+    """Lengths in pixels, colours from 0 to 255.
 
     Attributes:
-        certainty: Probability that a label of the text is right.
+        certainty: Log odds of a pixel well inside what the cells say.
+        steepness: How fast they fall towards the outline: log odds for each unit of the field whose
+            level one half is the outline, None for a jump at the borders of the cells.
         near: Deviation of the smoothness kernel, and its weight.
         near_weight: How much differing from near pixels costs.
         far: Deviation of the appearance kernel over places.
@@ -44,13 +47,18 @@ class CrfSettings:
         steps: Of mean field.
     """
 
-    certainty: float = 0.9
+    certainty: float = 4.0
+    steepness: float | None = 12.0
     near: float = 3.0
     near_weight: float = 3.0
     far: float = 50.0
     colour: float = 13.0
-    far_weight: float = 10.0
+    far_weight: float = 3.0
     steps: int = 5
+
+
+PAPER = CrfSettings(certainty=float(np.log(0.9 / 0.1)), steepness=None, far_weight=10.0)
+"""Text4Seg's own (appendix and code): labels right with probability 0.9, appearance weighs 10."""
 
 
 def crf(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size) -> Refined:
@@ -58,35 +66,54 @@ def crf(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size)
 
     An answer that the CRF would lose stays smooth, and the notes say so.
     """
+    return _refine(image, probability, size, CrfSettings())
+
+
+def crf_paper(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size) -> Refined:
+    """The same with the settings of Text4Seg, to compare with: it loses small objects."""
+    return _refine(image, probability, size, PAPER)
+
+
+def _refine(
+    image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size, settings: CrfSettings
+) -> Refined:
     blocks = none(image, probability, size)
     if not (probability >= 0.5).any():
         return blocks
     scale = min(1.0, (_MOST_PIXELS / (size.height * size.width)) ** 0.5)
     small = Size(max(1, round(size.height * scale)), max(1, round(size.width * scale)))
     pixels = np.asarray(image.resize((small.width, small.height)), dtype=np.float64)
-    labels = resize_probability(probability, small, "nearest")
-    inside = mean_field(pixels, labels)
-    mask = resize_probability(inside, size, "bilinear") >= 0.5
+    inside = mean_field(pixels, log_odds(probability, small, settings), settings)
+    mask = resize_probability(inside.astype(np.float32), size, "bilinear") >= 0.5
     if mask.any():
         return Refined(np.asarray(mask))
     coarse = smooth(image, probability, size)
     return Refined(coarse.mask, (*coarse.notes, LOST))
 
 
+def log_odds(
+    probability: Float32[np.ndarray, "rows cols"], size: Size, settings: CrfSettings
+) -> Float64[np.ndarray, "h w"]:
+    """What the cells say of each pixel, before the photo is looked at."""
+    top = settings.certainty
+    if settings.steepness is None:
+        cells = (probability >= 0.5).astype(np.float32)
+        return np.where(resize_probability(cells, size, "nearest") >= 0.5, top, -top)
+    ys, xs = ((np.arange(n) + 0.5) / n for n in (size.height, size.width))
+    field = outline_field(probability).at(ys, xs)
+    return np.asarray(np.clip(settings.steepness * (field - 0.5), -top, top))
+
+
 def mean_field(
     pixels: Float64[np.ndarray, "h w 3"],
-    labels: Float32[np.ndarray, "h w"],
-    settings: CrfSettings | None = None,
+    unary: Float64[np.ndarray, "h w"],
+    settings: CrfSettings,
 ) -> Float64[np.ndarray, "h w"]:
-    """The marginal probability of each pixel; two labels, of which one is enough to know.
+    """The marginal probability of each pixel, from its log odds.
 
-    `labels` below and above one half are what the text says; a probability nearer to one half than
-    `certainty` is taken as it is.
+    There are two labels, of which one is enough to know.
     """
-    settings = settings or CrfSettings()
-    sure = np.clip(labels.astype(np.float64), 1 - settings.certainty, settings.certainty)
-    unary = np.log(sure) - np.log1p(-sure)
-    height, width = labels.shape
+    height, width = unary.shape
     ys, xs = np.mgrid[:height, :width]
     features = np.stack(
         [ys / settings.far, xs / settings.far, *np.moveaxis(pixels / settings.colour, -1, 0)]
@@ -96,7 +123,7 @@ def mean_field(
     far = _normalised(
         lambda values: lattice.filter(values.reshape(-1)).reshape(height, width), (height, width)
     )
-    inside = sure
+    inside = 1 / (1 + np.exp(-unary))
     for _ in range(settings.steps):
         # Potts: what a label wins is what the other one loses, and the two add up to 1 before.
         message = settings.near_weight * near(2 * inside - 1)

@@ -1,8 +1,11 @@
 """Sharp outlines from a SAM, told where to look by the cells.
 
 The photo is encoded once, at its first mask that is not empty. Each mask is then a prompt and a few
-passes of the decoder, each fed the logits of the one before; the candidate that covers the cells
-most as the text says wins, and where even that one disagrees the refiner stays with what is smooth.
+passes of the decoder, each fed the logits of the one before that cover the cells most as the text
+says. Where the probabilities read as coverage, the best candidate of all passes wins, and its
+outline is shifted until it covers each cell by its share; where they are a yes or no, or nearly so,
+the SAM knows better: its last pass wins, and is shifted only where a cell would change sides. Where
+even that outline disagrees with the text, what is smooth stays.
 """
 
 from __future__ import annotations
@@ -12,9 +15,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32, Float64
 
 from text4seg.core.types import Size
+from text4seg.refine._field import Field, held_inside, shift_to_cover, softness
 from text4seg.refine._prompts import Prompting, place_prompt
 from text4seg.refine._protocol import Refined
 from text4seg.refine.smooth import smooth
@@ -22,10 +26,12 @@ from text4seg.refine.smooth import smooth
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from text4seg.pretrained.frame import Frame
+    from text4seg.pretrained.frame import Frame, Prompt
     from text4seg.pretrained.sam import Features, Sam
 
 _SUBCELLS = 8
+_HEIGHT = 1.0
+_SURE = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +41,17 @@ class SamSettings:
     Attributes:
         prompting: How prompts are placed.
         passes: Of the decoder, for each mask.
+        coverage: From this softness on, probabilities are read as coverage of the cells.
+        slack: How far the outline's coverage of a cell may be from a probability that is none: with
+            one half, a cell that the text says yes to stays covered by half.
         least_agreement: Below this the smooth mask stays, and the notes say so. Agreement is the
             sum over cells of the smaller of probability and coverage, over that of the larger.
     """
 
     prompting: Prompting = field(default_factory=Prompting)
     passes: int = 2
+    coverage: float = 0.2
+    slack: float = 0.5
     least_agreement: float = 0.5
 
 
@@ -100,22 +111,64 @@ class OpenedPhoto:
             return coarse
         if self._features is None:
             self._features = sam.encode(self._image)
-        best, agreement = None, -1.0
-        for number in range(settings.passes):
-            candidates, _ = sam.decode(self._features, prompt, several=number == 0)
-            agreements = [agree(logits, probability, frame) for logits in candidates]
-            chosen = int(np.argmax(agreements))
-            if agreements[chosen] > agreement:
-                best, agreement = candidates[chosen], agreements[chosen]
-            prompt = replace(prompt, mask=candidates[chosen])
-        if best is None or agreement < settings.least_agreement:
+        best, agreement = self._outline(self._features, frame, prompt, probability)
+        if agreement < settings.least_agreement:
             note = (
                 f"the refiner's best outline agrees with the text by only {agreement:.2f}: "
                 "the mask is the smooth one"
             )
             return replace(coarse, notes=(*coarse.notes, note))
-        mask = frame.to_photo(best) >= 0
+        slack = 0.0 if softness(probability) >= settings.coverage else settings.slack
+        mask = cover(best, probability, frame, slack)
         return Refined(mask) if mask.any() else coarse
+
+    def _outline(
+        self,
+        features: Features,
+        frame: Frame,
+        prompt: Prompt,
+        probability: Float32[np.ndarray, "rows cols"],
+    ) -> tuple[Float32[np.ndarray, "side side"], float]:
+        """The logits that win, and how far they agree with the cells."""
+        sam, settings = self._refiner.sam, self._refiner.settings
+        coverage = softness(probability) >= settings.coverage
+        best, agreement = prompt.mask, -1.0
+        for number in range(settings.passes):
+            candidates, _ = sam.decode(features, prompt, several=number == 0)
+            agreements = [agree(logits, probability, frame) for logits in candidates]
+            chosen = int(np.argmax(agreements))
+            needed = agreement if coverage else min(agreement, settings.least_agreement)
+            if agreements[chosen] > needed:
+                best, agreement = candidates[chosen], agreements[chosen]
+            prompt = replace(prompt, mask=candidates[chosen])
+        return best, agreement
+
+
+def cover(
+    logits: Float32[np.ndarray, "side side"],
+    probability: Float32[np.ndarray, "rows cols"],
+    frame: Frame,
+    slack: float,
+) -> Bool[np.ndarray, "h w"]:
+    """The mask of these logits, shifted until it covers each cell by its probability, within slack.
+
+    The outline keeps its shape within the cells; how much of each lies inside is the text's word.
+    """
+    rows, cols = probability.shape
+    share = held_inside(probability).astype(np.float64)
+    least, most = np.maximum(share - slack, 0), np.minimum(share + slack, 1)
+    samples = _levelled(frame.to_photo(logits, Size(rows * _SUBCELLS, cols * _SUBCELLS)))
+    shift = Field(shift_to_cover(samples, least, most))
+    ys, xs = ((np.arange(n) + 0.5) / n for n in (frame.photo.height, frame.photo.width))
+    return np.asarray(_levelled(frame.to_photo(logits)) + shift.at(ys, xs) >= 0.5)
+
+
+def _levelled(logits: Float32[np.ndarray, "h w"]) -> Float64[np.ndarray, "h w"]:
+    """Logits as a field whose outline is at one half, and that is flat where the SAM is sure.
+
+    Far from the outline the shift must not have to climb over how sure the SAM is.
+    """
+    return 0.5 + _HEIGHT * np.tanh(logits.astype(np.float64) / _SURE)
 
 
 def agree(
