@@ -17,8 +17,9 @@ from text4seg.metrics import iou
 from text4seg.pretrained.frame import Frame, Prompt
 from text4seg.refine import _names as names
 from text4seg.refine import get_refiner, none, open_photo
+from text4seg.refine._field import softness
 from text4seg.refine._prompts import Prompting, place_prompt
-from text4seg.refine.sam import SamRefiner, agree
+from text4seg.refine.sam import SamRefiner, SamSettings, agree, cover
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 SIZES = [Size(480, 640), Size(360, 640), Size(640, 480), Size(500, 500)]
@@ -122,6 +123,55 @@ def test_agreement_is_that_of_coverage_and_probability() -> None:
     assert agree(logits, half, frame) == pytest.approx(1, abs=0.02)
     assert agree(logits, half * 0.5, frame) == pytest.approx(0.5, abs=0.02)
     assert agree(-logits, half, frame) == pytest.approx(0, abs=0.02)
+
+
+def disc(rows: int, cols: int) -> np.ndarray:
+    ys, xs = np.mgrid[:rows, :cols]
+    return (ys / rows - 0.47) ** 2 + (xs / cols - 0.52) ** 2 < 0.09
+
+
+def test_the_outline_covers_the_cells_by_their_shares_and_keeps_its_shape() -> None:
+    frame = Frame.build(Size(320, 480), 1024, 256)
+    truth = disc(320, 480)
+    coverage = mask_to_coverage(truth, GridShape(16, 16))
+    lattice = frame.lattice
+    grown = np.roll(disc(lattice.height, lattice.width), (3, 4), axis=(0, 1))
+    logits = frame.pad(np.where(grown, 9.0, -9.0).astype(np.float32), fill=-9.0)
+    before = frame.to_photo(logits) >= 0
+    after = cover(logits, coverage, frame, slack=0.0)
+    assert iou(before, truth) < 0.93
+    assert iou(after, truth) > 0.95
+    apart = np.abs(mask_to_coverage(after, GridShape(16, 16)) - coverage)
+    assert apart.mean() < 0.005
+    assert apart.max() < 0.12
+    kept = cover(logits, coverage, frame, slack=1.0)
+    assert np.array_equal(kept, before), "nothing is asked of it"
+
+
+def test_coverage_is_soft_at_the_outline_and_a_sure_model_is_not() -> None:
+    coverage = mask_to_coverage(disc(320, 480), GridShape(16, 16))
+    assert softness(coverage) > 0.17
+    assert softness((coverage >= 0.5).astype(np.float32)) == 0
+    sure = 1 / (1 + np.exp(-40 * (coverage - 0.5)))
+    assert 0.02 < softness(sure) < 0.15
+    assert softness(np.ones((4, 4), dtype=np.float32)) == 0
+
+
+def test_of_a_yes_or_no_the_last_pass_wins() -> None:
+    sam = FakeSam()
+    wide, narrow = blob().round(), blob(cols=slice(3, 7)).round()
+    photo, size = Image.new("RGB", (256, 256)), Size(256, 256)
+    masks = [none(photo, cells, Size(64, 64)).mask for cells in (wide, narrow)]
+
+    def decode(features: str, prompt: Prompt, *, several: bool) -> tuple[np.ndarray, np.ndarray]:
+        del features, prompt
+        logits = np.where(masks[0 if several else 1], 5.0, -5.0)
+        return logits[None].astype(np.float32), np.ones(1)
+
+    sam.decode = decode  # type: ignore[method-assign]
+    refiner = SamRefiner(lambda: sam, SamSettings(slack=1))  # type: ignore[arg-type,return-value]
+    found = refiner(photo, wide, size).mask
+    assert iou(found, none(photo, narrow, size).mask) > 0.95
 
 
 BAD = [

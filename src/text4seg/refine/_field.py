@@ -61,7 +61,7 @@ def softness(probability: Float[np.ndarray, "rows cols"]) -> float:
     """How soft the cells on both sides of the outline are: 0 for plain yes or no, at most 1.
 
     It tells what the probabilities are. Where they are coverage, the outline passes through those
-    cells and half of it is soft (.2 to .5); a model that is sure of each cell says yes or no with
+    cells and a good part of it is soft (.17 to .5); a model that is sure of each cell says yes or no with
     few doubts (.05 to .15), and its doubts are no share of the cell.
     """
     doubt = 1 - np.abs(2 * np.asarray(probability, dtype=np.float64) - 1)

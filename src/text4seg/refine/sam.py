@@ -50,7 +50,7 @@ class SamSettings:
 
     prompting: Prompting = field(default_factory=Prompting)
     passes: int = 2
-    coverage: float = 0.2
+    coverage: float = 0.15
     slack: float = 0.5
     least_agreement: float = 0.5
 
