@@ -143,7 +143,7 @@ def test_the_outline_covers_the_cells_by_their_shares_and_keeps_its_shape() -> N
     assert iou(after, truth) > 0.95
     apart = np.abs(mask_to_coverage(after, GridShape(16, 16)) - coverage)
     assert apart.mean() < 0.005
-    assert apart.max() < 0.12
+    assert apart.max() < 0.2
     kept = cover(logits, coverage, frame, slack=1.0)
     assert np.array_equal(kept, before), "nothing is asked of it"
 
@@ -152,8 +152,8 @@ def test_coverage_is_soft_at_the_outline_and_a_sure_model_is_not() -> None:
     coverage = mask_to_coverage(disc(320, 480), GridShape(16, 16))
     assert softness(coverage) > 0.17
     assert softness((coverage >= 0.5).astype(np.float32)) == 0
-    sure = 1 / (1 + np.exp(-40 * (coverage - 0.5)))
-    assert 0.02 < softness(sure) < 0.15
+    sure = 1 / (1 + np.exp(-15 * (coverage - 0.5)))
+    assert 0 < softness(sure) < 0.1
     assert softness(np.ones((4, 4), dtype=np.float32)) == 0
 
 

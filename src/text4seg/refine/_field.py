@@ -61,8 +61,8 @@ def softness(probability: Float[np.ndarray, "rows cols"]) -> float:
     """How soft the cells on both sides of the outline are: 0 for plain yes or no, at most 1.
 
     It tells what the probabilities are. Where they are coverage, the outline passes through those
-    cells and a good part of it is soft (.17 to .5); a model that is sure of each cell says yes or no with
-    few doubts (.05 to .15), and its doubts are no share of the cell.
+    cells and many are soft (.17 and more for 95 in 100 COCO objects); a model that is sure of each
+    cell says yes or no, and its few doubts are no shares.
     """
     doubt = 1 - np.abs(2 * np.asarray(probability, dtype=np.float64) - 1)
     border = at_outline(probability)
