@@ -10,7 +10,7 @@ from benchmarks.refine_tables import gain, seconds
 def table(record: dict[str, Any]) -> str:
     """A row for each refiner: processor seconds, memory, and the gain on both kinds of grids."""
     lines = [
-        "| `--refiner` | s: a photo's first mask, each further | MB | IoU, soft | IoU, hard |",
+        "| `--refiner` | a photo's first mask, each further | MB | IoU, soft | IoU, hard |",
         "|---|---|---|---|---|",
     ]
     found = {(result["refiner"], result["input"]): result for result in record["results"]}

@@ -30,7 +30,7 @@ def command(record: dict[str, Any]) -> str:
 
 def _overall(results: Sequence[Result]) -> Iterator[str]:
     titles = ("input", "refiner", "objects", "IoU", "gain over `none`", "kept coarse")
-    yield _row([*titles, "s, first", "s, further", "peak MB"])
+    yield _row([*titles, "first mask", "further mask", "peak MB"])
     yield "|---" * 9 + "|"
     for result in results:
         cells = [
@@ -77,8 +77,10 @@ def gain(values: Sequence[float] | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Two digits that count."""
-    return "–" if value is None else f"{value:.2g}"
+    """Two digits that count, small ones in milliseconds."""
+    if value is None:
+        return "–"
+    return f"{value * 1000:.2g} ms" if value < 0.1 else f"{value:.2g} s"
 
 
 def _row(cells: Sequence[Any]) -> str:
