@@ -214,7 +214,7 @@ def test_tokens_read_the_cell_they_point_at_and_the_rest_of_its_row(grid: tuple[
     pointers = torch.tensor([[NOWHERE, 0, grid[0] * grid[1] - 1, grid[1] // 2]])
     with torch.inference_mode():
         found = model.read_cells(states, logits, pointers, grid)[0]
-        sampled, flat = model._resample(states, logits, grid)
+        sampled, flat = model.resample(states, logits, grid)
         for place, pointer in enumerate(pointers[0].tolist()):
             if pointer == NOWHERE:
                 assert not found[place].any()
@@ -232,7 +232,7 @@ def test_another_grid_is_the_same_map_at_another_size() -> None:
     ramp = torch.arange(16.0)[:, None].expand(16, 16).reshape(1, 256)
     states = ramp[..., None].expand(1, 256, 16)
     for rows, cols in ((8, 16), (32, 16), (4, 5)):
-        sampled, logits = model._resample(states, ramp, (rows, cols))
+        sampled, logits = model.resample(states, ramp, (rows, cols))
         assert sampled.shape == (1, rows * cols, 16)
         heights = logits.view(rows, cols)
         centres = (torch.arange(rows) + 0.5) * 16 / rows - 0.5

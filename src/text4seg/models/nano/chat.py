@@ -113,7 +113,7 @@ class NanoChat:
         Of an absent thing they tell of nothing anywhere, as the text will.
         """
         with torch.inference_mode():
-            cells = self.model._resample(states, logits, grid)[1].float().reshape(grid)
+            cells = self.model.resample(states, logits, grid)[1].float().reshape(grid)
         odds: Float32[np.ndarray, "rows cols"] = cells.numpy() - (_ABSENT_ODDS if absent else 0.0)
         return odds
 
@@ -232,7 +232,8 @@ class NanoStep:
         place: Place = Place(),  # noqa: B008 - it cannot change
     ) -> None:
         self._model, self._cache, self._grid = model, cache, grid
-        self._states, self._logits = states, logits
+        with torch.inference_mode():  # once: at 64x64 it takes as long as a pass
+            self._states, self._logits = model.resample(states, logits, grid)
         self._places = [place]
 
     def walk(self, tokens: Sequence[int]) -> list[int]:
@@ -258,6 +259,7 @@ class NanoStep:
                 target_logits=self._logits,
                 pointers=torch.tensor([pointers]),
                 grid=self._grid,
+                resampled=True,
                 past_key_values=self._cache,
                 use_cache=True,
             )
@@ -296,6 +298,7 @@ class NanoBatch:
                 target_logits=self._logits[sequences],
                 pointers=pointers,
                 grid=self._grid,
+                resampled=True,
                 past_key_values=self._cache,
                 attention_mask=mask,
                 position_ids=positions,

@@ -96,10 +96,20 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return self.fusion.ask(image, self.language.embed_tokens(question_ids), mask)
 
     def read_cells(
-        self, states: Tensor, logits: Tensor, pointers: Tensor, grid: tuple[int, int]
+        self,
+        states: Tensor,
+        logits: Tensor,
+        pointers: Tensor,
+        grid: tuple[int, int],
+        *,
+        resampled: bool = False,
     ) -> Tensor:
-        """What the answer's positions are given: `b t hidden`, zero where they point `NOWHERE`."""
-        states, logits = self._resample(states, logits, grid)
+        """What the answer's positions are given: `b t hidden`, zero where they point `NOWHERE`.
+
+        `resampled`: the states are those of the grid's cells already.
+        """
+        if not resampled:
+            states, logits = self.resample(states, logits, grid)
         rows, cols = grid
         inside = pointers != NOWHERE
         cell = pointers.clamp_min(0)
@@ -114,9 +124,10 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         )
         return read * inside[..., None]
 
-    def _resample(
+    def resample(
         self, states: Tensor, logits: Tensor, grid: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
+        """States `b 256 d` and target logits `b 256` of the cells of another grid."""
         side = self.config.cells
         if grid == (side, side):
             return states, logits
@@ -164,6 +175,8 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         target_logits: Tensor | None = None,
         pointers: Tensor | None = None,
         grid: tuple[int, int] | None = None,
+        *,
+        resampled: bool = False,
         **language: Any,
     ) -> tuple[Any, Tensor | None, Tensor | None]:
         """Tokens through the language model → its output (no logits yet), states, target logits."""
@@ -179,7 +192,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if cell_states is not None and target_logits is not None:
             if pointers is None:
                 pointers = self.pointers_of(input_ids, shape)
-            read = self.read_cells(cell_states, target_logits, pointers, shape)
+            read = self.read_cells(cell_states, target_logits, pointers, shape, resampled=resampled)
             embedded = embedded + read.to(embedded.dtype)
         return self.language(inputs_embeds=embedded, **language), cell_states, target_logits
 
