@@ -47,16 +47,35 @@ class Generate:
 
     def __call__(self, expression: str, form: str, shape: GridShape, *, grammar: bool) -> int:
         """Write a mask as text; the number of new tokens."""
+        chat = self._chat
+        prompt = chat.text.prompt(prompts.question(expression), prompts.ANSWER_PREFIX)
+        made = [_processor(chat, form, shape, expression, len(prompt))] if grammar else []
+        # Without a grammar a model may stop early or never: as long as a usual mask is.
+        length = _tokens_of(chat, form, shape)
+        lengths = (None, 3 * shape.cells) if grammar else (length, length)
+        return self._generate(prompt, shape, made, lengths)
+
+    def force(self, expression: str, text: str, shape: GridShape) -> tuple[int, int]:
+        """Write this text whatever the model chooses; tokens, and passes after the prompt's."""
+        chat = self._chat
+        prompt = chat.text.prompt(prompts.question(expression), prompts.ANSWER_PREFIX)
+        tokens = chat.encode(text)
+        made = [_forcing(tokens, len(prompt))]
+        count = self._generate(prompt, shape, made, (None, len(tokens)))
+        return count, count - 1
+
+    def _generate(
+        self,
+        prompt: list[int],
+        shape: GridShape,
+        made: list[Any],
+        lengths: tuple[int | None, int],
+    ) -> int:
         import torch
         from transformers import LogitsProcessorList
 
         chat = self._chat
-        prompt = chat.text.prompt(prompts.question(expression), prompts.ANSWER_PREFIX)
-        processors = LogitsProcessorList()
-        if grammar:
-            processors.append(_processor(chat, form, shape, expression, len(prompt)))
         ids = torch.tensor([prompt])
-        length = _tokens_of(chat, form, shape)
         with torch.inference_mode():
             out = chat.model.generate(
                 ids,
@@ -64,10 +83,9 @@ class Generate:
                 features=self._features,
                 grid=(shape.rows, shape.cols),
                 do_sample=False,
-                # Without a grammar a model may stop early or never: as long as a usual mask is.
-                max_new_tokens=3 * shape.cells if grammar else length,
-                min_new_tokens=None if grammar else length,
-                logits_processor=processors,
+                max_new_tokens=lengths[1],
+                min_new_tokens=lengths[0],
+                logits_processor=LogitsProcessorList(made),
                 eos_token_id=chat.text.end,
                 pad_token_id=chat.text.end,
             )
@@ -83,6 +101,18 @@ def _tokens_of(chat: Any, form: str, shape: GridShape) -> int:
     cells[quarter] = 1
     text = get_format(form).encode(DescriptorGrid.build(("others", "dog"), cells))
     return len(chat.encode(text))
+
+
+def _forcing(tokens: list[int], prompt: int) -> Any:
+    """The best logit for the next of these tokens."""
+    from transformers import LogitsProcessor
+
+    class Forcing(LogitsProcessor):
+        def __call__(self, input_ids: Any, scores: Any) -> Any:
+            scores[:, tokens[input_ids.shape[1] - prompt]] = scores.max() + 1.0
+            return scores
+
+    return Forcing()
 
 
 def _processor(chat: Any, form: str, shape: GridShape, expression: str, prompt: int) -> Any:

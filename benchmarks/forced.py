@@ -44,6 +44,45 @@ def script_of(grids: Sequence[DescriptorGrid], form: str) -> tuple[Vocabulary, l
     return vocabulary_of(tokenizer), [get_format(form).encode(grid).encode() for grid in grids]
 
 
+class ForcedStep:
+    """A model's own step, made to write a text: passes and logits are computed, and not heeded."""
+
+    def __init__(self, step: Any, vocabulary: Vocabulary, text: bytes) -> None:
+        self._step = step
+        self._script = Script(vocabulary, text)
+        self.first_logits = self._script.row_at(0)
+
+    def __call__(self, tokens: Sequence[int]) -> _ForcedRows:
+        return _ForcedRows(self._step(tokens), self._script(tokens))
+
+    def cut(self, n: int) -> None:
+        self._step.cut(n)
+        self._script.cut(n)
+
+
+class _ForcedRows:
+    def __init__(self, real: Any, told: Any) -> None:
+        self._real, self._told = real, told
+
+    def __len__(self) -> int:
+        return len(self._real)
+
+    def __getitem__(self, index: int) -> _ForcedRow:
+        return _ForcedRow(self._real[index], self._told[index])
+
+
+class _ForcedRow:
+    def __init__(self, real: Any, told: Any) -> None:
+        self._real, self._told = real, told
+
+    def __len__(self) -> int:
+        return len(self._told)
+
+    def __getitem__(self, tokens: Any) -> Any:
+        self._real[tokens]
+        return self._told[tokens]
+
+
 class ForcedBatch:
     """Sequences of one model, each made to write its text."""
 

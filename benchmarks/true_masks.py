@@ -1,0 +1,160 @@
+"""Seconds to write true masks with nano's passes: `transformers.generate` against the engine.
+
+    python benchmarks/true_masks.py --data coco.jsonl --images DIR --limit 8 --json
+
+As `benchmarks/decode_time.py`, interleaved and with the fusion and the prompt's prefill in all
+ways, but every way is made to write the true mask: nano computes its passes and its logits as ever,
+and its choices are not heeded. So this tells what a model costs that was taught a grid, such as
+64x64, which nano was not. `--data` as `benchmarks/evaluation_sets.py` writes it; one thing a photo.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.annotations import SEED
+from benchmarks.decode_time import LARGE, SMALL, Generate
+from benchmarks.forced import ForcedStep
+from text4seg.core.errors import InputError, Text4SegError
+from text4seg.core.geometry import mask_to_grid
+from text4seg.core.types import GridShape, Size
+from text4seg.data import Asked, read_jsonl
+from text4seg.decoding import Known, compile_mask_grammar, decode, make_drafter
+from text4seg.pictures import open_image
+from text4seg.segmenter import Segmenter
+
+FORMATS = ("sd", "rrle")
+DRAFTS = ("row", "auto")
+
+
+class Clock:
+    """Seconds, tokens and passes of each way."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, list[tuple[float, int, int]]] = {}
+
+    def time(self, name: str, write: Callable[[], tuple[int, int]]) -> None:
+        started = time.perf_counter()
+        tokens, passes = write()
+        self.found.setdefault(name, []).append((time.perf_counter() - started, tokens, passes))
+
+    def means(self, column: int) -> dict[str, float]:
+        return {name: float(np.mean([one[column] for one in f])) for name, f in self.found.items()}
+
+
+class Engine:
+    """The engine for one format and grid, made to write texts with nano's passes."""
+
+    def __init__(self, chat: Any, form: str, shape: GridShape) -> None:
+        self.writer = Segmenter(chat, format=form, grid=shape).writer
+        self.form, self.shape, self.chat = form, shape, chat
+
+    def write(self, features: Any, expression: str, text: str, draft: str) -> tuple[int, int]:
+        """Write a text after a prefill of its own; tokens and passes."""
+        from text4seg.models.nano.chat import NanoSession
+
+        writer = self.writer
+        asked = writer.ask(NanoSession(self.chat, features), expression)
+        vocabulary = writer.vocabulary_of(asked.vocabulary)
+        grammar = compile_mask_grammar(writer.form, self.shape, (expression,), vocabulary)
+        known = Known(self.shape, self.form, expression, cell_odds=asked.cell_odds)
+        step = ForcedStep(asked.step, vocabulary, text.encode())
+        decoded = decode(
+            step,
+            step.first_logits,
+            vocabulary,
+            grammar,
+            draft=make_drafter(draft, self.shape, known),
+            pace=writer.pace,
+        )
+        if vocabulary.decode(decoded.tokens) != text.encode():
+            raise InputError(f"nano was not made to write the true mask of {expression!r}")
+        return decoded.stats.tokens, decoded.stats.passes
+
+
+def things(data: Path, images: Path) -> Iterator[tuple[Path, Asked]]:
+    """One thing of each photo, drawn at random but always alike."""
+    draw = random.Random(SEED)
+    samples = read_jsonl(data, images)
+    draw.shuffle(samples)
+    for sample in samples:
+        there = [asked for asked in sample.asked if asked.mask is not None]
+        if there:
+            yield sample.image, draw.choice(there)
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    if arguments.limit < 1:
+        raise InputError(f"--limit is at least 1, got {arguments.limit}")
+    chat: Any = Segmenter.from_pretrained("nano").chat
+    engines = [Engine(chat, form, shape) for shape in (SMALL, LARGE) for form in FORMATS]
+    clock = Clock()
+    for photo, asked in islice(things(arguments.data, arguments.images), arguments.limit):
+        image, expression = open_image(photo), asked.expression
+        mask = asked.to_mask(Size(image.height, image.width))
+        generate, features = Generate(chat, image), chat.eyes.look(image)
+        grids = {shape: mask_to_grid(mask, expression, shape) for shape in (SMALL, LARGE)}
+        for engine in engines:
+            text = engine.writer.form.encode(grids[engine.shape])
+            if not clock.found:
+                engine.write(features, expression, text, "row")  # grammars are compiled once
+            if engine.shape == SMALL:
+                write = partial(generate.force, expression, text, SMALL)
+                clock.time(f"generate, {engine.form}", write)
+            for draft in DRAFTS:
+                write = partial(engine.write, features, expression, text, draft)
+                clock.time(f"engine, {engine.form}, {engine.shape}, {draft}", write)
+        print(f"{photo.name}: {expression}", file=sys.stderr)
+    return {
+        "benchmark": "true_masks",
+        "model": "nano",
+        "masks": len(next(iter(clock.found.values()))),
+        "seconds": clock.means(0),
+        "tokens": clock.means(1),
+        "passes": clock.means(2),
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as Markdown."""
+    lines = [
+        "| way | tokens | passes | seconds a mask | of `generate, rrle` |",
+        "|---|---|---|---|---|",
+    ]
+    whole = report["seconds"]["generate, rrle"]
+    for name, seconds in report["seconds"].items():
+        counts = f"{report['tokens'][name]:,.0f} | {report['passes'][name]:,.1f}"
+        lines.append(f"| {name} | {counts} | {seconds:.2f} | {seconds / whole:.2f} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Seconds to write true masks.")
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="questions with masks, one a line")
+    add("--images", type=Path, required=True, help="folder of the photos")
+    add("--limit", type=int, default=8, help="so many photos (8)")
+    add("--json", action="store_true", help="print JSON instead of a table")
+    parsed = parser.parse_args(arguments)
+    try:
+        report = run(parsed)
+    except Text4SegError as error:
+        print(f"true_masks: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(report, indent=2) if parsed.json else table(report))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
