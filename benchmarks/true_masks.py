@@ -97,10 +97,11 @@ def things(data: Path, images: Path) -> Iterator[tuple[Path, Asked]]:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.limit < 1:
         raise InputError(f"--limit is at least 1, got {arguments.limit}")
+    asked_of = list(islice(things(arguments.data, arguments.images), arguments.limit))
     chat: Any = Segmenter.from_pretrained("nano").chat
     engines = [Engine(chat, form, shape) for shape in (SMALL, LARGE) for form in FORMATS]
     clock = Clock()
-    for photo, asked in islice(things(arguments.data, arguments.images), arguments.limit):
+    for photo, asked in asked_of:
         image, expression = open_image(photo), asked.expression
         mask = asked.to_mask(Size(image.height, image.width))
         generate, features = Generate(chat, image), chat.eyes.look(image)

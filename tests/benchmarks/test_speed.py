@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import decode_time, overhead, rounding, soft_masks
+from benchmarks import decode_time, head_passes, overhead, rounding, soft_masks, true_masks
+from benchmarks.forced import ForcedStep
 from benchmarks.passes import vocabulary_of
-from tests.reference.toy import train_tokenizer
-from text4seg.core.types import Size
+from tests.reference.toy import CacheOf, Noise, train_tokenizer
+from text4seg.codec import get_format
+from text4seg.core.errors import InputError
+from text4seg.core.types import DescriptorGrid, GridShape, Size
+from text4seg.decoding import compile_mask_grammar, decode
 
 
 def test_ratios_are_over_the_faster_engine() -> None:
@@ -52,12 +56,75 @@ def test_the_overhead_is_measured_on_texts_that_are_written() -> None:
         assert found["passes"] > 5
 
 
+def test_a_model_is_made_to_write_a_text() -> None:
+    """Its passes are made, its opinions are not heeded."""
+    wordy = vocabulary_of(
+        train_tokenizer(["others *16\n others *4| dog *3\n"] * 9, 300, words=True)
+    )
+    shape = GridShape(6, 8)
+    cells = np.zeros((6, 8), dtype=np.int32)
+    cells[2:4, 3:7] = 1
+    text = get_format("rrle").encode(DescriptorGrid.build(("others", "dog"), cells)).encode()
+    real = CacheOf(Noise(wordy, 1))
+    step = ForcedStep(real, wordy, text)
+    grammar = compile_mask_grammar(get_format("rrle"), shape, ("dog",), wordy)
+    decoded = decode(step, step.first_logits, wordy, grammar)
+    assert wordy.decode(decoded.tokens) == text
+    assert real.passes == decoded.stats.passes > 0
+    assert real.cache == list(decoded.tokens)[: len(real.cache)]
+
+
+def test_the_interval_of_a_rate() -> None:
+    """Against the textbook: 10 of 100 is 5.5 to 17.4 %; none of 20 is at most 16.1 %."""
+    assert rounding.interval(10, 100) == pytest.approx((0.0552, 0.1744), abs=2e-4)
+    assert rounding.interval(0, 20) == pytest.approx((0.0, 0.1611), abs=2e-4)
+
+
+def test_rounding_is_counted_over_what_was_kept(tmp_path: Path) -> None:
+    settings = {"dtype": "float32"}
+    assert rounding.read_journal(tmp_path / "kept.jsonl", settings) == []
+    rows = [
+        {"image": "a", "expression": "x", "choices": 5, "differs": True, "cells": 2},
+        {"image": "a", "expression": "y", "choices": 0, "differs": False, "cells": 0},
+    ]
+    for row in rows:
+        rounding.keep(tmp_path / "kept.jsonl", row)
+    assert rounding.read_journal(tmp_path / "kept.jsonl", settings) == rows
+    found = rounding.summarise(rows)
+    assert (found["masks"], found["written"], found["differing"]) == (2, 1, 1)
+    assert (found["rate"], found["rate_of_written"]) == (0.5, 1.0)
+    with pytest.raises(InputError, match="another run"):
+        rounding.read_journal(tmp_path / "kept.jsonl", {"dtype": "float16"})
+
+
+@pytest.mark.nano
+@pytest.mark.usefixtures("nano_parts")
+def test_passes_of_a_head_that_sees_what_is_written() -> None:
+    cells = np.zeros((16, 16), dtype=np.int32)
+    cells[4:9, 5:12] = 1
+    grid = DescriptorGrid.build(("others", "dog"), cells)
+    row = {"expression": "dog", "absent": False, "odds": np.where(cells, 4.0, -4.0).tolist()}
+    row |= {name: get_format(name).encode(grid) for name in head_passes.FORMATS}
+    (passes,) = head_passes.count([row])
+    assert passes["sd", "head"] == passes["rrle", "head"] == 1
+    assert passes["sd", "row"] > 3
+
+
 BAD = [
     pytest.param(decode_time.main, ["--photos", "no/such"], "folder of photos", id="no folder"),
     pytest.param(decode_time.main, ["--config", "no.json"], "configuration", id="no config"),
     pytest.param(overhead.main, ["--repeats", "0"], "at least 1", id="no repeats"),
     pytest.param(
         rounding.main, ["--data", "x", "--images", "y", "--limit", "0"], "at least 1", id="no mask"
+    ),
+    pytest.param(
+        true_masks.main, ["--data", "x", "--images", "y", "--limit", "0"], "at least 1", id="no one"
+    ),
+    pytest.param(
+        true_masks.main, ["--data", "no.jsonl", "--images", "y"], "no.jsonl", id="no questions"
+    ),
+    pytest.param(
+        head_passes.main, ["--data", "no.jsonl", "--images", "y"], "no.jsonl", id="no question"
     ),
     pytest.param(
         soft_masks.main, ["--data", "x", "--images", "y", "--limit", "0"], "at least 1", id="none"

@@ -23,6 +23,7 @@ _RUNS = re.compile(rb" \*([0-9]|$)")
 _RUN = re.compile(rb"(.+) \*([0-9]{1,6})", re.DOTALL)
 _OPEN_RUN = re.compile(rb"(.+) \*([0-9]{0,6})", re.DOTALL)
 _BACKGROUND = OTHERS.encode()
+_WIDE = 24  # columns from which on an edge rather moves by several cells than by one
 _NEW_RUN = 1  # cells guessed for a label that the row above does not have
 
 
@@ -88,10 +89,14 @@ def _finish_departed(above: Cells, known: Cells) -> Cells:
     like there, or to the end if there is none.
 
     A thing's left edge that moves right by one cell is more frequent than one that vanishes, so
-    background has to show twice before it is taken to go on.
+    background has to show twice before it is taken to go on; not so where columns are fine.
     """
     start, label = len(known), known[-1]
-    if label == _BACKGROUND and (start < 2 or known[-2] != label or above[start - 2] == label):
+    if (
+        label == _BACKGROUND
+        and len(above) < _WIDE
+        and (start < 2 or known[-2] != label or above[start - 2] == label)
+    ):
         return [*known, *above[start:]]
     if label in above[start:]:
         meets = above.index(label, start)

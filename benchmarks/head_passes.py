@@ -1,0 +1,164 @@
+"""Passes a mask with each draft, on the texts that nano itself writes.
+
+    python benchmarks/head_passes.py --data coco.jsonl --images DIR --keep texts.jsonl --json
+
+Nano writes every question once; its text and what its cell head sees are kept (`--keep`; a later
+call goes on from there, `--minutes` ends a piece). Then the engine writes each text again with each
+draft, whatever a longer pass costs, a script standing in for the model: only passes are counted.
+`--data` as `benchmarks/evaluation_sets.py` writes it, several files with commas.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.passes import Script, open_tokenizer, vocabulary_of
+from benchmarks.rounding import questions
+from text4seg.codec import get_format
+from text4seg.core.errors import InputError, Text4SegError
+from text4seg.core.types import GridShape
+from text4seg.decoding import UNBOUNDED, Known, compile_mask_grammar, decode, make_drafter
+from text4seg.pictures import open_image
+from text4seg.segmenter import Segmenter
+
+SHAPE = GridShape(16, 16)
+FORMATS = ("sd", "rrle")
+DRAFTS = ("row", "head", "auto")
+
+
+def write_all(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """What nano writes and its head sees, question by question; kept ones are not asked again."""
+    kept = read_kept(arguments.keep)
+    done = {(row["image"], row["expression"]) for row in kept}
+    deadline = time.monotonic() + 60 * arguments.minutes
+    files = [Path(name) for name in arguments.data.split(",")]
+    asked = questions(files, arguments.images)
+    writers: dict[str, Any] = {}
+    for photo, texts in asked:
+        left = [text for text in texts if (photo.name, text) not in done]
+        if len(kept) >= arguments.limit or time.monotonic() > deadline:
+            break
+        if not left:
+            continue
+        if not writers:
+            first = Segmenter.from_pretrained("nano")
+            writers = {name: Segmenter(first.chat, format=name).writer for name in FORMATS}
+        session = first.chat.open(open_image(photo))
+        for text in left:
+            kept.append(write_one(writers, session, text) | {"image": photo.name})
+            if arguments.keep is not None:
+                with arguments.keep.open("a") as file:
+                    file.write(json.dumps(kept[-1]) + "\n")
+        print(f"{len(kept)} questions", file=sys.stderr)
+    return kept
+
+
+def write_one(writers: dict[str, Any], session: Any, expression: str) -> dict[str, Any]:
+    asked = writers["sd"].ask(session, expression)
+    texts = {name: writer.write(session, expression).text for name, writer in writers.items()}
+    odds = np.round(asked.cell_odds, 2).tolist()
+    return {"expression": expression, "absent": asked.absent, "odds": odds, **texts}
+
+
+def read_kept(file: Path | None) -> list[dict[str, Any]]:
+    if file is None or not file.exists():
+        return []
+    try:
+        return [json.loads(line) for line in file.read_text().splitlines()]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} does not hold what this benchmark kept: {error}") from None
+
+
+def count(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Passes of each question with each draft."""
+    _, tokenizer = open_tokenizer(None)
+    vocabulary = vocabulary_of(tokenizer)
+    for row in rows:
+        passes = {}
+        labels = () if row["absent"] else (row["expression"],)
+        for name in FORMATS:
+            grammar = compile_mask_grammar(get_format(name), SHAPE, labels, vocabulary)
+            known = Known(SHAPE, name, row["expression"], cell_odds=np.array(row["odds"]))
+            text = row[name].encode()
+            for draft in DRAFTS:
+                script = Script(vocabulary, text)
+                drafter = make_drafter(draft, SHAPE, known)
+                first = script.row_at(0)
+                found = decode(script, first, vocabulary, grammar, draft=drafter, pace=UNBOUNDED)
+                if vocabulary.decode(found.tokens) != text:
+                    raise InputError(f"the text of {row['expression']!r} was not written")
+                passes[name, draft] = found.stats.passes
+        yield passes
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    if arguments.limit < 1:
+        raise InputError(f"--limit is at least 1, got {arguments.limit}")
+    rows = write_all(arguments)
+    if not rows:
+        raise InputError("no question was answered in this time")
+    passes = list(count(rows))
+    marked = [row["expression"] in row["sd"] for row in rows]
+    results = []
+    for name in FORMATS:
+        for draft in DRAFTS:
+            found = np.array([one[name, draft] for one in passes])
+            there = found[marked] if any(marked) else np.zeros(1)
+            results.append(
+                {
+                    "format": name,
+                    "draft": draft,
+                    "passes": float(found.mean()),
+                    "passes_marked": float(there.mean()),
+                }
+            )
+    return {
+        "benchmark": "head_passes",
+        "model": "nano",
+        "grid": str(SHAPE),
+        "masks": len(rows),
+        "marked": sum(marked),
+        "results": results,
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as Markdown."""
+    heads = ("format", "draft", f"passes, all {report['masks']}")
+    lines = [f"| {' | '.join(heads)} | {report['marked']} with a mask |", "|---|---|---|---|"]
+    for one in report["results"]:
+        cells = [one["format"], f"`{one['draft']}`"]
+        cells += [f"{one[key]:.1f}" for key in ("passes", "passes_marked")]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Passes a mask on nano's own texts.")
+    add = parser.add_argument
+    add("--data", required=True, help="files of questions, one a line; several with commas")
+    add("--images", type=Path, required=True, help="folder of the photos")
+    add("--limit", type=int, default=300, help="so many questions, or a few more (300)")
+    add("--minutes", type=float, default=1e6, help="stop asking after so long")
+    add("--keep", type=Path, help="file of nano's texts; a later call goes on from it")
+    add("--json", action="store_true", help="print JSON instead of a table")
+    parsed = parser.parse_args(arguments)
+    try:
+        report = run(parsed)
+    except Text4SegError as error:
+        print(f"head_passes: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(report, indent=2) if parsed.json else table(report))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
