@@ -33,7 +33,7 @@ from text4seg.cli.measuring import (
     write_report,
 )
 from text4seg.cli.names import NAME_TASKS, NamesAsked, evaluate_names, split_names
-from text4seg.codec import get_format
+from text4seg.codec import get_any_format
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.files import write_atomically
 from text4seg.core.types import GridShape
@@ -78,7 +78,9 @@ def evaluate(
     grid: Annotated[str, typer.Option(help="Rows x columns.")] = "16x16",
     format_name: Annotated[
         str | None,
-        typer.Option("--format", help="sd, rle or rrle; by default what the model writes best."),
+        typer.Option(
+            "--format", help="sd, rle, rrle or box; by default what the model writes best."
+        ),
     ] = None,
     refiner: Annotated[str, typer.Option(help=REFINER_HELP)] = "none",
     limit: Annotated[
@@ -107,7 +109,7 @@ def evaluate(
         shape = GridShape.parse(grid)
         get_refiner(refiner)
         if format_name is not None:
-            get_format(format_name)
+            get_any_format(format_name)
         check_places(data, out, predictions)
         _check_task(task, names, together, predictions)
     assert data is not None  # noqa: S101 - check_places refuses None; this tells mypy

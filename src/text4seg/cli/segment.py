@@ -18,7 +18,7 @@ from text4seg.cli._talk import (
 )
 from text4seg.cli.loading import REFINER_HELP, load_segmenter
 from text4seg.cli.paint import print_grid, stats_line
-from text4seg.codec import get_format
+from text4seg.codec import get_any_format
 from text4seg.core.errors import InputError
 from text4seg.core.types import GridShape
 from text4seg.decoding import DRAFTERS, check_draft
@@ -47,7 +47,9 @@ def segment(
     grid: Annotated[str, typer.Option(help="Rows x columns.")] = "16x16",
     format_name: Annotated[
         str | None,
-        typer.Option("--format", help="sd, rle or rrle; by default what the model writes best."),
+        typer.Option(
+            "--format", help="sd, rle, rrle or box; by default what the model writes best."
+        ),
     ] = None,
     refiner: Annotated[str, typer.Option(help=REFINER_HELP)] = "none",
     model: Annotated[str, typer.Option(help="A model's name or folder.")] = "nano",
@@ -103,7 +105,7 @@ def segment(
         choices = Choices(cast("Runs", runs), background_bias, temperature, seed)
         choices = choices if samples is None else choices.drawing(0)
         if format_name is not None:
-            get_format(format_name)
+            get_any_format(format_name)
         for expression in asked:
             check_expression(expression)
         if out is not None and out.exists() and not out.is_dir():
@@ -224,7 +226,10 @@ def _report(
         print_json({"image": str(photo), **segmentation.to_record(), "files": kinds})
         return
     print(f"{photo}: {segmentation.expression}")
-    print_grid(segmentation.grid)
+    if segmentation.stats.format == "box":
+        print(segmentation.text, end="")
+    else:
+        print_grid(segmentation.grid)
     print(stats_line(segmentation), flush=True)
     for file in files:
         say(f"wrote {file}")

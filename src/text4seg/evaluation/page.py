@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image
 
-from text4seg.codec import get_format
+from text4seg.codec import FORMATS
 from text4seg.codec.answer import find_body
 from text4seg.core.errors import MissingExtraError
 from text4seg.core.geometry import coverage_to_cells, mask_to_coverage
@@ -111,10 +111,11 @@ def _picture(
 
 def _grid(row: Row) -> list[list[str]] | None:
     """What became of each cell of the text: hit, extra, missed or none."""
-    if row.grid is None or row.format is None or row.text is None:
+    form = FORMATS.get(row.format or "")  # boxes have cells of their own
+    if row.grid is None or form is None or row.text is None:
         return None
     shape = GridShape.parse(row.grid)
-    read = get_format(row.format).salvage(find_body(row.text), shape, (row.expression,))
+    read = form.salvage(find_body(row.text), shape, (row.expression,))
     said = read.grid.select(row.expression)
     true = np.zeros_like(said)
     if row.truth is not None:

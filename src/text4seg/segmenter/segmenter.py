@@ -13,12 +13,13 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 from text4seg import models
-from text4seg.codec import Format, get_format
+from text4seg.codec import Format
 from text4seg.core.errors import InputError, LabelError, Text4SegError
 from text4seg.core.types import DescriptorGrid, GridShape, check_label, clean_label
 from text4seg.decoding import MeasuredPace, Pace, decode_batch
 from text4seg.pictures import open_image, to_rgb
 from text4seg.refine import Refiner, get_refiner, open_photo
+from text4seg.segmenter.boxes import format_on_image
 from text4seg.segmenter.segmentation import Segmentation, SegmentationStats
 from text4seg.segmenter.streaming import RowsOf, Streamed, in_background
 from text4seg.segmenter.writing import Choices, MaskWriter, WritingSession, Written
@@ -37,7 +38,8 @@ class Segmenter:
         chat: The model.
         refiner: What makes pixels of cells: a refiner or its name.
         grid: Rows x columns, such as `16x16`.
-        format: The text format the model writes; its own by default.
+        format: The text format the model writes; its own by default. With `box` the grid is that
+            inside each box, and the cells of an answer are those of `boxes.FINE`.
         draft: How tokens are guessed ahead; changes the time taken, never the text.
         choices: How tokens are chosen: run lengths by their median, a bias of the background,
             or drawn.
@@ -61,7 +63,7 @@ class Segmenter:
     ) -> None:
         self.chat = chat
         self.shape = GridShape.parse(grid) if isinstance(grid, str) else grid
-        self.format: Format = get_format(format or chat.default_format)
+        self.format: Format = format_on_image(format or chat.default_format)
         self.writer = MaskWriter(
             self.shape, self.format, draft=draft, choices=choices or Choices(), pace=pace
         )

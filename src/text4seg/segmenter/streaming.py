@@ -43,8 +43,11 @@ class RowsOf:
     def new_in(self, text: bytes) -> Iterator[Streamed]:
         """A state for each row that `text` completes and the text before it did not.
 
-        But for the last row: the finished segmentation tells of that one.
+        But for the last row: the finished segmentation tells of that one. Boxes are told at the
+        end alone.
         """
+        if self._form.name == "box":
+            return
         for end in self._ends(text)[self._rows : self._shape.rows - 1]:
             self._rows += 1
             part = text[:end].decode()

@@ -36,6 +36,7 @@ from text4seg.decoding import (
     make_drafter,
     no_target_probability,
 )
+from text4seg.segmenter.boxes import BoxesOnImage
 from text4seg.segmenter.segmentation import Validity
 
 if TYPE_CHECKING:
@@ -95,6 +96,11 @@ class Choices:
         """How tokens are drawn, if they are."""
         return None if self.temperature is None else Sampling(self.temperature, self.seed)
 
+    @property
+    def writes_boxes(self) -> bool:
+        """Whether there are no cells over the image to draft or to weigh, but boxes."""
+        return isinstance(self.form, BoxesOnImage)
+
     def drawing(self, number: int) -> Choices:
         """The choices of draw `number`: a seed of its own, and temperature 1 if none is set."""
         temperature = 1.0 if self.temperature is None else self.temperature
@@ -142,6 +148,11 @@ class MaskWriter:
         self.pace = pace or MeasuredPace()
         self._batch_pace = pace or MeasuredPace()
         self._vocabulary: tuple[TokenTable, Vocabulary] | None = None
+
+    @property
+    def writes_boxes(self) -> bool:
+        """Whether there are no cells over the image to draft or to weigh, but boxes."""
+        return isinstance(self.form, BoxesOnImage)
 
     def drawing(self, number: int) -> MaskWriter:
         """A writer that draws its tokens, `number` being the draw; all else is shared with it."""
@@ -209,7 +220,7 @@ class MaskWriter:
             self.shape,
             self.form.name,
             expression,
-            None if asked.absent else previous,
+            None if asked.absent or self.writes_boxes else previous,
             asked.cell_odds,
         )
         text = bytearray()
@@ -220,7 +231,7 @@ class MaskWriter:
                 tell(bytes(text))
 
         how = How(
-            draft=make_drafter(self.draft, self.shape, known),
+            draft=make_drafter("forced" if self.writes_boxes else self.draft, self.shape, known),
             bias=self._bias(asked, vocabulary),
             sampling=self.choices.sampling,
             counts=self._counts(),
@@ -234,6 +245,9 @@ class MaskWriter:
         """The grid of a text and the probabilities behind it."""
         body = vocabulary.decode(decoded.tokens).decode()
         grid = self.form.decode(body, self.shape, (expression,))
+        if self.writes_boxes:
+            sure = grid.select(expression).astype(np.float32)
+            return Written(body, grid, sure, decoded.stats, float(grid.is_empty))
         labels, name = (OTHERS, expression), self.form.name
         shares = cell_probabilities(
             decoded, vocabulary, self.shape, labels=labels, format_name=name
@@ -269,7 +283,7 @@ class MaskWriter:
         } or None
 
     def _counts(self) -> MedianCounts | None:
-        if self.choices.runs == "likeliest" or self.form.name == "sd":
+        if self.choices.runs == "likeliest" or self.form.name not in ("rle", "rrle"):
             return None
         width = self.shape.cols if self.form.name == "rrle" else self.shape.cells
         return MedianCounts(width, self.choices.background_bias)
@@ -290,7 +304,9 @@ class MaskWriter:
             saved = self.form.salvage(text, self.shape, (expression,))
             grid, repairs = saved.grid, saved.repairs
             nothing = self.form.salvage("", self.shape, (expression,))
-            validity = "hopeless" if _by_row(repairs) == _by_row(nothing.repairs) else "salvaged"
+            read = (repairs, nothing.repairs)
+            same = read if self.writes_boxes else tuple(map(_by_row, read))
+            validity = "hopeless" if same[0] == same[1] else "salvaged"
         probability = grid.select(expression).astype(np.float32)
         costs = DecodingStats(0, 0, 0, 0, 0, 0, seconds)
         return Written(text, grid, probability, costs, float(grid.is_empty), repairs, validity)
