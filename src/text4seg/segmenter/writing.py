@@ -96,11 +96,6 @@ class Choices:
         """How tokens are drawn, if they are."""
         return None if self.temperature is None else Sampling(self.temperature, self.seed)
 
-    @property
-    def writes_boxes(self) -> bool:
-        """Whether there are no cells over the image to draft or to weigh, but boxes."""
-        return isinstance(self.form, BoxesOnImage)
-
     def drawing(self, number: int) -> Choices:
         """The choices of draw `number`: a seed of its own, and temperature 1 if none is set."""
         temperature = 1.0 if self.temperature is None else self.temperature
