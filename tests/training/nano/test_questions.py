@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from text4seg.models.nano.detector import COCO_CLASSES
+from text4seg.models.nano.vocabulary import HELD_OUT, KINDS, SYNONYMS, words_for
 from text4seg.training.nano.questions import (
     _FAMILIES,
     _SIDES,
-    _SYNONYMS,
     Asked,
     ask,
     mirror,
@@ -56,16 +56,38 @@ def name_in(expression: str) -> str:
     found = [
         name
         for name in KNOWN
-        if any(spelled in expression for spelled in (name, *_SYNONYMS.get(name, ())))
+        if any(spelled in expression for spelled in (name, *SYNONYMS.get(name, ())))
     ]
     assert found, expression
     return max(found, key=len)
+
+
+def name_or_none(asked: Asked) -> str | None:
+    spelled = {w: name for name in KNOWN for w in (name, *SYNONYMS.get(name, ()))}
+    return next((name for w, name in spelled.items() if w in asked.expression), None)
+
+
+def test_a_kind_is_all_of_its_names() -> None:
+    apple, banana = block(slice(0, 4), slice(0, 4)), block(slice(8, 12), slice(8, 12))
+    fruit = scene(
+        layers={"apple": apple, "banana": banana},
+        things=(),
+        annotated=frozenset(("apple", "banana", "orange", "cup")),
+    )
+    kinds = [asked for asked in asked_of(fruit) if asked.kind == "kind"]
+    assert {asked.expression for asked in kinds} == {"the fruit"}
+    assert all(np.array_equal(asked.coverage, apple + banana) for asked in kinds)
+    assert "fruit" in KINDS
+    partly = scene(layers={"apple": apple}, things=(), annotated=frozenset(("apple", "cup")))
+    assert not [asked for asked in asked_of(partly) if asked.kind == "kind"]
 
 
 def test_absent_things_were_annotated_and_are_not_there() -> None:
     absent = [asked for asked in asked_of(scene()) if asked.kind == "absent"]
     assert 0.2 < len(absent) / 600 < 0.36
     assert {name_in(asked.expression) for asked in absent} == KNOWN - {"cat", "cup"}
+    foreign = [a for a in asked_of(scene(layers={}, things=())) if name_or_none(a) is None]
+    assert foreign, "where there is no animal, animals beyond the annotated ones are absent, too"
     assert not any(asked.coverage.any() for asked in absent)
 
 
@@ -183,7 +205,7 @@ def test_no_name_holds_a_side_that_a_mirror_would_turn() -> None:
     names = {
         *COCO_CLASSES,
         *(n for family in _FAMILIES for n in family),
-        *sum(_SYNONYMS.values(), ()),
+        *sum(SYNONYMS.values(), ()),
     }
     assert not [name for name in names if "left" in name or "right" in name]
 
@@ -197,9 +219,10 @@ def test_near_things_are_asked_for_more_often() -> None:
 
 def test_words_for_a_name_are_the_name_or_its_synonyms() -> None:
     heard = {word("couch", np.random.default_rng(seed)) for seed in range(300)}
-    assert heard == {
-        f"{before}{name}" for name in ("couch", "sofa") for before in ("the ", "", "all of the ")
-    }
+    (words,) = words_for(["couch"])
+    assert {"couch", "sofa"} <= set(words)
+    assert heard == {f"{before}{name}" for name in words for before in ("the ", "", "all of the ")}
+    assert HELD_OUT["couch"] not in words
 
 
 def test_a_draw_is_its_seeds() -> None:

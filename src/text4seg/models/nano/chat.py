@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from text4seg.core.errors import InputError
 from text4seg.core.types import OTHERS
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
 from text4seg.models.nano.parts import Parts, get_parts
+from text4seg.models.nano.phrases import PhraseReader
 from text4seg.models.nano.pointers import NOWHERE, Place
 from text4seg.models.nano.storage import load_model
 from text4seg.models.nano.text import NanoText
@@ -58,6 +59,10 @@ class NanoChat:
         self._parts = parts
         self._plain = parts.tokenizer()
         self._plain.encode_special_tokens = True
+        open_matching = model.fusion.open
+        if open_matching is not None:
+            reader = PhraseReader(parts.sentences(), open_matching, model.config.names)
+            model.set_question_reader(partial(reader.read_tokens, self._plain))
 
     @classmethod
     def load(cls, folder: Path | None = None) -> NanoChat:

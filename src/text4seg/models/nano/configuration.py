@@ -17,7 +17,9 @@ class NanoConfig(PreTrainedConfig):
     dict); `names` the words whose cells the fusion learned to recognise; `others_bias` is added to
     the logit of the word others wherever the mask may go on in several ways; where no cell's
     target logit reaches `presence_gate`, the thing counts as absent. `placed_gate` stands in its
-    place where a question tells one of several apart: such answers are fainter.
+    place where a question tells one of several apart: such answers are fainter. With
+    `sentence_width`, questions are also matched by what their words mean; `word_lists` tells of
+    each of the three lists how many words it has, and of how many at most for one name.
     """
 
     model_type = "text4seg-nano"
@@ -40,6 +42,8 @@ class NanoConfig(PreTrainedConfig):
         others_bias: float = 0.0,
         presence_gate: float | None = None,
         placed_gate: float | None = None,
+        sentence_width: int = 0,
+        word_lists: list[list[int]] | None = None,
         **rest: Any,
     ) -> None:
         self.language = language or {}
@@ -57,6 +61,8 @@ class NanoConfig(PreTrainedConfig):
         self.others_bias = others_bias
         self.presence_gate = presence_gate
         self.placed_gate = placed_gate
+        self.sentence_width = sentence_width
+        self.word_lists = [list(size) for size in word_lists or []]
         super().__init__(**rest)
 
     def get_text_config(

@@ -8,7 +8,7 @@ the question. Without them the same matching is learned an order of magnitude la
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from text4seg.models.nano.configuration import NanoConfig
 from text4seg.models.nano.detector import COCO_CLASSES
+from text4seg.models.nano.matching import FINAL_CHANNELS, OpenMatching, Phrases
 
 _MATCH_POWERS = (2.0, 8.0)
 _WINDOWS = (1, 2, 3)
@@ -28,15 +29,24 @@ class ImageState:
     """What is known of a photo before any question.
 
     `cells b n d` are states, `names b n names` logits of the known names, `boxes b n 80` the
-    detector's class map (0 to 1).
+    detector's class map (0 to 1). For open matching besides: `classes b n 1000`, logarithms of the
+    image classifier's probabilities, and `meanings b n 384` of the cells.
     """
 
     cells: Tensor
     names: Tensor
     boxes: Tensor
+    classes: Tensor | None = None
+    meanings: Tensor | None = None
 
     def select(self, index: Tensor) -> ImageState:
-        return ImageState(self.cells[index], self.names[index], self.boxes[index])
+        return ImageState(
+            self.cells[index],
+            self.names[index],
+            self.boxes[index],
+            None if self.classes is None else self.classes[index],
+            None if self.meanings is None else self.meanings[index],
+        )
 
 
 class Attention(nn.Module):
@@ -142,6 +152,7 @@ class Fusion(nn.Module):
         self.norm = nn.LayerNorm(narrow)
         self.target = nn.Linear(narrow, 1)
         nn.init.eye_(self.similar.weight)
+        self.open = OpenMatching(config, _DETECTOR) if config.sentence_width else None
 
     def encode_image(self, features: Tensor) -> ImageState:
         """`b 256 channels` → what does not depend on a question."""
@@ -150,13 +161,20 @@ class Fusion(nn.Module):
         x = self.visual(visual.clamp(-8, 8)) + self.boxes(_logit(boxes)) + self.place
         for layer in self.image_layers:
             x = layer(x)
-        return ImageState(self.narrow(x), self.name_head(x), boxes)
+        state = ImageState(self.narrow(x), self.name_head(x), boxes)
+        if self.open is None:
+            return state
+        classes = self.open.classify(features[..., :FINAL_CHANNELS])
+        return replace(state, classes=classes, meanings=self.open.mean_of_cells(x))
 
-    def ask(self, image: ImageState, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def ask(
+        self, image: ImageState, words: Tensor, mask: Tensor, phrases: Phrases | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Question's token embeddings `b t text_width` and mask `b t` → states, target logits.
 
         The states of the cells are `b n d`, the logits that a cell is of the target `b n`.
-        Tokens beyond the 64th of a question are not read.
+        Tokens beyond the 64th of a question are not read. `phrases` are what it asks for, for open
+        matching; without them the question is matched by its tokens alone.
         """
         words, mask = words[:, :_MAX_QUESTION], mask[:, :_MAX_QUESTION]
         query = self.words(words * _scale(words)) + self.word_place[: words.shape[1]]
@@ -164,6 +182,13 @@ class Fusion(nn.Module):
             query = layer(query, mask)
         query = self.query_norm(query)
         x = image.cells + self.match(self._match_channels(image, words, mask))
+        if phrases is not None and self.open is not None:
+            assert image.classes is not None  # noqa: S101 - made together
+            assert image.meanings is not None  # noqa: S101
+            seen = (image.names.sigmoid(), image.boxes, image.classes, image.meanings)
+            x = x + self.open(*seen, phrases)
+            query = torch.cat([query, self.open.token(phrases.vectors)], dim=1)
+            mask = torch.cat([mask, phrases.mask], dim=1)
         for layer in self.layers:
             x = layer(x, None, query, mask)
         x = self.norm(x)

@@ -26,7 +26,13 @@ from text4seg.models.nano.fusion import Fusion, ImageState
 from text4seg.models.nano.pointers import NOWHERE, Walker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from transformers import Cache
+
+    from text4seg.models.nano.matching import Phrases
+
+    QuestionReader = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Phrases]]
 
 STRIP = 16
 _IGNORED = -100
@@ -65,6 +71,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         )
         self.language = LlamaModel(language)
         self.walker: Walker | None = None
+        self.reader_of_questions: QuestionReader | None = None
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -81,6 +88,10 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """Tells which tokens move from cell to cell; needed before text is read or written."""
         self.walker = walker
 
+    def set_question_reader(self, reader: QuestionReader) -> None:
+        """Tells what a question asks for; needed by weights that match by meaning."""
+        self.reader_of_questions = reader
+
     # -- the photo and the question ----------------------------------------------------------------
 
     def image_embeddings(self, image: ImageState) -> Tensor:
@@ -93,7 +104,12 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def ask(self, image: ImageState, question_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Question tokens `b t` → cell states `b 256 d` and target logits `b 256`."""
-        return self.fusion.ask(image, self.language.embed_tokens(question_ids), mask)
+        phrases = None
+        if self.fusion.open is not None:
+            if self.reader_of_questions is None:
+                raise RuntimeError("nano needs set_question_reader(…) before it is asked")
+            question_ids, mask, phrases = self.reader_of_questions(question_ids, mask)
+        return self.fusion.ask(image, self.language.embed_tokens(question_ids), mask, phrases)
 
     def read_cells(
         self,

@@ -16,6 +16,7 @@ import torch
 from text4seg.core.errors import OutputError, WeightsError
 from text4seg.models.nano.eyes import Eyes
 from text4seg.models.nano.language import read_language_model, read_tokenizer
+from text4seg.models.nano.sentences import Sentences, unpack
 from text4seg.pretrained import weights
 
 if TYPE_CHECKING:
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor
 
-_CONVERTED = ("smollm2", "efficientnet-lite0", "mobilesam")
-_LITE, _VIT, _LANGUAGE, _TOKENIZER = (
+_CONVERTED = ("smollm2", "efficientnet-lite0", "mobilesam", "minilm")
+_LITE, _VIT, _LANGUAGE, _TOKENIZER, _SENTENCES, _SENTENCES_TOKENIZER = _FILES = (
     "efficientnet.safetensors",
     "tinyvit.safetensors",
     "embedding.safetensors",
     "tokenizer.json",
+    "sentences.safetensors",
+    "sentences-tokenizer.json",
 )
 _ENCODER = "image_encoder."
 _UNUSED = ("image_encoder.norm_head.", "image_encoder.head.")
@@ -59,12 +62,29 @@ class Parts:
         with self._readable():
             return load_file(self.folder / _LANGUAGE)["embed_tokens.weight"]
 
+    def classifier(self) -> tuple[Tensor, Tensor]:
+        """EfficientNet's last layer: weights `1000 1280` and biases of ImageNet's logits."""
+        from safetensors import safe_open
+
+        with self._readable(), safe_open(self.folder / _LITE, "pt") as file:
+            return file.get_tensor("_fc.weight"), file.get_tensor("_fc.bias")
+
+    def sentences(self) -> Sentences:
+        from safetensors.torch import load_file
+
+        with self._readable():
+            weights = load_file(self.folder / _SENTENCES)
+        return Sentences(weights, self._read_tokenizer(_SENTENCES_TOKENIZER))
+
     def tokenizer(self) -> Tokenizer:
+        return self._read_tokenizer(_TOKENIZER)
+
+    def _read_tokenizer(self, name: str) -> Tokenizer:
         from tokenizers import Tokenizer
 
         with self._readable():
             # Read here: the tokenizers library raises nothing more precise than Exception.
-            text = (self.folder / _TOKENIZER).read_text(encoding="utf-8")
+            text = (self.folder / name).read_text(encoding="utf-8")
             json.loads(text)
             return Tokenizer.from_str(text)
 
@@ -90,7 +110,7 @@ def get_parts(root: Path | None = None, progress: weights.Progress | None = None
     root = root or weights.weights_folder()
     weights.fetch_all(root, progress)
     folder = root / f"nano-{_version()}"
-    if not all((folder / name).is_file() for name in (_LITE, _VIT, _LANGUAGE, _TOKENIZER)):
+    if not all((folder / name).is_file() for name in _FILES):
         if progress:
             progress("converting")
         shutil.rmtree(folder, ignore_errors=True)
@@ -142,3 +162,6 @@ def _write_converted(root: Path, folder: Path) -> None:
     embedding = read_language_model(gguf, layers=0)["embed_tokens.weight"].bfloat16()
     save_file({"embed_tokens.weight": embedding}, folder / _LANGUAGE)
     (folder / _TOKENIZER).write_text(read_tokenizer(gguf).to_str(), encoding="utf-8")
+    sentences, words = unpack(weights.locate("minilm", root))
+    save_file(sentences, folder / _SENTENCES)
+    (folder / _SENTENCES_TOKENIZER).write_text(words, encoding="utf-8")

@@ -23,16 +23,20 @@ CONFIG, WEIGHTS, HASH = "config.json", "model.safetensors", "model.safetensors.s
 _MISFITS = (RuntimeError, TypeError, ValueError, KeyError, AttributeError)
 _LONGEST_REASON = 300
 _EMBEDDING = "language.embed_tokens.weight"
+_CLASSIFIER = ("fusion.open.classifier_weight", "fusion.open.classifier_bias")
 
 
 def save_model(model: NanoForConditionalGeneration, folder: Path) -> None:
-    """Writes what was trained, without SmolLM2's embedding: that comes with its own part."""
+    """Writes what was trained, without what comes with its own part.
+
+    That is SmolLM2's embedding, and EfficientNet's last layer.
+    """
     from safetensors.torch import save
 
     state = {
         name: value.to(torch.bfloat16).contiguous()
         for name, value in model.state_dict().items()
-        if name != _EMBEDDING
+        if name != _EMBEDDING and name not in _CLASSIFIER
     }
     data = save(state, metadata={"format": "pt"})
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +46,7 @@ def save_model(model: NanoForConditionalGeneration, folder: Path) -> None:
 
 
 def load_model(folder: Path, parts: Parts) -> NanoForConditionalGeneration:
-    """From `save_model` or `save_pretrained`; the embedding is SmolLM2's where the file lacks it.
+    """From `save_model` or `save_pretrained`; the parts bring what the file lacks.
 
     Raises:
         WeightsError: A file is missing, damaged, or of another model.
@@ -67,6 +71,8 @@ def load_model(folder: Path, parts: Parts) -> NanoForConditionalGeneration:
         model = NanoForConditionalGeneration(NanoConfig.from_dict(settings))
         if _EMBEDDING not in state:
             state[_EMBEDDING] = parts.embedding()
+        if model.fusion.open is not None and _CLASSIFIER[0] not in state:
+            state |= zip(_CLASSIFIER, parts.classifier(), strict=True)
         model.load_state_dict({name: value.float() for name, value in state.items()})
     except (SafetensorError, StrictDataclassError, *_MISFITS) as error:
         reason = " ".join(str(error).split())[:_LONGEST_REASON]

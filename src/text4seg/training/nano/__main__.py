@@ -32,16 +32,27 @@ from text4seg.models.nano.fusion import Fusion
 from text4seg.models.nano.language import WIDTH, language_settings, read_language_model
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
 from text4seg.models.nano.parts import Parts, get_parts
+from text4seg.models.nano.sentences import WIDTH as SENTENCE_WIDTH
 from text4seg.models.nano.storage import load_model, save_model
 from text4seg.models.nano.text import NanoText
+from text4seg.models.nano.vocabulary import imagenet_classes, words_for
 from text4seg.pretrained.mobilesam import load_mobilesam
-from text4seg.pretrained.weights import locate
+from text4seg.pretrained.weights import fetch, locate
 from text4seg.training.nano.batches import Batches
+from text4seg.training.nano.classes import outline_photos, read_classes
 from text4seg.training.nano.features import FeatureStore
 from text4seg.training.nano.names import known_names
 from text4seg.training.nano.pseudo import label_photos, read_pseudo
 from text4seg.training.nano.scenes import Scene, read_collection
-from text4seg.training.nano.see import SeeSettings, Words, check_seeing, prepare, train_to_see
+from text4seg.training.nano.see import (
+    SeeSettings,
+    Words,
+    check_seeing,
+    list_sizes,
+    prepare,
+    prepare_open,
+    train_to_see,
+)
 from text4seg.training.nano.write import Lesson, WriteSettings, train_to_write
 
 LAYERS = 4
@@ -64,8 +75,12 @@ def _photos(arguments: argparse.Namespace) -> tuple[NanoConfig, list[Scene]]:
     """All that nano learns from, and the configuration that knows its names."""
     scenes = list(read_collection(arguments.data, "train"))
     scenes += read_pseudo(arguments.work / "pseudo.jsonl", arguments.data)
+    names = known_names(scenes)
+    scenes += read_classes(arguments.data / arguments.classes, arguments.work / "outlines")
     config = NanoConfig(
-        names=known_names(scenes),
+        names=names,
+        sentence_width=SENTENCE_WIDTH,
+        word_lists=list_sizes(_word_lists(names)),
         language=language_settings(LAYERS),
         presence_gate=arguments.presence_gate,
         placed_gate=arguments.placed_gate,
@@ -74,7 +89,16 @@ def _photos(arguments: argparse.Namespace) -> tuple[NanoConfig, list[Scene]]:
     return config, scenes
 
 
+def _word_lists(names: list[str]) -> list[list[tuple[str, ...]]]:
+    """Words for what the fusion's head, the detector and the classifier know, in their orders."""
+    return [words_for(names), words_for(COCO_CLASSES), [one.words for one in imagenet_classes()]]
+
+
 def _pseudo(arguments: argparse.Namespace, parts: Parts) -> None:
+    classes = arguments.data / arguments.classes
+    outlines = outline_photos(classes, arguments.work / "outlines", fetch("u2netp"))
+    count = len(list(classes.glob("n*.jpg")))
+    outlined = sum(1 for _ in track(outlines, "outlining", total=count))
     photos = sorted((arguments.data / arguments.photos).glob("*.jpg"))
     if not photos:
         sys.exit(f"{arguments.data / arguments.photos} holds no .jpg to label; see --photos")
@@ -88,7 +112,7 @@ def _pseudo(arguments: argparse.Namespace, parts: Parts) -> None:
         store=_store(arguments, eyes),
     )
     things = sum(len(line["things"]) for line in track(found, "labelling", total=len(photos)))
-    print(json.dumps({"photos": len(photos), "new things": things}))
+    print(json.dumps({"photos": len(photos), "new things": things, "outlined": outlined}))
 
 
 def _pack(arguments: argparse.Namespace, parts: Parts) -> None:
@@ -106,14 +130,16 @@ def _see(arguments: argparse.Namespace, parts: Parts) -> None:
     config, scenes = _photos(arguments)
     store = _store(arguments, parts.eyes())
     held_out = list(read_collection(arguments.data, "val"))
-    words = Words(parts.tokenizer(), parts.embedding().float())
+    sentences = parts.sentences()
+    words = Words(parts.tokenizer(), parts.embedding().float(), sentences)
     fusion = Fusion(config, WIDTH)
     if arguments.start is None:
         # Every fifth photo is enough for a mean and a deviation a channel.
         seen = [store[scene.photo] for scene in scenes[::5]]
         prepare(fusion, words, names=config.names, detected=COCO_CLASSES, seen=seen)
     else:
-        fusion.load_state_dict(_start(arguments.start, config, parts).fusion.state_dict())
+        _go_on_from(_start(arguments.start, config, parts).fusion, fusion)
+    prepare_open(fusion, sentences, parts.classifier(), _word_lists(config.names))
     train_to_see(
         fusion,
         words,
@@ -122,6 +148,13 @@ def _see(arguments: argparse.Namespace, parts: Parts) -> None:
         folder=arguments.work,
         check=lambda averaged: check_seeing(averaged, words, held_out, store),
     )
+
+
+def _go_on_from(start: Fusion, fusion: Fusion) -> None:
+    """Everything that it has; a start without open matching leaves that as it is made new."""
+    missing, unknown = fusion.load_state_dict(start.state_dict(), strict=False)
+    if unknown or any(not name.startswith("open.") for name in missing):
+        sys.exit(f"--start holds another fusion: {', '.join((*unknown, *missing)[:3])}")
 
 
 def _write(arguments: argparse.Namespace, parts: Parts) -> None:
@@ -192,6 +225,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, help="peak learning rate")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--photos", default="photos/coco_people", help="pseudo: folder in --data")
+    parser.add_argument(
+        "--classes", default="photos/imagenet", help="folder in --data of photos named by class"
+    )
     for name, chosen in (("presence-gate", 1.75), ("placed-gate", 0.0), ("others-bias", -0.7)):
         parser.add_argument(f"--{name}", type=float, default=chosen, help="pack: see NanoConfig")
     arguments = parser.parse_args()

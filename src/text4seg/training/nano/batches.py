@@ -11,6 +11,7 @@ from torch import Tensor
 
 from text4seg.models.nano.eyes import DETECTOR_CHANNELS
 from text4seg.training.nano import features as maps
+from text4seg.training.nano.classes import SOURCE, ClassQuestions
 from text4seg.training.nano.questions import Asked, ask, mirror
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from text4seg.training.nano.scenes import Scene
 
 # Shares of the collections in a batch, whatever their sizes.
-MIX = {"coco": 0.42, "panoptic": 0.16, "clothing": 0.27, "pseudo": 0.15}
+MIX = {"coco": 0.38, "panoptic": 0.13, "clothing": 0.24, "pseudo": 0.1, "imagenet": 0.2}
+# Share of questions whose words match nothing that is the same word: as if they were new ones.
+_HIDDEN = 0.3
 # Share of the detector's classes that are seen fainter, and of those that are missed.
 _FAINT, _MISSED = 0.3, 0.06
 
@@ -29,7 +32,8 @@ _FAINT, _MISSED = 0.3, 0.06
 class PhotoBatch:
     """Photos: `features b 256 c`, `names b 256 n` (coverage of every known name), `annotated b n`.
 
-    Questions: the index of their `photo q`, `expressions`, `cells q 16 16` (0 or 1).
+    Questions: the index of their `photo q`, `expressions`, `cells q 16 16` (0 or 1), and which are
+    to be answered as if their words were new (`hidden q`).
     """
 
     features: Tensor
@@ -38,6 +42,7 @@ class PhotoBatch:
     cells: Tensor
     names: Tensor
     annotated: Tensor
+    hidden: Tensor | None = None
 
 
 class Batches:
@@ -56,6 +61,7 @@ class Batches:
         self._shares = shares / shares.sum()
         self._store, self._names = store, {name: index for index, name in enumerate(names)}
         self._photos, self._questions = photos, questions
+        self._classes = ClassQuestions()
 
     def draw(self, seed: int) -> PhotoBatch:
         """The batch of that number: the same seed, the same batch."""
@@ -64,7 +70,7 @@ class Batches:
         scenes = [self._by_source[s][random.integers(len(self._by_source[s]))] for s in sources]
         flips = random.random(len(scenes)) < 0.5
         asked = [
-            [mirror(a) if flip else a for a in _ask_often(scene, random, self._questions)]
+            [mirror(a) if flip else a for a in self._ask_often(scene, random)]
             for scene, flip in zip(scenes, flips, strict=True)
         ]
         flat = [a for group in asked for a in group]
@@ -83,8 +89,16 @@ class Batches:
         seen = _weaken_detector(maps.as_cells(seen), random)
         return PhotoBatch(
             seen, photo, [a.expression for a in flat], to_cells(cover[:, 0]),
-            maps.as_cells(names), annotated,
+            maps.as_cells(names), annotated, torch.from_numpy(random.random(len(flat)) < _HIDDEN),
         )  # fmt: skip
+
+    def _ask_often(self, scene: Scene, random: np.random.Generator) -> list[Asked]:
+        if scene.source == SOURCE:  # one thing: asked for a few times only
+            return [
+                self._classes.ask(scene, random) for _ in range(max(1, self._questions * 2 // 3))
+            ]
+        asked = (ask(scene, random) for _ in range(self._questions))
+        return [a for a in asked if a is not None]
 
     def _name_maps(self, scenes: Sequence[Scene]) -> tuple[Tensor, Tensor]:
         names = torch.zeros(len(scenes), len(self._names), 16, 16)
@@ -95,11 +109,6 @@ class Batches:
             for name in self._names.keys() & scene.layers:
                 names[row, self._names[name]] = torch.from_numpy(scene.layers[name])
         return names, annotated
-
-
-def _ask_often(scene: Scene, random: np.random.Generator, times: int) -> list[Asked]:
-    asked = (ask(scene, random) for _ in range(times))
-    return [a for a in asked if a is not None]
 
 
 def _weaken_detector(seen: Tensor, random: np.random.Generator) -> Tensor:

@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from text4seg.models.nano.vocabulary import KINDS, imagenet_classes, words_for
 from text4seg.training.nano.scenes import SMALLEST_SHARE, Scene, Thing
 
 if TYPE_CHECKING:
     from jaxtyping import Float32
 
-_SYNONYMS = {
-    "person": ("people", "human", "human being"),
-    "tv": ("television", "screen"),
-    "couch": ("sofa",),
-    "cell phone": ("phone", "mobile phone"),
-    "airplane": ("plane", "aircraft"),
-    "motorcycle": ("motorbike",),
-    "bicycle": ("bike",),
-    "dining table": ("table",),
-    "potted plant": ("plant",),
-    "refrigerator": ("fridge",),
-    "donut": ("doughnut",),
-    "sunglasses": ("shades",),
-    "pants": ("trousers",),
-    "cat": ("kitty",),
-    "dog": ("puppy",),
-    "car": ("automobile",),
-    "remote": ("remote control",),
-    "sports ball": ("ball",),
-}
+_SYNONYM_SHARE = 0.35
+_KIND_SHARE = 0.06
 # Things that look or live alike: a fair absent thing could be mistaken for a present one.
 _FAMILIES = (
     (
@@ -96,6 +80,9 @@ _FAMILIES = (
         "sunglasses",
     ),
 )
+_ANIMALS = frozenset(_FAMILIES[0])
+# Share of absent things that are animals from beyond the annotated names, where there is no animal.
+_FOREIGN_SHARE = 0.12
 _SIDES = {
     "left": (1, -1, ("the {} on the left", "the left {}", "the leftmost {}")),
     "right": (1, 1, ("the {} on the right", "the right {}", "the rightmost {}")),
@@ -141,8 +128,26 @@ def ask(
             return placed
     if draw > 1 - several_share and len(present) > 1:
         return _ask_several(scene, present, random)
+    if random.random() < _KIND_SHARE:
+        kind = _ask_kind(scene, random)
+        if kind is not None:
+            return kind
     name = present[random.integers(len(present))]
     return Asked(word(name, random), scene.layers[name], "name")
+
+
+def _ask_kind(scene: Scene, random: np.random.Generator) -> Asked | None:
+    """All animals, all furniture: where every name of that kind was annotated."""
+    there = {
+        kind: [scene.layers[name] for name in names if name in scene.layers]
+        for kind, names in KINDS.items()
+        if scene.annotated.issuperset(names)
+    }
+    kinds = sorted(kind for kind, layers in there.items() if layers)
+    if not kinds:
+        return None
+    kind = kinds[random.integers(len(kinds))]
+    return Asked(f"the {kind}", np.maximum.reduce(there[kind]), "kind")
 
 
 def _ask_several(scene: Scene, present: list[str], random: np.random.Generator) -> Asked:
@@ -152,8 +157,13 @@ def _ask_several(scene: Scene, present: list[str], random: np.random.Generator) 
 
 
 def word(name: str, random: np.random.Generator) -> str:
-    if name in _SYNONYMS and random.random() < 0.25:
-        name = str(random.choice(_SYNONYMS[name]))
+    (words,) = words_for([name])
+    if len(words) > 1 and random.random() < _SYNONYM_SHARE:
+        name = words[random.integers(1, len(words))]
+    return phrase(name, random)
+
+
+def phrase(name: str, random: np.random.Generator) -> str:
     draw = random.random()
     if draw < 0.45:
         return f"the {name}"
@@ -161,14 +171,23 @@ def word(name: str, random: np.random.Generator) -> str:
 
 
 def _ask_absent(scene: Scene, absent: list[str], random: np.random.Generator) -> Asked:
+    nothing = np.zeros((16, 16), dtype=np.float32)
+    if random.random() < _FOREIGN_SHARE and _ANIMALS.isdisjoint(scene.layers):
+        foreign = _foreign_animals()
+        return Asked(phrase(foreign[random.integers(len(foreign))], random), nothing, "absent")
     near = _near_names(scene, set(absent))
     pool = near if near and random.random() < 0.4 else absent
     name = pool[random.integers(len(pool))]
-    nothing = np.zeros((16, 16), dtype=np.float32)
     if random.random() < 0.12:
         side = _SIDES[str(random.choice(list(_SIDES)))]
         return Asked(str(random.choice(side[2])).format(name), nothing, "absent")
     return Asked(word(name, random), nothing, "absent")
+
+
+@cache
+def _foreign_animals() -> tuple[str, ...]:
+    """Names of animals that no collection with many things in a photo was annotated with."""
+    return tuple(c.name for c in imagenet_classes() if "animal" in c.words and not c.held_out)
 
 
 def _near_names(scene: Scene, absent: set[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,19 +17,26 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from text4seg.models.nano.eyes import DETECTOR_CHANNELS
 from text4seg.models.nano.fusion import Fusion
+from text4seg.models.nano.phrases import STAND_IN, find_phrases, stack_phrases
 from text4seg.training.nano.features import statistics
 from text4seg.training.nano.losses import names_loss, target_loss
 from text4seg.training.nano.precision import mixed_precision
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tokenizers import Tokenizer
 
     from text4seg.models.nano.fusion import ImageState
+    from text4seg.models.nano.matching import Phrases, WordList
     from text4seg.training.nano.batches import Batches, PhotoBatch
     from text4seg.training.nano.features import FeatureStore
     from text4seg.training.nano.scenes import Scene
+
+
+# How much faster open matching learns; how much the cells' own meanings weigh in the loss.
+_OPEN_TIMES, _OWN_WEIGHT = 4.0, 0.3
+_PIECE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +53,13 @@ class SeeSettings:
 class Words:
     """Question text → frozen token embeddings, padded: `q t d` and the mask `q t`."""
 
-    def __init__(self, tokenizer: Tokenizer, embedding: Tensor) -> None:
-        self._tokenizer, self._embedding = tokenizer, embedding
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        embedding: Tensor,
+        sentences: Callable[[Sequence[str]], Tensor] | None = None,
+    ) -> None:
+        self._tokenizer, self._embedding, self._sentences = tokenizer, embedding, sentences
 
     def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         ids = [torch.tensor(self._tokenizer.encode(text).ids) for text in texts]
@@ -56,11 +69,52 @@ class Words:
         )
         return self._embedding[padded], mask
 
+    def read(
+        self, texts: Sequence[str], hidden: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Phrases | None]:
+        """Token embeddings, their mask, and what the questions ask for.
+
+        A hidden question's words are replaced by a stand-in, and match no same word.
+        """
+        if self._sentences is None:
+            return (*self(texts), None)
+        found = [find_phrases(text) or [text] for text in texts]
+        vectors = [self._sentences(phrases) for phrases in found]
+        if hidden is not None:
+            texts = [
+                without(text, phrases) if hide else text
+                for text, phrases, hide in zip(texts, found, hidden.tolist(), strict=True)
+            ]
+        return (*self(texts), stack_phrases(vectors, hidden))
+
     def name(self, name: str) -> Tensor:
         """Mean embedding of a name as it stands inside a sentence (after a space)."""
         ids = self._tokenizer.encode(" " + name).ids
         unit = torch.nn.functional.normalize(self._embedding[ids].float(), dim=-1)
         return torch.nn.functional.normalize(unit.mean(0), dim=-1)
+
+
+def prepare_open(
+    fusion: Fusion,
+    sentences: Callable[[Sequence[str]], Tensor],
+    classifier: tuple[Tensor, Tensor],
+    lists: Sequence[Sequence[Sequence[str]]],
+) -> None:
+    """Fills what open matching is given: the classifier, and what the words of each list mean."""
+    assert fusion.open is not None  # noqa: S101 - the caller configured it
+    unique = list(dict.fromkeys(w for words in lists for ws in words for w in ws))
+    # In pieces: sentences are padded to the longest of a batch.
+    pieces = [sentences(unique[i : i + _PIECE]) for i in range(0, len(unique), _PIECE)]
+    embed = dict(zip(unique, torch.cat(pieces), strict=True))
+    fusion.open.classifier_weight.copy_(classifier[0])
+    fusion.open.classifier_bias.copy_(classifier[1])
+    for made, words in zip(fusion.open.lists, lists, strict=True):
+        cast("WordList", made).fill(words, embed)
+
+
+def list_sizes(lists: Sequence[Sequence[Sequence[str]]]) -> list[list[int]]:
+    """Of each list, how many words it has and how many at most for one name."""
+    return [[len({w for ws in words for w in ws}), max(map(len, words))] for words in lists]
 
 
 def prepare(
@@ -83,12 +137,34 @@ def see_loss(fusion: Fusion, words: Words, batch: PhotoBatch, names_weight: floa
     from text4seg.prompts import question
 
     texts = [question(e, index=i) for i, e in enumerate(batch.expressions)]
-    embedded, mask = words(texts)
+    embedded, mask, phrases = words.read(texts, batch.hidden)
     with mixed_precision():
         image = fusion.encode_image(batch.features)
-        _, logits = fusion.ask(image.select(batch.photo), embedded, mask)
-    loss = target_loss(logits.float(), batch.cells.flatten(1))
+        asked = image.select(batch.photo)
+        _, logits = fusion.ask(asked, embedded, mask, phrases)
+    cells = batch.cells.flatten(1)
+    loss = target_loss(logits.float(), cells)
+    if phrases is not None and fusion.open is not None and asked.meanings is not None:
+        loss = loss + _OWN_WEIGHT * target_loss(
+            fusion.open.own_logits(asked.meanings, phrases), cells
+        )
     return loss + names_weight * names_loss(image.names.float(), batch.names, batch.annotated)
+
+
+def parameter_groups(fusion: Fusion) -> list[dict[str, Any]]:
+    """Open matching starts from nothing where the rest goes on: it may move faster."""
+    groups: dict[float, list[Tensor]] = {}
+    for name, parameter in fusion.named_parameters():
+        times = _OPEN_TIMES if name.startswith("open.") else 1.0
+        groups.setdefault(times, []).append(parameter)
+    return [{"params": found, "times": times} for times, found in groups.items()]
+
+
+def without(text: str, phrases: Sequence[str]) -> str:
+    """A question with a stand-in for the things that it names."""
+    for phrase in sorted(phrases, key=len, reverse=True):
+        text = re.sub(rf"\b{re.escape(phrase)}\b", STAND_IN, text, flags=re.IGNORECASE)
+    return text
 
 
 def learning_rate(step: int, settings: SeeSettings) -> float:
@@ -112,7 +188,7 @@ def train_to_see(
     """Trains `fusion` in place and returns its moving average; resumes from `folder`."""
     averaged = AveragedModel(fusion, multi_avg_fn=get_ema_multi_avg_fn(settings.average))
     optimizer = torch.optim.AdamW(
-        fusion.parameters(), weight_decay=settings.weight_decay, betas=(0.9, 0.98)
+        parameter_groups(fusion), weight_decay=settings.weight_decay, betas=(0.9, 0.98)
     )
     file = folder / "see.pt"
     start = 0
@@ -126,7 +202,7 @@ def train_to_see(
     began = time.time()
     for step in range(start, settings.steps):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, settings)
+            group["lr"] = learning_rate(step, settings) * group["times"]
         loss = see_loss(fusion, words, batches.draw(step), settings.names_weight)
         optimizer.zero_grad()
         loss.backward()
@@ -189,9 +265,9 @@ def check_seeing(
         present = [name for name, layer in scene.layers.items() if layer.mean() >= smallest]
         missing = [scene.absent[i] for i in random.choice(len(scene.absent), absent, replace=False)]
         asked = present + missing
-        embedded, mask = words([question(f"the {name}") for name in asked])
         _, logits = fusion.ask(
-            image.select(torch.zeros(len(asked), dtype=torch.long)), embedded, mask
+            image.select(torch.zeros(len(asked), dtype=torch.long)),
+            *words.read([question(f"the {name}") for name in asked]),
         )
         predicted = logits.unflatten(1, (16, 16)) > 0
         for index, name in enumerate(asked):
@@ -232,8 +308,10 @@ def _check_placed(
     ]
     if not found:
         return
-    embedded, mask = words([question(expression) for expression, _ in found])
-    _, logits = fusion.ask(image.select(torch.zeros(len(found), dtype=torch.long)), embedded, mask)
+    _, logits = fusion.ask(
+        image.select(torch.zeros(len(found), dtype=torch.long)),
+        *words.read([question(expression) for expression, _ in found]),
+    )
     predicted = logits.unflatten(1, (16, 16)) > 0
     truth = to_cells(torch.from_numpy(np.stack([coverage for _, coverage in found]))) > 0
     overlap = (predicted & truth).sum((1, 2)) / (predicted | truth).sum((1, 2))

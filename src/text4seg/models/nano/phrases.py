@@ -1,0 +1,195 @@
+"""What a question asks for: `Where is the left dog? Answer with a mask.` → `dog`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from text4seg.models.nano.matching import OpenMatching, Phrases
+from text4seg.models.nano.vocabulary import taught_words, thesaurus, words_for
+from text4seg.prompts import PART, QUESTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tokenizers import Tokenizer
+    from torch import Tensor
+
+MOST = 4
+# Stands in a question for a thing whose word the fusion never read; training uses it likewise.
+STAND_IN = "thing"
+# From this cosine on a word is taken for another one; how much a thesaurus adds to it.
+_ALIKE, _TOLD = 0.6, 0.3
+_NEARLY_AS_GOOD = 0.12
+_WORDINGS = tuple(
+    re.compile(
+        re.escape(wording).replace(r"\{expression\}", "(.+)").replace(r"\{name\}", "(.+)"),
+        re.IGNORECASE,
+    )
+    for wording in (*QUESTIONS, *PART)
+)
+_ORDER = re.compile(
+    r"^(?:please\s+)?(?:can\s+you\s+)?(?:segment|find|show(?:\s+me)?|where\s+(?:is|are)|mask|outline|"
+    r"highlight|select)\s+",
+    re.IGNORECASE,
+)
+_JOINED = re.compile(r"\s*(?:,|;|\band\b|\bor\b)\s*", re.IGNORECASE)
+_BEFORE = re.compile(
+    r"^(?:(?:all|both|each|every|any|some|most)\s+(?:of\s+)?)?"
+    r"(?:(?:the|a|an|this|that|these|those|my|your|his|her|its|their)\s+)?",
+    re.IGNORECASE,
+)
+_SIZE_OR_SIDE = (
+    r"(?:left|right|top|bottom|upper|lower|middle|leftmost|rightmost|big|bigger|biggest|large"
+    r"|larger|largest|small|smaller|smallest|first|second|third|last)"
+)
+_PLACE_BEFORE = re.compile(rf"^(?:{_SIZE_OR_SIDE}\s+)+(?=\S)", re.IGNORECASE)
+_PLACE_AFTER = re.compile(
+    rf"\s+(?:on|at|to|in|from)\s+the\s+(?:very\s+|far\s+)?{_SIZE_OR_SIDE}\b.*$", re.IGNORECASE
+)
+_RELATION = re.compile(
+    r"\s+(?:in|on|at|with|without|near|behind|under|above|below|beside|between|next|left|right|"
+    r"wearing|holding|carrying|that|which|who|whose|from|inside|around)\s.*$",
+    re.IGNORECASE,
+)
+
+
+def find_phrases(question: str) -> list[str]:
+    """The things that a question names, without articles, places and sizes; at most `MOST`.
+
+    A phrase with a relation comes whole, and as what stands before the relation.
+    """
+    asked = question.strip()
+    for wording in _WORDINGS:
+        found = wording.fullmatch(asked)
+        if found:
+            asked = found[1]
+            break
+    else:
+        asked = _ORDER.sub("", asked)
+    phrases: list[str] = []
+    for piece in _JOINED.split(asked.rstrip(" .?!")):
+        bare = _bare(piece)
+        phrases += [bare, _RELATION.sub("", bare)]
+    return [p for p in dict.fromkeys(phrases) if p][:MOST]
+
+
+def _bare(piece: str) -> str:
+    words = _PLACE_AFTER.sub("", _BEFORE.sub("", piece.strip()))
+    return _PLACE_BEFORE.sub("", words).strip().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A question as the fusion reads it, and the embeddings of what it asks for."""
+
+    text: str
+    vectors: Tensor
+
+
+class PhraseReader:
+    """Questions → what they ask for, by sentence embeddings and a thesaurus.
+
+    Args:
+        embed: Phrases → unit vectors.
+        matching: Its first list are the names of the fusion's head.
+        names: Those names.
+    """
+
+    def __init__(
+        self,
+        embed: Callable[[Sequence[str]], Tensor],
+        matching: OpenMatching,
+        names: Sequence[str],
+    ) -> None:
+        self._embed, self._matching = embed, matching
+        self._core = list(dict.fromkeys(w for words in words_for(names) for w in words))
+        self._core_vectors: Tensor = matching.lists[0].vectors  # type: ignore[assignment]
+        self._taught = taught_words() | set(self._core)
+
+    def read(self, question: str) -> Read:
+        text, phrases = question, []
+        for phrase in find_phrases(question) or [question]:
+            phrases.append(phrase)
+            if phrase in self._taught:
+                continue
+            meant = self._meant(phrase)
+            phrases += meant
+            word = meant[0] if meant else STAND_IN
+            text = re.sub(rf"\b{re.escape(phrase)}\b", lambda _: word, text, flags=re.IGNORECASE)  # noqa: B023
+        vectors = self._embed(list(dict.fromkeys(phrases))[: 2 * MOST])
+        return Read(text, vectors)
+
+    def read_tokens(
+        self, tokenizer: Tokenizer, ids: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor, Phrases]:
+        """Questions as tokens `q t`, padded → as the fusion reads them, and what they ask for."""
+        texts = [
+            tokenizer.decode(row[there].tolist(), skip_special_tokens=False)
+            for row, there in zip(ids, mask, strict=True)
+        ]
+        read = [self.read(text) for text in texts]
+        rows = [
+            row[there]
+            if one.text == text
+            else torch.tensor(
+                tokenizer.encode(one.text, add_special_tokens=False).ids, device=ids.device
+            )
+            for row, there, one, text in zip(ids, mask, read, texts, strict=True)
+        ]
+        pad = torch.nn.utils.rnn.pad_sequence
+        there = [torch.ones(len(row), dtype=torch.bool, device=ids.device) for row in rows]
+        phrases = stack_phrases([one.vectors for one in read])
+        phrases = Phrases(phrases.vectors.to(ids.device), phrases.mask.to(ids.device))
+        return pad(rows, batch_first=True), pad(there, batch_first=True), phrases
+
+    def _meant(self, phrase: str) -> list[str]:
+        """Taught words for an untaught one: its singular, else its like, its synonyms or kind."""
+        singulars = _singulars(phrase)
+        for words in (self._core, self._taught):
+            for single in singulars:
+                if single in words:
+                    return [single]
+        vector = self._embed([phrase])
+        if bool(self._matching.knows(vector)[0]):
+            return []
+        near = (self._core_vectors @ vector[0]).topk(2)
+        scores = {
+            self._core[i]: float(score)
+            for score, i in zip(near.values, near.indices.tolist(), strict=True)
+            if score >= _ALIKE
+        }
+        for word in (phrase, *singulars):
+            found = list(thesaurus().get(word, ()))
+            if found:
+                close = (self._embed(found) @ vector[0]).tolist()
+                for name, score in zip(found, close, strict=True):
+                    scores[name] = max(scores.get(name, 0.0), score + _TOLD)
+        last = phrase.rsplit(" ", maxsplit=1)[-1]
+        if not scores and last != phrase:
+            return [last] if last in self._taught else self._meant(last)
+        best = max(scores.values(), default=0.0)
+        order = sorted(scores, key=lambda name: -scores[name])
+        good = [name for name in order[:2] if scores[name] > best - _NEARLY_AS_GOOD]
+        core = [name for name in order if name in self._core and scores[name] >= _ALIKE]
+        # A word that has true masks stands first: the fusion's own tokens know it.
+        return list(dict.fromkeys((*core[:1], *good)))
+
+
+def _singulars(phrase: str) -> list[str]:
+    endings = (("ies", "y"), ("ves", "f"), ("es", ""), ("s", ""))
+    return [
+        phrase.removesuffix(plural) + single
+        for plural, single in endings
+        if phrase.endswith(plural) and len(phrase) > len(plural) + 2
+    ]
+
+
+def stack_phrases(vectors: Sequence[Tensor], hidden: Tensor | None = None) -> Phrases:
+    """Each question's `p 384`, padded."""
+    mask = [torch.ones(len(v), dtype=torch.bool) for v in vectors]
+    pad = torch.nn.utils.rnn.pad_sequence
+    return Phrases(pad(list(vectors), batch_first=True), pad(mask, batch_first=True), hidden)
