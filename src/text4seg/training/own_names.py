@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -49,11 +49,15 @@ def frequent_names(present: Iterable[tuple[str, object]]) -> list[str]:
 
 
 def add_names(
-    model: NanoForConditionalGeneration, tokenizer: Tokenizer, names: Sequence[str]
+    model: NanoForConditionalGeneration,
+    tokenizer: Tokenizer,
+    names: Sequence[str],
+    embed: Callable[[Sequence[str]], Tensor] | None = None,
 ) -> list[str]:
     """Let the model know these names, too; those that it did not know before.
 
-    What it knew stays as it was: the new rows stand behind the old ones.
+    What it knew stays as it was: the new rows stand behind the old ones. `embed` tells what words
+    mean, where the model matches by meaning.
     """
     known = list(model.config.names)
     new = [name for name in names if name not in known]
@@ -72,6 +76,12 @@ def add_names(
         grown.bias.copy_(torch.cat([head.bias, share @ head.bias]))
         fusion.name_head[-1] = grown.to(head.weight)
         fusion.name_embedding = torch.cat([fusion.name_embedding, embedded])
+    if fusion.open is not None:
+        if embed is None:
+            raise TypeError("a nano that matches by meaning needs what its new names mean")
+        fusion.open.add_names(embed(new))
+        model.config.word_lists = fusion.open.list_sizes()
+        model.config.words = [*model.config.words, *new]
     model.config.names = [*known, *new]
     return new
 

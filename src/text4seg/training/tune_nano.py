@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     from text4seg.models import VisionChat
     from text4seg.models.nano.fusion import Fusion
+    from text4seg.models.nano.matching import Phrases
+    from text4seg.models.nano.modeling import QuestionReader
     from text4seg.training.recipe import Recipe
     from text4seg.training.run import Progress
     from text4seg.training.samples import Chat
@@ -76,8 +78,12 @@ class NanoTuning:
         torch.manual_seed(self.recipe.training.seed)
         model, tokenizer = self._chat.model, self._chat.text.tokenizer
         questions = read_own(self.recipe, chats)
-        seeing = Seeing(model.fusion, tokenizer, model.language.embed_tokens.weight)
-        self.new_names = add_names(model, tokenizer, Lessons.names_to_know(questions))
+        seeing = Seeing(
+            model.fusion, tokenizer, model.language.embed_tokens.weight, model.question_reader
+        )
+        self.new_names = add_names(
+            model, tokenizer, Lessons.names_to_know(questions), self._chat.embed
+        )
         lessons = Lessons(questions, self._look(chats, output, progress), model.config.names)
         watching = Watching(self.recipe, self.chat, watch)
         trainer = NanoTrainer(
@@ -136,10 +142,16 @@ def check_recipe(recipe: Recipe) -> None:
 class Seeing(nn.Module):
     """nano's fusion under training: a batch in, its loss out."""
 
-    def __init__(self, fusion: Fusion, tokenizer: Tokenizer, embedding: Tensor) -> None:
+    def __init__(
+        self,
+        fusion: Fusion,
+        tokenizer: Tokenizer,
+        embedding: Tensor,
+        reader: QuestionReader | None = None,
+    ) -> None:
         super().__init__()
         self.fusion = fusion
-        self._tokenizer = tokenizer
+        self._tokenizer, self._reader = tokenizer, reader
         self._frozen = (copy.deepcopy(fusion).requires_grad_(False).eval(), embedding.detach())
 
     def forward(self, batch: SeenBatch, others: tuple[Tensor, list[str]]) -> Tensor:
@@ -148,13 +160,12 @@ class Seeing(nn.Module):
         known = before.name_embedding.shape[0]
         with mixed_precision():
             image = self.fusion.encode_image(batch.features)
-            words, mask = self._words(batch.wordings)
-            _, logits = self.fusion.ask(image.select(batch.photo), words, mask)
-            words, mask = self._words(others[1])
-            _, again = self.fusion.ask(image.select(others[0]), words, mask)
+            _, logits = self.fusion.ask(image.select(batch.photo), *self._words(batch.wordings))
+            words = self._words(others[1])
+            _, again = self.fusion.ask(image.select(others[0]), *words)
             with torch.no_grad():
                 seen = before.encode_image(batch.features)
-                _, earlier = before.ask(seen.select(others[0]), words, mask)
+                _, earlier = before.ask(seen.select(others[0]), *words)
         loss = target_loss(logits.float(), batch.cells)
         loss = loss + _NAMES_WEIGHT * names_loss(image.names.float(), batch.names, batch.annotated)
         kept = functional.binary_cross_entropy_with_logits(
@@ -166,11 +177,14 @@ class Seeing(nn.Module):
             again.float(), earlier.float().sigmoid()
         )
 
-    def _words(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    def _words(self, texts: Sequence[str]) -> tuple[Tensor, Tensor, Phrases | None]:
         ids = [torch.tensor(self._tokenizer.encode(text).ids) for text in texts]
         pad = nn.utils.rnn.pad_sequence
         mask = pad([torch.ones(len(row), dtype=torch.bool) for row in ids], batch_first=True)
-        return self._frozen[1][pad(ids, batch_first=True)], mask
+        tokens, phrases = pad(ids, batch_first=True), None
+        if self._reader is not None:
+            tokens, mask, phrases = self._reader(tokens, mask)
+        return self._frozen[1][tokens], mask, phrases
 
 
 class NanoTrainer(Trainer):

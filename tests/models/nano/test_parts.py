@@ -20,6 +20,8 @@ FILES = {
     "tinyvit.safetensors",
     "embedding.safetensors",
     "tokenizer.json",
+    "sentences.safetensors",
+    "sentences-tokenizer.json",
 }
 
 

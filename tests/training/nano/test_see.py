@@ -19,6 +19,7 @@ from tests.reference.small_nano import (
     small_tokenizer,
 )
 from text4seg.models.nano.fusion import Fusion, ImageState
+from text4seg.models.nano.matching import Phrases
 from text4seg.training.nano.batches import PhotoBatch
 from text4seg.training.nano.scenes import Scene
 from text4seg.training.nano.see import (
@@ -167,7 +168,9 @@ class Believer(Fusion):
     def encode_image(self, features: Tensor) -> ImageState:
         return ImageState(features, features, features)
 
-    def ask(self, image: ImageState, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def ask(
+        self, image: ImageState, words: Tensor, mask: Tensor, phrases: Phrases | None = None
+    ) -> tuple[Tensor, Tensor]:
         return image.cells, image.cells[..., 0]
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from text4seg.models.nano.fusion import ImageState
+    from text4seg.models.nano.sentences import Sentences
 
 # Words that tell one of several of a kind apart, as the questions in training did.
 _PLACED = re.compile(
@@ -59,9 +60,11 @@ class NanoChat:
         self._parts = parts
         self._plain = parts.tokenizer()
         self._plain.encode_special_tokens = True
-        open_matching = model.fusion.open
-        if open_matching is not None:
-            reader = PhraseReader(parts.sentences(), open_matching, model.config.names)
+        self.embed: Sentences | None = None
+        matching = model.fusion.open
+        if matching is not None:
+            self.embed = parts.sentences()
+            reader = PhraseReader(self.embed, matching, model.config)
             model.set_question_reader(partial(reader.read_tokens, self._plain))
 
     @classmethod

@@ -19,7 +19,8 @@ class NanoConfig(PreTrainedConfig):
     target logit reaches `presence_gate`, the thing counts as absent. `placed_gate` stands in its
     place where a question tells one of several apart: such answers are fainter. With
     `sentence_width`, questions are also matched by what their words mean; `word_lists` tells of
-    each of the three lists how many words it has, and of how many at most for one name.
+    each of the three lists how many words it has, and of how many at most for one name; `words`
+    are those of the first, the names and the other words for them.
     """
 
     model_type = "text4seg-nano"
@@ -44,6 +45,7 @@ class NanoConfig(PreTrainedConfig):
         placed_gate: float | None = None,
         sentence_width: int = 0,
         word_lists: list[list[int]] | None = None,
+        words: list[str] | None = None,
         **rest: Any,
     ) -> None:
         self.language = language or {}
@@ -63,6 +65,7 @@ class NanoConfig(PreTrainedConfig):
         self.placed_gate = placed_gate
         self.sentence_width = sentence_width
         self.word_lists = [list(size) for size in word_lists or []]
+        self.words = list(words or [])
         super().__init__(**rest)
 
     def get_text_config(

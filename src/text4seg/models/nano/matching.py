@@ -54,7 +54,7 @@ class WordList(nn.Module):
         super().__init__()
         self.register_buffer("vectors", torch.zeros(words, width))
         # Rows of `vectors` for each name; the first one again where there are fewer.
-        self.register_buffer("members", torch.zeros(names, most))
+        self.register_buffer("members", torch.zeros(names, most, dtype=torch.long))
         self.threshold = nn.Parameter(torch.tensor(0.6))
         self.sharpness = nn.Parameter(torch.tensor(math.log(12.0)))
 
@@ -66,6 +66,13 @@ class WordList(nn.Module):
             index += index[:1] * (self.members.shape[1] - len(index))
             self.members[row] = torch.tensor(index)
 
+    def add(self, vectors: Tensor) -> None:
+        """Further names, behind the known ones, with one word each: `n width`."""
+        rows = torch.arange(len(vectors), device=self.members.device) + len(self.vectors)
+        members = rows[:, None].expand(-1, self.members.shape[1])
+        self.members = torch.cat([self.members, members.to(self.members)])
+        self.vectors = torch.cat([self.vectors, vectors.to(self.vectors)])
+
     def forward(self, phrases: Phrases, adapter: nn.Module) -> Tensor:
         """`q names`: cosine of the nearest pair of a phrase and a word for the name."""
         words = functional.normalize(adapter(self.vectors), dim=-1)
@@ -75,7 +82,7 @@ class WordList(nn.Module):
             same = (phrases.vectors @ self.vectors.T) > SAME
             near = near.masked_fill(same & phrases.hidden[:, None, None], 0.0)
         near = near.masked_fill(~phrases.mask[..., None], 0.0).amax(dim=1)
-        return near[:, self.members.long()].amax(dim=-1)
+        return near[:, self.members].amax(dim=-1)
 
     def knows(self, vectors: Tensor) -> Tensor:
         """Whether each of `n 384` is the embedding of a word in the list."""
@@ -113,6 +120,14 @@ class OpenMatching(nn.Module):
         nn.init.eye_(self.adapter.weight)
         nn.init.zeros_(self.channels[-1].weight)
         nn.init.zeros_(self.channels[-1].bias)
+
+    def add_names(self, vectors: Tensor) -> None:
+        """Further names of the fusion's own head, by what they mean: `n 384`."""
+        self.lists[0].add(vectors)  # type: ignore[operator]
+
+    def list_sizes(self) -> list[list[int]]:
+        """As the configuration tells of them."""
+        return [[len(words.vectors), words.members.shape[1]] for words in self.lists]  # type: ignore[arg-type, union-attr]
 
     def knows(self, vectors: Tensor) -> Tensor:
         """Whether each of `n 384` is the embedding of a word in one of the lists."""

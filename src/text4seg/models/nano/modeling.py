@@ -71,7 +71,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         )
         self.language = LlamaModel(language)
         self.walker: Walker | None = None
-        self.reader_of_questions: QuestionReader | None = None
+        self.question_reader: QuestionReader | None = None
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -90,7 +90,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def set_question_reader(self, reader: QuestionReader) -> None:
         """Tells what a question asks for; needed by weights that match by meaning."""
-        self.reader_of_questions = reader
+        self.question_reader = reader
 
     # -- the photo and the question ----------------------------------------------------------------
 
@@ -106,9 +106,9 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """Question tokens `b t` → cell states `b 256 d` and target logits `b 256`."""
         phrases = None
         if self.fusion.open is not None:
-            if self.reader_of_questions is None:
+            if self.question_reader is None:
                 raise RuntimeError("nano needs set_question_reader(…) before it is asked")
-            question_ids, mask, phrases = self.reader_of_questions(question_ids, mask)
+            question_ids, mask, phrases = self.question_reader(question_ids, mask)
         return self.fusion.ask(image, self.language.embed_tokens(question_ids), mask, phrases)
 
     def read_cells(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from text4seg.models.nano.matching import OpenMatching, Phrases
-from text4seg.models.nano.vocabulary import taught_words, thesaurus, words_for
+from text4seg.models.nano.vocabulary import taught_words, thesaurus
 from text4seg.prompts import PART, QUESTIONS
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
     from torch import Tensor
+
+    from text4seg.models.nano.configuration import NanoConfig
 
 MOST = 4
 # Stands in a question for a thing whose word the fusion never read; training uses it likewise.
@@ -78,7 +80,8 @@ def find_phrases(question: str) -> list[str]:
 
 
 def _bare(piece: str) -> str:
-    words = _PLACE_AFTER.sub("", _BEFORE.sub("", piece.strip()))
+    # Some wordings have an article, and the expression may have its own.
+    words = _PLACE_AFTER.sub("", _BEFORE.sub("", _BEFORE.sub("", piece.strip())))
     return _PLACE_BEFORE.sub("", words).strip().lower()
 
 
@@ -96,27 +99,24 @@ class PhraseReader:
     Args:
         embed: Phrases → unit vectors.
         matching: Its first list are the names of the fusion's head.
-        names: Those names.
+        config: Tells the words of that list; there may be more of them later.
     """
 
     def __init__(
         self,
         embed: Callable[[Sequence[str]], Tensor],
         matching: OpenMatching,
-        names: Sequence[str],
+        config: NanoConfig,
     ) -> None:
-        self._embed, self._matching = embed, matching
-        self._core = list(dict.fromkeys(w for words in words_for(names) for w in words))
-        self._core_vectors: Tensor = matching.lists[0].vectors  # type: ignore[assignment]
-        self._taught = taught_words() | set(self._core)
+        self._embed, self._matching, self._config = embed, matching, config
 
     def read(self, question: str) -> Read:
-        text, phrases = question, []
+        text, phrases, core = question, [], self._config.words
         for phrase in find_phrases(question) or [question]:
             phrases.append(phrase)
-            if phrase in self._taught:
+            if phrase in core or phrase in taught_words():
                 continue
-            meant = self._meant(phrase)
+            meant = self._meant(phrase, core)
             phrases += meant
             word = meant[0] if meant else STAND_IN
             text = re.sub(rf"\b{re.escape(phrase)}\b", lambda _: word, text, flags=re.IGNORECASE)  # noqa: B023
@@ -146,19 +146,19 @@ class PhraseReader:
         phrases = Phrases(phrases.vectors.to(ids.device), phrases.mask.to(ids.device))
         return pad(rows, batch_first=True), pad(there, batch_first=True), phrases
 
-    def _meant(self, phrase: str) -> list[str]:
+    def _meant(self, phrase: str, core: Sequence[str]) -> list[str]:
         """Taught words for an untaught one: its singular, else its like, its synonyms or kind."""
         singulars = _singulars(phrase)
-        for words in (self._core, self._taught):
+        for words in (core, taught_words()):
             for single in singulars:
                 if single in words:
                     return [single]
         vector = self._embed([phrase])
         if bool(self._matching.knows(vector)[0]):
             return []
-        near = (self._core_vectors @ vector[0]).topk(2)
+        near = (self._matching.lists[0].vectors @ vector[0]).topk(2)
         scores = {
-            self._core[i]: float(score)
+            core[i]: float(score)
             for score, i in zip(near.values, near.indices.tolist(), strict=True)
             if score >= _ALIKE
         }
@@ -170,13 +170,13 @@ class PhraseReader:
                     scores[name] = max(scores.get(name, 0.0), score + _TOLD)
         last = phrase.rsplit(" ", maxsplit=1)[-1]
         if not scores and last != phrase:
-            return [last] if last in self._taught else self._meant(last)
+            return [last] if last in taught_words() else self._meant(last, core)
         best = max(scores.values(), default=0.0)
         order = sorted(scores, key=lambda name: -scores[name])
         good = [name for name in order[:2] if scores[name] > best - _NEARLY_AS_GOOD]
-        core = [name for name in order if name in self._core and scores[name] >= _ALIKE]
+        known = [name for name in order if name in core and scores[name] >= _ALIKE]
         # A word that has true masks stands first: the fusion's own tokens know it.
-        return list(dict.fromkeys((*core[:1], *good)))
+        return list(dict.fromkeys((*known[:1], *good)))
 
 
 def _singulars(phrase: str) -> list[str]:

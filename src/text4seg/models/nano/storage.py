@@ -34,7 +34,7 @@ def save_model(model: NanoForConditionalGeneration, folder: Path) -> None:
     from safetensors.torch import save
 
     state = {
-        name: value.to(torch.bfloat16).contiguous()
+        name: (value.bfloat16() if value.is_floating_point() else value).contiguous()
         for name, value in model.state_dict().items()
         if name != _EMBEDDING and name not in _CLASSIFIER
     }
@@ -73,7 +73,12 @@ def load_model(folder: Path, parts: Parts) -> NanoForConditionalGeneration:
             state[_EMBEDDING] = parts.embedding()
         if model.fusion.open is not None and _CLASSIFIER[0] not in state:
             state |= zip(_CLASSIFIER, parts.classifier(), strict=True)
-        model.load_state_dict({name: value.float() for name, value in state.items()})
+        model.load_state_dict(
+            {
+                name: value.float() if value.is_floating_point() else value
+                for name, value in state.items()
+            }
+        )
     except (SafetensorError, StrictDataclassError, *_MISFITS) as error:
         reason = " ".join(str(error).split())[:_LONGEST_REASON]
         raise WeightsError(

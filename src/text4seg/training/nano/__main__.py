@@ -81,6 +81,7 @@ def _photos(arguments: argparse.Namespace) -> tuple[NanoConfig, list[Scene]]:
         names=names,
         sentence_width=SENTENCE_WIDTH,
         word_lists=list_sizes(_word_lists(names)),
+        words=list(dict.fromkeys(w for words in words_for(names) for w in words)),
         language=language_settings(LAYERS),
         presence_gate=arguments.presence_gate,
         placed_gate=arguments.placed_gate,
