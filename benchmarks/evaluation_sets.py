@@ -11,6 +11,11 @@ Set `positions`: where two to six of a kind are in a COCO photo (and no crowd of
 outermost one on each side where it stands 1.5 cells apart ("the left dog"), and the largest and the
 smallest where they differ by half. Set `unseen`: the present things of both sets asked for in words
 that nano was never taught; set `seen`: the same things by the names it knows.
+
+Set `classes`, where `--outlines` names a folder of what stands out in `photos/imagenet` (made by
+`text4seg.training.nano pseudo`): photos of the ImageNet classes that nano is never asked for, by
+their names, and by the name of another such class, which is absent. The outlines are U²-Net-p's
+where they are clear, not true masks.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ from text4seg.core.files import write_atomically
 from text4seg.core.geometry import polygons_to_mask
 from text4seg.core.rle import mask_to_rle, rle_to_mask
 from text4seg.core.types import Size
+from text4seg.models.nano.vocabulary import HELD_OUT, imagenet_classes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,23 +42,8 @@ FEWEST, MOST = 2, 6
 CLEAR_GAP = 1.5 / 16
 CLEAR_RATIO = 1.5
 SIDES = {"left": (1, -1), "right": (1, 1), "top": (0, -1), "bottom": (0, 1)}
-# Known name → a word for it that is no name and no listed synonym of the training questions.
-UNSEEN = {
-    "person": "individual", "bicycle": "cycle", "car": "vehicle", "airplane": "jet",
-    "bus": "coach", "train": "locomotive", "truck": "lorry", "boat": "vessel",
-    "traffic light": "stoplight", "bird": "fowl", "cat": "feline", "dog": "hound",
-    "horse": "pony", "sheep": "lamb", "cow": "cattle", "backpack": "rucksack",
-    "umbrella": "parasol", "tie": "necktie", "suitcase": "luggage", "bottle": "flask",
-    "wine glass": "goblet", "cup": "mug", "knife": "blade", "bowl": "dish", "chair": "seat",
-    "couch": "settee", "potted plant": "houseplant", "bed": "mattress", "dining table": "desk",
-    "tv": "telly", "laptop": "notebook computer", "cell phone": "smartphone", "oven": "stove",
-    "sink": "washbasin", "refrigerator": "icebox", "book": "paperback", "clock": "timepiece",
-    "vase": "urn", "hair": "hairdo", "shoes": "footwear", "pants": "slacks", "jeans": "denims",
-    "dress": "gown", "hat": "headgear", "jacket": "windbreaker", "sweater": "pullover",
-    "sunglasses": "eyewear", "purse": "clutch", "bag": "tote", "skirt": "miniskirt",
-    "t-shirt": "tee", "stockings": "hosiery",
-}  # fmt: skip
 SEED = 2026
+SALIENT = 128
 
 
 def read_coco(root: Path) -> Iterator[tuple[str, list[tuple[str, np.ndarray, bool]], list[str]]]:
@@ -143,8 +134,8 @@ def unseen_lines(root: Path, *, seen: bool) -> Iterator[dict[str, Any]]:
     for name in MASKS:
         for asked in lines(root, name):
             known = asked["expression"].removeprefix("the ")
-            if asked["mask"] is not None and known in UNSEEN:
-                word = known if seen else UNSEEN[known]
+            if asked["mask"] is not None and known in HELD_OUT:
+                word = known if seen else HELD_OUT[known]
                 yield {
                     **asked,
                     "expression": f"the {word}",
@@ -152,8 +143,30 @@ def unseen_lines(root: Path, *, seen: bool) -> Iterator[dict[str, Any]]:
                 }
 
 
-def sets(root: Path) -> dict[str, Iterator[dict[str, Any]]]:
-    return {
+def class_lines(root: Path, outlines: Path) -> Iterator[dict[str, Any]]:
+    from PIL import Image
+
+    from text4seg.training.nano.classes import trusted_coverage
+
+    held_out = [one for one in imagenet_classes() if one.held_out]
+    for index, one in enumerate(held_out):
+        for file in outlines.glob(f"{one.wnid}_*.png"):
+            saliency = np.asarray(Image.open(file).convert("L"))
+            if trusted_coverage(saliency) is None:
+                continue
+            photo = f"photos/imagenet/{file.stem}.jpg"
+            with Image.open(root / photo) as image:
+                size = image.size
+            mask = np.asarray(Image.fromarray(saliency).resize(size)) >= SALIENT
+            yield line(photo, one.name, mask, "classes")
+            other = held_out[(index + len(held_out) // 2) % len(held_out)]
+            if not set(other.words) & set(one.words[:-1]):
+                yield line(photo, other.name, None, "classes")
+
+
+def sets(root: Path, outlines: Path | None = None) -> dict[str, Iterator[dict[str, Any]]]:
+    extra = {"classes": class_lines(root, outlines)} if outlines else {}
+    return extra | {
         "coco": lines(root, "coco"),
         "clothing": lines(root, "clothing"),
         "positions": position_lines(root),
@@ -168,8 +181,9 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for coco.jsonl, clothing.jsonl, …"
     )
+    parser.add_argument("--outlines", type=Path, help="folder of outlines, for the set classes")
     arguments = parser.parse_args()
-    for name, found in sets(arguments.data).items():
+    for name, found in sets(arguments.data, arguments.outlines).items():
         records = list(found)
         arguments.out.mkdir(parents=True, exist_ok=True)
         file = arguments.out / f"{name}.jsonl"

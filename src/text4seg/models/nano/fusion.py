@@ -164,7 +164,7 @@ class Fusion(nn.Module):
         state = ImageState(self.narrow(x), self.name_head(x), boxes)
         if self.open is None:
             return state
-        classes = self.open.classify(features[..., :FINAL_CHANNELS])
+        classes = self.open.classify(features[..., :-_DETECTOR][..., :FINAL_CHANNELS])
         return replace(state, classes=classes, meanings=self.open.mean_of_cells(x))
 
     def ask(

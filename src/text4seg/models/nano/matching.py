@@ -100,7 +100,8 @@ class OpenMatching(nn.Module):
     def __init__(self, config: NanoConfig, detected: int) -> None:
         super().__init__()
         width, narrow = config.sentence_width, config.fusion_width
-        self.register_buffer("classifier_weight", torch.zeros(CLASSES, FINAL_CHANNELS))
+        channels = min(FINAL_CHANNELS, config.eye_channels - detected)
+        self.register_buffer("classifier_weight", torch.zeros(CLASSES, channels))
         self.register_buffer("classifier_bias", torch.zeros(CLASSES))
         counts = (len(config.names), detected, CLASSES)
         self.lists = nn.ModuleList(

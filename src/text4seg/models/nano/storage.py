@@ -6,8 +6,6 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-import torch
-
 from text4seg.core.errors import WeightsError
 from text4seg.core.files import write_atomically
 from text4seg.models.nano.configuration import NanoConfig

@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -32,6 +33,7 @@ from text4seg.models.nano.fusion import Fusion
 from text4seg.models.nano.language import WIDTH, language_settings, read_language_model
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
 from text4seg.models.nano.parts import Parts, get_parts
+from text4seg.models.nano.phrases import PhraseReader
 from text4seg.models.nano.sentences import WIDTH as SENTENCE_WIDTH
 from text4seg.models.nano.storage import load_model, save_model
 from text4seg.models.nano.text import NanoText
@@ -166,6 +168,9 @@ def _write(arguments: argparse.Namespace, parts: Parts) -> None:
         parts.tokenizer(), image_token=config.image_token, image_tokens=config.image_tokens
     )
     model.set_walker(text.walker)
+    if model.fusion.open is not None:
+        reader = PhraseReader(parts.sentences(), model.fusion.open, config)
+        model.set_question_reader(partial(reader.read_tokens, parts.tokenizer()))
     settings = WriteSettings(shape_steps=_SHAPE_STEPS, photo_steps=arguments.steps or 350)
     batches = Batches(scenes, store, config.names, photos=2, questions=4)
     lesson = Lesson(model, text, batches, config.names, settings)
