@@ -90,7 +90,7 @@ class ClassQuestions:
         ((wnid, coverage),) = scene.layers.items()
         one = self._by_wnid[wnid]
         if random.random() >= _ABSENT_SHARE:
-            words = (one.name, *one.others) if random.random() < 0.6 else one.words
+            words = [one.name, *one.others] if random.random() < 0.6 else list(one.words)
             return Asked(phrase(_pick(words, random), random), coverage, "name")
         other = self._other(one, random)
         words = [w for w in (other.name, *other.others) if w not in one.words]
@@ -105,5 +105,5 @@ class ClassQuestions:
         return pool[random.integers(len(pool))]
 
 
-def _pick(words: tuple[str, ...] | list[str], random: np.random.Generator) -> str:
+def _pick(words: list[str], random: np.random.Generator) -> str:
     return words[random.integers(len(words))]
