@@ -272,11 +272,11 @@ def _gains(group: list[Record]) -> dict[str, Any]:
     for record in group:
         title = next(title for title, end in SHAPES if record["aspect"] < end)
         by_shape.setdefault(title, []).append(record)
-    shapes = {title: _gain(by_shape[title]) for title, _ in SHAPES if title in by_shape}
-    return {"gain": _gain(group), "gain by photo": shapes}
+    shapes = {title: gain_of(by_shape[title]) for title, _ in SHAPES if title in by_shape}
+    return {"gain": gain_of(group), "gain by photo": shapes}
 
 
-def _gain(group: list[Record]) -> list[float]:
+def gain_of(group: list[Record]) -> list[float]:
     """Mean, and the ends of its interval; whole photos are drawn, as their objects are alike."""
     photos: dict[str, list[float]] = defaultdict(list)
     for record in group:
