@@ -73,7 +73,7 @@ def at_outline(probability: Float[np.ndarray, "rows cols"]) -> Bool[np.ndarray, 
     """The cells with one of the eight around them on the other side of one half."""
     inside = probability >= 0.5
     near_inside, near_outside = _with_neighbours(inside), _with_neighbours(~inside)
-    return near_inside & near_outside
+    return np.asarray(near_inside & near_outside)
 
 
 def held_inside(probability: Float[np.ndarray, "rows cols"]) -> Float32[np.ndarray, "rows cols"]:
