@@ -12,6 +12,8 @@ outermost one on each side where it stands 1.5 cells apart ("the left dog"), and
 smallest where they differ by half. Set `unseen`: the present things of both sets asked for in words
 that nano was never taught; set `seen`: the same things by the names it knows.
 
+The sets but `seen` are together in `all.jsonl`.
+
 Set `classes`, where `--outlines` names a folder of what stands out in `photos/imagenet` (made by
 `text4seg.training.nano pseudo`): photos of the ImageNet classes that nano is never asked for, by
 their names, and by the name of another such class, which is absent. The outlines are U²-Net-p's
@@ -44,6 +46,7 @@ CLEAR_RATIO = 1.5
 SIDES = {"left": (1, -1), "right": (1, 1), "top": (0, -1), "bottom": (0, 1)}
 SEED = 2026
 SALIENT = 128
+TOGETHER = "all.jsonl"
 
 
 def read_coco(root: Path) -> Iterator[tuple[str, list[tuple[str, np.ndarray, bool]], list[str]]]:
@@ -183,6 +186,7 @@ def main() -> None:
     )
     parser.add_argument("--outlines", type=Path, help="folder of outlines, for the set classes")
     arguments = parser.parse_args()
+    everything: list[dict[str, Any]] = []
     for name, found in sets(arguments.data, arguments.outlines).items():
         records = list(found)
         arguments.out.mkdir(parents=True, exist_ok=True)
@@ -190,6 +194,11 @@ def main() -> None:
         write_atomically(file, "".join(json.dumps(record) + "\n" for record in records).encode())
         present = sum(record["mask"] is not None for record in records)
         print(f"{file}: {present} present, {len(records) - present} absent")
+        everything += records if name != "seen" else []
+    # Photo by photo: each is looked at once. The things of `seen` are asked for in other sets.
+    everything.sort(key=lambda record: record["image"])
+    together = "".join(json.dumps(record) + "\n" for record in everything)
+    write_atomically(arguments.out / TOGETHER, together.encode())
 
 
 if __name__ == "__main__":

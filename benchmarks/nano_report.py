@@ -20,6 +20,7 @@ from text4seg.core.files import write_atomically
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+TOGETHER = "all.jsonl"  # holds what is in the others
 HERE = Path(__file__).parent
 
 
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     done = subprocess.run([*make, "--data", str(parsed.data), "--out", str(sets)], check=False)
     if done.returncode != 0:
         return done.returncode
-    lines = b"".join(path.read_bytes() for path in sorted(sets.glob("*.jsonl")))
+    found = [path for path in sorted(sets.glob("*.jsonl")) if path.name != TOGETHER]
+    lines = b"".join(path.read_bytes() for path in found)
     questions = parsed.out / "questions.jsonl"
     write_atomically(questions, lines)
     command = [

@@ -13,6 +13,7 @@ from PIL import Image
 from benchmarks import evaluation_sets
 from text4seg.core.rle import mask_to_rle, rle_to_mask
 from text4seg.data import read_jsonl
+from text4seg.models.nano.vocabulary import imagenet_classes, taught_words
 
 SIDE = 40
 
@@ -118,6 +119,34 @@ def test_unseen_words_ask_for_the_very_things_of_the_seen_ones(root: Path) -> No
 def test_unseen_words_were_never_taught() -> None:
     from text4seg.training.nano import questions
 
-    taught = {name for family in questions._FAMILIES for name in family}
-    taught |= {word for words in questions._SYNONYMS.values() for word in words}
-    assert not taught & set(evaluation_sets.UNSEEN.values())
+    taught = {name for family in questions._FAMILIES for name in family} | taught_words()
+    assert not taught & set(evaluation_sets.HELD_OUT.values())
+
+
+def test_all_questions_but_the_repeated_ones_stand_together(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = root / "sets"
+    monkeypatch.setattr(sys, "argv", ["x", "--data", str(root), "--out", str(out)])
+    evaluation_sets.main()
+    records = [json.loads(line) for line in (out / "all.jsonl").read_text().splitlines()]
+    assert {record["set"] for record in records} == {"coco", "clothing", "positions", "unseen"}
+    photos = [record["image"] for record in records]
+    assert photos == sorted(photos), "each photo is looked at once"
+
+
+def test_classes_are_held_out_ones_with_a_clear_outline(root: Path) -> None:
+    photos, outlines = root / "photos" / "imagenet", root / "outlines"
+    photos.mkdir(parents=True)
+    outlines.mkdir()
+    saliency = np.zeros((320, 320), dtype=np.uint8)
+    saliency[:160] = 255
+    for index, share in ((7, 1), (17, 1), (27, 0), (8, 1)):
+        one = imagenet_classes()[index]
+        Image.new("RGB", (SIDE, SIDE)).save(photos / f"{one.wnid}_x.jpg")
+        Image.fromarray(saliency * share).save(outlines / f"{one.wnid}_x.png")
+    found = list(evaluation_sets.class_lines(root, outlines))
+    present = {line["expression"]: line["mask"] for line in found if line["mask"]}
+    assert list(present) == [f"the {imagenet_classes()[index].name}" for index in (7, 17)]
+    assert all(rle_to_mask(mask)[: SIDE // 2].all() for mask in present.values())
+    assert len(found) == 4, "and an absent one each"
