@@ -372,12 +372,14 @@ def build(
                 parameter.normal_(std=0.1)  # Gemma 3 begins blind: its projector is zero
         # Opinions as strong as a trained model's; an adapter leaves the output layer as it is.
         words = model.get_output_embeddings().weight
-        words.mul_(_STRENGTH)
-        if words.data_ptr() == model.get_input_embeddings().weight.data_ptr():
-            # Tied: what is read became stronger, too, and the photo would drown in it.
-            projector = model.get_submodule(family.projector)
-            linear = [m for m in projector.modules() if isinstance(m, torch.nn.Linear)]
-            linear[-1].weight.mul_(_STRENGTH)
+        if words.data_ptr() != model.get_input_embeddings().weight.data_ptr():
+            words.mul_(_STRENGTH)
+        else:
+            # Tied: what is read would become stronger, too, and all else would drown in it.
+            language = model.get_submodule(family.language)
+            norm = getattr(language, "norm", None) or language.embedding_norm
+            # Gemma's weights are beside one.
+            norm.weight.mul_(_STRENGTH) if norm.weight.any() else norm.weight.add_(_STRENGTH - 1)
     model.save_pretrained(folder)
     fast.save_pretrained(folder)
     reader.save_pretrained(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from text4seg.models.local.loading import load_processor
 from text4seg.models.local.prompts import Prompter, chat
 from text4seg.training.collate import IGNORED, Collator
 from text4seg.training.recipe import Data, Loss
-from text4seg.training.samples import Chat, one_turn, read_chats
+from text4seg.training.samples import Chat, one_turn, read_chats, read_validation
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 CAT = PHOTOS / "cat.jpg"
@@ -157,3 +158,49 @@ def test_questions_become_chats(tmp_path: Path) -> None:
     assert chats[1].answers[0] == prompts.answer("others *4" + "\n others *4" * 3 + "\n")
     with pytest.raises(InputError, match="cannot be read"):
         read_chats(tmp_path / "none.jsonl", Data())
+
+
+def mask_pairs(folder: Path, count: int) -> Path:
+    """Photos with masks as a user has them: `images/` and `masks/LABEL/`."""
+    from PIL import Image
+
+    photo = Image.open(CAT).resize((48, 32))
+    mask = Image.new("L", photo.size)
+    mask.paste(255, (8, 8, 40, 30))
+    for name in ("images", "masks/tabby"):
+        (folder / name).mkdir(parents=True)
+    for number in range(count):
+        photo.save(folder / "images" / f"{number:03}.jpg")
+        mask.save(folder / "masks" / "tabby" / f"{number:03}.png")
+    return folder
+
+
+def test_a_folder_of_own_masks_is_learned_from_and_part_of_it_held_back(tmp_path: Path) -> None:
+    data = Data(layout="mask-pairs", hold_out=0.25, grid="4x4")
+    folder = mask_pairs(tmp_path / "own", 12)
+    data = dataclasses.replace(data, train=str(folder))
+    learned, held = read_chats(folder, data), read_validation(data)
+    assert len(learned) == 9
+    assert len(held) == 3
+    assert not {chat.photo for chat in learned} & {sample.image for sample in held}
+    assert learned[0].expression == "tabby"
+    assert "tabby" in learned[0].answers[0]
+    with pytest.raises(InputError, match="holds back none"):
+        read_validation(dataclasses.replace(data, hold_out=0.01))
+    with pytest.raises(InputError, match="no file or folder"):
+        read_chats(tmp_path / "nothing", data)
+
+
+def test_photos_inside_parquet_files_are_read(tmp_path: Path, prompter: Prompter) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rle = json.loads((PHOTOS / "examples.jsonl").read_text().splitlines()[0])["mask"]
+    row = {"image": {"bytes": CAT.read_bytes(), "path": "cat.jpg"}, "mask": rle, "text": "the cat"}
+    file = tmp_path / "part.parquet"
+    parquet.write_table(pa.Table.from_pylist([row]), file)
+    chats = read_chats(file, Data(layout="hugging-face", grid="4x4"))
+    assert chats[0].content == CAT.read_bytes()
+    seen = Collator(prompter, pad=0).batch(chats)
+    same = Collator(prompter, pad=0).batch([of(("Segment the cat in this image.", "x"))])
+    pixels = next(name for name in seen if "pixel" in name)
+    assert torch.equal(seen[pixels], same[pixels])

@@ -50,6 +50,8 @@ FAULTS = [
     pytest.param("lora.dropout=1", InputError, "below 1", id="nothing left"),
     pytest.param("model.quantize=8bit", UnknownNameError, "none, 4bit", id="another quantization"),
     pytest.param("data.format=png", UnknownNameError, "rrle", id="no format"),
+    pytest.param("data.layout=folder", UnknownNameError, "mask-pairs", id="no layout"),
+    pytest.param("data.hold_out=1.0", InputError, "below 1", id="nothing to learn from"),
     pytest.param("data.grid=16", InputError, "16", id="half a grid"),
     pytest.param("training=5", InputError, "section", id="a value for a section"),
     pytest.param("output.folder=x", InputError, "output", id="a section for a value"),

@@ -159,6 +159,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+@pytest.mark.slow  # the tutorial's test is the quick one
 @pytest.mark.nano
 @pytest.mark.usefixtures("nano_parts")
 def test_nano_learns_own_words_and_is_loaded_again(

@@ -11,12 +11,13 @@ import typer
 
 from text4seg.cli._talk import checking_the_call, patience, print_json, say
 from text4seg.core.rle import rle_to_mask
-from text4seg.data import Sample, read_jsonl
+from text4seg.data import Sample
 from text4seg.evaluation import Row, evaluate, questions_of, summarise
-from text4seg.pictures import draw_overlay, open_image
+from text4seg.pictures import draw_overlay
 from text4seg.segmenter import Segmenter
 from text4seg.training.recipe import Recipe, load_recipe
 from text4seg.training.run import is_leading
+from text4seg.training.samples import read_validation
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -75,9 +76,7 @@ def train(
 def _train(recipe: Recipe) -> Trained:
     from text4seg.training.run import train as run
 
-    asked = []
-    if recipe.data.validation:
-        asked = read_jsonl(recipe.data.validation, recipe.data.images)
+    asked = read_validation(recipe.data)
     total = sum(len(sample.asked) for sample in asked)
 
     def ask(chat: VisionChat, samples: Sequence[Sample], told: Callable[[], None]) -> list[Row]:
@@ -94,7 +93,7 @@ def _train(recipe: Recipe) -> Trained:
 
         rows = ask(chat, spread(asked, recipe.report.questions), lambda: None)
         figures = {name: asdict(found) for name, found in summarise(rows).items()}
-        return Watched(figures, pictures_of(rows, recipe.report.pictures))
+        return Watched(figures, pictures_of(rows, asked, recipe.report.pictures))
 
     with patience("training", 1) as bar:
 
@@ -123,14 +122,16 @@ def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
     ]
 
 
-def pictures_of(rows: Sequence[Row], count: int) -> list[tuple[str, Image]]:
+def pictures_of(
+    rows: Sequence[Row], samples: Sequence[Sample], count: int
+) -> list[tuple[str, Image]]:
     """The first photos of which something is meant: the true mask, and beside it the answer."""
     import numpy as np
     import PIL.Image
 
-    drawn = []
+    drawn, photos = [], {sample.image.as_posix(): sample for sample in samples}
     for row in [row for row in rows if row.truth is not None][:count]:
-        photo = open_image(row.image)
+        photo = photos[row.image].open_image()
         photo.thumbnail((_DRAWN, _DRAWN))
         picture = PIL.Image.new("RGB", (2 * photo.width, photo.height))
         for place, (what, rle) in enumerate((("true", row.truth), ("answer", row.answer))):

@@ -97,7 +97,11 @@ def _figure(value: Any) -> str:
 
 
 def sha256(file: Path) -> str:
-    """The hash of a file's content."""
+    """The hash of a file's content; of a folder, that of its files' names and sizes."""
+    if file.is_dir():
+        files = sorted(path for path in file.rglob("*") if path.is_file())
+        listed = "".join(f"{path.relative_to(file)}\t{path.stat().st_size}\n" for path in files)
+        return hashlib.sha256(listed.encode()).hexdigest()
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from text4seg.codec import get_format
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.types import GridShape
+from text4seg.data import READERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,13 @@ class Data:
 
     Attributes:
         train: Questions (JSONL as `text4seg evaluate` reads them) or chats (`messages` and
-            `images`, as trainers read them).
+            `images`, as trainers read them); of another layout, its folder or file.
         validation: Questions that are asked before and after training; empty for none.
-        images: The folder that image paths start from.
+        layout: How both are laid out, as `text4seg build readers` lists them: `jsonl`,
+            `mask-pairs` for a folder of your own masks, `coco`, …
+        hold_out: Share of the photos that are not learned from but asked before and after, where
+            there is no `validation`. Which ones depends on nothing but their names.
+        images: The folder that image paths start from; `.` is the layout's usual place.
         format: The text format to teach.
         grid: Rows x columns.
         wordings: Whether questions are worded in turns (`varied`) or all alike (`one`).
@@ -49,6 +54,8 @@ class Data:
 
     train: str = ""
     validation: str = ""
+    layout: str = "jsonl"
+    hold_out: float = 0.0
     images: str = "."
     format: str = "rrle"
     grid: str = "16x16"
@@ -234,6 +241,7 @@ _AT_LEAST = {
     "lora.rank": 0,
     "lora.dropout": 0,
     "data.limit": 0,
+    "data.hold_out": 0,
     "model.side": 0,
     "loss.digits": 0,
     "loss.background": 0,
@@ -243,7 +251,7 @@ _AT_LEAST = {
     "report.pictures": 0,
 }
 _ABOVE = {"training.epochs": 0.0, "training.learning_rate": 0.0, "lora.alpha": 0.0}
-_BELOW = {"training.warmup": 1.0, "lora.dropout": 1.0}
+_BELOW = {"data.hold_out": 1.0, "training.warmup": 1.0, "lora.dropout": 1.0}
 
 
 def _check(recipe: Recipe) -> None:
@@ -259,8 +267,16 @@ def _check(recipe: Recipe) -> None:
     for key in ("model.folder", "data.train", "output"):
         if not _get(recipe, key):
             raise InputError(f"the recipe must name {key}; give it with --set {key}=PATH")
-    get_format(recipe.data.format)
-    GridShape.parse(recipe.data.grid)
+    _check_data(recipe.data)
+
+
+def _check_data(data: Data) -> None:
+    if data.layout not in READERS:
+        raise UnknownNameError("data.layout", data.layout, READERS)
+    if data.hold_out and data.validation:
+        raise InputError("give data.validation or data.hold_out, not both")
+    get_format(data.format)
+    GridShape.parse(data.grid)
 
 
 def _get(recipe: Recipe, key: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from text4seg.codec import get_format
 from text4seg.core.errors import InputError
 from text4seg.core.geometry import mask_to_grid
 from text4seg.core.types import DescriptorGrid, GridShape
-from text4seg.data import Sample, read_jsonl
+from text4seg.data import Sample, Selection, read, read_jsonl
 from text4seg.pictures import check_image, open_image
 from text4seg.training.recipe import Data
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Messages = tuple[Mapping[str, Any], ...]
+_QUESTIONS = "jsonl"
 _ROLES = ("system", "user", "assistant")
 
 
@@ -61,15 +63,55 @@ def read_chats(path: str | Path, data: Data) -> list[Chat]:
     Raises:
         InputError: The file, a line or a photo cannot be used; file and line are named.
     """
-    if _holds_chats(Path(path)):
+    if data.layout == _QUESTIONS and _holds_chats(Path(path)):
+        if data.hold_out:
+            raise InputError(
+                f"{path} holds chats; data.hold_out takes photos out of questions: give "
+                "data.validation instead"
+            )
         chats = _read_written(Path(path), Path(data.images))
-        chats = chats[: data.limit or None]
     else:
-        samples = read_jsonl(path, data.images, limit=data.limit or None)
-        chats = chats_of(samples, data)
+        chats = chats_of(split_samples(read_samples(path, data), data.hold_out)[0], data)
     if not chats:
-        raise InputError(f"{path} holds no sample")
-    return chats
+        raise InputError(f"{path} holds no sample to learn from")
+    return chats[: data.limit or None]
+
+
+def read_validation(data: Data) -> list[Sample]:
+    """The questions that are asked before and after; none where the recipe names none."""
+    if data.validation:
+        return read_samples(data.validation, data)
+    if data.hold_out:
+        held = split_samples(read_samples(data.train, data), data.hold_out)[1]
+        if not held:
+            raise InputError(
+                f"data.hold_out={data.hold_out} holds back none of the photos of {data.train}: "
+                "take more"
+            )
+        return held
+    return []
+
+
+def read_samples(path: str | Path, data: Data) -> list[Sample]:
+    """Photos with questions, of the recipe's layout; the first fault is an error."""
+    if data.layout == _QUESTIONS:
+        return read_jsonl(path, data.images)
+    images = None if data.images == "." else data.images
+    return list(read(data.layout, path, images=images, select=Selection(strict=True)))
+
+
+def split_samples(samples: Sequence[Sample], share: float) -> tuple[list[Sample], list[Sample]]:
+    """Those to learn from and those held back: the photos whose names' hashes come first.
+
+    A photo does not change sides when others are added or removed, but for the last few.
+    """
+    if not share:
+        return list(samples), []
+    names = {sample.image.name for sample in samples}
+    ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    held = set(ordered[: round(share * len(ordered))])
+    kept = [sample for sample in samples if sample.image.name not in held]
+    return kept, [sample for sample in samples if sample.image.name in held]
 
 
 def chats_of(samples: Sequence[Sample], data: Data) -> list[Chat]:

@@ -1,0 +1,91 @@
+"""Every command of docs/tutorial.md, on photos and masks as the page lays them out."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+pytest.importorskip("trl")
+
+from text4seg.cli import main
+from text4seg.core.rle import rle_to_mask
+from text4seg.models.nano.chat import NanoChat
+
+ROOT = Path(__file__).parents[2]
+PHOTOS = ROOT / "examples" / "photos"
+pytestmark = [pytest.mark.nano, pytest.mark.usefixtures("nano_parts")]
+
+
+def make_data(folder: Path, photos: int) -> None:
+    """Crops and mirror images of the example photos, each with the masks of what is there."""
+    lines = [json.loads(line) for line in (PHOTOS / "examples.jsonl").read_text().splitlines()]
+    present = [line for line in lines if line["mask"] is not None]
+    names = sorted({line["image"] for line in present})
+    (folder / "images").mkdir(parents=True)
+    for number in range(photos):
+        name = names[number % len(names)]
+        photo = Image.open(PHOTOS / name).convert("RGB")
+        cut = number // len(names) * 4
+        box = (cut, cut, photo.width - cut, photo.height - cut)
+
+        def changed(picture: Image.Image, box: tuple[int, ...] = box, n: int = number):
+            return ImageOps.mirror(picture.crop(box)) if n % 2 else picture.crop(box)
+
+        changed(photo).save(folder / "images" / f"{number:04}.jpg")
+        found = next(line for line in present if line["image"] == name)
+        mask = Image.fromarray(rle_to_mask(found["mask"]).astype(np.uint8) * 255)
+        (folder / "masks" / "zip").mkdir(parents=True, exist_ok=True)
+        changed(mask).save(folder / "masks" / "zip" / f"{number:04}.png")
+
+
+def commands() -> list[str]:
+    page = (ROOT / "docs" / "tutorial.md").read_text()
+    blocks = re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.startswith("text4seg ")]
+
+
+def walk_through(folder: Path, monkeypatch: pytest.MonkeyPatch, photos: int, *smaller: str) -> None:
+    make_data(folder / "my-data", photos)
+    (folder / "recipes").symlink_to(ROOT / "recipes")
+    (folder / "photo.jpg").symlink_to(PHOTOS / "cat.jpg")
+    monkeypatch.chdir(folder)
+    for command in commands():
+        words = shlex.split(command)[1:]
+        if words[0] == "train":
+            words += [word for change in smaller for word in ("--set", change)]
+        assert main(words) == 0, command
+    assert (folder / "out" / "samples.html").is_file()
+    assert list((folder / "out").glob("*.overlay.png"))
+    assert (folder / "out" / "run" / "report.html").is_file()
+
+
+def test_there_are_commands() -> None:
+    verbs = [command.split()[1] for command in commands()]
+    assert verbs == ["build", "build", "train", "train", "segment", "evaluate"]
+
+
+def test_the_commands_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ("training.steps=1", "training.batch=2", "training.device_batch=2")
+    walk_through(tmp_path, monkeypatch, 4, *few)
+    assert "IoU before" in capsys.readouterr().out
+    assert NanoChat.load(tmp_path / "runs/nano-own-data/merged").model.config.names[-1] == "zip"
+
+
+@pytest.mark.slow
+def test_a_hundred_photos_are_learned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the page has it, with fewer steps; the word means something else in nano's own English."""
+    walk_through(tmp_path, monkeypatch, 100, "training.steps=60", "training.learning_rate=4e-4")
+    told = json.loads((tmp_path / "runs/nano-own-data/provenance.json").read_text())
+    before, after = (told[when]["mask-pairs"]["grid_iou"] for when in ("before", "after"))
+    print(capsys.readouterr().out)
+    assert after > before + 0.1
