@@ -11,12 +11,17 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from text4seg.evaluation.lmms.tasks import text4seg_vqa
 from text4seg.evaluation.lmms.tasks.text4seg_vqa import normalised, vqa_accuracy
 
 yaml = pytest.importorskip("yaml")
@@ -89,3 +94,21 @@ def test_accuracy_by_hand() -> None:
     assert vqa_accuracy("cat", answers) == pytest.approx((3 * 2 / 3 + 7 * 1) / 10)
     assert vqa_accuracy("cow", answers) == 0.0
     assert vqa_accuracy("the dog", ["dog"]) == 1.0
+
+
+@pytest.mark.slow
+def test_in_lmms_eval_itself(tmp_path: Path) -> None:
+    """Its own command line with its own `dummy`, which says one word whatever is asked."""
+    pytest.importorskip("lmms_eval")
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    questions = [("What is it?", ["cat"]), ("How many?", ["1", "one"])]
+    lines = [{"image": "a.png", "question": q, "answers": a} for q, a in questions]
+    (tmp_path / "vqa.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    command = [sys.executable, "-m", "lmms_eval", "--model", "dummy", "--model_args"]
+    command += ["response=cat", "--tasks", "text4seg_vqa", "--output_path", "out"]
+    command += ["--include_path", str(Path(text4seg_vqa.__file__).parent)]
+    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    subprocess.run(command, cwd=tmp_path, env={**os.environ, **offline}, check=True, timeout=500)
+    (results,) = (tmp_path / "out").rglob("*results.json")
+    found = json.loads(results.read_text())["results"]["text4seg_vqa"]
+    assert found["vqa_accuracy,none"] == 0.5
