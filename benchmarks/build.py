@@ -122,6 +122,21 @@ def measure(count: int, processes: int) -> dict[str, Any]:
     }
 
 
+def table(record: dict[str, Any]) -> str:
+    """A record as Markdown."""
+    lines = [
+        "| samples | processes | seconds | for 877,000, minutes | if all cores were free | MB |"
+    ]
+    lines.append("|---" * 6 + "|")
+    cells = (
+        *(f"{record['samples']:,}", record["processes"], record["seconds"]),
+        *(record["minutes_for_877k"], record["minutes_for_877k_by_processor_time"]),
+        record["memory_mb"],
+    )
+    lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure building of training samples.")
     parser.add_argument("--annotations", type=int, default=100_000)
