@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import codec, fuzz_codec, oracle, salvage
+from benchmarks import codec, fuzz_codec, length, oracle, salvage
 from tests.reference.toy import train_tokenizer
 from text4seg.codec import FORMATS
 
@@ -58,6 +58,30 @@ def test_oracle_knows_a_square_on_the_grid(coco: Path, capsys: pytest.CaptureFix
     assert big["iou"] == 1.0
     small = {row["format"]: row["iou"] for row in rows if row["size"] == "0.5-2 %"}
     assert small["box"] > small["rrle"]
+
+
+def test_lengths_are_counted_and_told(
+    coco: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(length, "SOURCES", {"words": None})
+    monkeypatch.setattr(length, "counter", lambda name: lambda text: len(text.split()))
+    call = ["--coco", str(coco), "--grid", "16x16"]
+    assert length.main([*call, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["objects"] == {"over 0.5 %": 2, "over 5 %": 1}
+    rows = {(row["objects"], row["label"]): row for row in report["results"]}
+    assert rows["over 5 %", "name"]["sd"] == 256
+    assert 0.5 < rows["over 5 %", "name"]["saved"] < 1
+    assert length.main(call) == 0
+    assert "| over 5 % | words | 16x16 | name | 256.0 |" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # of pycocotools
+def test_records_become_tables(coco: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for main, heading in ((codec.main, "| grid |"), (salvage.main, "| damage |")):
+        grid = ["--grid", "4x4"] if main is codec.main else []
+        assert main(["--coco", str(coco), *grid]) == 0
+        assert capsys.readouterr().out.startswith(heading)
 
 
 def test_salvage_beats_the_baseline(coco: Path, capsys: pytest.CaptureFixture[str]) -> None:

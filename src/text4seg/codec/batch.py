@@ -8,6 +8,7 @@ plain twin of every function here is the format itself.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -133,49 +134,66 @@ def _read(
         listed += map(number.__getitem__, rows)
     if not texts:
         return []
-    table, words = _read_rows(number, shape.cols, labels)
+    rows_of_kind = _read_rows(number, shape.cols, labels)
     index = np.array(listed).reshape(len(texts), shape.rows)
-    return _grids(table, index, words)
+    return _grids(rows_of_kind, index)
 
 
-def _read_rows(
-    rows: Collection[str], cols: int, labels: Sequence[str] | None
-) -> tuple[Int32[np.ndarray, "kinds cols"], list[str]]:
-    """The words of the cells of each kind of row, by their numbers, and the words; 0 is others."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """Each kind of row as runs: the number of a word and a length, 0 being `others`.
+
+    Every row ends with a run of the word -1 and no cells; `starts` are the first runs of rows.
+    """
+
+    words: Int64[np.ndarray, " runs"]
+    lengths: Int64[np.ndarray, " runs"]
+    starts: Int64[np.ndarray, " kinds"]
+    names: list[str]
+    cols: int
+
+    def cells(self, words: Int[np.ndarray, " runs"]) -> Int32[np.ndarray, "kinds cols"]:
+        """The cells of each kind of row, given a number for each run."""
+        return np.repeat(words.astype(np.int32), self.lengths).reshape(-1, self.cols)
+
+
+def _read_rows(rows: Collection[str], cols: int, labels: Sequence[str] | None) -> _Rows:
     runs = f"{NEXT}{LAST}{NEXT}".join([*rows, ""]).split(NEXT)[:-1]
     table = _Runs(cols, labels)
-    flat = list(map(table.__getitem__, runs))
-    words, lengths = np.divmod(np.array(flat, dtype=np.int64), cols + 1)
-    filled = np.diff(np.cumsum(lengths)[words < 0], prepend=0)
+    numbers = np.array(list(map(table.__getitem__, runs)), dtype=np.int64)
+    words, lengths = np.divmod(numbers, cols + 1)
+    ends = np.flatnonzero(words < 0)
+    filled = np.diff(np.cumsum(lengths)[ends], prepend=0)
     # A row of the text that holds a lone line break would be more rows here.
-    if len(filled) != len(rows) or (filled != cols).any() or (words[1:] == words[:-1]).any():
+    if len(ends) != len(rows) or (filled != cols).any() or (words[1:] == words[:-1]).any():
         raise _OddTextError
-    cells = np.repeat(words.astype(np.int32), lengths)
-    return cells.reshape(-1, cols), list(table.words)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    return _Rows(words, lengths, starts, list(table.words), cols)
 
 
-def _grids(
-    table: Int32[np.ndarray, "kinds cols"], index: Int64[np.ndarray, "texts rows"], words: list[str]
-) -> list[DescriptorGrid]:
+def _grids(rows: _Rows, index: Int64[np.ndarray, "texts rows"]) -> list[DescriptorGrid]:
     """Number the words of each text by their first appearance, as grids do.
 
     Most texts have one word beside `others`, so one look at their rows tells the words of a text.
     """
-    most = table.max(axis=1)
-    least = np.where(table > 0, table, len(words)).min(axis=1)
+    names = rows.names
+    most = np.maximum.reduceat(rows.words, rows.starts)
+    marked = np.where(rows.words > 0, rows.words, len(names))
     word = most[index].max(axis=1)
-    simple = least[index].min(axis=1) >= word
-    cells = (table > 0).astype(np.int32)[index]
+    simple = np.minimum.reduceat(marked, rows.starts)[index].min(axis=1) >= word
+    cells = rows.cells(rows.words > 0)[index]
     labels: list[tuple[str, ...]] = [
-        (OTHERS, words[number]) if number else (OTHERS,) for number in word.tolist()
+        (OTHERS, names[number]) if number else (OTHERS,) for number in word.tolist()
     ]
-    for at in np.flatnonzero(~simple).tolist():
+    several = np.flatnonzero(~simple).tolist()
+    table = rows.cells(rows.words) if several else cells
+    for at in several:
         numbers = table[index[at]]
         met = [number for number in dict.fromkeys(numbers.ravel().tolist()) if number]
-        renumber = np.zeros(len(words), dtype=np.int32)
+        renumber = np.zeros(len(names), dtype=np.int32)
         renumber[met] = np.arange(1, len(met) + 1)
         cells[at] = renumber[numbers]
-        labels[at] = (OTHERS, *[words[number] for number in met])
+        labels[at] = (OTHERS, *[names[number] for number in met])
     cells.setflags(write=False)
     return [DescriptorGrid.canonical(*pair) for pair in zip(labels, cells, strict=True)]
 

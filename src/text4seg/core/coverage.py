@@ -134,14 +134,13 @@ def _coverage(masks: Sequence[Runs], shape: GridShape) -> Float32[np.ndarray, "m
     # Cells narrower than a pixel would each get a part of it: that is for blocks.
     narrow = int(widths.min()) < shape.cols
     sides = heights, widths
-    areas = np.zeros((len(masks), shape.rows, shape.cols))
     if narrow:
-        areas += _blocks(np.stack([left, top, left + 1, bottom], axis=1), owner, sides, shape)
+        areas = _blocks(np.stack([left, top, left + 1, bottom], axis=1), owner, sides, shape)
     else:
-        areas += _columns((left, top, bottom), owner, sides, shape)
+        areas = _columns((left, top, bottom), owner, sides, shape)
     if len(turning):
         boxes = _beyond(left[turning], ends, height[turning])
-        areas += _blocks(boxes, np.tile(owner[turning], 2), sides, shape)
+        areas = areas + _blocks(boxes, np.tile(owner[turning], 2), sides, shape)
     return np.asarray(areas / (heights * widths)[:, None, None], dtype=np.float32)
 
 
