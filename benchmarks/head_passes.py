@@ -77,7 +77,7 @@ def read_kept(file: Path | None) -> list[dict[str, Any]]:
         raise InputError(f"{file} does not hold what this benchmark kept: {error}") from None
 
 
-def count(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def count(rows: Sequence[dict[str, Any]]) -> Iterator[dict[tuple[str, str], int]]:
     """Passes of each question with each draft."""
     _, tokenizer = open_tokenizer(None)
     vocabulary = vocabulary_of(tokenizer)

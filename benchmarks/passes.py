@@ -234,12 +234,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def table(report: dict[str, Any]) -> str:
     """The report as Markdown."""
-    titles = list(report["results"][0]["drafts"])
+    titles = [title for title in DRAFTS if any(title in r["drafts"] for r in report["results"])]
     columns = ["grid", "format", "masks", "tokens", "decisions", *(f"passes, {t}" for t in titles)]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for result in report["results"]:
         counts = [f"{result[key]:,.0f}" for key in ("masks", "tokens", "decisions")]
-        passes = [f"{result['drafts'][title]['passes']:,.1f}" for title in titles]
+        drafts = result["drafts"]
+        passes = [f"{drafts[t]['passes']:,.1f}" if t in drafts else "–" for t in titles]
         lines.append(f"| {' | '.join([result['grid'], result['format'], *counts, *passes])} |")
     return "\n".join(lines)
 

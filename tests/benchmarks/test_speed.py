@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import decode_time, head_passes, overhead, rounding, soft_masks, true_masks
+from benchmarks import choices, decode_time, head_passes, overhead, rounding, soft_masks, true_masks
 from benchmarks.forced import ForcedStep
 from benchmarks.passes import vocabulary_of
 from tests.reference.toy import CacheOf, Noise, train_tokenizer
@@ -122,6 +122,9 @@ BAD = [
     ),
     pytest.param(
         true_masks.main, ["--data", "no.jsonl", "--images", "y"], "no.jsonl", id="no questions"
+    ),
+    pytest.param(
+        choices.main, ["--data", "no.jsonl", "--images", "y"], "no.jsonl", id="no questions at all"
     ),
     pytest.param(
         head_passes.main, ["--data", "no.jsonl", "--images", "y"], "no.jsonl", id="no question"
