@@ -139,6 +139,18 @@ def test_boxes_of_a_coco_file_grammar_and_salvage(call: Call, tmp_path: Path) ->
     assert "put in order" in done.err
 
 
+def test_nothing_is_nothing_in_every_format(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "none").write_text("others\n")
+    box = ("--format", "box", *GRID)
+    (path,) = ET.fromstring(call("convert", "none", "--to", "svg", *SIZE, *box).out)
+    assert path.get("d") == ""
+    assert call("convert", "none", "--to", "coco", *SIZE, *box).out == "[]\n"
+    call("convert", "none", "--to", "png", "-o", "none.png", *SIZE, *box)
+    assert not open_mask(tmp_path / "none.png").any()
+    assert call("convert", "none", "--to", "rrle", *SIZE, *box).out == "others *4\n others *4\n"
+    assert "no box" in call("decode", "none", *SIZE, *box).out
+
+
 def test_the_rule_that_fits_best(call: Call, tmp_path: Path) -> None:
     thin = np.zeros((20, 40), dtype=np.bool_)
     thin[:4, :] = True  # 40 % of the upper half: less than half a cell, yet better than nothing

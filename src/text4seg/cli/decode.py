@@ -90,6 +90,8 @@ def _print(value: Value) -> None:
     if not isinstance(value, Regions):
         print_grid(value)
         return
+    if not value.regions:
+        print("no box: nothing is meant")
     for region in value.regions:
         box = region.box
         print(f"columns {box.x0} to {box.x1}, rows {box.y0} to {box.y1} of 100")

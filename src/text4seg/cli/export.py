@@ -65,7 +65,7 @@ def to_cutout(export: Export) -> bytes:
 def to_svg(export: Export) -> bytes:
     """Outlines, a path for each label."""
     labels = [name for name in export.value.labels if name != OTHERS]
-    wanted = [name for name in labels if export.label in (None, name)] or [export.label or OTHERS]
+    wanted = [name for name in labels if export.label in (None, name)] or [export.label or ""]
     masks = {name: value_to_mask(export.value, name, export.size) for name in wanted}
     return masks_to_svg(masks).encode()
 
