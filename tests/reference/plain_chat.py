@@ -10,15 +10,18 @@ from transformers import LogitsProcessorList
 
 from tests.reference.plain import PlainGrammar
 from text4seg import prompts
+from text4seg.core.types import GridShape
 from text4seg.decoding import Vocabulary
 from text4seg.models.local.chat import LocalChat
 from text4seg.models.local.prompts import chat
 
 
-def whole_prompt(local: LocalChat, photo: Image, expression: str) -> dict[str, Any]:
+def whole_prompt(
+    local: LocalChat, photo: Image, expression: str, grid: GridShape = prompts.PLAIN_GRID
+) -> dict[str, Any]:
     """The processor's own inputs, and the answer's prefix behind them."""
     prompter = local.prompter
-    messages = chat(prompts.question(expression))
+    messages = chat(prompts.question(expression, grid=grid))
     inputs = prompter.inputs(prompter.text(messages), prompter.square(photo))
     prompt = inputs["input_ids"]
     answer = torch.tensor([prompter.encode(prompts.ANSWER_PREFIX)])
@@ -32,9 +35,15 @@ def whole_prompt(local: LocalChat, photo: Image, expression: str) -> dict[str, A
     return {**inputs, "attention_mask": torch.ones_like(inputs["input_ids"])}
 
 
-def plain_tokens(local: LocalChat, photo: Image, expression: str, grammar: str) -> list[int]:
+def plain_tokens(
+    local: LocalChat,
+    photo: Image,
+    expression: str,
+    grammar: str,
+    grid: GridShape = prompts.PLAIN_GRID,
+) -> list[int]:
     """What generate writes under the grammar, one token at a time, without the end."""
-    inputs = whole_prompt(local, photo, expression)
+    inputs = whole_prompt(local, photo, expression, grid)
     table = local.prompter.vocabulary
     known = Vocabulary(table.tokens, table.eos, table.encode, special=table.special)
     length = inputs["input_ids"].shape[1]
