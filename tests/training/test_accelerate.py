@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -50,11 +48,3 @@ def test_a_launch_takes_its_settings(name: str) -> None:
     else:
         assert arguments.use_deepspeed
         assert int(arguments.zero_stage) == int(name[-1])
-
-
-@pytest.mark.slow
-def test_accelerate_starts_the_verb() -> None:
-    words = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m", "text4seg"]
-    done = subprocess.run([sys.executable, *words, "--version"], capture_output=True, text=True,
-                          check=True, timeout=300)  # fmt: skip
-    assert done.stdout.count("text4seg ") == 2
