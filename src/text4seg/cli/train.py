@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from text4seg.cli._talk import checking_the_call, patience, print_json, say
+from text4seg.cli.loading import fetch_parts
 from text4seg.core.rle import rle_to_mask
 from text4seg.data import Sample
 from text4seg.evaluation import Row, evaluate, questions_of, summarise
+from text4seg.models import is_nano
 from text4seg.pictures import draw_overlay
+from text4seg.pretrained.weights import weights_folder
 from text4seg.segmenter import Segmenter
 from text4seg.training.recipe import Recipe, load_recipe
 from text4seg.training.run import is_leading
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 _DRAWN = 320  # pixels of a drawn photo's longer side
 _HALF = 127
+# What is present and was answered empty, and what is absent and was answered empty.
+_HEADS = {"IoU": "grid_iou", "missed": "false_empties", "absent": "true_empties"}
 
 
 def train(
@@ -77,6 +82,8 @@ def _train(recipe: Recipe) -> Trained:
     from text4seg.training.run import train as run
 
     asked = read_validation(recipe.data)
+    if is_nano(recipe.model.folder):
+        fetch_parts(weights_folder())
     total = sum(len(sample.asked) for sample in asked)
 
     def ask(chat: VisionChat, samples: Sequence[Sample], told: Callable[[], None]) -> list[Row]:
@@ -172,13 +179,13 @@ def _print_trained(trained: Trained) -> None:
     say(f"{trained.steps} steps in {trained.seconds:.0f} s; wrote {trained.folder}")
     if not trained.after:
         return
-    heads = f"{'IoU before':>12}{'after':>8}{'empty before':>14}{'after':>8}"
-    print(f"{'set':<24}{'questions':>10}{heads}")
+    heads = "".join(f"{name + ' before':>18}{'after':>8}" for name in _HEADS)
+    print(f"{'set':<20}{'questions':>10}{heads}")
     for name, after in trained.after.items():
         before = trained.before[name]
-        cells = [f"{name:<24}{after['questions']:>10}"]
-        for key, wide in (("grid_iou", 12), ("false_empties", 14)):
-            cells += [f"{_number(before[key]):>{wide}}{_number(after[key]):>8}"]
+        cells = [f"{name:<20}{after['questions']:>10}"]
+        for key in _HEADS.values():
+            cells += [f"{_number(before[key]):>18}{_number(after[key]):>8}"]
         print("".join(cells))
 
 

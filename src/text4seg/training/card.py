@@ -83,10 +83,13 @@ def card(told: dict[str, Any]) -> str:
 def _table(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     if not after:
         return ["It was not validated.", ""]
-    lines = ["| set | IoU, grid | before | false empties | before |", "|---|---|---|---|---|"]
+    lines = [
+        "| set | IoU, grid | before | present, missed | before | absent, left empty | before |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name in after:
         cells = [name]
-        for key in ("grid_iou", "false_empties"):
+        for key in ("grid_iou", "false_empties", "true_empties"):
             cells += [_figure(figures.get(name, {}).get(key)) for figures in (after, before)]
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]

@@ -1,7 +1,9 @@
 """The same training for those who train with ms-swift or LLaMA-Factory: the commands to type.
 
-Both read chats as `text4seg build` writes them. What they do to photos is theirs: each command
-switches off tiles and sets the square where it can.
+Both read chats as `text4seg build` writes them. What they do to photos is theirs: they may crop,
+pad or tile where `text4seg train` stretches to one square, so give them square photos. Options are
+those of ms-swift 4 (before: `--train_type` for `--tuner_type`) and of LLaMA-Factory's arguments;
+the commands were not run.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ def ms_swift(recipe: Recipe) -> str:
         {
             "model": recipe.model.folder,
             "dataset": recipe.data.train,
-            "train_type": "lora" if lora.rank else "full",
+            "tuner_type": "lora" if lora.rank else "full",
             "lora_rank": lora.rank,
             "lora_alpha": lora.alpha,
             "lora_dropout": lora.dropout,
