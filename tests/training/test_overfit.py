@@ -33,7 +33,7 @@ PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 SIZE = Size(hidden=64, layers=2, vision=32, patches=4)
 GRID = GridShape(8, 8)
 FAST = ("deepseek_vl", "smolvlm")  # one with tied embeddings, one without
-STEPS = {"paligemma": 400}  # it reads the photo through one bare linear layer
+STEPS = {"lfm2_vl": 300, "paligemma": 400}  # the others take 150
 
 
 @pytest.fixture
