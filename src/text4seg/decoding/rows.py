@@ -100,9 +100,18 @@ def _finish_departed(above: Cells, known: Cells) -> Cells:
         return [*known, *above[start:]]
     if label in above[start:]:
         meets = above.index(label, start)
+    elif label not in above:
+        meets = len(above)
     else:
-        meets = start if label in above else len(above)
+        meets = min(start + _further(above, known), len(above))
     return [*known, *[label] * (meets - start), *above[meets:]]
+
+
+def _further(above: Cells, known: Cells) -> int:
+    """How far an edge that moves outwards goes on: as far again, if it moved by several cells."""
+    pairs = enumerate(zip(known[::-1], above[len(known) - 1 :: -1], strict=True))
+    moved = next((number for number, (cell, other) in pairs if cell == other), len(known))
+    return moved if moved > 1 and len(above) >= _WIDE else 0
 
 
 def _split(current: bytes) -> tuple[Cells, bytes]:
