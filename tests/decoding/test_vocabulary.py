@@ -41,6 +41,7 @@ def test_a_line_whose_tokens_reach_into_the_next_has_none(merging: Vocabulary) -
 
 
 def test_lines_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch, wordy: Vocabulary) -> None:
+    wordy.lines.clear()
     monkeypatch.setattr(vocabulary_module, "KNOWN_LINES", 3)
     for count in range(1, 9):
         assert wordy.encode_line(b" dog *%d\n" % count)
