@@ -321,6 +321,18 @@ def test_one_of_several_has_a_gate_of_its_own(
     assert small.is_absent("Segment the bright dog", logits)
 
 
+def test_look_alikes_have_a_gate_of_their_own(
+    small: NanoChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = torch.tensor([[-3.0, 1.5]])
+    monkeypatch.setattr(small.model.config, "presence_gate", 1.0)
+    monkeypatch.setattr(small.model.config, "look_alikes", ["blouse", "shirt"])
+    assert not small.is_absent("Segment the blouse in this image.", logits)
+    monkeypatch.setattr(small.model.config, "look_alike_gate", 2.0)
+    assert small.is_absent("Segment the blouse in this image.", logits)
+    assert not small.is_absent("Segment the dog in this image.", logits)
+
+
 @pytest.mark.parametrize("name", ["sd", "rrle", "rle"])
 def test_below_the_gate_the_answer_is_empty_in_every_format(
     small: NanoChat, name: str, monkeypatch: pytest.MonkeyPatch

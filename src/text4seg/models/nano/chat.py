@@ -16,7 +16,7 @@ from text4seg.core.errors import InputError
 from text4seg.core.types import OTHERS
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
 from text4seg.models.nano.parts import Parts, get_parts
-from text4seg.models.nano.phrases import PhraseReader
+from text4seg.models.nano.phrases import PhraseReader, find_phrases
 from text4seg.models.nano.pointers import NOWHERE, Place
 from text4seg.models.nano.storage import load_model
 from text4seg.models.nano.text import NanoText
@@ -61,11 +61,12 @@ class NanoChat:
         self._plain = parts.tokenizer()
         self._plain.encode_special_tokens = True
         self.embed: Sentences | None = None
+        self._reader: PhraseReader | None = None
         matching = model.fusion.open
         if matching is not None:
             self.embed = parts.sentences()
-            reader = PhraseReader(self.embed, matching, model.config)
-            model.set_question_reader(partial(reader.read_tokens, self._plain))
+            self._reader = PhraseReader(self.embed, matching, model.config)
+            model.set_question_reader(partial(self._reader.read_tokens, self._plain))
 
     @classmethod
     def load(cls, folder: Path | None = None) -> NanoChat:
@@ -109,8 +110,13 @@ class NanoChat:
         It keeps the text from naming one stray cell of what is not there.
         """
         config = self.model.config
-        placed = config.placed_gate is not None and _PLACED.search(question)
-        gate = config.placed_gate if placed else config.presence_gate
+        gate = config.presence_gate
+        if config.placed_gate is not None and _PLACED.search(question):
+            gate = config.placed_gate
+        elif config.look_alike_gate is not None:
+            read = self._reader.read(question).text if self._reader else question
+            if not set(config.look_alikes).isdisjoint(find_phrases(read)):
+                gate = config.look_alike_gate
         return gate is not None and float(logits.max()) < gate
 
     def odds(

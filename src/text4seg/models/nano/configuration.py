@@ -20,7 +20,8 @@ class NanoConfig(PreTrainedConfig):
     place where a question tells one of several apart: such answers are fainter. With
     `sentence_width`, questions are also matched by what their words mean; `word_lists` tells of
     each of the three lists how many words it has, and of how many at most for one name; `words`
-    are those of the first, the names and the other words for them.
+    are those of the first, the names and the other words for them. Words in `look_alikes` name
+    things that are often taken for one another: `look_alike_gate` decides of them.
     """
 
     model_type = "text4seg-nano"
@@ -46,6 +47,8 @@ class NanoConfig(PreTrainedConfig):
         sentence_width: int = 0,
         word_lists: list[list[int]] | None = None,
         words: list[str] | None = None,
+        look_alikes: list[str] | None = None,
+        look_alike_gate: float | None = None,
         **rest: Any,
     ) -> None:
         self.language = language or {}
@@ -66,6 +69,8 @@ class NanoConfig(PreTrainedConfig):
         self.sentence_width = sentence_width
         self.word_lists = [list(size) for size in word_lists or []]
         self.words = list(words or [])
+        self.look_alikes = list(look_alikes or [])
+        self.look_alike_gate = look_alike_gate
         super().__init__(**rest)
 
     def get_text_config(

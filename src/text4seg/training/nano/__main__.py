@@ -87,9 +87,18 @@ def _photos(arguments: argparse.Namespace) -> tuple[NanoConfig, list[Scene]]:
         language=language_settings(LAYERS),
         presence_gate=arguments.presence_gate,
         placed_gate=arguments.placed_gate,
+        look_alike_gate=arguments.look_alike_gate,
+        look_alikes=_look_alikes(scenes),
         others_bias=arguments.others_bias,
     )
     return config, scenes
+
+
+def _look_alikes(scenes: list[Scene]) -> list[str]:
+    """Words for garments and what is worn with them: they are taken for one another."""
+    worn = {name for scene in scenes if scene.source == "clothing" for name in scene.annotated}
+    worn -= {*COCO_CLASSES, "hair", "skin"}
+    return sorted({word for words in words_for(sorted(worn)) for word in words})
 
 
 def _word_lists(names: list[str]) -> list[list[tuple[str, ...]]]:
@@ -153,11 +162,12 @@ def _see(arguments: argparse.Namespace, parts: Parts) -> None:
     )
 
 
-def _go_on_from(start: Fusion, fusion: Fusion) -> None:
+def _go_on_from(start: torch.nn.Module, new: torch.nn.Module) -> None:
     """Everything that it has; a start without open matching leaves that as it is made new."""
-    missing, unknown = fusion.load_state_dict(start.state_dict(), strict=False)
-    if unknown or any(not name.startswith("open.") for name in missing):
-        sys.exit(f"--start holds another fusion: {', '.join((*unknown, *missing)[:3])}")
+    missing, unknown = new.load_state_dict(start.state_dict(), strict=False)
+    wrong = [*unknown, *(name for name in missing if "open." not in name)]
+    if wrong:
+        sys.exit(f"--start holds another model: {', '.join(wrong[:3])}")
 
 
 def _write(arguments: argparse.Namespace, parts: Parts) -> None:
@@ -200,9 +210,8 @@ def _assemble(
         # The file holds 4-bit weights: bfloat16 is as much as they are worth.
         model.language.load_state_dict({k: v.bfloat16().float() for k, v in language.items()})
     else:
-        model = _start(arguments.start, config, parts)
-        for name in ("presence_gate", "placed_gate", "others_bias"):
-            setattr(model.config, name, getattr(config, name))
+        model = NanoForConditionalGeneration(config)
+        _go_on_from(_start(arguments.start, config, parts), model)
     seen, written = arguments.work / "see.pt", arguments.work / "write.pt"
     if seen.exists():
         averaged = torch.load(seen, weights_only=True)["averaged"]
@@ -234,7 +243,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--classes", default="photos/imagenet", help="folder in --data of photos named by class"
     )
-    for name, chosen in (("presence-gate", 1.75), ("placed-gate", 0.0), ("others-bias", -0.7)):
+    gates = {"presence": 1.0, "look-alike": 2.1, "placed": 0.0}
+    settings = {f"{name}-gate": chosen for name, chosen in gates.items()} | {"others-bias": -0.7}
+    for name, chosen in settings.items():
         parser.add_argument(f"--{name}", type=float, default=chosen, help="pack: see NanoConfig")
     arguments = parser.parse_args()
     if arguments.stage in ("pack", "all") and arguments.out is None:
