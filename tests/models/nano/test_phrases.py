@@ -51,48 +51,47 @@ def test_stacked_phrases_know_which_are_there() -> None:
     assert phrases.mask.tolist() == [[True, False], [True, True]]
 
 
+@pytest.fixture(scope="module")
+def reader(parts: Parts, chat: NanoChat) -> PhraseReader:
+    matching = chat.model.fusion.open
+    if matching is None:
+        pytest.skip("these weights match by tokens alone")
+    return PhraseReader(parts.sentences(), matching, chat.model.config)
+
+
 @pytest.mark.nano
-class TestWithTheRealModel:
-    @pytest.fixture(scope="class")
-    def reader(self, parts: Parts, chat: NanoChat) -> PhraseReader:
-        matching = chat.model.fusion.open
-        if matching is None:
-            pytest.skip("these weights match by tokens alone")
-        return PhraseReader(parts.sentences(), matching, chat.model.config)
-
-    @pytest.mark.parametrize(
-        ("word", "read"),
-        [
-            ("dog", "dog"),
-            ("puppies", "puppy"),
-            ("hound", "dog"),
-            ("settee", "sofa"),
-            ("smartphone", "mobile phone"),
-            ("red double decker bus", "bus"),
-            ("qwxzy", "thing"),
-        ],
+@pytest.mark.parametrize(
+    ("word", "read"),
+    [
+        ("dog", "dog"),
+        ("puppies", "puppy"),
+        ("hound", "dog"),
+        ("settee", "sofa"),
+        ("smartphone", "mobile phone"),
+        ("red double decker bus", "bus"),
+        ("qwxzy", "thing"),
+    ],
+)
+def test_untaught_words_are_read_as_taught_ones(reader: PhraseReader, word: str, read: str) -> None:
+    asked = reader.read(f"Segment the left {word} in this image.")
+    assert asked.text == f"Segment the left {read} in this image."
+    assert asked.vectors.shape[1] == 384
+    assert asked.vectors.norm(dim=-1).tolist() == pytest.approx(
+        [1.0] * len(asked.vectors), abs=1e-3
     )
-    def test_untaught_words_are_read_as_taught_ones(
-        self, reader: PhraseReader, word: str, read: str
-    ) -> None:
-        asked = reader.read(f"Segment the left {word} in this image.")
-        assert asked.text == f"Segment the left {read} in this image."
-        assert asked.vectors.shape[1] == 384
-        assert asked.vectors.norm(dim=-1).tolist() == pytest.approx(
-            [1.0] * len(asked.vectors), abs=1e-3
-        )
 
-    def test_tokens_are_read_like_text(self, reader: PhraseReader, chat: NanoChat) -> None:
-        questions = ["Segment the hound in this image.", "Segment the cat in this image."]
-        ids = [torch.tensor(chat.encode(question)) for question in questions]
-        pad = torch.nn.utils.rnn.pad_sequence
-        mask = pad([torch.ones(len(row), dtype=torch.bool) for row in ids], batch_first=True)
-        tokens, there, phrases = reader.read_tokens(
-            chat.text.tokenizer, pad(ids, batch_first=True), mask
-        )
-        read = [
-            chat.text.tokenizer.decode(row[m].tolist())
-            for row, m in zip(tokens, there, strict=True)
-        ]
-        assert read == ["Segment the dog in this image.", questions[1]]
-        assert phrases.mask.sum(1).tolist()[1] == 1
+
+@pytest.mark.nano
+def test_tokens_are_read_like_text(reader: PhraseReader, chat: NanoChat) -> None:
+    questions = ["Segment the hound in this image.", "Segment the cat in this image."]
+    ids = [torch.tensor(chat.encode(question)) for question in questions]
+    pad = torch.nn.utils.rnn.pad_sequence
+    mask = pad([torch.ones(len(row), dtype=torch.bool) for row in ids], batch_first=True)
+    tokens, there, phrases = reader.read_tokens(
+        chat.text.tokenizer, pad(ids, batch_first=True), mask
+    )
+    read = [
+        chat.text.tokenizer.decode(row[m].tolist()) for row, m in zip(tokens, there, strict=True)
+    ]
+    assert read == ["Segment the dog in this image.", questions[1]]
+    assert phrases.mask.sum(1).tolist()[1] == 1

@@ -181,7 +181,8 @@ def _write(arguments: argparse.Namespace, parts: Parts) -> None:
     if model.fusion.open is not None:
         reader = PhraseReader(parts.sentences(), model.fusion.open, config)
         model.set_question_reader(partial(reader.read_tokens, parts.tokenizer()))
-    settings = WriteSettings(shape_steps=_SHAPE_STEPS, photo_steps=arguments.steps or 350)
+    steps = arguments.steps or 350
+    settings = WriteSettings(shape_steps=min(_SHAPE_STEPS, steps), photo_steps=steps)
     batches = Batches(scenes, store, config.names, photos=2, questions=4)
     lesson = Lesson(model, text, batches, config.names, settings)
     train_to_write(model, lesson, settings=settings, folder=arguments.work)
