@@ -66,7 +66,7 @@ def reader(parts: Parts, chat: NanoChat) -> PhraseReader:
         ("dog", "dog"),
         ("puppies", "puppy"),
         ("hound", "dog"),
-        ("settee", "sofa"),
+        ("telly", "tv"),
         ("smartphone", "mobile phone"),
         ("red double decker bus", "bus"),
         ("qwxzy", "thing"),
