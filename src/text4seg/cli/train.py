@@ -109,8 +109,12 @@ def _train(recipe: Recipe) -> Trained:
             bar.describe(f"training, loss {figures.get('loss', float('nan')):.3f}")
             bar.reach(step)
 
-        given = {"validate": validate, "watch": watch} if asked else {}
-        return run(recipe, **given, progress=progress)
+        return run(
+            recipe,
+            validate=validate if asked else None,
+            watch=watch if asked else None,
+            progress=progress,
+        )
 
 
 def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
@@ -136,7 +140,8 @@ def pictures_of(
     import numpy as np
     import PIL.Image
 
-    drawn, photos = [], {sample.image.as_posix(): sample for sample in samples}
+    drawn: list[tuple[str, Image]] = []
+    photos = {sample.image.as_posix(): sample for sample in samples}
     for row in [row for row in rows if row.truth is not None][:count]:
         photo = photos[row.image].open_image()
         photo.thumbnail((_DRAWN, _DRAWN))

@@ -6,7 +6,7 @@ import copy
 import re
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from text4seg.models.nano.configuration import NanoConfig
     from text4seg.models.nano.fusion import ImageState
     from text4seg.models.nano.sentences import Sentences
 
@@ -65,7 +66,7 @@ class NanoChat:
         matching = model.fusion.open
         if matching is not None:
             self.embed = parts.sentences()
-            self._reader = PhraseReader(self.embed, matching, model.config)
+            self._reader = PhraseReader(self.embed, matching, cast("NanoConfig", model.config))
             model.set_question_reader(partial(self._reader.read_tokens, self._plain))
 
     @classmethod

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -105,8 +105,8 @@ class OpenMatching(nn.Module):
         self.register_buffer("classifier_bias", torch.zeros(CLASSES))
         counts = (len(config.names), detected, CLASSES)
         self.lists = nn.ModuleList(
-            WordList(names, *size, width)
-            for names, size in zip(counts, config.word_lists, strict=True)
+            WordList(names, words, most, width)
+            for names, (words, most) in zip(counts, config.word_lists, strict=True)
         )
         self.adapter = nn.Linear(width, width, bias=False)
         self.meaning = nn.Sequential(nn.LayerNorm(config.width), nn.Linear(config.width, width))
@@ -119,20 +119,25 @@ class OpenMatching(nn.Module):
         )
         self.token = nn.Linear(width, narrow)
         nn.init.eye_(self.adapter.weight)
-        nn.init.zeros_(self.channels[-1].weight)
-        nn.init.zeros_(self.channels[-1].bias)
+        for last in self.channels[-1].parameters():
+            nn.init.zeros_(last)
+
+    @property
+    def word_lists(self) -> list[WordList]:
+        """What the fusion's head, the detector and the classifier tell apart, in this order."""
+        return cast("list[WordList]", list(self.lists))
 
     def add_names(self, vectors: Tensor) -> None:
         """Further names of the fusion's own head, by what they mean: `n 384`."""
-        self.lists[0].add(vectors)  # type: ignore[operator]
+        self.word_lists[0].add(vectors)
 
     def list_sizes(self) -> list[list[int]]:
         """As the configuration tells of them."""
-        return [[len(words.vectors), words.members.shape[1]] for words in self.lists]  # type: ignore[arg-type, union-attr]
+        return [[len(words.vectors), words.members.shape[1]] for words in self.word_lists]
 
     def knows(self, vectors: Tensor) -> Tensor:
         """Whether each of `n 384` is the embedding of a word in one of the lists."""
-        return torch.stack([words.knows(vectors) for words in self.lists]).any(dim=0)  # type: ignore[operator]
+        return torch.stack([words.knows(vectors) for words in self.word_lists]).any(dim=0)
 
     def classify(self, final: Tensor) -> Tensor:
         """EfficientNet's features of cells `b n 1280` → log-probabilities of its classes."""
@@ -155,9 +160,9 @@ class OpenMatching(nn.Module):
     ) -> Tensor:
         """What the lists see in each cell (0 to 1; of `classes` logarithms) → `q n narrow`."""
         found: list[Tensor] = []
-        for words, seen in zip(self.lists, (names, boxes, classes.exp()), strict=True):
-            near = words(phrases, self.adapter)  # type: ignore[operator]  # one of ours
-            alike = words.alike(near)  # type: ignore[operator]
+        for words, seen in zip(self.word_lists, (names, boxes, classes.exp()), strict=True):
+            near = words(phrases, self.adapter)
+            alike = words.alike(near)
             chosen = torch.softmax(near * 25.0, dim=-1)
             weights = torch.stack([alike, chosen], dim=-1)
             sums = seen @ weights

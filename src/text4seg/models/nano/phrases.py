@@ -156,7 +156,7 @@ class PhraseReader:
         vector = self._embed([phrase])
         if bool(self._matching.knows(vector)[0]):
             return []
-        near = (self._matching.lists[0].vectors @ vector[0]).topk(2)
+        near = (self._matching.word_lists[0].vectors @ vector[0]).topk(2)
         scores = {
             core[i]: float(score)
             for score, i in zip(near.values, near.indices.tolist(), strict=True)

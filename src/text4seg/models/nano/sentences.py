@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 WIDTH = 384
-_SETTINGS = {
+_SETTINGS: dict[str, Any] = {
     "vocab_size": 30_522,
     "hidden_size": WIDTH,
     "num_hidden_layers": 6,
