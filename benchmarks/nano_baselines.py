@@ -58,7 +58,8 @@ def certain_boxes(found: np.ndarray, expression: str) -> np.ndarray:
     """Certain boxes of the class that the expression ends in, `n 6`; its place is lost."""
     named = [name for name in COCO_CLASSES if expression.endswith(name)]
     index = COCO_CLASSES.index(max(named, key=len)) if named else -1
-    return found[(found[:, 1] >= CERTAIN) & (found[:, 0] == index)]
+    certain: np.ndarray = found[(found[:, 1] >= CERTAIN) & (found[:, 0] == index)]
+    return certain
 
 
 def box_cells(boxes: np.ndarray) -> np.ndarray:

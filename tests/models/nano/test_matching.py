@@ -117,3 +117,25 @@ def test_an_image_state_is_selected_whole() -> None:
     assert image.classes is not None
     assert image.classes.shape == (3, 256, 1000)
     assert image.names.shape == (3, 256, len(NAMES))
+
+
+def test_kept_words_follow_what_is_learned_and_loaded() -> None:
+    words, adapter = make_list(), torch.nn.Linear(WIDTH, WIDTH, bias=False)
+
+    def kept() -> bool:
+        with torch.no_grad():
+            found = words(phrases("dog", "kitty"), adapter)
+            again = words(phrases("dog", "kitty"), adapter)
+        assert torch.equal(found, again)
+        return torch.allclose(found, words(phrases("dog", "kitty"), adapter).detach())
+
+    assert kept()
+    with torch.no_grad():
+        adapter.weight.add_(torch.randn(WIDTH, WIDTH))
+    assert kept(), "a step of training"
+    adapter.load_state_dict({"weight": torch.randn(WIDTH, WIDTH)})
+    assert kept(), "other weights in the same place"
+    adapter.load_state_dict({"weight": torch.randn(WIDTH, WIDTH)}, assign=True)
+    assert kept(), "other weights in their own place"
+    words.add(embed("zebra")[None])
+    assert kept(), "a further name"

@@ -57,6 +57,7 @@ class WordList(nn.Module):
         self.register_buffer("members", torch.zeros(names, most, dtype=torch.long))
         self.threshold = nn.Parameter(torch.tensor(0.6))
         self.sharpness = nn.Parameter(torch.tensor(math.log(12.0)))
+        self._adapted: tuple[tuple[int, ...], Tensor] | None = None
 
     def fill(self, words: Sequence[Sequence[str]], embed: dict[str, Tensor]) -> None:
         unique = {word: i for i, word in enumerate(dict.fromkeys(w for ws in words for w in ws))}
@@ -73,9 +74,24 @@ class WordList(nn.Module):
         self.members = torch.cat([self.members, members.to(self.members)])
         self.vectors = torch.cat([self.vectors, vectors.to(self.vectors)])
 
-    def forward(self, phrases: Phrases, adapter: nn.Module) -> Tensor:
+    def adapted(self, adapter: nn.Linear) -> Tensor:
+        """The words as the adapter turns them, `words width`; kept where nothing is learned."""
+        given = (adapter.weight, self.vectors)
+        if torch.is_grad_enabled() or any(tensor.is_inference() for tensor in given):
+            return functional.normalize(adapter(self.vectors), dim=-1)
+        # Training changes parameters in place, which their version tells; loading replaces them.
+        state = tuple(
+            number
+            for tensor in given
+            for number in (tensor.data_ptr(), tensor._version, len(tensor))
+        )
+        if self._adapted is None or self._adapted[0] != state:
+            self._adapted = state, functional.normalize(adapter(self.vectors), dim=-1)
+        return self._adapted[1]
+
+    def forward(self, phrases: Phrases, adapter: nn.Linear) -> Tensor:
         """`q names`: cosine of the nearest pair of a phrase and a word for the name."""
-        words = functional.normalize(adapter(self.vectors), dim=-1)
+        words = self.adapted(adapter)
         asked = functional.normalize(adapter(phrases.vectors), dim=-1)
         near = asked @ words.T
         if phrases.hidden is not None:
