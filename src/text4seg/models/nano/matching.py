@@ -74,9 +74,9 @@ class WordList(nn.Module):
         self.members = torch.cat([self.members, members.to(self.members)])
         self.vectors = torch.cat([self.vectors, vectors.to(self.vectors)])
 
-    def adapted(self, adapter: nn.Linear) -> Tensor:
+    def adapted(self, adapter: nn.Module) -> Tensor:
         """The words as the adapter turns them, `words width`; kept where nothing is learned."""
-        given = (adapter.weight, self.vectors)
+        given = (*adapter.parameters(), self.vectors)
         if torch.is_grad_enabled() or any(tensor.is_inference() for tensor in given):
             return functional.normalize(adapter(self.vectors), dim=-1)
         # Training changes parameters in place, which their version tells; loading replaces them.
@@ -89,7 +89,7 @@ class WordList(nn.Module):
             self._adapted = state, functional.normalize(adapter(self.vectors), dim=-1)
         return self._adapted[1]
 
-    def forward(self, phrases: Phrases, adapter: nn.Linear) -> Tensor:
+    def forward(self, phrases: Phrases, adapter: nn.Module) -> Tensor:
         """`q names`: cosine of the nearest pair of a phrase and a word for the name."""
         words = self.adapted(adapter)
         asked = functional.normalize(adapter(phrases.vectors), dim=-1)
