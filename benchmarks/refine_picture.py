@@ -1,0 +1,67 @@
+"""Draw docs/refine.png: true grids of example photos as each refiner makes pixels of them.
+
+python -m benchmarks.refine_picture --out docs/refine.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from text4seg.core.geometry import mask_to_coverage
+from text4seg.core.rle import rle_to_mask
+from text4seg.core.types import GridShape
+from text4seg.metrics import iou
+from text4seg.pictures import draw_overlay, open_image
+from text4seg.refine import get_refiner, open_photo
+
+EXAMPLES = Path(__file__).parents[1] / "examples" / "photos"
+SHOWN = (("coffee.jpg", "the spoon"), ("astronaut.jpg", "the person"))
+REFINERS = ("none", "smooth", "sam")
+GRID = GridShape(16, 16)
+WIDTH = 360
+
+
+def true_mask(photo: str, expression: str) -> np.ndarray:
+    for line in (EXAMPLES / "examples.jsonl").read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        if (record["image"], record["expression"]) == (photo, expression):
+            return rle_to_mask(record["mask"])
+    raise LookupError(f"no {expression!r} of {photo} in {EXAMPLES / 'examples.jsonl'}")
+
+
+def row(photo: str, expression: str) -> Image.Image:
+    """One photo, refined by each: the cells outlined as `none` shows them, pixels by the others."""
+    image, truth = open_image(EXAMPLES / photo), true_mask(photo, expression)
+    coverage = mask_to_coverage(truth, GRID).astype(np.float32)
+    drawn = []
+    for name in REFINERS:
+        mask = open_photo(get_refiner(name), image)(coverage).mask
+        caption = f"{name}, IoU {iou(mask, truth):.2f}"
+        picture = draw_overlay(image, mask, caption=caption)
+        drawn.append(picture.resize((WIDTH, round(WIDTH * picture.height / picture.width))))
+    sheet = Image.new("RGB", (WIDTH * len(drawn), drawn[0].height))
+    for place, picture in enumerate(drawn):
+        sheet.paste(picture, (place * WIDTH, 0))
+    return sheet
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Draw what refiners make of true grids.")
+    parser.add_argument("--out", type=Path, required=True, help="PNG file")
+    arguments = parser.parse_args()
+    rows = [row(*shown) for shown in SHOWN]
+    sheet = Image.new("RGB", (rows[0].width, sum(one.height for one in rows)))
+    top = 0
+    for one in rows:
+        sheet.paste(one, (0, top))
+        top += one.height
+    sheet.quantize(128).save(arguments.out, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
