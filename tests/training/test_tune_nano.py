@@ -134,13 +134,14 @@ def test_new_names_leave_the_old_ones_as_they_were() -> None:
     with torch.inference_mode():
         before = fusion.encode_image(features).names
     some = chat.model.config.names[0]
-    added = own_names.add_names(chat.model, chat.text.tokenizer, [some, "zorble", "left sock"])
+    words = [some, "zorble", "left sock"]
+    added = own_names.add_names(chat.model, chat.text.tokenizer, words, chat.embed)
     assert added == ["zorble", "left sock"]
     with torch.inference_mode():
         after = fusion.encode_image(features).names
     torch.testing.assert_close(after[..., :known], before)
     assert after.shape[-1] == known + 2
-    assert own_names.add_names(chat.model, chat.text.tokenizer, ["zorble"]) == []
+    assert own_names.add_names(chat.model, chat.text.tokenizer, ["zorble"], chat.embed) == []
 
 
 @pytest.fixture

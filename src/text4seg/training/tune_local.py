@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.core.files import write_atomically
@@ -100,6 +100,7 @@ class LocalTuning:
             peft_config=adapter,
             callbacks=[MarkFinished(), Told(progress), watching],
         )
+        trainer.remove_callback(PrinterCallback)  # stdout is for data
         trainer.chats, watching.trainer = chats, trainer
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         self._tuned = trainer.accelerator.unwrap_model(trainer.model)

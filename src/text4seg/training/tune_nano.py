@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import GridShape
@@ -93,6 +93,7 @@ class NanoTuning:
             data_collator=_numbers,
             callbacks=[MarkFinished(), Told(progress), watching],
         )
+        trainer.remove_callback(PrinterCallback)  # stdout is for data
         watching.trainer = trainer
         trainer.lessons, trainer.chats = lessons, chats
         resumed = last_finished(output)
