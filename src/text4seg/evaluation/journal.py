@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,22 +43,13 @@ class Journal:
             OutputError: It cannot be written to.
         """
         path = folder / f"rows.{process}.jsonl"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            drop_half_line(path)
+        with opening(path, settings):
             done = {row.index: row for row in merge(_parts(folder, settings))}
-            if not path.exists() or path.stat().st_size == 0:
-                append_lines(path, [first_line(settings)])
-        except OSError as error:
-            raise OutputError(f"cannot keep a run in {folder}: {error.strerror}") from error
         return cls(path, done)
 
     def append(self, rows: Sequence[Row]) -> None:
         """Keep the rows of a sample; raises `OutputError`."""
-        try:
-            append_lines(self.path, [json.dumps(row.to_json()) for row in rows])
-        except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror}") from error
+        append_lines(self.path, [json.dumps(row.to_json()) for row in rows])
         self.done |= {row.index: row for row in rows}
 
 
@@ -80,7 +72,7 @@ def write_run(folder: Path, settings: Mapping[str, Any], rows: Sequence[Row]) ->
     Raises:
         OutputError: They cannot be written; what was there is left as it was.
     """
-    lines = [first_line(settings)]
+    lines = [_first_line(settings)]
     lines += [json.dumps(row.to_json()) for row in rows]
     write_atomically(folder / "rows.0.jsonl", "".join(f"{line}\n" for line in lines).encode())
 
@@ -89,21 +81,43 @@ def _paths(folder: Path) -> list[Path]:
     return sorted(folder.glob("rows.*.jsonl"))
 
 
-def first_line(settings: Mapping[str, Any]) -> str:
-    """The line that says which run a file belongs to."""
+def _first_line(settings: Mapping[str, Any]) -> str:
     return json.dumps({HEADER: 1, "settings": dict(settings)})
 
 
+@contextmanager
+def opening(path: Path, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Go on with a process's file, or begin it; inside, what all processes have done is read.
+
+    Raises:
+        OutputError: It cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _drop_half_line(path)
+        yield
+        if not path.exists() or path.stat().st_size == 0:
+            _append(path, [_first_line(settings)])
+    except OSError as error:
+        raise OutputError(f"cannot keep a run in {path.parent}: {error.strerror}") from error
+
+
 def append_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write lines at the end of a file, to the disk; raises `OSError`."""
+    """Write lines at the end of a file, to the disk; raises `OutputError`."""
+    try:
+        _append(path, lines)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _append(path: Path, lines: Iterable[str]) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write("".join(f"{line}\n" for line in lines))
         file.flush()
         os.fsync(file.fileno())
 
 
-def drop_half_line(path: Path) -> None:
-    """Drop what a kill left of a last line; raises `OSError`."""
+def _drop_half_line(path: Path) -> None:
     if not path.exists():
         return
     with path.open("rb+") as file:
@@ -116,12 +130,10 @@ def drop_half_line(path: Path) -> None:
 def _parts(folder: Path, settings: Mapping[str, Any]) -> Iterator[Iterator[Row]]:
     for path in _paths(folder):
         if path.stat().st_size:
-            check_settings(path, settings)
-            yield _rows(path)
+            yield _rows(path, settings)
 
 
-def check_settings(path: Path, settings: Mapping[str, Any]) -> None:
-    """Raise `InputError` unless a file belongs to a run with these settings."""
+def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
     wanted = json.loads(json.dumps(dict(settings)))
     there = _header(path)
     if there != wanted:
@@ -150,12 +162,22 @@ def _header(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _rows(path: Path, settings: Mapping[str, Any]) -> Iterator[Row]:
+    for number, line in lines_of(path, settings):
+        try:
+            yield Row.from_json(json.loads(line))
+        except (ValueError, InputError) as error:
+            raise InputError(f"{path}, line {number}: {error}") from error
+
+
+def lines_of(path: Path, settings: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    """The numbered lines of a file of a run, without the first.
+
+    Raises:
+        InputError: The file belongs to a run with other settings.
+    """
+    _check_settings(path, settings)
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
-            if number == 1 or not line.endswith("\n"):
-                continue  # the header; what another process is writing just now
-            try:
-                yield Row.from_json(json.loads(line))
-            except (ValueError, InputError) as error:
-                raise InputError(f"{path}, line {number}: {error}") from error
+            if number > 1 and line.endswith("\n"):  # another process may be writing its last one
+                yield number, line

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from text4seg.core.errors import InputError, OutputError
+from text4seg.core.errors import InputError
 from text4seg.data import Sample
-from text4seg.evaluation.journal import append_lines, check_settings, drop_half_line, first_line
+from text4seg.evaluation.journal import append_lines, lines_of, opening
 from text4seg.evaluation.run import Share
 
 Result = dict[str, Any]
@@ -38,22 +38,13 @@ class PhotoJournal:
             OutputError: It cannot be written to.
         """
         path = folder / NAME.format(process)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            drop_half_line(path)
+        with opening(path, settings):
             done = read_photos(folder, settings)
-            if not path.exists() or path.stat().st_size == 0:
-                append_lines(path, [first_line(settings)])
-        except OSError as error:
-            raise OutputError(f"cannot keep a run in {folder}: {error.strerror}") from error
         return cls(path, done)
 
     def append(self, number: int, result: Result) -> None:
         """Keep the result of a photo; raises `OutputError`."""
-        try:
-            append_lines(self.path, [json.dumps({"photo": number, "result": result})])
-        except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror}") from error
+        append_lines(self.path, [json.dumps({"photo": number, "result": result})])
         self.done[number] = result
 
 
@@ -63,16 +54,12 @@ def read_photos(folder: Path, settings: Mapping[str, Any]) -> dict[int, Result]:
     for path in sorted(folder.glob(NAME.format("*"))):
         if path.stat().st_size == 0:
             continue
-        check_settings(path, settings)
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                if number == 1 or not line.endswith("\n"):
-                    continue  # the header; what another process is writing just now
-                try:
-                    record = json.loads(line)
-                    found[int(record["photo"])] = dict(record["result"])
-                except (ValueError, KeyError, TypeError) as error:
-                    raise InputError(f"{path}, line {number}: {error}") from error
+        for number, line in lines_of(path, settings):
+            try:
+                record = json.loads(line)
+                found[int(record["photo"])] = dict(record["result"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(f"{path}, line {number}: {error}") from error
     return found
 
 
