@@ -45,6 +45,11 @@ _BROKEN = (
 )
 
 
+def photos_in(folder: Path) -> list[Path]:
+    """What is named like a photo in a folder, not below it, in the order of the names."""
+    return sorted(one for one in folder.iterdir() if one.suffix.lower() in PHOTO_ENDINGS)
+
+
 def open_image(
     path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS, content: bytes | None = None
 ) -> Image.Image:

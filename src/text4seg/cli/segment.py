@@ -22,7 +22,7 @@ from text4seg.codec import get_any_format
 from text4seg.core.errors import InputError
 from text4seg.core.types import GridShape
 from text4seg.decoding import DRAFTERS, check_draft
-from text4seg.pictures import PHOTO_ENDINGS, check_image
+from text4seg.pictures import PHOTO_ENDINGS, check_image, photos_in
 from text4seg.refine import get_refiner
 from text4seg.segmenter import Choices, Runs, Segmentation, Segmenter, check_expression
 
@@ -171,7 +171,7 @@ def check_photos(arguments: list[Path]) -> dict[Path, bool]:
             check_image(path)
             photos[path] = False
             continue
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in PHOTO_ENDINGS)
+        found = photos_in(path)
         if not found:
             raise InputError(
                 f"the folder {path} has no photo in it: a name that ends in "

@@ -30,8 +30,7 @@ def name_cells(segmenter: Segmenter, photo: Image, names: Sequence[str]) -> Desc
         check_expression(name)
     writer, form, shape = segmenter.writer, segmenter.format, segmenter.shape
     session = segmenter.chat.open(photo)
-    plain = getattr(session, "asks_plainly", False)
-    question = prompts.several(names, grid=prompts.PLAIN_GRID if plain else shape)
+    question = prompts.several(names, grid=writer.named_grid(session))
     if isinstance(session, WritingSession):
         grammar = form.grammar(shape, names, "gbnf")
         said = session.write(question, prompts.ANSWER_PREFIX, grammar=grammar)

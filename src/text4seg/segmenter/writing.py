@@ -192,10 +192,13 @@ class MaskWriter:
     def ask(self, session: Session, expression: str) -> Asked:
         """Put the question and the beginning of the answer to the model."""
         sides = (self.shape.rows, self.shape.cols)
-        # A model that is told the grid apart from its words would not know the ones that name it.
-        grid = prompts.PLAIN_GRID if getattr(session, "asks_plainly", False) else self.shape
-        question = prompts.question(expression, grid=grid)
+        question = prompts.question(expression, grid=self.named_grid(session))
         return session.ask(question, prompts.ANSWER_PREFIX, grid=sides)
+
+    def named_grid(self, session: Session | WritingSession) -> GridShape:
+        """The grid for the words of a question, whose own sides need no words."""
+        # A model that is told the grid apart from its words would not know the ones that name it.
+        return prompts.PLAIN_GRID if getattr(session, "asks_plainly", False) else self.shape
 
     def job(
         self,

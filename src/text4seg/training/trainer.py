@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import PrinterCallback, Trainer
 from trl import SFTTrainer
 
 from text4seg.core.errors import Text4SegError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -44,6 +46,14 @@ class MaskTrainer(SFTTrainer):
         loss = found[0] if return_outputs else found
         check_finite(loss, index, self.chats, self.state.global_step)
         return found
+
+
+def train_quietly(trainer: Trainer, resumed: Path | None) -> tuple[int, float | None]:
+    """Train, from a checkpoint on if there is one, with stdout left to data: steps, last loss."""
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
+    return trainer.state.global_step, losses[-1] if losses else None
 
 
 def weighted_loss(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import PrinterCallback, TrainerCallback
+from transformers import TrainerCallback
 
 from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.core.files import write_atomically
@@ -19,7 +19,7 @@ from text4seg.models.local.loading import SETTINGS, load_folder
 from text4seg.training.checkpoints import ADAPTER, FOLDER, MarkFinished, last_finished
 from text4seg.training.collate import Collator
 from text4seg.training.recipe import Loss, Recipe
-from text4seg.training.trainer import MaskTrainer
+from text4seg.training.trainer import MaskTrainer, train_quietly
 from text4seg.training.watch import Watching
 
 if TYPE_CHECKING:
@@ -100,12 +100,10 @@ class LocalTuning:
             peft_config=adapter,
             callbacks=[MarkFinished(), Told(progress), watching],
         )
-        trainer.remove_callback(PrinterCallback)  # stdout is for data
         trainer.chats, watching.trainer = chats, trainer
-        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        steps, loss = train_quietly(trainer, resumed)
         self._tuned = trainer.accelerator.unwrap_model(trainer.model)
-        losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
-        return trainer.state.global_step, losses[-1] if losses else float("nan")
+        return steps, float("nan") if loss is None else loss
 
     def _adapter(self, names: list[str]) -> Any:
         from peft import LoraConfig

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import Trainer, TrainingArguments
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import GridShape
@@ -30,7 +30,7 @@ from text4seg.training.nano.precision import mixed_precision
 from text4seg.training.nano_lessons import Lessons, Question, SeenBatch, Sights, read_questions
 from text4seg.training.own_names import add_names
 from text4seg.training.recipe import Loss
-from text4seg.training.trainer import check_finite
+from text4seg.training.trainer import check_finite, train_quietly
 from text4seg.training.tune_local import MERGED, Told, count_steps
 from text4seg.training.watch import Watching
 
@@ -93,13 +93,9 @@ class NanoTuning:
             data_collator=_numbers,
             callbacks=[MarkFinished(), Told(progress), watching],
         )
-        trainer.remove_callback(PrinterCallback)  # stdout is for data
         watching.trainer = trainer
         trainer.lessons, trainer.chats = lessons, chats
-        resumed = last_finished(output)
-        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-        losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
-        return trainer.state.global_step, losses[-1] if losses else None
+        return train_quietly(trainer, last_finished(output))
 
     def _look(self, chats: Sequence[Chat], output: Path, progress: Progress) -> Tensor:
         """What the eyes see of every photo, `photos 256 c`."""

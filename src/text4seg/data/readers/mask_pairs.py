@@ -14,7 +14,7 @@ from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import Labelled
 from text4seg.data.reports import RecordError, Report
 from text4seg.data.samples import Asked, Sample
-from text4seg.pictures import PHOTO_ENDINGS, check_image
+from text4seg.pictures import check_image, photos_in
 
 LAYOUT = """\
 ROOT/
@@ -79,7 +79,7 @@ def _open(source: Source) -> MaskPairsDataset:
             source.report.skip(
                 "no label", f"{path}: neither its name nor labels.json says what it is"
             )
-    pictures = sorted(one for one in photos.iterdir() if one.suffix.lower() in PHOTO_ENDINGS)
+    pictures = photos_in(photos)
     known = {one.stem for one in pictures}
     for stem in sorted(set(found) - known):
         source.report.skip("missing photo", f"{photos} has no photo {stem} of {found[stem][0][1]}")

@@ -13,7 +13,7 @@ from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import Polygons, Region, join
 from text4seg.data.reports import RecordError, Report
 from text4seg.data.samples import Asked, Sample
-from text4seg.pictures import PHOTO_ENDINGS, check_image
+from text4seg.pictures import check_image, photos_in
 
 LAYOUT = """\
 ROOT/data.yaml                   names: [cat, dog] or {0: cat, 1: dog}; or another *.yaml
@@ -105,7 +105,7 @@ def _open(source: Source) -> YoloDataset:
         raise InputError(
             f"there is no folder {photos} or {labels}; yolo-seg is laid out as\n{LAYOUT}"
         )
-    pictures = sorted(one for one in photos.iterdir() if one.suffix.lower() in PHOTO_ENDINGS)
+    pictures = photos_in(photos)
     pairs = tuple((one, labels / f"{one.stem}.txt") for one in pictures)
     return YoloDataset(pairs, names, split)
 
