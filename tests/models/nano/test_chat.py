@@ -434,3 +434,12 @@ def test_a_folder_of_another_model_is_refused(nano_parts: None, tmp_path: Path) 
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(WeightsError, match="another model"):
         NanoChat.load(tmp_path)
+
+
+@pytest.mark.nano
+def test_half_the_bits_answer_nearly_the_same(nano_parts: None) -> None:
+    chat = NanoChat.load()
+    exact = Segmenter(chat)(PHOTOS / "cat.jpg", "the cat").grid.select("the cat")
+    chat.model.to(torch.bfloat16)
+    rounded = Segmenter(chat)(PHOTOS / "cat.jpg", "the cat").grid.select("the cat")
+    assert (exact & rounded).sum() / (exact | rounded).sum() > 0.9

@@ -102,7 +102,7 @@ class WordList(nn.Module):
 
     def knows(self, vectors: Tensor) -> Tensor:
         """Whether each of `n 384` is the embedding of a word in the list."""
-        return (vectors @ self.vectors.T).amax(dim=-1) > SAME
+        return (vectors.to(self.vectors) @ self.vectors.T).amax(dim=-1) > SAME
 
     def alike(self, near: Tensor) -> Tensor:
         """Nearness → 0 to 1, how far what is seen of the name counts."""
@@ -162,7 +162,7 @@ class OpenMatching(nn.Module):
 
     def mean_of_cells(self, states: Tensor) -> Tensor:
         """Cells `b n width` → their own meanings, unit vectors `b n 384`."""
-        return functional.normalize(self.meaning(states).float(), dim=-1)
+        return functional.normalize(self.meaning(states).float(), dim=-1).to(states.dtype)
 
     def own_logits(self, meanings: Tensor, phrases: Phrases) -> Tensor:
         """`q n 384` and the phrases → logits `q n` that a cell means one of the phrases."""

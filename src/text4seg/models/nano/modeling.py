@@ -12,7 +12,7 @@ writes (`pointers`), and a strip of target logits from that cell to the end of i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -109,6 +109,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
             if self.question_reader is None:
                 raise RuntimeError("nano needs set_question_reader(…) before it is asked")
             question_ids, mask, phrases = self.question_reader(question_ids, mask)
+            phrases = replace(phrases, vectors=phrases.vectors.to(self.dtype))
         return self.fusion.ask(image, self.language.embed_tokens(question_ids), mask, phrases)
 
     def read_cells(
