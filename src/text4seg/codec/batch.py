@@ -17,13 +17,13 @@ from jaxtyping import Bool, Int, Int32, Int64
 
 from text4seg.codec._text import LAST, NEXT, NEXT_ROW, names_of
 from text4seg.codec.rrle import RRLE
-from text4seg.core.coverage import Rule, polygons_to_rles, rles_to_cells
+from text4seg.core.coverage import Rule, polygons_to_cells, rles_to_cells
 from text4seg.core.errors import InputError
+from text4seg.core.polygons import Outline
 from text4seg.core.types import (
     OTHERS,
     DescriptorGrid,
     GridShape,
-    Size,
     check_label,
     label_fault,
 )
@@ -43,16 +43,16 @@ def rles_to_texts(
 
 
 def polygons_to_texts(
-    outlines: Sequence[tuple[Sequence[Sequence[float]], Size]],
+    outlines: Sequence[Outline],
     labels: Sequence[str],
     shape: GridShape,
     rule: Rule = "coverage",
 ) -> list[str]:
     """The same for COCO polygons, given as (polygons of one mask, size of its image).
 
-    Raises `InputError` for a list that is no polygon, `MissingExtraError` without pycocotools.
+    Raises `InputError` for a list that is no polygon, `LabelError` as above.
     """
-    return rles_to_texts(polygons_to_rles(outlines), labels, shape, rule)
+    return cells_to_texts(polygons_to_cells(outlines, shape, rule), labels)
 
 
 def cells_to_texts(cells: Bool[np.ndarray, "masks rows cols"], labels: Sequence[str]) -> list[str]:
