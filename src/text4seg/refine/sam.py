@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float32, Float64, Int
 
 from text4seg.core.types import Size
 from text4seg.refine._field import Field, held_inside, shift_to_cover, softness
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _SUBCELLS = 8
 _HEIGHT = 1.0
 _SURE = 3.0
+_MARKED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,7 @@ def cover(
     """The mask of these logits, shifted until it covers each cell by its probability, within slack.
 
     The outline keeps its shape within the cells; how much of each lies inside is the text's word.
+    A doubtful cell where the SAM saw nothing does not become a piece on its own.
     """
     rows, cols = probability.shape
     share = held_inside(probability).astype(np.float64)
@@ -160,7 +163,25 @@ def cover(
     samples = _levelled(frame.to_photo(logits, Size(rows * _SUBCELLS, cols * _SUBCELLS)))
     shift = Field(shift_to_cover(samples, least, most))
     ys, xs = ((np.arange(n) + 0.5) / n for n in (frame.photo.height, frame.photo.width))
-    return np.asarray(_levelled(frame.to_photo(logits)) + shift.at(ys, xs) >= 0.5)
+    own = frame.to_photo(logits)
+    shifted = np.asarray(_levelled(own) + shift.at(ys, xs) >= 0.5)
+    marked = (probability >= _MARKED)[np.ix_(*(_cells(y, n) for y, n in ((ys, rows), (xs, cols))))]
+    return _pieces_that_touch(shifted, (own >= 0) | marked)
+
+
+def _cells(places: Float64[np.ndarray, " n"], cells: int) -> Int[np.ndarray, " n"]:
+    return np.asarray((places * cells).astype(np.int64))
+
+
+def _pieces_that_touch(
+    mask: Bool[np.ndarray, "h w"], anchor: Bool[np.ndarray, "h w"]
+) -> Bool[np.ndarray, "h w"]:
+    """What of the mask hangs together with the anchor."""
+    count, pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    kept = np.zeros(count, dtype=bool)
+    kept[np.unique(pieces[mask & anchor])] = True
+    kept[0] = False
+    return np.asarray(kept[pieces])
 
 
 def _levelled(logits: Float32[np.ndarray, "h w"]) -> Float64[np.ndarray, "h w"]:
