@@ -77,14 +77,12 @@ def box_pixels(sam: Any, neck: torch.Tensor, boxes: np.ndarray) -> np.ndarray:
 
 
 def head_cells(chat: NanoChat, features: torch.Tensor, expression: str) -> np.ndarray:
-    wording = question(expression)
-    words = torch.tensor([chat.encode(wording)])
     with torch.inference_mode():
         image = chat.model.fusion.encode_image(features[None].float())
-        _, logits = chat.model.ask(image, words, torch.ones_like(words, dtype=torch.bool))
-    if chat.is_absent(wording, logits):
+    target = chat.ask(image, question(expression))
+    if target.absent:
         return np.zeros((16, 16), dtype=bool)
-    return np.asarray((logits[0] > 0).unflatten(0, (16, 16)).numpy())
+    return np.asarray((target.logits[0] > 0).reshape(16, 16).numpy())
 
 
 def answers(

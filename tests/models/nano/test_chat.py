@@ -267,6 +267,38 @@ def test_the_cell_head_is_handed_out(small: NanoChat, monkeypatch: pytest.Monkey
     assert absent.max() < -10
 
 
+def test_the_cells_of_another_grid_are_made_once(
+    small: NanoChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, made = NanoSession(small, small_features(9)[0]), []
+    resample = small.model.resample
+    monkeypatch.setattr(
+        small.model, "resample", lambda *given: [made.append(given[2]), resample(*given)][1]
+    )
+    session.ask(question("dog"), ANSWER_PREFIX, grid=(4, 7)).step([1, 2])
+    assert made == [(4, 7)]
+
+
+@pytest.mark.nano
+def test_a_question_is_read_once(
+    chat: NanoChat, seen: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the fusion is asked is what the garments' gate looks at, and what training reads."""
+    session, reader, read = NanoSession(chat, seen), chat._reader, []
+    assert reader is not None
+    once = reader.read
+    monkeypatch.setattr(reader, "read", lambda text: [read.append(text), once(text)][1])
+    asked = session.ask(question("the settee"), ANSWER_PREFIX)
+    assert read == [question("the settee")]
+    assert asked.cell_odds is not None
+    words = torch.tensor([chat.encode(question("the settee"))])
+    with torch.inference_mode():
+        image = chat.model.fusion.encode_image(seen[None].float())
+        _, logits = chat.model.ask(image, words, torch.ones_like(words, dtype=torch.bool))
+    offset = asked.cell_odds.ravel() - logits[0].numpy()
+    assert np.allclose(offset, -50.0 if asked.absent else 0.0, atol=1e-4)
+
+
 def test_a_session_counts_the_prompt(small: NanoChat) -> None:
     asked = NanoSession(small, small_features()[0]).ask(question("dog"), ANSWER_PREFIX)
     assert asked.prompt_tokens == len(small.text.prompt(question("dog"), ANSWER_PREFIX))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,10 +17,11 @@ from text4seg.core.errors import InputError
 from text4seg.core.types import OTHERS
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
 from text4seg.models.nano.parts import Parts, get_parts
-from text4seg.models.nano.phrases import PhraseReader, find_phrases
+from text4seg.models.nano.phrases import PhraseReader, find_phrases, stack_phrases
 from text4seg.models.nano.pointers import NOWHERE, Place
 from text4seg.models.nano.storage import load_model
 from text4seg.models.nano.text import NanoText
+from text4seg.models.nano.threads import settle_threads
 from text4seg.models.protocol import Asked, TokenTable
 from text4seg.models.ragged import RaggedCache
 
@@ -73,9 +75,13 @@ class NanoChat:
     def load(cls, folder: Path | None = None) -> NanoChat:
         """From `folder`, by default the weights that come with the package.
 
+        Computes with as many threads as there are free cores (`threads.py`).
+
         Raises:
             WeightsError: They are missing or damaged, or a pretrained part cannot be fetched.
+            InputError: TEXT4SEG_THREADS is no number of threads.
         """
+        settle_threads()
         parts = get_parts()
         return cls(load_model(folder or SHIPPED, parts), parts)
 
@@ -105,32 +111,34 @@ class NanoChat:
             return None
         return {self.text.encode(spaced)[0]: offset for spaced in (OTHERS, f" {OTHERS}")}
 
-    def is_absent(self, question: str, logits: Tensor) -> bool:
+    def ask(self, image: ImageState, question: str) -> Target:
+        """Where the fusion sees what the question asks for, before any text is written."""
+        read = self._reader.read(question) if self._reader else None
+        words = torch.tensor([self.encode(read.text if read else question)])
+        phrases = stack_phrases([read.vectors]) if read else None
+        with torch.inference_mode():
+            states, logits = self.model.ask(
+                image, words, torch.ones_like(words, dtype=torch.bool), phrases
+            )
+        absent = self.is_absent(question, logits, read.text if read else question)
+        return Target(states, logits, absent)
+
+    def is_absent(self, question: str, logits: Tensor, read: str | None = None) -> bool:
         """Whether no cell's target logit reaches the presence gate: the text must stay empty then.
 
-        It keeps the text from naming one stray cell of what is not there.
+        It keeps the text from naming one stray cell of what is not there. `read` is the question
+        as the fusion reads it, where that is known already.
         """
         config = self.model.config
         gate = config.presence_gate
         if config.placed_gate is not None and _PLACED.search(question):
             gate = config.placed_gate
         elif config.look_alike_gate is not None:
-            read = self._reader.read(question).text if self._reader else question
+            if read is None:
+                read = self._reader.read(question).text if self._reader else question
             if not set(config.look_alikes).isdisjoint(find_phrases(read)):
                 gate = config.look_alike_gate
         return gate is not None and float(logits.max()) < gate
-
-    def odds(
-        self, states: Tensor, logits: Tensor, grid: tuple[int, int], *, absent: bool
-    ) -> Float32[np.ndarray, "rows cols"]:
-        """The fusion's own log-odds of each cell: a guess of what the text will say.
-
-        Of an absent thing they tell of nothing anywhere, as the text will.
-        """
-        with torch.inference_mode():
-            cells = self.model.resample(states, logits, grid)[1].float().reshape(grid)
-        odds: Float32[np.ndarray, "rows cols"] = cells.numpy() - (_ABSENT_ODDS if absent else 0.0)
-        return odds
 
     def join(self, asked: Sequence[Asked]) -> NanoBatch:
         """Let several questions, of any photos but of one grid, share their passes."""
@@ -141,6 +149,15 @@ class NanoChat:
 
     def open(self, image: Image) -> NanoSession:
         return NanoSession(self, self.eyes.look(image))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Of one question: `states 1 256 d` and `logits 1 256` of the cells, whether it is absent."""
+
+    states: Tensor
+    logits: Tensor
+    absent: bool
 
 
 class NanoSession:
@@ -167,32 +184,27 @@ class NanoSession:
     def ask(self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)) -> Asked:
         chat, text = self._chat, self._chat.text
         asked = chat.encode(question)
-        words = torch.tensor([asked])
-        with torch.inference_mode():
-            states, logits = chat.model.ask(
-                self._image, words, torch.ones_like(words, dtype=torch.bool)
-            )
+        target = chat.ask(self._image, question)
         step = NanoStep(
             chat.model,
             copy.deepcopy(self._cache),
-            states=states,
-            logits=logits,
+            states=target.states,
+            logits=target.logits,
             grid=grid,
             place=text.walker.after(self._prefix),
         )
         prompt = asked + text.after_image("", answer_prefix)
         first = step(prompt)[-1]
         length = len(self._prefix) + len(prompt)
-        absent = chat.is_absent(question, logits)
         return Asked(
             step,
             first,
             chat.vocabulary,
             length,
             bias=chat.bias,
-            cell_odds=chat.odds(states, logits, grid, absent=absent),
+            cell_odds=step.odds - (_ABSENT_ODDS if target.absent else 0.0),
             room=chat.model.config.language["max_position_embeddings"] - length,
-            absent=absent,
+            absent=target.absent,
         )
 
 
@@ -250,6 +262,12 @@ class NanoStep:
         with torch.inference_mode():  # once: at 64x64 it takes as long as a pass
             self._states, self._logits = model.resample(states, logits, grid)
         self._places = [place]
+
+    @property
+    def odds(self) -> Float32[np.ndarray, "rows cols"]:
+        """The fusion's own log-odds of each cell of the grid: a guess of what the text will say."""
+        odds: Float32[np.ndarray, "rows cols"] = self._logits.float().reshape(self._grid).numpy()
+        return odds
 
     def walk(self, tokens: Sequence[int]) -> list[int]:
         """Note where the writer gets to; the cell that follows each token."""

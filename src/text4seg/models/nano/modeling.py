@@ -102,13 +102,22 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         embedded: Tensor = self.image_projector(pooled)
         return embedded
 
-    def ask(self, image: ImageState, question_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Question tokens `b t` → cell states `b 256 d` and target logits `b 256`."""
-        phrases = None
-        if self.fusion.open is not None:
+    def ask(
+        self,
+        image: ImageState,
+        question_ids: Tensor,
+        mask: Tensor,
+        phrases: Phrases | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Question tokens `b t` → cell states `b 256 d` and target logits `b 256`.
+
+        With `phrases` the questions have been read: the tokens are as the fusion reads them.
+        """
+        if self.fusion.open is not None and phrases is None:
             if self.question_reader is None:
                 raise RuntimeError("nano needs set_question_reader(…) before it is asked")
             question_ids, mask, phrases = self.question_reader(question_ids, mask)
+        if phrases is not None:
             phrases = replace(phrases, vectors=phrases.vectors.to(self.dtype))
         return self.fusion.ask(image, self.language.embed_tokens(question_ids), mask, phrases)
 

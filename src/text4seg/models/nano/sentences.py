@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,6 +25,8 @@ _SETTINGS: dict[str, Any] = {
 }
 _UNUSED = ("pooler.", "embeddings.position_ids")
 _LONGEST = 64
+_REMEMBERED = 16_384
+"""Phrases whose vectors are kept, the last used ones: 25 MB, and more than training has words."""
 
 
 class Sentences:
@@ -43,14 +46,20 @@ class Sentences:
         self._tokenizer = tokenizer
         tokenizer.no_padding()
         tokenizer.enable_truncation(_LONGEST)
-        self._known: dict[str, Tensor] = {}
+        self._known: OrderedDict[str, Tensor] = OrderedDict()
 
     @torch.inference_mode()
     def __call__(self, phrases: Sequence[str]) -> Tensor:
-        new = [p for p in dict.fromkeys(phrases) if p not in self._known]
+        asked = list(dict.fromkeys(phrases))
+        new = [p for p in asked if p not in self._known]
         for phrase, vector in zip(new, self._embed(new) if new else (), strict=True):
-            self._known[phrase] = vector
-        return torch.stack([self._known[p] for p in phrases])
+            self._known[phrase] = vector.clone()  # a view would keep all of them alive
+        vectors = torch.stack([self._known[p] for p in phrases])
+        for phrase in asked:
+            self._known.move_to_end(phrase)
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return vectors
 
     def _embed(self, phrases: Sequence[str]) -> Tensor:
         ids = [torch.tensor(self._tokenizer.encode(phrase).ids) for phrase in phrases]
