@@ -1,51 +1,50 @@
 """What nano has to beat, and what its own cell head sees, on the sets of `evaluation_sets.py`.
 
-    python benchmarks/nano_baselines.py --data DIR --sets SETS [--weights DIR] --json
+    python -m benchmarks.nano_baselines --data DIR --sets SETS [--features DIR] --json
 
-Grid IoU, like the one of `text4seg evaluate`: a box in the centre, the detector's raw boxes (the
-named class's, from the whole photo, score 0.5 and more), and the fusion's target logits above 0
-before any text is written (`head`), with the gates as shipped. Besides, pixel IoU of what MobileSAM
-makes of the detector's certain boxes (`boxes + MobileSAM`, at 512×512, judged on 256×256):
-the pipeline that somebody without nano would wire up.
+Grid IoU, like the one of `text4seg evaluate`: a box in the centre, a linear probe of the frozen
+features (`nano_probe.py`, one for COCO's names and one for garments, learned on the train photos),
+the detector's raw boxes (the named class's, from the whole photo, score 0.5 and more), and the
+fusion's target logits above 0 before any text is written (`head`), with the gates as shipped.
+Neither boxes nor the probe know places: "the left dog" is any dog to them.
+
+Besides, pixel IoU of what MobileSAM makes of the detector's certain boxes (`boxes + MobileSAM`, at
+512×512, judged on 256×256): the pipeline that somebody without nano would wire up.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
+import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from text4seg.core.geometry import coverage_to_cells, mask_to_coverage
+from benchmarks.nano_cells import add_arguments, by_photo, figures, open_store, true_cells
+from benchmarks.nano_probe import Probe, learn
 from text4seg.core.rle import rle_to_mask
-from text4seg.core.types import GridShape
-from text4seg.models.nano.chat import SHIPPED, NanoChat
+from text4seg.models.nano.chat import NanoChat
 from text4seg.models.nano.detector import COCO_CLASSES, detections_to_map
 from text4seg.models.nano.eyes import SIDE
 from text4seg.pretrained.mobilesam import load_mobilesam
 from text4seg.prompts import question
 from text4seg.training.nano.pseudo import outline
+from text4seg.training.nano.scenes import read_collection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
-SHAPE = GridShape(16, 16)
-LARGE_SHARE = 13 / 256
+    from text4seg.models.nano.eyes import Sight
+
+COLLECTIONS = ("coco", "clothing")
 CERTAIN = 0.5
 PIXELS = {"boxes + MobileSAM": " (pixels)"}
-COMMAND = "python benchmarks/nano_baselines.py --data DIR --sets SETS --json"
-
-
-def by_photo(file: Path) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for text in file.read_text().splitlines():
-        record = json.loads(text)
-        found.setdefault(record["image"], []).append(record)
-    return found
+COMMAND = "python -m benchmarks.nano_baselines --data DIR --sets SETS --json"
 
 
 def centre_box() -> np.ndarray:
@@ -85,47 +84,54 @@ def head_cells(chat: NanoChat, features: torch.Tensor, expression: str) -> np.nd
     return np.asarray((target.logits[0] > 0).reshape(16, 16).numpy())
 
 
-def answers(
-    chat: NanoChat, sam: Any, root: Path, file: Path
-) -> Iterator[dict[str, tuple[np.ndarray | None, np.ndarray]]]:
-    """For each question and way, the truth (None: absent) and the answer, cells or pixels."""
-    for name, records in by_photo(file).items():
-        with Image.open(root / name) as opened:
+class Ways:
+    """All ways to answer questions about the photos under `root`."""
+
+    def __init__(self, chat: NanoChat, root: Path, probes: Mapping[str, Probe]) -> None:
+        self._chat, self._root, self._probes = chat, root, probes
+        self._sam = load_mobilesam(side=SIDE)
+        self.look = cache(self._look)  # positions are asked about the photos of coco
+
+    def _look(self, name: str) -> tuple[Sight, np.ndarray]:
+        """What the eyes see, and the boxes of the detector on the whole photo."""
+        with Image.open(self._root / name) as opened:
             photo = opened.convert("RGB")
-        sight = chat.eyes.look_closely(photo)
+        sight = self._chat.eyes.look_closely(photo)
         square = np.asarray(photo.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-        found = chat.eyes._detector.detect(square)
-        for record in records:
-            cells, pixels = truths(record["mask"])
-            boxes = certain_boxes(found, record["expression"])
-            yield {
-                "centre box": (cells, centre_box()),
-                "raw boxes": (cells, box_cells(boxes)),
-                "head": (cells, head_cells(chat, sight.features, record["expression"])),
-                "boxes + MobileSAM": (pixels, box_pixels(sam, sight.neck, boxes)),
-            }
+        return sight, self._chat.eyes._detector.detect(square)
+
+    def answer(self, file: Path) -> Iterator[dict[str, tuple[np.ndarray | None, np.ndarray]]]:
+        """For each question and way the truth (None: absent) and the answer, cells or pixels."""
+        for name, records in by_photo(file).items():
+            sight, found = self.look(name)
+            probe = self._probes[name.partition("/")[0]]
+            for record in records:
+                expression = record["expression"]
+                cells, pixels = true_cells(record["mask"]), true_pixels(record["mask"])
+                boxes = certain_boxes(found, expression)
+                yield {
+                    "centre box": (cells, centre_box()),
+                    "linear probe": (cells, probe.cells(sight.features, expression)),
+                    "raw boxes": (cells, box_cells(boxes)),
+                    "head": (cells, head_cells(self._chat, sight.features, expression)),
+                    "boxes + MobileSAM": (pixels, box_pixels(self._sam, sight.neck, boxes)),
+                }
 
 
-def truths(encoded: Any) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The true mask as cells and as pixels of a square."""
+def true_pixels(encoded: Any) -> np.ndarray | None:
+    """The true mask as pixels of a square."""
     if encoded is None:
-        return None, None
-    mask = rle_to_mask(encoded)
-    square = np.asarray(Image.fromarray(mask).resize((SIDE // 2, SIDE // 2)))
-    return coverage_to_cells(mask_to_coverage(mask, SHAPE)), square
+        return None
+    square = Image.fromarray(rle_to_mask(encoded)).resize((SIDE // 2, SIDE // 2))
+    return np.asarray(square)
 
 
-def figures(found: list[tuple[np.ndarray | None, np.ndarray]]) -> dict[str, float | None]:
-    present = [(t, p) for t, p in found if t is not None]
-    overlaps = [float((t & p).sum() / (t | p).sum()) for t, p in present]
-    large = [i for i, (t, _) in zip(overlaps, present, strict=True) if t.mean() >= LARGE_SHARE]
-    absent = [not p.any() for t, p in found if t is None]
-    return {
-        "iou": float(np.mean(overlaps)),
-        "large_iou": float(np.mean(large)) if large else None,
-        "false_empties": float(np.mean([not p.any() for _, p in present])),
-        "true_empties": float(np.mean(absent)) if absent else None,
-    }
+def learn_probes(chat: NanoChat, root: Path, features: Path) -> dict[str, Probe]:
+    """One for each collection, of its own train photos."""
+    store = open_store(chat, features, root)
+    scenes = [scene for scene in read_collection(root, "train") if scene.source in COLLECTIONS]
+    by_source = {name: [scene for scene in scenes if scene.source == name] for name in COLLECTIONS}
+    return {name: learn(found, store) for name, found in by_source.items() if found}
 
 
 def table(record: dict[str, Any]) -> str:
@@ -143,23 +149,22 @@ def table(record: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What nano has to beat.")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--sets", type=Path, required=True, help="folder of evaluation sets")
+    add_arguments(parser)
     parser.add_argument("--names", nargs="+", default=["coco", "clothing", "positions"])
-    parser.add_argument("--weights", type=Path, default=SHIPPED)
-    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    chat, sam = NanoChat.load(arguments.weights), load_mobilesam(side=SIDE)
+    torch.manual_seed(0)
+    chat = NanoChat.load(arguments.weights)
+    probes = learn_probes(chat, arguments.data, arguments.features)
+    ways = Ways(chat, arguments.data, probes)
     report: dict[str, dict[str, Any]] = {}
     for name in arguments.names:
-        found = list(answers(chat, sam, arguments.data, arguments.sets / f"{name}.jsonl"))
+        found = list(ways.answer(arguments.sets / f"{name}.jsonl"))
         report[name] = {way: figures([asked[way] for asked in found]) for way in found[0]}
-        if not arguments.json:
-            print(name, json.dumps(report[name], indent=1))
-    if arguments.json:
-        record = {"benchmark": "nano_baselines", "command": COMMAND, "sets": report}
-        print(json.dumps(record, indent=1))
+        print(name, json.dumps(report[name], indent=1), file=sys.stderr)
+    thresholds = {name: probe.threshold for name, probe in probes.items()}
+    record = {"benchmark": "nano_baselines", "command": COMMAND, "probe_thresholds": thresholds}
+    record["sets"] = report
+    print(json.dumps(record, indent=1) if arguments.json else table(record))
 
 
 if __name__ == "__main__":

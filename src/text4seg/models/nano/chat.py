@@ -129,16 +129,20 @@ class NanoChat:
         It keeps the text from naming one stray cell of what is not there. `read` is the question
         as the fusion reads it, where that is known already.
         """
+        gate = getattr(self.model.config, self.gate_of(question, read))
+        return gate is not None and float(logits.max()) < gate
+
+    def gate_of(self, question: str, read: str | None = None) -> str:
+        """Which gate of the configuration decides whether the thing is there."""
         config = self.model.config
-        gate = config.presence_gate
         if config.placed_gate is not None and _PLACED.search(question):
-            gate = config.placed_gate
-        elif config.look_alike_gate is not None:
+            return "placed_gate"
+        if config.look_alike_gate is not None:
             if read is None:
                 read = self._reader.read(question).text if self._reader else question
             if not set(config.look_alikes).isdisjoint(find_phrases(read)):
-                gate = config.look_alike_gate
-        return gate is not None and float(logits.max()) < gate
+                return "look_alike_gate"
+        return "presence_gate"
 
     def join(self, asked: Sequence[Asked]) -> NanoBatch:
         """Let several questions, of any photos but of one grid, share their passes."""

@@ -158,7 +158,7 @@ class Fusion(nn.Module):
         """`b 256 channels` → what does not depend on a question."""
         visual, boxes = features[..., :-_DETECTOR], features[..., -_DETECTOR:]
         visual = (visual - self.feature_mean) / self.feature_std
-        x = self.visual(visual.clamp(-8, 8)) + self.boxes(_logit(boxes)) + self.place
+        x = self.visual(visual.clamp(-8, 8)) + self.boxes(spread_scores(boxes)) + self.place
         for layer in self.image_layers:
             x = layer(x)
         state = ImageState(self.narrow(x), self.name_head(x), boxes)
@@ -211,7 +211,7 @@ class Fusion(nn.Module):
         return torch.stack(channels, dim=-1).to(words.dtype)
 
 
-def _logit(score: Tensor) -> Tensor:
+def spread_scores(score: Tensor) -> Tensor:
     """Detector scores spread over some orders of magnitude; 0 → -1, 1 → 1."""
     return (torch.log(score.float().clamp_min(0.01)) / 2.3026 + 1.0).to(score.dtype)
 

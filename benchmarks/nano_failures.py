@@ -1,0 +1,113 @@
+"""Draw docs/nano-failures.png: where nano goes wrong, on photos that anyone may show.
+
+    python -m benchmarks.nano_failures --out docs/nano-failures.png
+
+The photos are those of examples/photos and, where scikit-learn and scikit-image are installed
+(`pip install scikit-learn scikit-image`), of these packages. Nothing is made up: each picture is
+nano's own answer, without a refiner. All questions that were tried are in `QUESTIONS`; `SHOWN` are
+those of them that went wrong, by eye.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from text4seg.cli.loading import load_segmenter
+from text4seg.core.files import write_atomically
+from text4seg.pictures import draw_overlay, image_to_png, open_image
+
+if TYPE_CHECKING:
+    from text4seg import Segmentation
+
+EXAMPLES = Path(__file__).parents[1] / "examples" / "photos"
+QUESTIONS = {
+    "cat.jpg": ("the left eye", "the nose", "the ear", "the hound", "the tabby"),
+    "astronaut.jpg": (
+        *("the flag", "the helmet", "the face", "the shuttle", "the hair", "the red patch"),
+        *("the left hand", "the woman", "the man"),
+    ),
+    "coffee.jpg": (
+        *("the spoon", "the saucer", "the coffee", "the red cup", "the bowl", "the table"),
+        "the foam",
+    ),
+    "sklearn/datasets/images/china.jpg": (
+        *("the roof", "the tree", "the left tree", "the lantern", "the sky", "the building"),
+        *("the person", "the temple"),
+    ),
+    "sklearn/datasets/images/flower.jpg": (
+        *("the flower", "the leaf", "the bee", "the dahlia", "the vase"),
+    ),
+    "skimage/data/rocket.jpg": ("the rocket", "the tower", "the sky", "the flame", "the missile"),
+    "skimage/data/camera.png": ("the man", "the camera", "the tripod", "the coat", "the building"),
+    "skimage/data/coins.png": ("the coin", "the largest coin", "the top left coin"),
+    "skimage/data/motorcycle_left.png": ("the motorcycle", "the front wheel", "the handlebar"),
+}
+SHOWN: tuple[tuple[str, str], ...] = ()
+TILE = (300, 225)
+COLUMNS = 4
+
+
+def find_photo(name: str) -> Path:
+    """A photo of examples/photos, or one inside an installed package.
+
+    Raises:
+        LookupError: The package is not installed.
+    """
+    package, slash, inside = name.partition("/")
+    if not slash:
+        return EXAMPLES / name
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise LookupError(f"{package} is not installed: pip install scikit-learn scikit-image")
+    return Path(spec.origin).parent / inside
+
+
+def tile(photo: Path, answer: Segmentation, caption: str) -> Image.Image:
+    image = open_image(photo).resize(TILE)
+    mask = np.asarray(Image.fromarray(answer.mask).resize(TILE))
+    return draw_overlay(image, mask, caption=caption)
+
+
+def sheet(tiles: list[Image.Image]) -> Image.Image:
+    rows = -(-len(tiles) // COLUMNS)
+    drawn = Image.new("RGB", (TILE[0] * COLUMNS, TILE[1] * rows), "white")
+    for place, one in enumerate(tiles):
+        drawn.paste(one, (TILE[0] * (place % COLUMNS), TILE[1] * (place // COLUMNS)))
+    return drawn
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Draw what nano gets wrong.")
+    parser.add_argument("--out", type=Path, required=True, help="PNG file")
+    parser.add_argument("--all", action="store_true", help="everything that was tried")
+    parser.add_argument("--model", default="nano", help="a model's name or folder")
+    arguments = parser.parse_args()
+    segmenter, tiles = load_segmenter(arguments.model), []
+    for name, expressions in QUESTIONS.items():
+        wanted = [e for e in expressions if arguments.all or (name, e) in SHOWN]
+        if not wanted:
+            continue
+        try:
+            photo = find_photo(name)
+        except LookupError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        for expression, answer in zip(wanted, segmenter.segment_many(photo, wanted), strict=True):
+            share = float(answer.mask.mean())
+            print(json.dumps({"photo": name, "expression": expression, "share": round(share, 4)}))
+            tiles.append(tile(photo, answer, f"{expression}: {share:.0%}" if share else
+                              f"{expression}: nothing"))  # fmt: skip
+    write_atomically(arguments.out, image_to_png(sheet(tiles)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
