@@ -93,6 +93,7 @@ def measure(
     def write_first(text: bytes) -> float:
         grammar.known.clear()
         vocabulary.lines.clear()
+        vocabulary.pieces.clear()
         return write(text)
 
     first = [write_first(text) for text in texts]

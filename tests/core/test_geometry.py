@@ -11,6 +11,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from text4seg.core.errors import InputError, LabelError, MissingExtraError, UnknownNameError
 from text4seg.core.geometry import (
+    RULES,
+    Rule,
     cells_to_mask,
     coverage_to_cells,
     mask_to_box,
@@ -161,9 +163,28 @@ class TestCells:
 
 
 class TestSeveralMasks:
-    @given(MASKS, SHAPES)
-    def test_one_mask_is_the_same_as_alone(self, mask: np.ndarray, shape: GridShape) -> None:
-        assert masks_to_grid({"dog": mask}, shape) == mask_to_grid(mask, "dog", shape)
+    @given(MASKS, SHAPES, st.sampled_from(RULES))
+    def test_one_mask_is_the_same_as_alone(
+        self, mask: np.ndarray, shape: GridShape, rule: Rule
+    ) -> None:
+        grid = masks_to_grid({"dog": mask}, shape, rule=rule)
+        assert grid == mask_to_grid(mask, "dog", shape, rule)
+
+    def test_iou_keeps_what_thin_things_fit_best(self) -> None:
+        rope = np.zeros((20, 40), dtype=np.bool_)
+        rope[:4] = rope[4, 10:20] = True  # .4 of its cells, half of the second
+        dog = np.zeros_like(rope)
+        dog[5:10, :10] = True  # half of the first
+        masks, shape = {"rope": rope, "dog": dog}, GridShape(2, 4)
+        by = {rule: masks_to_grid(masks, shape, rule=rule).rows_of_labels()[0] for rule in RULES}
+        assert by["coverage"] == ["dog", "rope", "others", "others"]
+        assert by["iou"] == ["dog", "rope", "rope", "rope"]
+        assert by["center"] == ["dog", "others", "others", "others"]
+
+    @pytest.mark.usefixtures("unchecked")
+    def test_an_unknown_rule_for_several(self) -> None:
+        with pytest.raises(UnknownNameError, match="iou"):
+            masks_to_grid({}, GridShape(1, 1), rule="half")  # type: ignore[arg-type]
 
     @given(MASKS, SHAPES)
     def test_a_partition_is_the_argmax(self, mask: np.ndarray, shape: GridShape) -> None:

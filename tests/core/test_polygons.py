@@ -46,7 +46,8 @@ def pixels(runs: Runs) -> np.ndarray:
 def drawn(polygons: Sequence[Sequence[float]], size: Size) -> np.ndarray:
     """What pycocotools draws."""
     lists = [list(map(float, polygon)) for polygon in polygons] or [[0.0] * 6]
-    return coco.decode(coco.merge(coco.frPyObjects(lists, size.height, size.width))).astype(bool)
+    merged = coco.merge(coco.frPyObjects(lists, size.height, size.width))
+    return np.asarray(coco.decode(merged)).astype(bool)
 
 
 @given(st.lists(OUTLINES, max_size=4))

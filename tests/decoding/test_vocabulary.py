@@ -34,6 +34,15 @@ def test_a_line_has_its_own_tokens(wordy: Vocabulary, line: bytes, own: bool) ->
     assert wordy.encode_line(line) is found
 
 
+@pytest.mark.parametrize("line", [b" others *4| dog *12| others *3\n", b"s| dog| dog| others\n"])
+def test_a_line_is_encoded_run_by_run(line: bytes, wordy: Vocabulary, bytewise: Vocabulary) -> None:
+    for vocabulary in (wordy, bytewise):
+        vocabulary.lines.clear()
+        assert vocabulary.encode_line(line) == tuple(vocabulary.encode(line))
+        assert line.partition(b"|")[0] + b"| dog" in vocabulary.pieces
+        assert len(vocabulary.lines) == 1
+
+
 def test_a_line_whose_tokens_reach_into_the_next_has_none(merging: Vocabulary) -> None:
     line = b" others| others| dog\n"
     assert b"\n others" in merging.tokens
@@ -42,10 +51,12 @@ def test_a_line_whose_tokens_reach_into_the_next_has_none(merging: Vocabulary) -
 
 def test_lines_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch, wordy: Vocabulary) -> None:
     wordy.lines.clear()
+    wordy.pieces.clear()
     monkeypatch.setattr(vocabulary_module, "KNOWN_LINES", 3)
     for count in range(1, 9):
         assert wordy.encode_line(b" dog *%d\n" % count)
         assert len(wordy.lines) <= 3
+        assert len(wordy.pieces) <= 3
 
 
 @pytest.mark.parametrize("eos", [-1, 2, 100])

@@ -14,7 +14,11 @@ from hypothesis import strategies as st
 from tests.reference.small_families import RECIPES, build
 from tests.reference.small_nano import small_tokenizer
 from text4seg import prompts
+from text4seg.codec import BOX
+from text4seg.codec.answer import body_of
 from text4seg.core.errors import InputError
+from text4seg.core.regions import Regions
+from text4seg.core.types import GridShape
 from text4seg.models.families import get_family
 from text4seg.models.local.loading import load_processor
 from text4seg.models.local.prompts import Prompter, chat
@@ -158,6 +162,15 @@ def test_questions_become_chats(tmp_path: Path) -> None:
     assert chats[1].answers[0] == prompts.answer("others *4" + "\n others *4" * 3 + "\n")
     with pytest.raises(InputError, match="cannot be read"):
         read_chats(tmp_path / "none.jsonl", Data())
+
+
+def test_answers_may_be_boxes_with_grids() -> None:
+    data = Data(images=str(PHOTOS), grid="4x4", format="box")
+    there, absent = read_chats(PHOTOS / "examples.jsonl", data)[:2]
+    (region,) = BOX.decode(body_of(there.answers[0]), GridShape(4, 4)).regions
+    assert region.grid.shape == GridShape(4, 4)
+    assert there.expression in region.grid.labels
+    assert absent.answers == [prompts.answer(BOX.encode(Regions()))]
 
 
 def mask_pairs(folder: Path, count: int) -> Path:

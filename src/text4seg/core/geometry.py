@@ -120,23 +120,37 @@ def masks_to_grid(
     masks: Mapping[str, Bool[np.ndarray, "h w"]],
     shape: GridShape,
     overlap: Overlap = "smallest",
+    rule: Rule = "coverage",
 ) -> DescriptorGrid:
-    """Several labelled masks of one size as one grid: each cell takes what covers most of it.
+    """Several labelled masks of one size as one grid, by the rules of `mask_to_grid`.
 
     A pixel under several masks belongs to the `smallest` of them (a part over its whole) or to
-    the `first`; or overlapping is an `error` (`InputError`). Background competes with its own
-    share; a tie goes to the label that stands first. A mask left without a cell takes its
-    best-covered ones, unless that would take the last cell of another.
+    the `first`; or overlapping is an `error` (`InputError`). By `coverage` each cell takes what
+    covers most of it, background with its own share; by `iou` it takes, of the masks that it fits
+    best, the one that covers most of it. A tie goes to the label that stands first. A mask left
+    without a cell takes its best-covered ones, unless that would take the last cell of another.
+    `center` takes what the pixel in the middle shows, and may lose small things.
     """
+    if rule not in RULES:
+        raise UnknownNameError("rule", str(rule), RULES)
     if not masks:
         return DescriptorGrid.empty(shape)
     for label in masks:
         check_label(label)
     owned = _share_pixels({label: _check_mask(mask) for label, mask in masks.items()}, overlap)
+    if rule == "center":
+        shown = np.stack([_center_cells(mask, shape) for mask in owned])
+        nothing = ~shown.any(axis=0)
+        return DescriptorGrid((*masks, OTHERS), np.where(nothing, len(owned), shown.argmax(axis=0)))
     coverage = np.stack([mask_to_coverage(mask, shape) for mask in owned])
-    background = mask_to_coverage(~np.logical_or.reduce(owned), shape)
+    if rule == "iou":
+        claims = np.where(coverages_to_best_cells(coverage), coverage, -1)
+        background = np.zeros_like(coverage[0])
+    else:
+        claims = coverage
+        background = mask_to_coverage(~np.logical_or.reduce(owned), shape)
     # Labels stand before the background, so that half a cell is enough, as for one mask.
-    winner = np.concatenate([coverage, background[None]]).argmax(axis=0)
+    winner = np.concatenate([claims, background[None]]).argmax(axis=0)
     _keep_nonempty(winner, coverage, [int(mask.sum()) for mask in owned])
     return DescriptorGrid((*masks, OTHERS), winner)
 

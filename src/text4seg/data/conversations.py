@@ -219,7 +219,7 @@ class _Writer:
             # Later boxes lie on top: a part on its whole.
             large_first = sorted(masks.items(), key=lambda pair: -int(pair[1].sum()))
             return masks_to_regions(large_first, self.target.grid, self.target.rule)
-        return masks_to_grid(masks, self.target.grid)
+        return masks_to_grid(masks, self.target.grid, rule=self.target.rule)
 
     def _cut(self, asked: Asked, crop: Box | None) -> np.ndarray:
         mask = asked.to_mask(self.sample.size or _size(asked))

@@ -3,8 +3,9 @@
 llguidance does the work; this file turns its error states and panics into ``GrammarError`` and
 its two kinds of answers (forced tokens, masks) into one question: what may come next?
 
-Most rows of a mask repeat the row above, and what may come next in a row depends on this row alone.
-So the answers are remembered by the row's text, and the library is asked only where a row is new.
+What may come next in a row depends on how many of its cells are written, on the label of the last
+run, and on what stands behind that run. So the answers are remembered by these, and the library is
+asked only where such a place is new.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ _LIMITS = {"max_grammar_size": 4_000_000, "initial_lexer_fuel": 20_000_000}
 class CompiledGrammar:
     """A grammar ready to be walked; made by ``compile_grammar``, safe to share.
 
-    With ``rows``, a text has so many lines, and what may follow depends on the text of the current
-    line alone, and on whether that is the first, the last or another one.
+    With ``rows``, a text has so many lines of runs or cells, and what may follow depends on the
+    cells, the last run's label and the beginning that the current line has, and on whether that is
+    the first, the last or another one.
     """
 
     def __init__(
@@ -150,7 +152,8 @@ class GrammarState:
         self._vocabulary = grammar.vocabulary
         self._matcher = matcher
         self._waiting: list[int] = []  # tokens that the matcher was not told of yet
-        self._line, self._row, self._last = b"", 0, -1
+        self._row, self._last = 0, -1
+        self._cells, self._label, self._begun = 0, b"", b""  # of the current row
         self._forced: tuple[int, ...] = ()
         self._allowed: Int[np.ndarray, " allowed"] | None = None
         self._ended = False
@@ -160,7 +163,8 @@ class GrammarState:
         """An independent place to try a draft from (a few microseconds)."""
         other = GrammarState(self._grammar, self._matcher.deep_copy())
         other._waiting = list(self._waiting)
-        other._line, other._row, other._last = self._line, self._row, self._last
+        other._row, other._last = self._row, self._last
+        other._cells, other._label, other._begun = self._cells, self._label, self._begun
         other._forced, other._allowed = self._forced, self._allowed
         other._ended, other._asked = self._ended, self._asked
         return other
@@ -208,10 +212,22 @@ class GrammarState:
         self._asked = bool(self._forced)
         if self._grammar.rows is not None:
             self._last = token
-            self._line += self._vocabulary.tokens[token]
-            if b"\n" in self._line:
-                self._row += self._line.count(b"\n")
-                self._line = self._line[self._line.rindex(b"\n") + 1 :]
+            self._begun += self._vocabulary.tokens[token]
+            if b"|" in self._begun or b"\n" in self._begun:
+                self._pass_ends()
+
+    def _pass_ends(self) -> None:
+        """Count what has come to an end: rows, and cells and runs of the current row."""
+        before, _, row = self._begun.rpartition(b"\n")
+        if before or len(row) < len(self._begun):
+            self._row += 1 + before.count(b"\n")
+            self._cells, self._label = 0, b""
+        *ended, self._begun = row.split(b"|")
+        for one in ended:
+            label, _, count = one.rpartition(b" *")
+            run = count.isdigit()  # no label ends like one
+            self._cells += int(count) if run else 1
+            self._label = label if run else b""
 
     def follow(self, tokens: Sequence[int], *, forcing: bool) -> list[int]:
         """The part of ``tokens`` that the grammar lets one go along; cheaper than ``advance``.
@@ -263,7 +279,7 @@ class GrammarState:
             return
         # What a forced stretch reads also depends on the token before: where that could go on.
         kind = 1 if self._row == 0 else max(-2, self._row - rows)
-        key = (kind, self._last, self._line)
+        key = (kind, self._last, self._cells, self._label, self._begun)
         found = known.get(key)
         if found is None:
             if len(known) >= KNOWN_PLACES:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from jaxtyping import Int
 
 KNOWN_LINES = 4096
-"""Lines whose tokens are kept per vocabulary."""
+"""Lines whose tokens are kept per vocabulary, and as many pieces of lines."""
+
+_AFTER_LINE = b" others"  # a word that the next line may begin with
 
 
 def import_llguidance() -> ModuleType:
@@ -58,6 +60,7 @@ class Vocabulary:
         self.grammars: dict[Hashable, Any] = {}  # kept by text4seg.decoding.grammar
         self.masks: dict[bytes, Int[np.ndarray, " allowed"]] = {}  # likewise
         self.lines: dict[bytes, tuple[int, ...] | None] = {}  # kept by encode_line
+        self.pieces: dict[bytes, tuple[int, ...] | None] = {}  # likewise, before what follows
         self._encode = encode
 
     def __len__(self) -> int:
@@ -76,13 +79,42 @@ class Vocabulary:
         if line not in self.lines:
             if len(self.lines) >= KNOWN_LINES:
                 self.lines.clear()
-            self.lines[line] = self._encode_apart(line)
+            joined = self._encode_in_pieces(line)
+            self.lines[line] = self._encode_apart(line) if joined is None else joined
         return self.lines[line]
 
+    def _encode_in_pieces(self, line: bytes) -> tuple[int, ...] | None:
+        """The line's tokens from those of its runs or cells, which a mask has few of.
+
+        None where one does not keep to itself, whatever label follows.
+        """
+        *ended, last = line.split(b"|")
+        pieces = [*(piece + b"|" for piece in ended), last]
+        tokens: list[int] = []
+        for at, piece in enumerate(pieces):
+            following = pieces[at + 1] if at + 1 < len(pieces) else _AFTER_LINE
+            key = piece + following.partition(b" *")[0].rstrip(b"|\n")
+            if key not in self.pieces:
+                if len(self.pieces) >= KNOWN_LINES:
+                    self.pieces.clear()
+                self.pieces[key] = self._encode_before(piece, key[len(piece) :])
+            found = self.pieces[key]
+            if found is None:
+                return None
+            tokens += found
+        return tuple(tokens)
+
+    def _encode_before(self, piece: bytes, following: bytes) -> tuple[int, ...] | None:
+        """The tokens of ``piece`` where they are the same whether ``following`` follows or not."""
+        if not (_is_utf8(piece) and _is_utf8(following)):
+            return None
+        together, behind = self.encode(piece + following), self.encode(following)
+        own = together[: len(together) - len(behind)]
+        apart = together[len(own) :] == behind and self.decode(own) == piece
+        return tuple(own) if apart else None
+
     def _encode_apart(self, line: bytes) -> tuple[int, ...] | None:
-        try:
-            line.decode()
-        except UnicodeDecodeError:
+        if not _is_utf8(line):
             return None
         twice = tuple(self.encode(line + line))
         once = twice[: len(twice) // 2]
@@ -97,6 +129,14 @@ class Vocabulary:
         """The vocabulary as llguidance sees it; its trie is built once (0.1–0.5 s for 50–150k)."""
         llguidance = import_llguidance()
         return llguidance.LLTokenizer(llguidance.TokenizerWrapper(_AsTokenizer(self)))
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class _AsTokenizer:

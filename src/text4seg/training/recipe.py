@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from text4seg.codec import get_format
+from text4seg.codec import get_any_format
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.types import GridShape
 from text4seg.data import READERS
@@ -46,8 +46,8 @@ class Data:
         hold_out: Share of the photos that are not learned from but asked before and after, where
             there is no `validation`. Which ones depends on nothing but their names.
         images: The folder that image paths start from; `.` is the layout's usual place.
-        format: The text format to teach.
-        grid: Rows x columns.
+        format: The text format to teach; `box` teaches boxes with a grid each.
+        grid: Rows x columns, of the photo or of each box.
         wordings: Whether questions are worded in turns (`varied`) or all alike (`one`).
         limit: Take only so many questions; 0 is all.
     """
@@ -275,7 +275,7 @@ def _check_data(data: Data) -> None:
         raise UnknownNameError("data.layout", data.layout, READERS)
     if data.hold_out and data.validation:
         raise InputError("give data.validation or data.hold_out, not both")
-    get_format(data.format)
+    get_any_format(data.format)
     GridShape.parse(data.grid)
 
 

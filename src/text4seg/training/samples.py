@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from text4seg import prompts
-from text4seg.codec import get_format
+from text4seg.codec import AnyFormat, BoxWise, get_any_format
 from text4seg.core.errors import InputError
 from text4seg.core.geometry import mask_to_grid
+from text4seg.core.regions import Regions, masks_to_regions
 from text4seg.core.types import DescriptorGrid, GridShape
-from text4seg.data import Sample, Selection, read, read_jsonl
+from text4seg.data import Asked, Sample, Selection, read, read_jsonl
 from text4seg.pictures import check_image, open_image
 from text4seg.training.recipe import Data
 
@@ -116,19 +117,27 @@ def split_samples(samples: Sequence[Sample], share: float) -> tuple[list[Sample]
 
 def chats_of(samples: Sequence[Sample], data: Data) -> list[Chat]:
     """One chat for each question, in its wording, with its mask in the recipe's format and grid."""
-    shape, writer = GridShape.parse(data.grid), get_format(data.format)
+    shape, writer = GridShape.parse(data.grid), get_any_format(data.format)
     chats: list[Chat] = []
     for sample in samples:
         for asked in sample.asked:
-            grid = DescriptorGrid.empty(shape)
-            if asked.mask is not None:
-                grid = mask_to_grid(asked.mask.to_mask(), asked.expression, shape)
             index = len(chats) if data.wordings == "varied" else 0
             wording = prompts.question(asked.expression, index=index, grid=shape)
-            answer = prompts.answer(writer.encode(grid))
+            answer = prompts.answer(_mask_text(asked, shape, writer))
             turns = one_turn(wording, answer)
             chats.append(Chat(sample.image, turns, asked.source, asked.expression, sample.content))
     return chats
+
+
+def _mask_text(asked: Asked, shape: GridShape, writer: AnyFormat) -> str:
+    """The mask as text; the grid lies over the photo, or in a box around what is asked for."""
+    mask = None if asked.mask is None else asked.mask.to_mask()
+    if isinstance(writer, BoxWise):
+        boxes = Regions() if mask is None else masks_to_regions([(asked.expression, mask)], shape)
+        return writer.encode(boxes)
+    if mask is None:
+        return writer.encode(DescriptorGrid.empty(shape))
+    return writer.encode(mask_to_grid(mask, asked.expression, shape))
 
 
 def one_turn(question: str, answer: str) -> Messages:
