@@ -126,6 +126,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     one, other = (read(folder) for folder in arguments.runs)
+    if not one.keys() & other.keys():
+        parser.error("the two runs have no question in common: expected folders with rows.*.jsonl")
     record = {"benchmark": "nano_formats", "command": COMMAND, "sets": compare(one, other)}
     print(json.dumps(record, indent=1) if arguments.json else table(record))
 
