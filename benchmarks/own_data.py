@@ -1,8 +1,11 @@
 """Make the own-data example: questions about 50 photos to learn from, about 30 others to ask.
 
-    python -m benchmarks.own_data --data DIR --out DIR
+    python -m benchmarks.own_data --data DIR --out DIR [--names own] [--absent 8]
 
-The photos are the validation photos of the clothing set, none of which nano was trained on.
+The photos are the validation photos of the clothing set, none of which nano was trained on. With
+`--names own` the things are asked for by German words: names of a user's own, which nano was never
+taught, a few of them false friends ("Rock" is a skirt). The photos to learn from are asked about
+`--absent` things that are not there; the others about two, as in nano's own evaluation.
 """
 
 from __future__ import annotations
@@ -10,27 +13,82 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
-from benchmarks.evaluation_sets import lines
+import numpy as np
+
+from benchmarks.evaluation_sets import SEED, clothing_masks, line, lines
 from text4seg.core.files import write_atomically
 
 PHOTOS_TO_LEARN = 50
+OWN_NAMES = {
+    "accessories": "Zubehör", "bag": "Tasche", "belt": "Gürtel", "blazer": "Sakko",
+    "blouse": "Bluse", "bodysuit": "Bodysuit-Teil", "boots": "Stiefel", "bra": "Büstenhalter",
+    "bracelet": "Armband", "cape": "Umhang", "cardigan": "Strickjacke", "clogs": "Holzschuhe",
+    "coat": "Mantel", "dress": "Kleid", "earrings": "Ohrringe", "flats": "Ballerinas",
+    "glasses": "Brille", "gloves": "Handschuhe", "hair": "Haare", "hat": "Hut",
+    "heels": "Absatzschuhe", "hoodie": "Kapuzenpulli", "intimate": "Unterwäsche",
+    "jacket": "Jacke", "jeans": "Jeanshose", "jumper": "Strickpulli", "leggings": "Leggins",
+    "loafers": "Slipper", "necklace": "Halskette", "panties": "Slip", "pants": "Hose",
+    "pumps": "Pumps-Schuhe", "purse": "Handtasche", "ring": "Fingerring", "romper": "Spielanzug",
+    "sandals": "Sandalen", "scarf": "Schal", "shirt": "Hemd", "shoes": "Schuhe",
+    "shorts": "kurze Hose", "skin": "Haut", "skirt": "Rock", "sneakers": "Turnschuhe",
+    "socks": "Socken", "stockings": "Strümpfe", "suit": "Anzug", "sunglasses": "Sonnenbrille",
+    "sweater": "Pulli", "sweatshirt": "Sweatpulli", "swimwear": "Badeanzug",
+    "t-shirt": "Kurzarmhemd", "tie": "Krawatte", "tights": "Strumpfhose", "top": "Oberteil",
+    "vest": "Weste", "wallet": "Geldbeutel", "watch": "Armbanduhr", "wedges": "Keilschuhe",
+}  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the own-data example.")
     parser.add_argument("--data", type=Path, required=True, help="folder with clothing/")
     parser.add_argument("--out", type=Path, required=True, help="folder for the two files")
+    parser.add_argument("--names", choices=("known", "own"), default="known")
+    parser.add_argument("--absent", type=int, default=2, help="absent things a photo to learn")
     arguments = parser.parse_args()
     records = list(lines(arguments.data, "clothing"))
     photos = list(dict.fromkeys(record["image"] for record in records))
-    parts = {"train": photos[:PHOTOS_TO_LEARN], "val": photos[PHOTOS_TO_LEARN:]}
+    learned = set(photos[:PHOTOS_TO_LEARN])
+    parts = {
+        "train": [record for record in records if record["image"] in learned],
+        "val": [record for record in records if record["image"] not in learned],
+    }
+    parts["train"] += more_absent(arguments.data, parts["train"], arguments.absent)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for name, chosen in parts.items():
-        kept = [record for record in records if record["image"] in set(chosen)]
+    for name, given in parts.items():
+        chosen = [rename(record) for record in given] if arguments.names == "own" else given
         file = arguments.out / f"{name}.jsonl"
-        write_atomically(file, "".join(json.dumps(record) + "\n" for record in kept).encode())
-        print(f"{file}: {len(kept)} questions about {len(chosen)} photos")
+        write_atomically(file, "".join(json.dumps(record) + "\n" for record in chosen).encode())
+        count = len({record["image"] for record in chosen})
+        print(f"{file}: {len(chosen)} questions about {count} photos")
+
+
+def more_absent(data: Path, records: list[dict[str, Any]], wanted: int) -> list[dict[str, Any]]:
+    """Further questions about absent things, so that each photo has as many as wanted."""
+    random = np.random.default_rng(SEED + 1)
+    asked: dict[str, set[str]] = {}
+    absent: dict[str, int] = {}
+    for record in records:
+        photo = record["image"]
+        asked.setdefault(photo, set()).add(record["expression"])
+        absent[photo] = absent.get(photo, 0) + (record["mask"] is None)
+    more = []
+    for photo, masks, annotated in clothing_masks(data):
+        if photo not in asked:
+            continue
+        left = [
+            name for name in annotated if name not in masks and f"the {name}" not in asked[photo]
+        ]
+        drawn = random.choice(left, max(0, wanted - absent[photo]), replace=False)
+        more += [line(photo, str(name), None, "clothing") for name in drawn]
+    return more
+
+
+def rename(record: dict[str, Any]) -> dict[str, Any]:
+    """The question in words of the user's own."""
+    name = record["expression"].removeprefix("the ")
+    return {**record, "expression": f"the {OWN_NAMES[name]}"}
 
 
 if __name__ == "__main__":

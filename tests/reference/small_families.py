@@ -263,6 +263,25 @@ RECIPES: Mapping[str, Recipe] = {
         image=lambda size: {"size": square(size)},
         processor=lambda size: {"num_image_tokens": size.patches**2},
     ),
+    "deepseek_vl_hybrid": Recipe(
+        special={"image_token": "<image_placeholder>"},
+        mark="<image_placeholder>",
+        config=lambda size, ids: {
+            "text_config": text(size, "llama", ids),
+            "vision_config": vision(size, "siglip_vision_model", vision_use_head=False),
+            "high_res_vision_config": vision(
+                size, "sam_vision_model", image_size=2 * size.patch * size.patches,
+                output_channels=size.vision, window_size=4, global_attn_indexes=[1],
+                initializer_range=0.02,
+            ),
+            "image_token_id": ids["image_token"],
+        },
+        image=lambda size: {
+            "size": square(size),
+            "high_res_size": {k: 2 * v for k, v in square(size).items()},
+        },
+        processor=lambda size: {"num_image_tokens": size.patches**2},
+    ),
     "smolvlm": idefics("smolvlm", "smolvlm_vision"),
     "idefics3": idefics("idefics3", "idefics3_vision"),
     "paligemma": Recipe(

@@ -217,3 +217,47 @@ def test_photos_inside_parquet_files_are_read(tmp_path: Path, prompter: Prompter
     same = Collator(prompter, pad=0).batch([of(("Segment the cat in this image.", "x"))])
     pixels = next(name for name in seen if "pixel" in name)
     assert torch.equal(seen[pixels], same[pixels])
+
+
+@pytest.mark.parametrize("embed", [True, False], ids=["pictures inside", "paths"])
+def test_parquet_files_of_a_build_are_the_json_lines(tmp_path: Path, embed: bool) -> None:
+    pytest.importorskip("pyarrow")
+    from text4seg.data.shards import records_to_bytes
+
+    written = read_chats(PHOTOS / "examples.jsonl", Data(images=str(PHOTOS), grid="4x4"))[:3]
+    records = [
+        {
+            "messages": [
+                {"role": "user", "content": f"<image>{chat.messages[0]['content'][1]['text']}"},
+                {"role": "assistant", "content": chat.answers[0]},
+            ],
+            "images": [
+                {"bytes": chat.photo.read_bytes(), "path": chat.photo.name}
+                if embed else {"bytes": None, "path": str(chat.photo)}
+            ],
+        }
+        for chat in written
+    ]  # fmt: skip
+    file = tmp_path / "part-00000.parquet"
+    file.write_bytes(records_to_bytes(records, "parquet", "trl"))
+    read = read_chats(file, Data())
+    assert [chat.messages for chat in read] == [chat.messages for chat in written]
+    assert [chat.content is not None for chat in read] == [embed] * 3
+    assert read[2].source.endswith("row 2")
+    assert read[0].open_photo().size == written[0].open_photo().size
+
+
+def test_a_parquet_file_of_something_else_is_told(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    file = tmp_path / "part.parquet"
+    parquet.write_table(pa.Table.from_pylist([{"image": "a.jpg", "text": "the cat"}]), file)
+    with pytest.raises(InputError, match=r"image, text, and no chats.*hugging-face"):
+        read_chats(file, Data())
+    file.write_bytes(b"no parquet")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_chats(file, Data())
+    row = {"messages": [{"role": "user", "content": "Where?"}], "images": [None]}
+    parquet.write_table(pa.Table.from_pylist([row]), file)
+    with pytest.raises(InputError, match=r"row 0.*the photo must be a path"):
+        read_chats(file, Data())

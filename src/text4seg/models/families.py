@@ -141,7 +141,7 @@ FAMILIES: tuple[Family, ...] = (
         note="the -hf checkpoints; its processor would cut up to 12 tiles",
     ),
     Family(
-        name="DeepSeek-VL",
+        name="DeepSeek-VL 1.3B",
         model_type="deepseek_vl",
         processor="DeepseekVLProcessor",
         image_processor="DeepseekVLImageProcessorPil",
@@ -149,6 +149,16 @@ FAMILIES: tuple[Family, ...] = (
         image_options={**_UNTOUCHED, "do_pad": False},
         projector="model.aligner",
         note="the 1.3B architecture; its processor would pad to a square",
+    ),
+    Family(
+        name="DeepSeek-VL 7B",
+        model_type="deepseek_vl_hybrid",
+        processor="DeepseekVLHybridProcessor",
+        image_processor="DeepseekVLHybridImageProcessorPil",
+        side=("high_res_vision_config.image_size",),
+        image_options={"do_pad": False},
+        projector="model.aligner",
+        note="two encoders: SAM's sees the square, SigLIP a smaller copy; it would pad to a square",
     ),
     Family(
         name="SmolVLM",

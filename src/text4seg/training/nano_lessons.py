@@ -152,7 +152,7 @@ class Lessons:
         place = {photo: index for index, photo in enumerate(photos)}
         photo = torch.tensor([place[question.photo] for question in asked])
         seen = as_map(self.features[photos].float())
-        names, annotated = self._names(photos)
+        names, annotated = self.coverage(photos)
         cells = torch.stack([question.cells for question in asked])[:, None]
         wordings = [question.wording for question in asked]
         expressions = [question.expression for question in asked]
@@ -169,7 +169,14 @@ class Lessons:
             as_cells(names), annotated,
         )  # fmt: skip
 
-    def _names(self, photos: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def photos_of(self, most: int) -> list[int]:
+        """Photos that names were asked about, at most so many, spread over all of them."""
+        asked = sorted(photo for photo, questions in self._asked.items() if questions)
+        count = min(most, len(asked))
+        return [asked[place * len(asked) // count] for place in range(count)]
+
+    def coverage(self, photos: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """How much each known name covers `p n 16 16`, and which were asked for `p n`."""
         place = {name: index for index, name in enumerate(self.known)}
         names = torch.zeros(len(photos), len(self.known), CELLS, CELLS)
         annotated = torch.zeros(len(photos), len(self.known), dtype=torch.bool)

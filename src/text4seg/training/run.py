@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from text4seg.models import VisionChat
     from text4seg.training.watch import Watch
 
+# Those of them that are modules of the same name.
+_TRACKERS = ("tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanlab")
 Figures = Mapping[str, Any]
 Validate = Callable[["VisionChat"], Figures]
 """Asks a model the validation's questions; the figures by set, as plain values."""
@@ -77,6 +80,7 @@ def train(
     from text4seg.training.checkpoints import claim
 
     output = Path(recipe.output)
+    check_trackers(recipe.report.to)
     chats = read_chats(recipe.data.train, recipe.data)
     tuning = make_tuning(recipe)
     leading = is_leading()
@@ -94,6 +98,16 @@ def train(
     if leading:
         write_card(recipe, trained, chats)
     return trained
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Raise `InputError` for a tracker of `report.to` that is not installed."""
+    missing = [name for name in names if name in _TRACKERS and not find_spec(name)]
+    if missing:
+        raise InputError(
+            f"report.to names {', '.join(missing)}, not installed here: "
+            f"pip install {' '.join(missing)}"
+        )
 
 
 def is_leading() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from text4seg.core.geometry import mask_to_grid
 from text4seg.core.regions import Regions, masks_to_regions
 from text4seg.core.types import DescriptorGrid, GridShape
 from text4seg.data import Asked, Sample, Selection, read, read_jsonl
+from text4seg.data.rows import open_rows
 from text4seg.pictures import check_image, open_image
 from text4seg.training.recipe import Data
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 Messages = tuple[Mapping[str, Any], ...]
 _QUESTIONS = "jsonl"
+_PARQUET = ".parquet"
 _ROLES = ("system", "user", "assistant")
 
 
@@ -59,7 +61,7 @@ def text_of(message: Mapping[str, Any]) -> str:
 
 
 def read_chats(path: str | Path, data: Data) -> list[Chat]:
-    """Read a file of questions or of chats; which it is, its first line tells.
+    """Read a file of questions or of chats; which it is, its first line tells. Parquet holds chats.
 
     Raises:
         InputError: The file, a line or a photo cannot be used; file and line are named.
@@ -150,6 +152,8 @@ def one_turn(question: str, answer: str) -> Messages:
 
 
 def _holds_chats(path: Path) -> bool:
+    if path.suffix == _PARQUET:
+        return True
     try:
         with path.open(encoding="utf-8-sig") as lines:
             first = next((line for line in lines if line.strip()), "{}")
@@ -163,29 +167,47 @@ def _holds_chats(path: Path) -> bool:
 def _read_written(path: Path, images: Path) -> list[Chat]:
     chats = []
     checked: set[Path] = set()
+    for source, record in _records(path):
+        try:
+            chat = _parse(json.loads(record) if isinstance(record, str) else record, images, source)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InputError(f"{source} is no chat of a trainer: {error!r}") from error
+        if chat.content is not None:
+            check_image(chat.photo, content=chat.content)
+        elif chat.photo not in checked:
+            check_image(chat.photo)
+            checked.add(chat.photo)
+        chats.append(chat)
+    return chats
+
+
+def _records(path: Path) -> Iterator[tuple[str, str | dict[str, Any]]]:
+    """Chats of JSON lines, still text, or of a Parquet file; each with its place."""
+    if path.suffix == _PARQUET:
+        rows = open_rows(path, None)
+        if "messages" not in rows.columns:
+            raise InputError(
+                f"{path} has the columns {', '.join(rows.columns)}, and no chats (messages, "
+                "images): --set data.layout=hugging-face reads columns of image, mask and text"
+            )
+        yield from ((rows.place(index), rows.row(index)) for index in range(len(rows)))
+        return
     with path.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            source = f"{path}, line {number}"
-            try:
-                chat = _parse(json.loads(line), images, source)
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
-                raise InputError(f"{source} is no chat of a trainer: {error!r}") from error
-            if chat.photo not in checked:
-                check_image(chat.photo)
-                checked.add(chat.photo)
-            chats.append(chat)
-    return chats
+            if line.strip():
+                yield f"{path}, line {number}", line
 
 
 def _parse(record: Mapping[str, Any], images: Path, source: str) -> Chat:
     photos = record["images"]
     if len(photos) != 1:
         raise InputError(f"{source}: a sample is about one photo, got {len(photos)}")
-    photo = photos[0]
+    photo: Any = photos[0]
+    content: bytes | None = None
     if isinstance(photo, dict):
-        photo = photo.get("path")
+        content, photo = photo.get("bytes"), photo.get("path")
+        if content is not None and not photo:
+            photo = hashlib.sha256(content).hexdigest()  # a picture without a name
     if not isinstance(photo, str):
         raise InputError(f"{source}: the photo must be a path, got {type(photo).__name__}")
     messages = tuple(_message(message, source) for message in record["messages"])
@@ -194,7 +216,7 @@ def _parse(record: Mapping[str, Any], images: Path, source: str) -> Chat:
     places = sum(part["type"] == "image" for m in messages for part in m["content"])
     if places != 1:
         raise InputError(f"{source}: the messages hold {places} places for the one photo")
-    return Chat(images / photo, messages, source)
+    return Chat(images / photo, messages, source, content=content)
 
 
 def _message(message: Mapping[str, Any], source: str) -> Mapping[str, Any]:

@@ -1,9 +1,10 @@
 """Training nano by a recipe, on transformers' own `Trainer`.
 
 nano is taught by its first lesson, seeing, on the user's masks: its fusion learns which cells the
-user's words mean. New words become names that it knows. What it writes follows what it sees, so
-the language layers stay as they are. Beside the user's questions it is asked for names that it
-knew before, and has to answer as it did: so it forgets less.
+user's words mean. New words become names that it knows, beginning as what tells their masks best
+(`name_rows`). What it writes follows what it sees, so the language layers stay as they are. Beside
+the user's questions it is asked for names that it knew before, and has to answer as it did: so it
+forgets less.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from text4seg.models.nano.chat import SHIPPED, NanoChat
 from text4seg.models.nano.storage import save_model
 from text4seg.prompts import question as wording_of
 from text4seg.training.checkpoints import FOLDER, MarkFinished, last_finished
+from text4seg.training.name_rows import fit_names
 from text4seg.training.nano.losses import names_loss, target_loss
 from text4seg.training.nano.precision import mixed_precision
 from text4seg.training.nano_lessons import Lessons, Question, SeenBatch, Sights, read_questions
@@ -85,6 +87,9 @@ class NanoTuning:
             model, tokenizer, Lessons.names_to_know(questions), self._chat.embed
         )
         lessons = Lessons(questions, self._look(chats, output, progress), model.config.names)
+        resumed = last_finished(output)
+        if resumed is None:
+            fit_names(model.fusion, lessons, self.new_names)
         watching = Watching(self.recipe, self.chat, watch)
         trainer = NanoTrainer(
             model=seeing,
@@ -95,7 +100,7 @@ class NanoTuning:
         )
         watching.trainer = trainer
         trainer.lessons, trainer.chats = lessons, chats
-        return train_quietly(trainer, last_finished(output))
+        return train_quietly(trainer, resumed)
 
     def _look(self, chats: Sequence[Chat], output: Path, progress: Progress) -> Tensor:
         """What the eyes see of every photo, `photos 256 c`."""

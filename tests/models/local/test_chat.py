@@ -106,7 +106,7 @@ def test_the_whole_photo_is_in_the_square(local: LocalChat) -> None:
     square = local.prompter.square(wide)
     messages = [{"role": "user", "content": [{"type": "image"}]}]
     inputs = local.prompter.inputs(local.prompter.text(messages), square)
-    pixels = inputs["pixel_values"].float()
+    pixels = inputs.get("high_res_pixel_values", inputs["pixel_values"]).float()
     views = pixels.numel() / (3 * local.prompter.side**2)
     assert views in {1, 2}  # Qwen's time axis and OneVision's only tile repeat the square
     white = float((pixels > 0).float().mean())  # every family centres its pixels

@@ -1,0 +1,68 @@
+"""Figures and pictures of validation reach the tracker; trackio's module is a stand-in here."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("trl")
+
+from text4seg.core.errors import InputError
+from text4seg.training.recipe import load_recipe
+from text4seg.training.run import check_trackers
+from text4seg.training.watch import Watched, Watching
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], int | None]]:
+    """What a stand-in for trackio's module was told."""
+    told: list[tuple[dict[str, Any], int | None]] = []
+    module = ModuleType("trackio")
+    module.log = lambda figures, step=None: told.append((figures, step))  # type: ignore[attr-defined]
+    module.Image = np.asarray  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "trackio", module)
+    return told
+
+
+def test_trackio_gets_the_figures_and_the_pictures(
+    tmp_path: Path, logged: list[tuple[dict[str, Any], int | None]]
+) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text("")
+    recipe = load_recipe(
+        file,
+        ("model.folder=m", "data.train=t.jsonl", f"output={tmp_path / 'run'}",
+         'report.to=["trackio"]', "report.validate_every=2"),
+    )  # fmt: skip
+    figures = {"present": {"grid_iou": 0.5, "questions": 3, "name": "no number"}}
+    picture = Image.new("RGB", (4, 3), "red")
+    watching = Watching(recipe, lambda: "chat", lambda _: Watched(figures, [("0", picture)]))  # type: ignore[arg-type, return-value]
+    said: list[dict[str, float]] = []
+    watching.trainer = SimpleNamespace(
+        log=said.append, callback_handler=SimpleNamespace(callbacks=[])
+    )
+    model = SimpleNamespace(training=True, train=lambda _: None)
+    for step in (1, 2, 3):
+        state = SimpleNamespace(global_step=step, is_world_process_zero=True)
+        watching.on_step_end(None, state, None, model=model)
+    # The trainer's log is what transformers' own callback hands to trackio.
+    assert said == [{"validation/present/grid_iou": 0.5, "validation/present/questions": 3.0}]
+    ((shown, step),) = logged
+    assert step == 2
+    assert shown["validation/0"].shape == (3, 4, 3)
+    assert (tmp_path / "run" / "overlays" / "0-000002.png").is_file()
+
+
+def test_a_tracker_that_is_not_there_is_told_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("text4seg.training.run.find_spec", lambda name: name != "trackio" or None)
+    check_trackers(["tensorboard", "none", "all"])
+    with pytest.raises(InputError, match=r"trackio, not installed.*pip install trackio"):
+        check_trackers(["tensorboard", "trackio"])
