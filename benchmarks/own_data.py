@@ -1,6 +1,9 @@
-"""Make the own-data example: questions about 50 photos to learn from, about 30 others to ask.
+"""The own-data example: questions about 50 photos to learn from, about 30 others to ask.
 
-    python -m benchmarks.own_data --data DIR --out DIR [--names own] [--absent 8]
+    python -m benchmarks.own_data --data DIR --out DIR [--names own] [--train [--json FILE]]
+
+Without `--train` it writes the two files of questions alone. With it, the recipe of nano is run on
+them as a user would, and figures from before and after and the seconds go into the record.
 
 The photos are the validation photos of the clothing set, none of which nano was trained on. With
 `--names own` the things are asked for by German words: names of a user's own, which nano was never
@@ -12,6 +15,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +27,8 @@ import numpy as np
 from benchmarks.evaluation_sets import SEED, clothing_masks, line, lines
 from text4seg.core.files import write_atomically
 
+RECIPE = Path(__file__).parents[1] / "recipes" / "nano-own-data.toml"
+SHOWN = ("grid_iou", "false_empties", "true_empties")
 PHOTOS_TO_LEARN = 50
 OWN_NAMES = {
     "accessories": "Zubehör", "bag": "Tasche", "belt": "Gürtel", "blazer": "Sakko",
@@ -45,7 +54,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with clothing/")
     parser.add_argument("--out", type=Path, required=True, help="folder for the two files")
     parser.add_argument("--names", choices=("known", "own"), default="known")
-    parser.add_argument("--absent", type=int, default=2, help="absent things a photo to learn")
+    parser.add_argument("--absent", type=int, default=8, help="absent things a photo to learn")
+    parser.add_argument("--train", action="store_true", help="run the recipe on them, too")
+    parser.add_argument("--json", type=Path, help="add what it gave to this record")
     arguments = parser.parse_args()
     records = list(lines(arguments.data, "clothing"))
     photos = list(dict.fromkeys(record["image"] for record in records))
@@ -62,6 +73,52 @@ def main() -> None:
         write_atomically(file, "".join(json.dumps(record) + "\n" for record in chosen).encode())
         count = len({record["image"] for record in chosen})
         print(f"{file}: {len(chosen)} questions about {count} photos")
+    if arguments.train:
+        row = {"names": arguments.names, "questions": len(parts["train"]), **train(arguments)}
+        record: dict[str, Any] = {"benchmark": "own_data", "rows": []}
+        if arguments.json and arguments.json.is_file():
+            record = json.loads(arguments.json.read_text())
+        kept = [old for old in record["rows"] if old["names"] != arguments.names]
+        record["rows"] = sorted([*kept, row], key=lambda one: str(one["names"]))
+        print(table(record))
+        if arguments.json:
+            arguments.json.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def train(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run the recipe; figures before and after, and the seconds of the whole command."""
+    run = arguments.out / "run"
+    settings = {
+        "data.train": arguments.out / "train.jsonl",
+        "data.validation": arguments.out / "val.jsonl",
+        "data.images": arguments.data,
+        "output": run,
+    }
+    changes = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    command = [sys.executable, "-m", "text4seg", "train", str(RECIPE), *changes, "--json"]
+    started = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    seconds = time.perf_counter() - started
+    told = json.loads((run / "provenance.json").read_text())
+    figures = {when: {name: told[when]["clothing"][name] for name in SHOWN}
+               for when in ("before", "after")}  # fmt: skip
+    return {"steps": told["steps"], "seconds": round(seconds), "cores": os.cpu_count(), **figures}
+
+
+def table(record: dict[str, Any]) -> str:
+    """The record as Markdown."""
+    lines = [
+        "| names | | IoU on the grid | there, left empty | absent, left empty | minutes |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in record["rows"]:
+        for when in ("before", "after"):
+            grid, missed, empty = (row[when][name] for name in SHOWN)
+            minutes = f"{row['seconds'] / 60:.0f}" if when == "after" else ""
+            lines.append(
+                f"| {row['names']} | {when} | {grid:.3f} | {missed:.1%} | {empty:.1%} | {minutes} |"
+            )
+    return "\n".join(lines) + "\n"
 
 
 def more_absent(data: Path, records: list[dict[str, Any]], wanted: int) -> list[dict[str, Any]]:

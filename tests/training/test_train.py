@@ -298,6 +298,8 @@ def run_noting(file: str, changes: tuple[str, ...], notes: str) -> None:
         return plain(self, model, inputs, *rest, **named)
 
     MaskTrainer.compute_loss = noting  # type: ignore[method-assign]
+    with Path(notes).open("a") as lines:
+        print(json.dumps([-1, []]), file=lines)  # a process begins
     train(load_recipe(file, changes))
 
 
@@ -307,9 +309,11 @@ def order(notes: Path) -> list[list[Any]]:
     last = None
     for line in notes.read_text().splitlines():
         step, samples = json.loads(line)
-        if step != last:
-            steps[step], last = [], step
-        steps[step].append(samples)
+        if step != last and step >= 0:
+            steps[step] = []  # computed again after a kill: what counts is the last time
+        last = step
+        if step >= 0:
+            steps[step].append(samples)
     return [steps[step] for step in sorted(steps)]
 
 
