@@ -28,7 +28,15 @@ PHOTOS_A_STEP = 8
 RATE, DECAY = 1e-3, 1e-2
 # Every tenth train photo is kept back, to choose the threshold on.
 KEPT_BACK = 10
-THRESHOLDS = tuple(np.round(np.arange(0.05, 0.65, 0.05), 2).tolist())
+THRESHOLDS = (
+    0.005,
+    0.01,
+    0.02,
+    0.03,
+    0.05,
+    0.07,
+    *np.round(np.arange(0.1, 0.65, 0.05), 2).tolist(),
+)
 SMALLEST_SHARE = 0.005
 
 
