@@ -19,7 +19,7 @@ from text4seg.core.errors import InputError, WeightsError
 from text4seg.models.families import get_family
 from text4seg.models.local.chat import LocalChat
 from text4seg.segmenter import Segmenter
-from text4seg.training.export import export
+from text4seg.training.export import export, serving_commands
 from text4seg.training.recipe import load_recipe
 from text4seg.training.run import train
 
@@ -83,7 +83,19 @@ def test_the_processor_neither_crops_nor_pads_nor_tiles(tmp_path: Path) -> None:
 def test_gguf_is_offered_where_the_converter_knows_the_architecture() -> None:
     known = {kind for kind in RECIPES if get_family(kind).gguf}
     assert {"qwen2_5_vl", "gemma3", "smolvlm"} <= known
-    assert not known & {"deepseek_vl", "paligemma"}
+    # The converter's Llava class takes Pixtral alone, its InternVL one the layout before `-hf`.
+    assert not known & {"deepseek_vl", "deepseek_vl_hybrid", "paligemma", "llava", "internvl"}
+
+
+def test_the_commands_of_llama_cpp_convert_both_parts() -> None:
+    made = serving_commands(Path("my model"), gguf=True)["llama.cpp"].splitlines()
+    convert = "python llama.cpp/convert_hf_to_gguf.py 'my model' --outtype bf16 --outfile"
+    assert made == [
+        f"{convert} 'my model'/model.gguf",
+        f"{convert} 'my model'/mmproj.gguf --mmproj",
+        "llama-server -m 'my model'/model.gguf --mmproj 'my model'/mmproj.gguf",
+    ]
+    assert "llama.cpp" not in serving_commands(Path("m"), gguf=False)
 
 
 def test_the_verb(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
