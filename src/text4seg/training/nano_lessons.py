@@ -21,9 +21,9 @@ from text4seg.codec import get_format
 from text4seg.codec.answer import body_of
 from text4seg.core.errors import InputError, MaskSyntaxError
 from text4seg.core.types import GridShape
-from text4seg.models.nano.eyes import CELLS, DETECTOR_CHANNELS
-from text4seg.training.nano.batches import to_cells
-from text4seg.training.nano.features import as_cells, as_map, move
+from text4seg.models.nano.configuration import CELLS, EYE_CHANNELS
+from text4seg.training.nano.batches import to_cells, weaken_detector
+from text4seg.training.nano.features import as_cells, move, move_sights
 from text4seg.training.own_names import frequent_names, name_of
 from text4seg.training.samples import Chat, text_of
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _STILL = 0.5  # share of the photos that are neither zoomed nor moved
-_FAINT, _MISSED = 0.3, 0.06  # shares of the detector's classes seen fainter, and not at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +150,23 @@ class Lessons:
         photos = list(dict.fromkeys(question.photo for question in asked))
         place = {photo: index for index, photo in enumerate(photos)}
         photo = torch.tensor([place[question.photo] for question in asked])
-        seen = as_map(self.features[photos].float())
+        seen = self.features[photos].float()
         names, annotated = self.coverage(photos)
         cells = torch.stack([question.cells for question in asked])[:, None]
         wordings = [question.wording for question in asked]
         expressions = [question.expression for question in asked]
         if seed is not None:
             change = Change.draw(len(photos), np.random.default_rng(tuple(seed)))
-            seen, names = change.apply(seen), change.apply(names)
+            seen = move_sights(seen, flips=change.mirrored, zoom=change.zoom, shift=change.shift)
+            names = change.apply(names)
             cells = change.of(photo).apply(cells)
-            seen = as_map(_weaken(as_cells(seen), np.random.default_rng((*seed, 1))))
+            random = np.random.default_rng((*seed, 1))
+            seen = weaken_detector(seen, EYE_CHANNELS, random)
             flipped = change.mirrored[photo].tolist()
             wordings = [_swap(w) if f else w for w, f in zip(wordings, flipped, strict=True)]
             expressions = [_swap(e) if f else e for e, f in zip(expressions, flipped, strict=True)]
         return SeenBatch(
-            as_cells(seen), photo, wordings, expressions, to_cells(cells[:, 0]).flatten(1),
+            seen, photo, wordings, expressions, to_cells(cells[:, 0]).flatten(1),
             as_cells(names), annotated,
         )  # fmt: skip
 
@@ -218,12 +219,3 @@ class Change:
 def _swap(words: str) -> str:
     """Left and right change places in a mirrored photo."""
     return words.replace("left", "\0").replace("right", "left").replace("\0", "right")
-
-
-def _weaken(seen: Tensor, random: np.random.Generator) -> Tensor:
-    """Some of the detector's classes (the last channels) seen fainter, or missed."""
-    shape = (len(seen), 1, DETECTOR_CHANNELS)
-    faint = np.where(random.random(shape) < _FAINT, random.uniform(0.2, 1.0, shape), 1.0)
-    factor = torch.from_numpy(faint * (random.random(shape) >= _MISSED)).float()
-    visual, boxes = seen[..., :-DETECTOR_CHANNELS], seen[..., -DETECTOR_CHANNELS:]
-    return torch.cat([visual, boxes * factor], dim=-1)

@@ -83,7 +83,8 @@ def test_cells_lie_where_the_features_lie(seed: int) -> None:
     checked = 0
     for expression, photo, cells in zip(batch.expressions, batch.photo, batch.cells, strict=True):
         for channel, name in enumerate(("cat", "cup")):
-            if name in expression.split() and " and " not in expression and cells.any():
+            others = {"cat", "cup"} - {name}
+            if name in expression.split() and others.isdisjoint(expression.split()) and cells.any():
                 seen = batch.features[photo, :, channel].view(1, 16, 16)
                 assert torch.equal(cells, to_cells(seen)[0])
                 checked += 1
@@ -109,9 +110,10 @@ def test_some_photos_are_flipped_and_some_moved_and_some_neither() -> None:
                 kinds["flipped"] += 1
             else:
                 kinds["moved"] += 1
-    assert kinds["moved"] == pytest.approx(80, abs=25)
-    assert kinds["as it is"] == pytest.approx(40, abs=20)
-    assert kinds["flipped"] == pytest.approx(40, abs=20)
+    # Fewer than half: a photo that is asked of its whole is never enlarged.
+    assert kinds["moved"] == pytest.approx(45, abs=25)
+    assert kinds["as it is"] == pytest.approx(58, abs=22)
+    assert kinds["flipped"] == pytest.approx(58, abs=22)
 
 
 def test_the_detector_is_sometimes_fainter_or_blind() -> None:

@@ -21,7 +21,8 @@ class NanoConfig(PreTrainedConfig):
     `sentence_width`, questions are also matched by what their words mean; `word_lists` tells of
     each of the three lists how many words it has, and of how many at most for one name; `words`
     are those of the first, the names and the other words for them. Words in `look_alikes` name
-    things that are often taken for one another: `look_alike_gate` decides of them.
+    things that are often taken for one another: `look_alike_gate` decides of them. With `terms`,
+    colours, places, sizes and relations are read off a question and looked up in the photo.
     """
 
     model_type = "text4seg-nano"
@@ -49,6 +50,7 @@ class NanoConfig(PreTrainedConfig):
         words: list[str] | None = None,
         look_alikes: list[str] | None = None,
         look_alike_gate: float | None = None,
+        terms: bool = False,
         **rest: Any,
     ) -> None:
         self.language = language or {}
@@ -71,6 +73,7 @@ class NanoConfig(PreTrainedConfig):
         self.words = list(words or [])
         self.look_alikes = list(look_alikes or [])
         self.look_alike_gate = look_alike_gate
+        self.terms = terms
         super().__init__(**rest)
 
     def get_text_config(

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 
 from text4seg.models.nano import efficientnet
+from text4seg.models.nano.colours import COLOURS, colours_of_cells
 from text4seg.models.nano.detector import (
     COCO_CLASSES,
     Detector,
     detect_in_parts,
     detections_to_map,
 )
+from text4seg.models.nano.objects import MOST, WIDTH, select_objects
 from text4seg.pretrained import tinyvit
 
 if TYPE_CHECKING:
@@ -34,11 +36,13 @@ CHANNELS = (
     + tinyvit.NECK_CHANNELS
     + DETECTOR_CHANNELS
 )
+# Behind them stand the colours of the cell's pixels; behind the rows of the cells, those of boxes.
+ROWS, COLUMNS = CELLS * CELLS + MOST, CHANNELS + len(COLOURS)
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """A photo's `features 256 CHANNELS`, `detections n 6`, and MobileSAM's `neck 1 256 32 32`."""
+    """A photo's `features ROWS COLUMNS`, `detections n 6`, MobileSAM's `neck 1 256 32 32`."""
 
     features: torch.Tensor
     detections: Float32[np.ndarray, "n 6"]
@@ -61,7 +65,10 @@ class Eyes:
 
     @torch.inference_mode()
     def look(self, image: Image.Image) -> torch.Tensor:
-        """RGB photo of any size → float16 `256 CHANNELS`, cells in row-major order.
+        """RGB photo of any size → float16 `288 2060`.
+
+        The first 256 rows are cells in row-major order: 2,048 channels, then 12 colours. The other
+        rows are things that the detector sees: class, score, box, zeros.
 
         The photo is stretched to a square, never cropped or padded: cell (r, c) is the cell of the
         text grid.
@@ -80,7 +87,12 @@ class Eyes:
         seen = torch.cat([m.flatten(2) for m in maps], dim=1)[0].T
         found = detect_in_parts(self._detector.detect, square)
         boxes = detections_to_map(found, CELLS, CELLS)
-        features = torch.cat([seen, torch.from_numpy(boxes).reshape(CELLS * CELLS, -1)], dim=1)
+        colours = colours_of_cells(square, CELLS)
+        features = torch.zeros(ROWS, COLUMNS)
+        features[: CELLS * CELLS] = torch.cat(
+            [seen, *(torch.from_numpy(m).reshape(CELLS * CELLS, -1) for m in (boxes, colours))], 1
+        )
+        features[CELLS * CELLS :, :WIDTH] = torch.from_numpy(select_objects(found))
         return Sight(features.half(), found, neck)
 
 

@@ -8,15 +8,18 @@ the question. Without them the same matching is learned an order of magnitude la
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from text4seg.models.nano.colours import COLOURS
 from text4seg.models.nano.configuration import NanoConfig
 from text4seg.models.nano.detector import COCO_CLASSES
 from text4seg.models.nano.matching import FINAL_CHANNELS, OpenMatching, Phrases
+from text4seg.models.nano.objects import WIDTH as BOX_WIDTH
+from text4seg.models.nano.placing import Evidence, Placing
 
 _MATCH_POWERS = (2.0, 8.0)
 _WINDOWS = (1, 2, 3)
@@ -30,7 +33,8 @@ class ImageState:
 
     `cells b n d` are states, `names b n names` logits of the known names, `boxes b n 80` the
     detector's class map (0 to 1). For open matching besides: `classes b n 1000`, logarithms of the
-    image classifier's probabilities, and `meanings b n 384` of the cells.
+    image classifier's probabilities, and `meanings b n 384` of the cells. For terms:
+    `objects b k 6`, the detector's boxes one by one, and `colours b n 12` of the cells.
     """
 
     cells: Tensor
@@ -38,15 +42,12 @@ class ImageState:
     boxes: Tensor
     classes: Tensor | None = None
     meanings: Tensor | None = None
+    objects: Tensor | None = None
+    colours: Tensor | None = None
 
     def select(self, index: Tensor) -> ImageState:
-        return ImageState(
-            self.cells[index],
-            self.names[index],
-            self.boxes[index],
-            None if self.classes is None else self.classes[index],
-            None if self.meanings is None else self.meanings[index],
-        )
+        kept = (getattr(self, field.name) for field in fields(self))
+        return ImageState(*(None if tensor is None else tensor[index] for tensor in kept))
 
 
 class Attention(nn.Module):
@@ -153,9 +154,15 @@ class Fusion(nn.Module):
         self.target = nn.Linear(narrow, 1)
         nn.init.eye_(self.similar.weight)
         self.open = OpenMatching(config, _DETECTOR) if config.sentence_width else None
+        self.placing = Placing(config, Layer) if config.terms else None
+        self._cells, self._channels = side * side, config.eye_channels
 
     def encode_image(self, features: Tensor) -> ImageState:
-        """`b 256 channels` → what does not depend on a question."""
+        """`b rows columns`, as the eyes give them → what does not depend on a question.
+
+        Boxes and colours, behind the channels of the cells, are read only where terms are.
+        """
+        behind, features = features, features[:, : self._cells, : self._channels]
         visual, boxes = features[..., :-_DETECTOR], features[..., -_DETECTOR:]
         visual = (visual - self.feature_mean) / self.feature_std
         x = self.visual(visual.clamp(-8, 8)) + self.boxes(spread_scores(boxes)) + self.place
@@ -165,7 +172,15 @@ class Fusion(nn.Module):
         if self.open is None:
             return state
         classes = self.open.classify(features[..., :-_DETECTOR][..., :FINAL_CHANNELS])
-        return replace(state, classes=classes, meanings=self.open.mean_of_cells(x))
+        state = replace(state, classes=classes, meanings=self.open.mean_of_cells(x))
+        if self.placing is None:
+            return state
+        columns = slice(self._channels, self._channels + len(COLOURS))
+        return replace(
+            state,
+            objects=behind[:, self._cells :, :BOX_WIDTH],
+            colours=behind[:, : self._cells, columns],
+        )
 
     def ask(
         self, image: ImageState, words: Tensor, mask: Tensor, phrases: Phrases | None = None
@@ -176,12 +191,19 @@ class Fusion(nn.Module):
         Tokens beyond the 64th of a question are not read. `phrases` are what it asks for, for open
         matching; without them the question is matched by its tokens alone.
         """
+        return self.ask_of_boxes(image, words, mask, phrases)[:2]
+
+    def ask_of_boxes(
+        self, image: ImageState, words: Tensor, mask: Tensor, phrases: Phrases | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """As `ask`; besides logits `b k` that a box is meant, where terms are read."""
         words, mask = words[:, :_MAX_QUESTION], mask[:, :_MAX_QUESTION]
         query = self.words(words * _scale(words)) + self.word_place[: words.shape[1]]
         for layer in self.query_layers:
             query = layer(query, mask)
         query = self.query_norm(query)
         x = image.cells + self.match(self._match_channels(image, words, mask))
+        of_boxes = None
         if phrases is not None and self.open is not None:
             assert image.classes is not None  # noqa: S101 - made together
             assert image.meanings is not None  # noqa: S101
@@ -189,10 +211,18 @@ class Fusion(nn.Module):
             x = x + self.open(*seen, phrases)
             query = torch.cat([query, self.open.token(phrases.vectors)], dim=1)
             mask = torch.cat([mask, phrases.mask], dim=1)
+            if self.placing is not None and phrases.terms is not None:
+                assert image.objects is not None  # noqa: S101
+                assert image.colours is not None  # noqa: S101
+                evidence = _gather_evidence(self.open, seen[:3], phrases)
+                placed, of_boxes = self.placing(
+                    image.objects, image.colours, evidence, phrases.terms.to(x), query, mask
+                )
+                x = x + placed
         for layer in self.layers:
             x = layer(x, None, query, mask)
         x = self.norm(x)
-        return x, self.target(x)[..., 0]
+        return x, self.target(x)[..., 0], of_boxes
 
     def _match_channels(self, image: ImageState, words: Tensor, mask: Tensor) -> Tensor:
         windows, window_mask = _windows(words, mask)
@@ -209,6 +239,24 @@ class Fusion(nn.Module):
                 weight = similarity[:, :, None] ** power
                 channels += [(seen * weight.transpose(1, 2)).amax(dim=-1), (seen @ weight)[..., 0]]
         return torch.stack(channels, dim=-1).to(words.dtype)
+
+
+def _gather_evidence(
+    matching: OpenMatching, seen: tuple[Tensor, Tensor, Tensor], phrases: Phrases
+) -> Evidence:
+    """Of the things, and of the landmarks where questions have one: those alone are looked up."""
+    terms = phrases.terms
+    assert terms is not None  # noqa: S101 - the caller asked
+    cells, classes = matching.evidence(seen, phrases)
+    of_cells, of_classes = torch.zeros_like(cells), torch.zeros_like(classes)
+    rows = terms.landmarks.any(-1).nonzero()[:, 0]
+    if len(rows):
+        vectors = terms.landmarks[rows, None].to(phrases.vectors)
+        there = torch.ones(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
+        found = matching.evidence([s[rows] for s in seen], Phrases(vectors, there))
+        of_cells = of_cells.index_copy(0, rows, found[0].to(of_cells))
+        of_classes = of_classes.index_copy(0, rows, found[1].to(of_classes))
+    return Evidence(cells, classes, of_cells, of_classes)
 
 
 def spread_scores(score: Tensor) -> Tensor:

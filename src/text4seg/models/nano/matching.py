@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from text4seg.models.nano.configuration import NanoConfig
+    from text4seg.models.nano.terms import TermTensors
 
 CLASSES = 1000
 FINAL_CHANNELS = 1280
@@ -36,12 +37,14 @@ class Phrases:
     """What questions ask for: `vectors q p 384`, which of them there are (`mask q p`).
 
     Words of `hidden q` questions match nothing that is the very same word: so training shows what
-    it is to be asked in words that are in no list.
+    it is to be asked in words that are in no list. `terms` are what is said of them besides, where
+    the model reads that.
     """
 
     vectors: Tensor
     mask: Tensor
     hidden: Tensor | None = None
+    terms: TermTensors | None = None
 
 
 class WordList(nn.Module):
@@ -182,9 +185,7 @@ class OpenMatching(nn.Module):
             chosen = torch.softmax(near * 25.0, dim=-1)
             weights = torch.stack([alike, chosen], dim=-1)
             sums = seen @ weights
-            best = alike.topk(min(12, alike.shape[-1]), dim=-1)
-            index = best.indices[:, None, :].expand(-1, seen.shape[1], -1)
-            largest = (seen.gather(2, index) * best.values[:, None, :]).amax(dim=-1)
+            largest = _largest(seen, alike)
             nearest = near.amax(dim=-1)[:, None].expand_as(largest)
             found += [sums[..., 0].clamp_max(2.0), largest, sums[..., 1], nearest]
         likely = (classes @ chosen[..., None])[..., 0] / 7.0 + 1.0
@@ -197,3 +198,23 @@ class OpenMatching(nn.Module):
         ]
         made: Tensor = self.channels(torch.stack(found, dim=-1))
         return made
+
+    def evidence(self, seen: Sequence[Tensor], phrases: Phrases) -> tuple[Tensor, Tensor]:
+        """What may be the phrases, by all lists: cells `q n`, and the detector's classes `q 80`.
+
+        `seen` are names, boxes and classes as `forward` takes them.
+        """
+        cells, detected = [], None
+        for place, (words, there) in enumerate(zip(self.word_lists, seen, strict=True)):
+            alike = words.alike(words(phrases, self.adapter))
+            cells.append(_largest(there.exp() if place == _LISTS - 1 else there, alike))
+            detected = alike if place == 1 else detected
+        assert detected is not None  # noqa: S101 - the second list is the detector's
+        return torch.stack(cells).amax(0), detected
+
+
+def _largest(seen: Tensor, alike: Tensor) -> Tensor:
+    """Of what a list sees in each cell, the most that is also alike: `q n`."""
+    best = alike.topk(min(12, alike.shape[-1]), dim=-1)
+    index = best.indices[:, None, :].expand(-1, seen.shape[1], -1)
+    return (seen.gather(2, index) * best.values[:, None, :]).amax(dim=-1)

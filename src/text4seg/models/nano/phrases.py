@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from text4seg.models.nano.matching import OpenMatching, Phrases
+from text4seg.models.nano.terms import Terms, read_terms, stack_terms
 from text4seg.models.nano.vocabulary import taught_words, thesaurus
 from text4seg.prompts import PART, QUESTIONS
 
@@ -64,6 +65,16 @@ def find_phrases(question: str) -> list[str]:
 
     A phrase with a relation comes whole, and as what stands before the relation.
     """
+    return _name_phrases(_find_expression(question))
+
+
+def find_terms(question: str) -> tuple[list[str], Terms]:
+    """The things that a question names, bare of what is said of them, and that."""
+    terms = read_terms(_find_expression(question))
+    return _name_phrases(terms.thing), terms
+
+
+def _find_expression(question: str) -> str:
     asked = question.strip()
     for wording in _WORDINGS:
         found = wording.fullmatch(asked)
@@ -72,8 +83,12 @@ def find_phrases(question: str) -> list[str]:
             break
     else:
         asked = _ORDER.sub("", asked)
+    return asked.rstrip(" .?!")
+
+
+def _name_phrases(expression: str) -> list[str]:
     phrases: list[str] = []
-    for piece in _JOINED.split(asked.rstrip(" .?!")):
+    for piece in _JOINED.split(expression):
         bare = _bare(piece)
         phrases += [bare, _RELATION.sub("", bare)]
     return [p for p in dict.fromkeys(phrases) if p][:MOST]
@@ -91,6 +106,8 @@ class Read:
 
     text: str
     vectors: Tensor
+    terms: Terms | None = None
+    landmark: Tensor | None = None
 
 
 class PhraseReader:
@@ -112,7 +129,14 @@ class PhraseReader:
 
     def read(self, question: str) -> Read:
         text, phrases, core = question, [], self._config.words
-        for phrase in find_phrases(question) or [question]:
+        terms, landmark = None, None
+        if self._config.terms:
+            named, terms = find_terms(question)
+            if terms.landmark:
+                landmark = self.landmark(terms.landmark)
+        else:
+            named = find_phrases(question)
+        for phrase in named or [question]:
             phrases.append(phrase)
             if phrase in core or phrase in taught_words():
                 continue
@@ -121,7 +145,14 @@ class PhraseReader:
             word = meant[0] if meant else STAND_IN
             text = re.sub(rf"\b{re.escape(phrase)}\b", lambda _: word, text, flags=re.IGNORECASE)  # noqa: B023
         vectors = self._embed(list(dict.fromkeys(phrases))[: 2 * MOST])
-        return Read(text, vectors)
+        return Read(text, vectors, terms, landmark)
+
+    def landmark(self, phrase: str) -> Tensor:
+        """What a thing means that another one is told apart by; an untaught word's like."""
+        core = self._config.words
+        known = phrase in core or phrase in taught_words()
+        meant = [] if known else self._meant(phrase, core)
+        return self._embed([meant[0] if meant else phrase])[0]
 
     def read_tokens(
         self, tokenizer: Tokenizer, ids: Tensor, mask: Tensor
@@ -143,7 +174,12 @@ class PhraseReader:
         pad = torch.nn.utils.rnn.pad_sequence
         there = [torch.ones(len(row), dtype=torch.bool, device=ids.device) for row in rows]
         phrases = stack_phrases([one.vectors for one in read])
-        phrases = Phrases(phrases.vectors.to(ids.device), phrases.mask.to(ids.device))
+        terms = [one.terms for one in read if one.terms is not None]
+        made = None
+        if terms:
+            width = phrases.vectors.shape[-1]
+            made = stack_terms(terms, [one.landmark for one in read], width).to(phrases.vectors)
+        phrases = Phrases(phrases.vectors.to(ids.device), phrases.mask.to(ids.device), terms=made)
         return pad(rows, batch_first=True), pad(there, batch_first=True), phrases
 
     def _meant(self, phrase: str, core: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from text4seg.models.nano.configuration import EYE_CHANNELS
 from text4seg.models.nano.eyes import DETECTOR_CHANNELS
 from text4seg.training.nano import features as maps
 from text4seg.training.nano.classes import SOURCE, ClassQuestions
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
     from text4seg.training.nano.scenes import Scene
 
 # Shares of the collections in a batch, whatever their sizes.
-MIX = {"coco": 0.38, "panoptic": 0.13, "clothing": 0.24, "pseudo": 0.1, "imagenet": 0.2}
+MIX = {
+    "coco": 0.36, "panoptic": 0.12, "clothing": 0.26, "pseudo": 0.06, "imagenet": 0.16,
+    "composed": 0.14,
+}  # fmt: skip
+# Kinds of questions that hold only of the whole photo.
+_PLACED = ("placed", "related")
 # Share of questions whose words match nothing that is the same word: as if they were new ones.
 _HIDDEN = 0.3
 # Share of the detector's classes that are seen fainter, and of those that are missed.
@@ -54,13 +60,14 @@ class Batches:
         *,
         photos: int,
         questions: int,
+        channels: int = EYE_CHANNELS,
     ) -> None:
         by_source = {source: [s for s in scenes if s.source == source] for source in MIX}
         self._by_source = {source: found for source, found in by_source.items() if found}
         shares = np.array([MIX[source] for source in self._by_source])
         self._shares = shares / shares.sum()
         self._store, self._names = store, {name: index for index, name in enumerate(names)}
-        self._photos, self._questions = photos, questions
+        self._photos, self._questions, self._channels = photos, questions, channels
         self._classes = ClassQuestions()
 
     def draw(self, seed: int) -> PhotoBatch:
@@ -75,18 +82,17 @@ class Batches:
         ]
         flat = [a for group in asked for a in group]
         names, annotated = self._name_maps(scenes)
-        seen = maps.as_map(torch.stack([self._store[scene.photo] for scene in scenes]).float())
-        seen = torch.where(torch.from_numpy(flips)[:, None, None, None], seen.flip(3), seen)
-        names = torch.where(torch.from_numpy(flips)[:, None, None, None], names.flip(3), names)
+        seen = torch.stack([self._store[scene.photo] for scene in scenes]).float()
+        flipped = torch.from_numpy(flips)
+        names = torch.where(flipped[:, None, None, None], names.flip(3), names)
         photo = torch.arange(len(scenes)).repeat_interleave(torch.tensor([len(a) for a in asked]))
         cover = torch.from_numpy(np.stack([a.coverage for a in flat]))[:, None]
-        zoom, shift = _jitter(len(scenes), random)
-        seen, names = (
-            maps.move(seen, zoom=zoom, shift=shift),
-            maps.move(names, zoom=zoom, shift=shift),
-        )
+        whole = [any(a.kind in _PLACED for a in group) for group in asked]
+        zoom, shift = _jitter(np.array(whole), random)
+        seen = maps.move_sights(seen, flips=flipped, zoom=zoom, shift=shift)
+        names = maps.move(names, zoom=zoom, shift=shift)
         cover = maps.move(cover, zoom=zoom[photo], shift=shift[photo])
-        seen = _weaken_detector(maps.as_cells(seen), random)
+        seen = weaken_detector(seen, self._channels, random)
         return PhotoBatch(
             seen, photo, [a.expression for a in flat], to_cells(cover[:, 0]),
             maps.as_cells(names), annotated, torch.from_numpy(random.random(len(flat)) < _HIDDEN),
@@ -111,16 +117,22 @@ class Batches:
         return names, annotated
 
 
-def _weaken_detector(seen: Tensor, random: np.random.Generator) -> Tensor:
-    """Some classes seen fainter, or missed: `b 256 channels`, the detector's being the last ones.
+def weaken_detector(seen: Tensor, channels: int, random: np.random.Generator) -> Tensor:
+    """Some classes seen fainter, or missed: `b rows columns`, as the eyes give them.
 
-    The detector was itself trained on photos like these and finds more there than in new ones.
+    The last of the `channels` of the cells are the detector's; its boxes behind the cells fade as
+    well. It was itself trained on photos like these and finds more there than in new ones.
     """
     shape = (len(seen), 1, DETECTOR_CHANNELS)
     faint = np.where(random.random(shape) < _FAINT, random.uniform(0.2, 1.0, shape), 1.0)
-    factor = faint * (random.random(shape) >= _MISSED)
-    visual, boxes = seen[..., :-DETECTOR_CHANNELS], seen[..., -DETECTOR_CHANNELS:]
-    return torch.cat([visual, boxes * torch.from_numpy(factor).float()], dim=-1)
+    factor = torch.from_numpy(faint * (random.random(shape) >= _MISSED)).float()
+    seen = seen.clone()
+    cells, channels = maps.SIDE**2, min(channels, seen.shape[-1])
+    seen[:, :cells, channels - DETECTOR_CHANNELS : channels] *= factor
+    if seen.shape[1] > cells:
+        index = seen[:, cells:, 0].long()
+        seen[:, cells:, 1] *= factor[:, 0].gather(1, index)
+    return seen
 
 
 def to_cells(coverage: Tensor) -> Tensor:
@@ -130,9 +142,17 @@ def to_cells(coverage: Tensor) -> Tensor:
     return ((coverage >= floor) & (best > 0.02)).float()
 
 
-def _jitter(count: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Half of the photos as they are; others zoomed by 0.8 to 1.5, shifted by up to four cells."""
+def _jitter(whole: np.ndarray, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Half of the photos as they are; others zoomed by 0.8 to 1.5, shifted by up to four cells.
+
+    A photo that has to stay `whole` is never larger than it was, nor shifted out of view: `the left
+    dog` is another one where the first has left the photo.
+    """
+    count = len(whole)
     still = random.random(count) < 0.5
     zoom = np.where(still, 1.0, np.exp(random.uniform(np.log(0.8), np.log(1.5), count)))
     shift = np.where(still[:, None], 0.0, random.uniform(-0.5, 0.5, (count, 2)))
+    zoom = np.where(whole, np.minimum(zoom, 1.0), zoom)
+    room = np.where(whole, (1 - zoom) / zoom, 1.0)[:, None]
+    shift = shift.clip(-room, room)
     return torch.from_numpy(zoom).float(), torch.from_numpy(shift).float()

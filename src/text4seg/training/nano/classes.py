@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SOURCE = "imagenet"
 _SMALLEST, _LARGEST = 0.03, 0.85
 # Saliency is 0 to 255. A clear outline has little in between.
-_SALIENT, _SURE, _MOST_UNSURE = 128, (64, 192), 0.12
+SALIENT, _SURE, _MOST_UNSURE = 128, (64, 192), 0.12
 _SIDE = 320
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _ABSENT_SHARE = 0.36
@@ -54,7 +54,7 @@ def outline_photos(photos: Path, masks: Path, network: Path) -> Iterator[Path]:
 
 def trusted_coverage(saliency: UInt8[np.ndarray, "h w"]) -> Float32[np.ndarray, "16 16"] | None:
     """What stands out, as coverage of cells; None where it is not to be trusted."""
-    mask = saliency >= _SALIENT
+    mask = saliency >= SALIENT
     unsure = ((saliency > _SURE[0]) & (saliency < _SURE[1])).mean()
     if not _SMALLEST <= mask.mean() <= _LARGEST or unsure > _MOST_UNSURE:
         return None

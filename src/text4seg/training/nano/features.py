@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SIDE = 16
+# Share of a box that has to be left in the photo; which of its numbers a mirror changes.
+_LEAST_LEFT = 0.35
+_MIRROR = torch.tensor([1.0, 0.0, 1.0, 0.0])
 
 
 class FeatureStore:
@@ -56,15 +59,19 @@ class FeatureStore:
         beside.rename(file)
 
     def _file(self, photo: Path) -> Path:
-        """Named by the path with its slashes escaped, so that two photos never share a file."""
-        return self._folder / (quote(photo.relative_to(self._root).as_posix(), safe="") + ".pt")
+        """Named by the path with its slashes escaped, so that two photos never share a file.
+
+        Photos under the root by their path there, composed ones by theirs beside the features.
+        """
+        root = self._root if photo.is_relative_to(self._root) else self._folder.parent
+        return self._folder / (quote(photo.relative_to(root).as_posix(), safe="") + ".pt")
 
 
-def statistics(features: Iterable[Tensor], detector_channels: int) -> tuple[Tensor, Tensor]:
+def statistics(features: Iterable[Tensor], visual_channels: int) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of every visual channel."""
     total, square, count = torch.zeros(()), torch.zeros(()), 0
     for seen in features:
-        visual = seen[:, :-detector_channels].float()
+        visual = seen[: SIDE * SIDE, :visual_channels].float()
         total, square, count = (
             total + visual.sum(0),
             square + visual.pow(2).sum(0),
@@ -87,6 +94,34 @@ def move(maps: Tensor, *, zoom: Tensor, shift: Tensor) -> Tensor:
     return functional.grid_sample(
         maps, grid, mode="bilinear", padding_mode="zeros", align_corners=False
     )
+
+
+def move_sights(seen: Tensor, *, flips: Tensor, zoom: Tensor, shift: Tensor) -> Tensor:
+    """What the eyes saw, mirrored where `flips b` say so, then moved: `b rows columns`.
+
+    The boxes behind the cells move with them; what leaves the photo is no box any more.
+    """
+    maps = as_map(seen[:, : SIDE * SIDE])
+    maps = torch.where(flips[:, None, None, None], maps.flip(3), maps)
+    cells = as_cells(move(maps, zoom=zoom, shift=shift))
+    behind = seen[:, SIDE * SIDE :]
+    if not behind.shape[1]:
+        return cells
+    score, box = behind[..., 1], behind[..., 2:6]
+    box = torch.where(
+        flips[:, None, None], (1 - box)[..., [2, 1, 0, 3]] * _MIRROR + box * (1 - _MIRROR), box
+    )
+    apart = torch.cat([shift, shift], 1)[:, None]
+    moved = ((2 * box - 1 - apart) * zoom[:, None, None] + 1) / 2
+    kept = moved.clamp(0.0, 1.0)
+    before, after = (_area(b) for b in (moved, kept))
+    there = (score > 0) & (after > _LEAST_LEFT * before)
+    rows = torch.cat([behind[..., :2], kept, behind[..., 6:]], -1)
+    return torch.cat([cells, rows * there[..., None]], 1)
+
+
+def _area(box: Tensor) -> Tensor:
+    return (box[..., 2:] - box[..., :2]).clamp_min(0.0).prod(-1)
 
 
 def as_map(cells: Tensor) -> Tensor:

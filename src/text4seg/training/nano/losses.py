@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
+
 from torch.nn import functional
+
+from text4seg.models.nano.placing import cover_cells
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def target_loss(logits: Tensor, cells: Tensor) -> Tensor:
@@ -24,3 +30,18 @@ def names_loss(logits: Tensor, coverage: Tensor, annotated: Tensor) -> Tensor:
     entropy = functional.binary_cross_entropy_with_logits(logits, coverage, reduction="none")
     weight = annotated[:, None, :] * (1 + 4 * coverage)
     return (entropy * weight).sum() / (annotated.sum() * logits.shape[1]).clamp_min(1)
+
+
+def box_loss(logits: Tensor, objects: Tensor, cells: Tensor) -> Tensor:
+    """`q k` logits that a box is meant; boxes `q k 6`, and the target's cells `q n` (0 or 1).
+
+    A box is meant that the target fills to two fifths, and is not where it fills less than an
+    eighth; what lies between is left open.
+    """
+    cover = cover_cells(objects[..., 2:], round(cells.shape[1] ** 0.5))
+    filled = (cover @ cells[..., None])[..., 0] / cover.sum(-1).clamp_min(1e-3)
+    clear = ((filled >= 0.4) | (filled < 0.125)) & (objects[..., 1] > 0)
+    wanted = (filled >= 0.4).to(logits)
+    entropy = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    weight = clear * (1 + 2 * wanted)
+    return (entropy * weight).sum() / weight.sum().clamp_min(1)

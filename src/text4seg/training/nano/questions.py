@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from text4seg.models.nano.vocabulary import KINDS, imagenet_classes, words_for
 from text4seg.training.nano.scenes import SMALLEST_SHARE, Scene, Thing
-
-if TYPE_CHECKING:
-    from jaxtyping import Float32
+from text4seg.training.nano.told import Asked, ask_coloured, ask_related, centre
 
 _SYNONYM_SHARE = 0.35
 _KIND_SHARE = 0.06
@@ -96,15 +92,7 @@ _SMALL = ("the smallest {}", "the small {}")
 _CLEAR_GAP = 1.5
 _CLEAR_RATIO = 1.5
 _FEWEST, _MOST = 2, 6
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One question: the expression and what it covers (zeros: nothing of it is there)."""
-
-    expression: str
-    coverage: Float32[np.ndarray, "16 16"]
-    kind: str
+_TOLD = (ask_related, ask_coloured)
 
 
 def ask(
@@ -112,8 +100,9 @@ def ask(
     random: np.random.Generator,
     *,
     absent_share: float = 0.28,
-    placed_share: float = 0.33,
+    placed_share: float = 0.26,
     several_share: float = 0.04,
+    told_share: float = 0.2,
 ) -> Asked | None:
     """A question about the scene; None where it is known neither what is there nor what is not."""
     draw = random.random()
@@ -122,12 +111,25 @@ def ask(
         return _ask_absent(scene, absent, random)
     if not present:
         return None
-    if absent_share <= draw < absent_share + placed_share:
+    if absent_share <= draw < absent_share + told_share:
+        told = _ask_told(scene, random)
+        if told is not None:
+            return told
+    elif draw < absent_share + told_share + placed_share:
         placed = _ask_placed(scene, random)
         if placed is not None:
             return placed
     if draw > 1 - several_share and len(present) > 1:
         return _ask_several(scene, present, random)
+    return _ask_name(scene, present, random)
+
+
+def _ask_told(scene: Scene, random: np.random.Generator) -> Asked | None:
+    first, second = random.permutation(len(_TOLD))[:2]
+    return _TOLD[first](scene, random) or _TOLD[second](scene, random)
+
+
+def _ask_name(scene: Scene, present: list[str], random: np.random.Generator) -> Asked:
     if random.random() < _KIND_SHARE:
         kind = _ask_kind(scene, random)
         if kind is not None:
@@ -228,10 +230,10 @@ def _by_order(things: list[Thing]) -> list[tuple[tuple[str, ...], Thing]]:
     """The second from the left or right, of three and more that stand clearly apart."""
     if len(things) <= _FEWEST:
         return []
-    ordered = sorted(things, key=lambda thing: _centre(thing)[1])
+    ordered = sorted(things, key=lambda thing: centre(thing)[1])
     found: list[tuple[tuple[str, ...], Thing]] = []
     for side, row in (("left", ordered), ("right", ordered[::-1])):
-        along = [_centre(thing)[1] for thing in row[:3]]
+        along = [centre(thing)[1] for thing in row[:3]]
         if (
             min(abs(b - a) for a, b in pairwise(along)) >= _CLEAR_GAP
             and row[1].share >= SMALLEST_SHARE
@@ -242,7 +244,7 @@ def _by_order(things: list[Thing]) -> list[tuple[tuple[str, ...], Thing]]:
 
 def _by_side(things: list[Thing]) -> list[tuple[tuple[str, ...], Thing]]:
     found: list[tuple[tuple[str, ...], Thing]] = []
-    centres = np.array([_centre(thing) for thing in things])
+    centres = np.array([centre(thing) for thing in things])
     for axis, sign, templates in _SIDES.values():
         along = centres[:, axis] * sign
         order = np.argsort(-along)
@@ -265,15 +267,6 @@ def _by_size(things: list[Thing]) -> list[tuple[tuple[str, ...], Thing]]:
     if ordered[1].share >= _CLEAR_RATIO * ordered[0].share and ordered[0].share >= SMALLEST_SHARE:
         found.append((_SMALL, ordered[0]))
     return found
-
-
-def _centre(thing: Thing) -> tuple[float, float]:
-    weight = thing.coverage.sum()
-    steps = np.arange(16) + 0.5
-    return (
-        float(thing.coverage.sum(1) @ steps / weight),
-        float(thing.coverage.sum(0) @ steps / weight),
-    )
 
 
 def mirror(asked: Asked) -> Asked:

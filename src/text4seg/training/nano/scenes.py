@@ -18,10 +18,11 @@ import numpy as np
 from text4seg.core.geometry import mask_to_coverage, polygons_to_mask
 from text4seg.core.rle import rle_to_mask
 from text4seg.core.types import GridShape, Size
+from text4seg.models.nano.colours import name_pixels, shares_of
 from text4seg.models.nano.detector import COCO_CLASSES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from jaxtyping import Bool, Float32
 
@@ -32,8 +33,11 @@ SMALLEST_SHARE = 0.003
 
 @dataclass(frozen=True, slots=True)
 class Thing:
+    """One of a kind. `shades` are the shares of its pixels' colours, where they were looked at."""
+
     name: str
     coverage: Float32[np.ndarray, "16 16"]
+    shades: Float32[np.ndarray, " 12"] | None = None
 
     @property
     def share(self) -> float:
@@ -47,6 +51,7 @@ class Scene:
     layers: dict[str, Float32[np.ndarray, "16 16"]]
     annotated: frozenset[str]
     things: tuple[Thing, ...] = field(default=())
+    shades: dict[str, Float32[np.ndarray, " 12"]] = field(default_factory=dict)
 
     @property
     def present(self) -> list[str]:
@@ -69,19 +74,49 @@ def read_coco(annotations: Path, images: Path) -> list[Scene]:
     for image in document["images"]:
         size = Size(image["height"], image["width"])
         masks: dict[str, Bool[np.ndarray, "h w"]] = {}
-        things = []
+        single: list[tuple[str, Bool[np.ndarray, "h w"]]] = []
         for record in grouped[image["id"]]:
             name = names[record["category_id"]]
-            mask = _segmentation_to_mask(record["segmentation"], size)
+            mask = annotation_to_mask(record["segmentation"], size)
             masks[name] = mask if name not in masks else masks[name] | mask
             if not record.get("iscrowd"):
-                things.append(Thing(name, mask_to_coverage(mask, SHAPE)))
+                single.append((name, mask))
+        things = _make_things(images / image["file_name"], single)
         layers = {name: mask_to_coverage(mask, SHAPE) for name, mask in masks.items()}
-        scenes.append(Scene(images / image["file_name"], "coco", layers, annotated, tuple(things)))
+        scenes.append(Scene(images / image["file_name"], "coco", layers, annotated, things))
     return scenes
 
 
-def _segmentation_to_mask(segmentation: Any, size: Size) -> Bool[np.ndarray, "h w"]:
+def shades_of_masks(
+    photo: Path, masks: Sequence[Bool[np.ndarray, "h w"]]
+) -> list[Float32[np.ndarray, " 12"] | None]:
+    """The colours of every mask's pixels; None of all where the photo is not there.
+
+    Every second pixel is looked at.
+    """
+    from PIL import Image
+
+    if not masks or not photo.is_file():
+        return [None] * len(masks)
+    height, width = masks[0].shape
+    with Image.open(photo) as image:
+        pixels = np.asarray(image.convert("RGB").resize((width, height)))
+    names = name_pixels(np.ascontiguousarray(pixels[::2, ::2]))
+    return [shares_of(names, mask[::2, ::2]) for mask in masks]
+
+
+def _make_things(
+    photo: Path, masks: Sequence[tuple[str, Bool[np.ndarray, "h w"]]]
+) -> tuple[Thing, ...]:
+    shades = shades_of_masks(photo, [mask for _, mask in masks])
+    return tuple(
+        Thing(name, mask_to_coverage(mask, SHAPE), shade)
+        for (name, mask), shade in zip(masks, shades, strict=True)
+    )
+
+
+def annotation_to_mask(segmentation: Any, size: Size) -> Bool[np.ndarray, "h w"]:
+    """COCO's polygons or run lengths."""
     if isinstance(segmentation, dict):
         return rle_to_mask(segmentation)
     return polygons_to_mask(segmentation, size)
@@ -104,16 +139,16 @@ def read_panoptic(annotations: Path, masks: Path, root: Path) -> list[Scene]:
         pixels = np.asarray(Image.open(masks / record["file_name"]).convert("RGB")).astype(np.int64)
         segments = pixels @ np.array([1, 256, 65536])
         layers: dict[str, Float32[np.ndarray, "16 16"]] = {}
-        things = []
+        single: list[tuple[str, Bool[np.ndarray, "h w"]]] = []
         for segment in record["segments_info"]:
             name = names[segment["category_id"]]
-            coverage = mask_to_coverage(segments == segment["id"], SHAPE)
+            mask = segments == segment["id"]
+            coverage = mask_to_coverage(mask, SHAPE)
             layers[name] = layers.get(name, np.zeros_like(coverage)) + coverage
             if name in COCO_CLASSES and not segment.get("iscrowd"):
-                things.append(Thing(name, coverage))
-        scenes.append(
-            Scene(photos[record["image_id"]], "panoptic", layers, annotated, tuple(things))
-        )
+                single.append((name, mask))
+        photo = photos[record["image_id"]]
+        scenes.append(Scene(photo, "panoptic", layers, annotated, _make_things(photo, single)))
     return scenes
 
 
@@ -127,13 +162,13 @@ def read_label_maps(index: Path, images: Path, masks: Path, split: str) -> list[
     scenes = []
     for stem in document[split]:
         pixels = np.asarray(Image.open(masks / f"{stem}.png"))
-        layers = {
-            labels[value]: mask_to_coverage(pixels == value, SHAPE)
-            for value in np.unique(pixels)
-            if value
-        }
+        masks_of = {labels[value]: pixels == value for value in np.unique(pixels) if value}
+        layers = {name: mask_to_coverage(mask, SHAPE) for name, mask in masks_of.items()}
+        photo = images / f"{stem}.jpg"
+        found = zip(masks_of, shades_of_masks(photo, list(masks_of.values())), strict=True)
+        shades = {name: shade for name, shade in found if shade is not None}
         layers["person"] = mask_to_coverage(pixels > 0, SHAPE)
-        scenes.append(Scene(images / f"{stem}.jpg", "clothing", layers, annotated))
+        scenes.append(Scene(photo, "clothing", layers, annotated, shades=shades))
     return scenes
 
 

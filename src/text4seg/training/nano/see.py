@@ -6,7 +6,7 @@ import json
 import math
 import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from text4seg.models.nano.eyes import DETECTOR_CHANNELS
 from text4seg.models.nano.fusion import Fusion
-from text4seg.models.nano.phrases import STAND_IN, find_phrases, stack_phrases
+from text4seg.models.nano.phrases import STAND_IN, find_phrases, find_terms, stack_phrases
+from text4seg.models.nano.terms import stack_terms
 from text4seg.training.nano.features import statistics
-from text4seg.training.nano.losses import names_loss, target_loss
+from text4seg.training.nano.losses import box_loss, names_loss, target_loss
 from text4seg.training.nano.precision import mixed_precision
 
 if TYPE_CHECKING:
@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from text4seg.training.nano.scenes import Scene
 
 
-# How much faster open matching learns; how much the cells' own meanings weigh in the loss.
-_OPEN_TIMES, _OWN_WEIGHT = 4.0, 0.3
+# How much the cells' own meanings weigh in the loss, and which boxes are meant.
+_OWN_WEIGHT, _BOX_WEIGHT = 0.3, 0.5
+# How much faster than the rest the younger parts learn.
+_TIMES = {"open.": 2.0, "placing.": 4.0}
 _PIECE = 64
 
 
@@ -58,8 +60,11 @@ class Words:
         tokenizer: Tokenizer,
         embedding: Tensor,
         sentences: Callable[[Sequence[str]], Tensor] | None = None,
+        *,
+        terms: bool = False,
     ) -> None:
         self._tokenizer, self._embedding, self._sentences = tokenizer, embedding, sentences
+        self._terms = terms
 
     def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         ids = [torch.tensor(self._tokenizer.encode(text).ids) for text in texts]
@@ -78,14 +83,26 @@ class Words:
         """
         if self._sentences is None:
             return (*self(texts), None)
-        found = [find_phrases(text) or [text] for text in texts]
+        told = [find_terms(text) for text in texts]
+        if self._terms:
+            found = [phrases or [text] for text, (phrases, _) in zip(texts, told, strict=True)]
+        else:
+            found = [find_phrases(text) or [text] for text in texts]
         vectors = [self._sentences(phrases) for phrases in found]
         if hidden is not None:
             texts = [
                 without(text, phrases) if hide else text
                 for text, phrases, hide in zip(texts, found, hidden.tolist(), strict=True)
             ]
-        return (*self(texts), stack_phrases(vectors, hidden))
+        phrases = stack_phrases(vectors, hidden)
+        if self._terms:
+            terms = [one for _, one in told]
+            landmarks = [
+                self._sentences([one.landmark])[0] if one.landmark else None for one in terms
+            ]
+            made = stack_terms(terms, landmarks, phrases.vectors.shape[-1])
+            phrases = replace(phrases, terms=made)
+        return (*self(texts), phrases)
 
     def name(self, name: str) -> Tensor:
         """Mean embedding of a name as it stands inside a sentence (after a space)."""
@@ -126,7 +143,7 @@ def prepare(
     seen: Sequence[Tensor],
 ) -> None:
     """Fills the constants of a new fusion: channel statistics, embeddings of the known names."""
-    mean, std = statistics(seen, DETECTOR_CHANNELS)
+    mean, std = statistics(seen, len(fusion.feature_mean))
     fusion.feature_mean.copy_(mean)
     fusion.feature_std.copy_(std)
     fusion.name_embedding.copy_(torch.stack([words.name(name) for name in names]))
@@ -141,9 +158,11 @@ def see_loss(fusion: Fusion, words: Words, batch: PhotoBatch, names_weight: floa
     with mixed_precision():
         image = fusion.encode_image(batch.features)
         asked = image.select(batch.photo)
-        _, logits = fusion.ask(asked, embedded, mask, phrases)
+        _, logits, of_boxes = fusion.ask_of_boxes(asked, embedded, mask, phrases)
     cells = batch.cells.flatten(1)
     loss = target_loss(logits.float(), cells)
+    if of_boxes is not None and asked.objects is not None:
+        loss = loss + _BOX_WEIGHT * box_loss(of_boxes.float(), asked.objects, cells)
     if phrases is not None and fusion.open is not None and asked.meanings is not None:
         loss = loss + _OWN_WEIGHT * target_loss(
             fusion.open.own_logits(asked.meanings, phrases), cells
@@ -152,10 +171,10 @@ def see_loss(fusion: Fusion, words: Words, batch: PhotoBatch, names_weight: floa
 
 
 def parameter_groups(fusion: Fusion) -> list[dict[str, Any]]:
-    """Open matching starts from nothing where the rest goes on: it may move faster."""
+    """What starts from nothing where the rest goes on may move faster."""
     groups: dict[float, list[Tensor]] = {}
     for name, parameter in fusion.named_parameters():
-        times = _OPEN_TIMES if name.startswith("open.") else 1.0
+        times = next((t for start, t in _TIMES.items() if name.startswith(start)), 1.0)
         groups.setdefault(times, []).append(parameter)
     return [{"params": found, "times": times} for times, found in groups.items()]
 

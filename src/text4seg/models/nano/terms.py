@@ -1,0 +1,122 @@
+"""What a question says of a thing besides its name: `the second red cup left of the lamp`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from text4seg.models.nano.colours import COLOURS, OTHER_WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+SIDES = ("left", "right", "top", "bottom", "big", "small")
+RELATIONS = ("left", "right", "above", "below", "near")
+_SIDE_WORDS = {
+    "left": "left", "leftmost": "left", "right": "right", "rightmost": "right",
+    "top": "top", "upper": "top", "uppermost": "top", "topmost": "top", "highest": "top",
+    "bottom": "bottom", "lower": "bottom", "lowest": "bottom", "bottommost": "bottom",
+    "big": "big", "bigger": "big", "biggest": "big", "large": "big", "larger": "big",
+    "largest": "big", "small": "small", "smaller": "small", "smallest": "small",
+}  # fmt: skip
+_RANKS = {"second": 1, "third": 2, "fourth": 3}
+_RELATION_WORDS = {
+    "left of": "left", "right of": "right",
+    "above": "above", "over": "above", "on top of": "above", "on": "above",
+    "below": "below", "under": "below", "underneath": "below", "beneath": "below",
+    "next to": "near", "beside": "near", "near": "near", "close to": "near", "by": "near",
+}  # fmt: skip
+_RELATION = re.compile(
+    r"^(?P<thing>.+?)\s+(?:(?:that|which)\s+(?:is|are)\s+)?(?:(?:to|on)\s+the\s+)?"
+    rf"(?P<relation>{'|'.join(sorted(_RELATION_WORDS, key=len, reverse=True))})\s+"
+    r"(?:(?:the|a|an|this|that|my|your|his|her|its|their)\s+)?(?P<landmark>\S.*)$",
+    re.IGNORECASE,
+)
+_SIDE = re.compile(rf"\b({'|'.join(_SIDE_WORDS)})\b", re.IGNORECASE)
+_RANK = re.compile(rf"\b({'|'.join(_RANKS)})\b", re.IGNORECASE)
+# A colour stands before what it colours: `the orange` is a fruit.
+_COLOUR = re.compile(
+    rf"\b(?:(?:light|dark|bright|pale)\s+)?({'|'.join((*COLOURS, *OTHER_WORDS))})\s+(?=\w)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Of one expression: `thing` is what is left of it when all of this is taken away.
+
+    `side` is one of `SIDES`, `rank` counts from 0 (the first from that side), `relation` is one of
+    `RELATIONS`, to the `landmark`.
+    """
+
+    thing: str
+    colour: str | None = None
+    side: str | None = None
+    rank: int = 0
+    relation: str | None = None
+    landmark: str | None = None
+
+
+def read_terms(expression: str) -> Terms:
+    """Whatever is said by other words than these is left in the thing."""
+    thing, relation, landmark = expression.strip(), None, None
+    found = _RELATION.match(thing)
+    if found and not _SIDE.fullmatch(re.split(r"\s", found["landmark"])[0]):
+        thing, landmark = found["thing"], found["landmark"].lower()
+        relation = _RELATION_WORDS[re.sub(r"\s+", " ", found["relation"].lower())]
+    side, rank = _SIDE.search(thing), _RANK.search(thing)
+    colour = _COLOUR.search(thing)
+    name = None
+    if colour:
+        name = colour[1].lower()
+        name = OTHER_WORDS.get(name, name)
+        thing = _COLOUR.sub("", thing)
+    return Terms(
+        thing,
+        name,
+        _SIDE_WORDS[side[1].lower()] if side else None,
+        _RANKS[rank[1].lower()] if side and rank else 0,
+        relation,
+        landmark,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TermTensors:
+    """Terms of `q` questions as numbers; a row of zeros where one says nothing of the kind.
+
+    `colours q 12`, `sides q 6`, `ranks q`, `relations q 5`, `landmarks q 384` (what they mean).
+    """
+
+    colours: Tensor
+    sides: Tensor
+    ranks: Tensor
+    relations: Tensor
+    landmarks: Tensor
+
+    def to(self, like: Tensor) -> TermTensors:
+        fields = (self.colours, self.sides, self.ranks, self.relations, self.landmarks)
+        return TermTensors(*(field.to(like) for field in fields))
+
+
+def stack_terms(
+    terms: Sequence[Terms], landmarks: Sequence[Tensor | None], width: int
+) -> TermTensors:
+    """`landmarks` are unit vectors of what the terms' landmarks mean."""
+    nothing = torch.zeros(width)
+    return TermTensors(
+        _one_hot([one.colour for one in terms], COLOURS),
+        _one_hot([one.side for one in terms], SIDES),
+        torch.tensor([float(one.rank) for one in terms]),
+        _one_hot([one.relation for one in terms], RELATIONS),
+        torch.stack([nothing if vector is None else vector for vector in landmarks]),
+    )
+
+
+def _one_hot(words: Sequence[str | None], known: Sequence[str]) -> Tensor:
+    return torch.tensor([[float(word == one) for one in known] for word in words])
