@@ -12,7 +12,13 @@ outermost one on each side where it stands 1.5 cells apart ("the left dog"), and
 smallest where they differ by half. Set `unseen`: the present things of both sets asked for in words
 that nano was never taught; set `seen`: the same things by the names it knows.
 
-The sets but `seen` are together in `all.jsonl`.
+Set `colours`: garments of a clear colour by it ("the red dress"), and by a colour that nobody would
+call them by, which is absent. Set `relations`: what stands left, right, above or below of another
+thing in a COCO photo ("the cup left of the bottle"); of three where nothing does, one is asked.
+With `--composed`, set `composed`: the same, and places, in `OUT/composed`, photos put together from
+COCO validation things on COCO validation photos; score it with `--images OUT`.
+
+The sets but `seen` and the last three are together in `all.jsonl`.
 
 Set `classes`, where `--outlines` names a folder of what stands out in `photos/imagenet` (made by
 `text4seg.training.nano pseudo`): photos of the ImageNet classes that nano is never asked for, by
@@ -30,10 +36,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from text4seg.core.files import write_atomically
-from text4seg.core.geometry import polygons_to_mask
+from text4seg.core.geometry import mask_to_coverage, polygons_to_mask
 from text4seg.core.rle import mask_to_rle, rle_to_mask
 from text4seg.core.types import Size
+from text4seg.models.nano.colours import clear_colour, wrong_colours
 from text4seg.models.nano.vocabulary import HELD_OUT, imagenet_classes
+from text4seg.training.nano.composed import compose_photos, cut_coco
+from text4seg.training.nano.scenes import SHAPE, Scene, Thing, shades_of_masks
+from text4seg.training.nano.scenes import read_coco as read_coco_scenes
+from text4seg.training.nano.told import related_things
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +58,12 @@ SIDES = {"left": (1, -1), "right": (1, 1), "top": (0, -1), "bottom": (0, 1)}
 SEED = 2026
 SALIENT = 128
 TOGETHER = "all.jsonl"
+APART = ("seen", "colours", "relations", "composed")
+COMPOSED, COMPOSED_SEED = 60, 7
+RELATION_WORDS = {
+    "left": "to the left of the", "right": "to the right of the", "above": "above the",
+    "below": "below the",
+}  # fmt: skip
 
 
 def read_coco(root: Path) -> Iterator[tuple[str, list[tuple[str, np.ndarray, bool]], list[str]]]:
@@ -167,15 +184,81 @@ def class_lines(root: Path, outlines: Path) -> Iterator[dict[str, Any]]:
                 yield line(photo, other.name, None, "classes")
 
 
-def sets(root: Path, outlines: Path | None = None) -> dict[str, Iterator[dict[str, Any]]]:
+def colour_lines(root: Path) -> Iterator[dict[str, Any]]:
+    for photo, masks, _ in clothing_masks(root):
+        shades = shades_of_masks(root / photo, list(masks.values()))
+        for (label, mask), shade in zip(masks.items(), shades, strict=True):
+            colour = None if shade is None else clear_colour(shade)
+            if shade is None or colour is None or mask.mean() <= SMALLEST_SHARE:
+                continue
+            if label in ("skin", "hair"):
+                continue
+            yield line(photo, f"{colour} {label}", mask, "colours")
+            wrong = wrong_colours(shade)
+            if wrong:
+                random = np.random.default_rng((SEED, len(photo), int(mask.sum())))
+                yield line(photo, f"{random.choice(wrong)} {label}", None, "colours")
+
+
+def relation_lines(root: Path) -> Iterator[dict[str, Any]]:
+    for photo, found, _ in read_coco(root):
+        crowds = {name for name, _, crowd in found if crowd}
+        things = [(name, mask) for name, mask, _ in found if name not in crowds]
+        yield from related(photo, things, "relations")
+
+
+def related(
+    photo: str, things: list[tuple[str, np.ndarray]], name: str
+) -> Iterator[dict[str, Any]]:
+    """Every relation that holds of two names clearly, and every third that does not."""
+    made = [Thing(kind, mask_to_coverage(mask, SHAPE)) for kind, mask in things]
+    of = {id(thing.coverage): mask for thing, (_, mask) in zip(made, things, strict=True)}
+    layers: dict[str, Any] = {}
+    for thing in made:
+        layers[thing.name] = np.maximum(layers.get(thing.name, 0.0), thing.coverage)
+    scene = Scene(Path(photo), name, layers, frozenset(layers), tuple(made))
+    for index, (kind, relation, landmark, chosen) in enumerate(related_things(scene)):
+        masks = [of[id(thing.coverage)] for thing in chosen]
+        words = f"{kind} {RELATION_WORDS[relation]} {landmark}"
+        if not masks and index % 3 == 0:
+            yield line(photo, words, None, name)
+        elif masks and np.maximum.reduce(masks).mean() > SMALLEST_SHARE:
+            yield line(photo, words, np.maximum.reduce(masks), name)
+
+
+def composed_lines(root: Path, out: Path) -> Iterator[dict[str, Any]]:
+    coco = (root / "coco" / "instances_val.json", root / "coco" / "images")
+    cut_outs, backgrounds = cut_coco(*coco), read_coco_scenes(*coco)
+    for made in compose_photos(
+        cut_outs, backgrounds, out / "composed", count=COMPOSED, seed=COMPOSED_SEED
+    ):
+        photo = f"composed/{made['photo']}"
+        things = [(thing["name"], rle_to_mask(thing["mask"])) for thing in made["things"]]
+        yield from related(photo, things, "composed")
+        for kind in sorted({name for name, _ in things}):
+            masks = [mask for name, mask in things if name == kind]
+            if len(masks) >= FEWEST:
+                for word, mask in told_apart(masks):
+                    yield line(photo, f"{word} {kind}", mask, "composed")
+
+
+def sets(
+    root: Path, outlines: Path | None = None, out: Path | None = None
+) -> dict[str, Iterator[dict[str, Any]]]:
     extra = {"classes": class_lines(root, outlines)} if outlines else {}
-    return extra | {
-        "coco": lines(root, "coco"),
-        "clothing": lines(root, "clothing"),
-        "positions": position_lines(root),
-        "seen": unseen_lines(root, seen=True),
-        "unseen": unseen_lines(root, seen=False),
-    }
+    return (
+        extra
+        | {
+            "coco": lines(root, "coco"),
+            "clothing": lines(root, "clothing"),
+            "positions": position_lines(root),
+            "seen": unseen_lines(root, seen=True),
+            "unseen": unseen_lines(root, seen=False),
+            "colours": colour_lines(root),
+            "relations": relation_lines(root),
+        }
+        | ({"composed": composed_lines(root, out)} if out else {})
+    )
 
 
 def main() -> None:
@@ -184,17 +267,19 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for coco.jsonl, clothing.jsonl, …"
     )
+    parser.add_argument("--composed", action="store_true", help="make the set composed as well")
     parser.add_argument("--outlines", type=Path, help="folder of outlines, for the set classes")
     arguments = parser.parse_args()
     everything: list[dict[str, Any]] = []
-    for name, found in sets(arguments.data, arguments.outlines).items():
+    composed = arguments.out if arguments.composed else None
+    for name, found in sets(arguments.data, arguments.outlines, composed).items():
         records = list(found)
         arguments.out.mkdir(parents=True, exist_ok=True)
         file = arguments.out / f"{name}.jsonl"
         write_atomically(file, "".join(json.dumps(record) + "\n" for record in records).encode())
         present = sum(record["mask"] is not None for record in records)
         print(f"{file}: {present} present, {len(records) - present} absent")
-        everything += records if name != "seen" else []
+        everything += records if name not in APART else []
     # Photo by photo: each is looked at once. The things of `seen` are asked for in other sets.
     everything.sort(key=lambda record: record["image"])
     together = "".join(json.dumps(record) + "\n" for record in everything)

@@ -109,6 +109,29 @@ def test_positions_leave_out_crowds_and_single_things(root: Path) -> None:
     assert {line["expression"] for line in found} <= {"the left cat", "the right cat"}
 
 
+def test_a_garment_is_asked_for_by_its_colour_and_by_a_wrong_one(root: Path) -> None:
+    right, wrong = evaluation_sets.colour_lines(root)
+    assert right["expression"] == "the black dress"
+    assert rle_to_mask(right["mask"])[:20].all()
+    assert wrong["mask"] is None
+    assert wrong["expression"].endswith(" dress")
+    assert not {"black", "grey", "blue"} & set(wrong["expression"].split())
+
+
+def test_relations_that_hold_have_masks_and_others_none() -> None:
+    left, right = box(slice(10, 20), slice(0, 8)), box(slice(10, 20), slice(30, 38))
+    found = evaluation_sets.related("a.jpg", [("cat", left), ("cup", right)], "relations")
+    masks = {line["expression"]: line["mask"] for line in found}
+    told = masks["the cat to the left of the cup"]
+    assert np.array_equal(rle_to_mask(told), left)
+    assert "the cat to the right of the cup" not in masks or not masks.pop(
+        "the cat to the right of the cup"
+    )
+    assert all(
+        mask is None for words, mask in masks.items() if "above" in words or "below" in words
+    )
+
+
 def test_unseen_words_ask_for_the_very_things_of_the_seen_ones(root: Path) -> None:
     seen, unseen = (list(evaluation_sets.unseen_lines(root, seen=s)) for s in (True, False))
     assert {"the cat", "the person", "the dress"} == {line["expression"] for line in seen}

@@ -10,7 +10,7 @@ from PIL import Image
 from text4seg.models.nano.configuration import CELLS, EYE_CHANNELS
 from text4seg.models.nano.detector import COCO_CLASSES
 from text4seg.models.nano.efficientnet import FINAL_CHANNELS, MIDDLE_CHANNELS
-from text4seg.models.nano.eyes import CHANNELS, DETECTOR_CHANNELS, Eyes
+from text4seg.models.nano.eyes import CHANNELS, COLUMNS, DETECTOR_CHANNELS, ROWS, Eyes
 from text4seg.models.nano.parts import Parts
 from text4seg.pretrained.tinyvit import NECK_CHANNELS, STAGE_CHANNELS
 
@@ -27,20 +27,28 @@ def eyes(parts: Parts) -> Eyes:
 
 @pytest.fixture(scope="module")
 def seen(eyes: Eyes, cat: Image.Image) -> torch.Tensor:
-    return eyes.look(cat)
+    return eyes.look(cat)[: CELLS * CELLS, :CHANNELS]
 
 
 @pytest.mark.nano
-def test_a_photo_becomes_256_cells(seen: torch.Tensor) -> None:
-    assert seen.shape == (256, CHANNELS)
-    assert seen.dtype == torch.float16
-    assert seen.isfinite().all()
+def test_a_photo_becomes_256_cells(eyes: Eyes, cat: Image.Image) -> None:
+    whole = eyes.look(cat)
+    assert whole.shape == (ROWS, COLUMNS) == (288, 2060)
+    assert whole.dtype == torch.float16
+    assert whole.isfinite().all()
+    shares = whole[:256, CHANNELS:].float().sum(1)
+    assert torch.allclose(shares, torch.ones(256), atol=1e-2), "every pixel has a colour"
+    boxes = whole[256:, :6].float()
+    assert COCO_CLASSES[int(boxes[0, 0])] == "cat", "the surest thing stands first"
+    assert ((boxes[:, 2:] >= 0) & (boxes[:, 2:] <= 1)).all()
+    assert (boxes[:-1, 1] >= boxes[1:, 1]).all()
 
 
 @pytest.mark.nano
 def test_cells_are_rows_of_columns(seen: torch.Tensor, eyes: Eyes, cat: Image.Image) -> None:
     """In a mirror the columns turn around, and the rows do not."""
-    mirrored = eyes.look(cat.transpose(Image.Transpose.FLIP_LEFT_RIGHT)).float()
+    turned = cat.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    mirrored = eyes.look(turned).float()[: CELLS * CELLS, :CHANNELS]
     groups = [FINAL_CHANNELS, MIDDLE_CHANNELS, STAGE_CHANNELS, NECK_CHANNELS]
     for group, other in zip(
         seen.float()[:, :-DETECTOR_CHANNELS].split(groups, 1),
@@ -71,5 +79,5 @@ def test_looking_twice_is_seeing_the_same_whatever_the_mode(
     seen: torch.Tensor, eyes: Eyes, cat: Image.Image
 ) -> None:
     opaque = cat.convert("RGBA")
-    assert torch.equal(eyes.look(opaque), seen)
+    assert torch.equal(eyes.look(opaque)[: CELLS * CELLS, :CHANNELS], seen)
     assert np.asarray(opaque).shape[-1] == 4

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from text4seg.training.nano.features import FeatureStore, as_cells, as_map, move, statistics
+from text4seg.models.nano.placing import cover_cells
+from text4seg.training.nano.features import (
+    FeatureStore,
+    as_cells,
+    as_map,
+    move,
+    move_sights,
+    statistics,
+)
 
 
 class Looks:
@@ -117,3 +125,53 @@ def test_maps_and_cells_are_two_views_of_the_same() -> None:
     assert torch.equal(as_map(as_cells(maps())), maps())
     cells = as_cells(maps())
     assert torch.equal(cells[1, 3 * 16 + 5], maps()[1, :, 3, 5]), "row by row"
+
+
+def sights(box: list[float]) -> torch.Tensor:
+    """One photo: a channel that is 1 in the cells under the box, and behind the cells the box."""
+    cells = cover_cells(torch.tensor([[box]]), 16)[0].T
+    seen = torch.zeros(1, 258, 7)
+    seen[0, :256, :1] = cells
+    seen[0, 256] = torch.tensor([16.0, 0.9, *box, 0.0])
+    return seen
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize(
+    ("zoom", "shift"), [(1.0, (0.0, 0.0)), (0.8, (0.1, -0.2)), (1.5, (0.25, 0.0))]
+)
+def test_boxes_move_with_the_cells(flip: bool, zoom: float, shift: tuple[float, float]) -> None:
+    moved = move_sights(
+        sights([0.5, 0.25, 0.75, 0.5]),
+        flips=torch.tensor([flip]),
+        zoom=torch.tensor([zoom]),
+        shift=torch.tensor([shift]),
+    )
+    there = cover_cells(moved[:, 256:257, 2:6], 16)[0, 0]
+    cells = moved[0, :256, 0]
+    assert float((there - cells).abs().sum() / cells.sum()) < 0.45, "edges are blurred"
+    grid = torch.arange(256) % 16
+    assert float((there * grid).sum() / there.sum()) == pytest.approx(
+        float((cells * grid).sum() / cells.sum()), abs=0.15
+    )
+    assert moved[0, 256, :2].tolist() == pytest.approx([16.0, 0.9])
+    assert not moved[0, 257, :2].any(), "what was no box is none"
+
+
+def test_what_leaves_the_photo_is_no_box_any_more() -> None:
+    moved = move_sights(
+        sights([0.0, 0.0, 0.1, 0.1]),
+        flips=torch.tensor([False]),
+        zoom=torch.tensor([1.5]),
+        shift=torch.tensor([[0.4, 0.4]]),
+    )
+    assert not moved[0, 256].any()
+
+
+def test_cells_alone_are_moved_as_maps_are() -> None:
+    seen = as_cells(maps())
+    zoom, shift = torch.tensor([1.2, 0.9]), torch.tensor([[0.1, 0.0], [0.0, -0.3]])
+    flips = torch.tensor([True, False])
+    found = move_sights(seen, flips=flips, zoom=zoom, shift=shift)
+    turned = torch.stack([maps()[0].flip(2), maps()[1]])
+    assert torch.equal(found, as_cells(move(turned, zoom=zoom, shift=shift)))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from text4seg.training.nano.losses import names_loss, target_loss
+from text4seg.training.nano.losses import box_loss, names_loss, target_loss
 
 
 def cells(*filled: int) -> Tensor:
@@ -97,3 +97,21 @@ def test_the_names_loss_is_its_formula() -> None:
 def test_where_nothing_was_annotated_nothing_is_lost() -> None:
     logits, coverage, annotated = names()
     assert float(names_loss(logits, coverage, torch.zeros_like(annotated))) == 0.0
+
+
+def test_a_box_is_meant_that_the_target_fills() -> None:
+    """Left box: filled; right one: not; one in between and one that is none: not looked at."""
+    truth = torch.zeros(1, 16, 16)
+    truth[0, :, :8] = 1
+    boxes = torch.tensor([[[0, 0.9, 0, 0, 0.5, 1], [0, 0.9, 0.5, 0, 1, 1], [0, 0.9, 0.35, 0, 1, 1],
+                           [0, 0.0, 0, 0, 0, 0]]])  # fmt: skip
+    right = torch.tensor([[9.0, -9.0, 0.0, 0.0]])
+    assert float(box_loss(right, boxes, truth.flatten(1))) < 0.01
+    assert float(box_loss(-right, boxes, truth.flatten(1))) > 5
+    for column in (2, 3):
+        other = right.clone()
+        other[0, column] = 9.0
+        assert torch.equal(
+            box_loss(other, boxes, truth.flatten(1)), box_loss(right, boxes, truth.flatten(1))
+        )
+    assert float(box_loss(right, boxes * 0, truth.flatten(1))) == 0, "no box at all"

@@ -17,7 +17,7 @@ from text4seg.core.errors import InputError
 from text4seg.core.types import OTHERS
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
 from text4seg.models.nano.parts import Parts, get_parts
-from text4seg.models.nano.phrases import PhraseReader, find_phrases, stack_phrases
+from text4seg.models.nano.phrases import PhraseReader, find_phrases, find_terms, gather_phrases
 from text4seg.models.nano.pointers import NOWHERE, Place
 from text4seg.models.nano.storage import load_model
 from text4seg.models.nano.text import NanoText
@@ -115,7 +115,7 @@ class NanoChat:
         """Where the fusion sees what the question asks for, before any text is written."""
         read = self._reader.read(question) if self._reader else None
         words = torch.tensor([self.encode(read.text if read else question)])
-        phrases = stack_phrases([read.vectors]) if read else None
+        phrases = gather_phrases([read]) if read else None
         with torch.inference_mode():
             states, logits = self.model.ask(
                 image, words, torch.ones_like(words, dtype=torch.bool), phrases
@@ -140,7 +140,8 @@ class NanoChat:
         if config.look_alike_gate is not None:
             if read is None:
                 read = self._reader.read(question).text if self._reader else question
-            if not set(config.look_alikes).isdisjoint(find_phrases(read)):
+            named = find_terms(read)[0] if config.terms else find_phrases(read)
+            if not set(config.look_alikes).isdisjoint(named):
                 return "look_alike_gate"
         return "presence_gate"
 

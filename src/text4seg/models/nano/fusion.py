@@ -9,6 +9,7 @@ the question. Without them the same matching is learned an order of magnitude la
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +18,14 @@ from torch.nn import functional
 from text4seg.models.nano.colours import COLOURS
 from text4seg.models.nano.configuration import NanoConfig
 from text4seg.models.nano.detector import COCO_CLASSES
-from text4seg.models.nano.matching import FINAL_CHANNELS, OpenMatching, Phrases
+from text4seg.models.nano.matching import FINAL_CHANNELS, Found, OpenMatching, Phrases
 from text4seg.models.nano.objects import WIDTH as BOX_WIDTH
 from text4seg.models.nano.placing import Evidence, Placing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from text4seg.models.nano.terms import TermTensors
 
 _MATCH_POWERS = (2.0, 8.0)
 _WINDOWS = (1, 2, 3)
@@ -46,8 +52,8 @@ class ImageState:
     colours: Tensor | None = None
 
     def select(self, index: Tensor) -> ImageState:
-        kept = (getattr(self, field.name) for field in fields(self))
-        return ImageState(*(None if tensor is None else tensor[index] for tensor in kept))
+        kept = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{k: v[index] for k, v in kept.items() if v is not None})
 
 
 class Attention(nn.Module):
@@ -207,14 +213,15 @@ class Fusion(nn.Module):
         if phrases is not None and self.open is not None:
             assert image.classes is not None  # noqa: S101 - made together
             assert image.meanings is not None  # noqa: S101
-            seen = (image.names.sigmoid(), image.boxes, image.classes, image.meanings)
-            x = x + self.open(*seen, phrases)
+            seen = (image.names.sigmoid(), image.boxes, image.classes.exp())
+            found = self.open.look_up(seen, phrases)
+            x = x + self.open(found, seen, image.classes, image.meanings, phrases)
             query = torch.cat([query, self.open.token(phrases.vectors)], dim=1)
             mask = torch.cat([mask, phrases.mask], dim=1)
             if self.placing is not None and phrases.terms is not None:
                 assert image.objects is not None  # noqa: S101
                 assert image.colours is not None  # noqa: S101
-                evidence = _gather_evidence(self.open, seen[:3], phrases)
+                evidence = _gather_evidence(self.open, found, seen, phrases.terms)
                 placed, of_boxes = self.placing(
                     image.objects, image.colours, evidence, phrases.terms.to(x), query, mask
                 )
@@ -242,21 +249,24 @@ class Fusion(nn.Module):
 
 
 def _gather_evidence(
-    matching: OpenMatching, seen: tuple[Tensor, Tensor, Tensor], phrases: Phrases
+    matching: OpenMatching, found: Sequence[Found], seen: Sequence[Tensor], terms: TermTensors
 ) -> Evidence:
     """Of the things, and of the landmarks where questions have one: those alone are looked up."""
-    terms = phrases.terms
-    assert terms is not None  # noqa: S101 - the caller asked
-    cells, classes = matching.evidence(seen, phrases)
+    cells, classes = _most(found), found[1].alike
     of_cells, of_classes = torch.zeros_like(cells), torch.zeros_like(classes)
     rows = terms.landmarks.any(-1).nonzero()[:, 0]
     if len(rows):
-        vectors = terms.landmarks[rows, None].to(phrases.vectors)
+        vectors = terms.landmarks[rows, None]
         there = torch.ones(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
-        found = matching.evidence([s[rows] for s in seen], Phrases(vectors, there))
-        of_cells = of_cells.index_copy(0, rows, found[0].to(of_cells))
-        of_classes = of_classes.index_copy(0, rows, found[1].to(of_classes))
+        landmarks = Phrases(vectors, there)
+        marked = matching.look_up([s[rows] for s in seen], landmarks, found)
+        of_cells = of_cells.index_copy(0, rows, _most(marked))
+        of_classes = of_classes.index_copy(0, rows, marked[1].alike)
     return Evidence(cells, classes, of_cells, of_classes)
+
+
+def _most(found: Sequence[Found]) -> Tensor:
+    return torch.stack([one.largest for one in found]).amax(0)
 
 
 def spread_scores(score: Tensor) -> Tensor:

@@ -47,6 +47,20 @@ class Phrases:
     terms: TermTensors | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one list makes of the phrases of `q` questions.
+
+    Its `words` as they were adapted, how `near` each name is and how far that counts (`alike`,
+    both `q names`), and the `largest` of what is seen of such names in each cell, `q n`.
+    """
+
+    words: Tensor
+    near: Tensor
+    alike: Tensor
+    largest: Tensor
+
+
 class WordList(nn.Module):
     """Names, each with the embeddings of all words for it: phrases → how near each name is."""
 
@@ -92,9 +106,11 @@ class WordList(nn.Module):
             self._adapted = state, functional.normalize(adapter(self.vectors), dim=-1)
         return self._adapted[1]
 
-    def forward(self, phrases: Phrases, adapter: nn.Module) -> Tensor:
+    def forward(
+        self, phrases: Phrases, adapter: nn.Module, adapted: Tensor | None = None
+    ) -> Tensor:
         """`q names`: cosine of the nearest pair of a phrase and a word for the name."""
-        words = self.adapted(adapter)
+        words = self.adapted(adapter) if adapted is None else adapted
         asked = functional.normalize(adapter(phrases.vectors), dim=-1)
         near = asked @ words.T
         if phrases.hidden is not None:
@@ -174,20 +190,38 @@ class OpenMatching(nn.Module):
         near = near.masked_fill(~phrases.mask[:, None, :], -1.0).amax(dim=-1)
         return near * self.scale.exp() + self.offset
 
-    def forward(
-        self, names: Tensor, boxes: Tensor, classes: Tensor, meanings: Tensor, phrases: Phrases
-    ) -> Tensor:
-        """What the lists see in each cell (0 to 1; of `classes` logarithms) → `q n narrow`."""
-        found: list[Tensor] = []
-        for words, seen in zip(self.word_lists, (names, boxes, classes.exp()), strict=True):
-            near = words(phrases, self.adapter)
+    def look_up(
+        self, seen: Sequence[Tensor], phrases: Phrases, before: Sequence[Found] = ()
+    ) -> list[Found]:
+        """What each list makes of the phrases, where it sees `seen` (0 to 1) in the cells.
+
+        A look-up of other phrases `before` saves to adapt the lists' words again.
+        """
+        adapted = [found.words for found in before]
+        adapted = adapted or [words.adapted(self.adapter) for words in self.word_lists]
+        made = []
+        for words, turned, there in zip(self.word_lists, adapted, seen, strict=True):
+            near = words(phrases, self.adapter, turned)
             alike = words.alike(near)
-            chosen = torch.softmax(near * 25.0, dim=-1)
-            weights = torch.stack([alike, chosen], dim=-1)
-            sums = seen @ weights
-            largest = _largest(seen, alike)
-            nearest = near.amax(dim=-1)[:, None].expand_as(largest)
-            found += [sums[..., 0].clamp_max(2.0), largest, sums[..., 1], nearest]
+            made.append(Found(turned, near, alike, _largest(there, alike)))
+        return made
+
+    def forward(
+        self,
+        looked_up: Sequence[Found],
+        seen: Sequence[Tensor],
+        classes: Tensor,
+        meanings: Tensor,
+        phrases: Phrases,
+    ) -> Tensor:
+        """A look-up of phrases, logarithms of `classes`, and the cells' meanings → `q n narrow`."""
+        found: list[Tensor] = []
+        for one, there in zip(looked_up, seen, strict=True):
+            chosen = torch.softmax(one.near * 25.0, dim=-1)
+            weights = torch.stack([one.alike, chosen], dim=-1)
+            sums = there @ weights
+            nearest = one.near.amax(dim=-1)[:, None].expand_as(one.largest)
+            found += [sums[..., 0].clamp_max(2.0), one.largest, sums[..., 1], nearest]
         likely = (classes @ chosen[..., None])[..., 0] / 7.0 + 1.0
         # The mean of the cells' evidence: what the classifier says of the whole photo.
         whole = found[-4].mean(dim=-1, keepdim=True).expand_as(likely)
@@ -198,19 +232,6 @@ class OpenMatching(nn.Module):
         ]
         made: Tensor = self.channels(torch.stack(found, dim=-1))
         return made
-
-    def evidence(self, seen: Sequence[Tensor], phrases: Phrases) -> tuple[Tensor, Tensor]:
-        """What may be the phrases, by all lists: cells `q n`, and the detector's classes `q 80`.
-
-        `seen` are names, boxes and classes as `forward` takes them.
-        """
-        cells, detected = [], None
-        for place, (words, there) in enumerate(zip(self.word_lists, seen, strict=True)):
-            alike = words.alike(words(phrases, self.adapter))
-            cells.append(_largest(there.exp() if place == _LISTS - 1 else there, alike))
-            detected = alike if place == 1 else detected
-        assert detected is not None  # noqa: S101 - the second list is the detector's
-        return torch.stack(cells).amax(0), detected
 
 
 def _largest(seen: Tensor, alike: Tensor) -> Tensor:

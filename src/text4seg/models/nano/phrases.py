@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -173,13 +173,10 @@ class PhraseReader:
         ]
         pad = torch.nn.utils.rnn.pad_sequence
         there = [torch.ones(len(row), dtype=torch.bool, device=ids.device) for row in rows]
-        phrases = stack_phrases([one.vectors for one in read])
-        terms = [one.terms for one in read if one.terms is not None]
-        made = None
-        if terms:
-            width = phrases.vectors.shape[-1]
-            made = stack_terms(terms, [one.landmark for one in read], width).to(phrases.vectors)
-        phrases = Phrases(phrases.vectors.to(ids.device), phrases.mask.to(ids.device), terms=made)
+        phrases = gather_phrases(read)
+        phrases = replace(
+            phrases, vectors=phrases.vectors.to(ids.device), mask=phrases.mask.to(ids.device)
+        )
         return pad(rows, batch_first=True), pad(there, batch_first=True), phrases
 
     def _meant(self, phrase: str, core: Sequence[str]) -> list[str]:
@@ -222,6 +219,16 @@ def _singulars(phrase: str) -> list[str]:
         for plural, single in endings
         if phrase.endswith(plural) and len(phrase) > len(plural) + 2
     ]
+
+
+def gather_phrases(read: Sequence[Read]) -> Phrases:
+    """What questions ask for, and their terms where those were read."""
+    phrases = stack_phrases([one.vectors for one in read])
+    terms = [one.terms for one in read if one.terms is not None]
+    if not terms:
+        return phrases
+    made = stack_terms(terms, [one.landmark for one in read], phrases.vectors.shape[-1])
+    return replace(phrases, terms=made.to(phrases.vectors))
 
 
 def stack_phrases(vectors: Sequence[Tensor], hidden: Tensor | None = None) -> Phrases:

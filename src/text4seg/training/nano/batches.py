@@ -13,7 +13,8 @@ from text4seg.models.nano.configuration import EYE_CHANNELS
 from text4seg.models.nano.eyes import DETECTOR_CHANNELS
 from text4seg.training.nano import features as maps
 from text4seg.training.nano.classes import SOURCE, ClassQuestions
-from text4seg.training.nano.questions import Asked, ask, mirror
+from text4seg.training.nano.questions import ask, mirror
+from text4seg.training.nano.told import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

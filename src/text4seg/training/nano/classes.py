@@ -12,8 +12,9 @@ import numpy as np
 
 from text4seg.core.geometry import mask_to_coverage
 from text4seg.models.nano.vocabulary import ImagenetClass, imagenet_classes
-from text4seg.training.nano.questions import Asked, phrase
+from text4seg.training.nano.questions import phrase
 from text4seg.training.nano.scenes import SHAPE, Scene
+from text4seg.training.nano.told import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

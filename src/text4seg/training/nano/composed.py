@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from text4seg.core.errors import InputError
 from text4seg.core.files import write_atomically
 from text4seg.core.geometry import mask_to_coverage
 from text4seg.core.rle import mask_to_rle, rle_to_mask
@@ -64,19 +65,18 @@ def cut_coco(annotations: Path, images: Path) -> list[CutOut]:
     found = []
     for record in document["annotations"]:
         photo, name = photos[record["image_id"]], names[record["category_id"]]
-        x, y, width, height = record["bbox"]
-        inside = (
-            min(x, y) > 1 and x + width < photo["width"] - 1 and y + height < photo["height"] - 1
-        )
-        large = record["area"] >= _LEAST_SHARE * photo["width"] * photo["height"]
-        if record.get("iscrowd") or not (inside and large):
+        whole = photo["width"] * photo["height"]
+        if record.get("iscrowd") or record.get("area", whole) < _LEAST_SHARE * whole:
             continue
         if counts.get(name, 0) == _MOST_OF_A_NAME:
+            continue
+        mask = annotation_to_mask(record["segmentation"], Size(photo["height"], photo["width"]))
+        inside = not (mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
+        if not inside or mask.sum() < _LEAST_SHARE * whole:
             continue
         counts[name] = counts.get(name, 0) + 1
         with Image.open(images / photo["file_name"]) as image:
             pixels = np.asarray(image.convert("RGB"))
-        mask = annotation_to_mask(record["segmentation"], Size(photo["height"], photo["width"]))
         found.append(_crop(name, pixels, mask.astype(np.uint8) * 255))
     return found
 
@@ -167,15 +167,20 @@ def compose_photos(
     """Writes `folder/NNNN.jpg` where it is not yet there, and the lines of `folder/scenes.jsonl`.
 
     A line has the photo's name, its things with their masks, and names that are not in it.
+
+    Raises:
+        InputError: There are not enough names to choose from.
     """
     from PIL import Image
 
     folder.mkdir(parents=True, exist_ok=True)
     names = sorted({one.name for one in cut_outs})
+    if len(names) <= 2 * _ABSENT or not backgrounds:
+        raise InputError(f"too few things to cut out for composed photos: {len(names)} names")
     lines = []
     for index in range(count):
         random = np.random.default_rng((seed, index))
-        scene = backgrounds[random.integers(len(backgrounds))]
+        scene = backgrounds[int(random.integers(len(backgrounds)))]
         taken = frozenset(scene.layers)
         with Image.open(scene.photo) as background:
             photo, placed = compose(cut_outs, background, taken, random)

@@ -14,7 +14,7 @@ from text4seg.models.nano.colours import clear_colour, wrong_colours
 from text4seg.training.nano.scenes import SMALLEST_SHARE, Scene, Thing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from jaxtyping import Float32
 
@@ -97,18 +97,22 @@ def ask_related(scene: Scene, random: np.random.Generator) -> Asked | None:
     choices = list(related_things(scene))
     if not choices:
         return None
-    wrong = [choice for choice in choices if not choice[3].any()]
-    right = [choice for choice in choices if choice[3].any()]
+    wrong = [choice for choice in choices if not choice[3]]
+    right = [choice for choice in choices if choice[3]]
     pool = wrong if not right or (wrong and random.random() < WRONG_SHARE / 2) else right
-    name, relation, landmark, coverage = pool[random.integers(len(pool))]
+    name, relation, landmark, chosen = pool[random.integers(len(pool))]
+    coverage = _cover(chosen)
     wordings = _RELATIONS[relation][2]
     words = wordings[random.integers(len(wordings))].format(name, landmark)
     return Asked(f"the {words}", coverage, "related")
 
 
-def related_things(
-    scene: Scene,
-) -> Iterator[tuple[str, str, str, Float32[np.ndarray, "16 16"]]]:
+def _cover(things: Sequence[Thing]) -> Float32[np.ndarray, "16 16"]:
+    nothing = np.zeros((16, 16), np.float32)
+    return np.maximum.reduce([nothing, *(thing.coverage for thing in things)])
+
+
+def related_things(scene: Scene) -> Iterator[tuple[str, str, str, list[Thing]]]:
     """A name, a relation, a landmark's name, and what of the name stands in it (maybe nothing)."""
     groups: dict[str, list[Thing]] = {}
     for thing in scene.things:
@@ -132,7 +136,6 @@ def related_things(
                 inside = along >= _CLEARLY
                 if not (inside | (along <= _CLEARLY_NOT)).all():
                     continue
-                chosen = [t.coverage for t, there in zip(things, inside, strict=True) if there]
-                covered = np.maximum.reduce(chosen) if chosen else np.zeros((16, 16), np.float32)
-                if not chosen or covered.mean() >= SMALLEST_SHARE:
-                    yield name, relation, landmark, covered
+                chosen = [t for t, there in zip(things, inside, strict=True) if there]
+                if not chosen or _cover(chosen).mean() >= SMALLEST_SHARE:
+                    yield name, relation, landmark, chosen

@@ -1,0 +1,66 @@
+"""What a question says of a thing besides its name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from text4seg.models.nano.colours import COLOURS
+from text4seg.models.nano.phrases import find_phrases, find_terms
+from text4seg.models.nano.terms import RELATIONS, SIDES, Terms, read_terms, stack_terms
+from text4seg.prompts import QUESTIONS, question
+
+
+@pytest.mark.parametrize(
+    ("expression", "phrases", "terms"),
+    [
+        ("the dog", ["dog"], {}),
+        ("the red dress", ["dress"], {"colour": "red"}),
+        ("the dark gray Jacket", ["jacket"], {"colour": "grey"}),
+        ("the orange", ["orange"], {}),
+        ("the left dog", ["dog"], {"side": "left"}),
+        ("the second dog from the right", ["dog"], {"side": "right", "rank": 1}),
+        ("the third largest cup", ["cup"], {"side": "big", "rank": 2}),
+        ("the cup on the left", ["cup"], {"side": "left"}),
+        ("the dog at the bottom", ["dog"], {"side": "bottom"}),
+        ("the cup to the left of the lamp", ["cup"], {"relation": "left", "landmark": "lamp"}),
+        ("the cup right of a lamp", ["cup"], {"relation": "right", "landmark": "lamp"}),
+        (
+            "the black cat that is under the wooden table",
+            ["cat"],
+            {"colour": "black", "relation": "below", "landmark": "wooden table"},
+        ),
+        ("the man next to the car", ["man"], {"relation": "near", "landmark": "car"}),
+        ("the dog and the cat", ["dog", "cat"], {}),
+        ("the woman with a bag", ["woman with a bag", "woman"], {}),
+    ],
+)
+def test_terms_are_read_off(expression: str, phrases: list[str], terms: dict[str, object]) -> None:
+    for index in range(len(QUESTIONS)):
+        found, told = find_terms(question(expression, index=index))
+        assert found == phrases
+        expected = Terms(told.thing, **terms)  # type: ignore[arg-type]
+        assert told == expected
+
+
+def test_what_says_nothing_of_the_kind_is_left_as_it_was() -> None:
+    for expression in ("the hot dog", "people", "a person in a long coat", "", "left", "of the"):
+        terms = read_terms(expression)
+        assert (terms.colour, terms.relation, terms.rank) == (None, None, 0)
+        assert terms.thing == expression
+    assert find_terms("?!") == (find_phrases("?!"), Terms(""))
+
+
+def test_terms_become_numbers() -> None:
+    told = [read_terms(e) for e in ("the dog", "the second red cup from the left", "a below b")]
+    lamp = torch.randn(4)
+    made = stack_terms(told, [None, None, lamp], 4)
+    assert made.colours.shape == (3, len(COLOURS))
+    assert made.sides.shape == (3, len(SIDES))
+    assert made.relations.shape == (3, len(RELATIONS))
+    assert not any(t[0].any() for t in (made.colours, made.sides, made.relations, made.landmarks))
+    assert COLOURS[int(made.colours[1].argmax())] == "red"
+    assert SIDES[int(made.sides[1].argmax())] == "left"
+    assert made.ranks.tolist() == [0.0, 1.0, 0.0]
+    assert RELATIONS[int(made.relations[2].argmax())] == "below"
+    assert torch.equal(made.landmarks[2], lamp)
