@@ -48,11 +48,29 @@ QUESTIONS = {
     "skimage/data/rocket.jpg": ("the rocket", "the tower", "the sky", "the flame", "the missile"),
     "skimage/data/camera.png": ("the man", "the camera", "the tripod", "the coat", "the building"),
     "skimage/data/coins.png": ("the coin", "the largest coin", "the top left coin"),
-    "skimage/data/motorcycle_left.png": ("the motorcycle", "the front wheel", "the handlebar"),
 }
-SHOWN: tuple[tuple[str, str], ...] = ()
-TILE = (300, 225)
+SHOWN = (
+    ("cat.jpg", "the left eye"),
+    ("astronaut.jpg", "the flag"),
+    ("astronaut.jpg", "the helmet"),
+    ("astronaut.jpg", "the man"),
+    ("coffee.jpg", "the saucer"),
+    ("coffee.jpg", "the coffee"),
+    ("coffee.jpg", "the bowl"),
+    ("sklearn/datasets/images/china.jpg", "the roof"),
+    ("sklearn/datasets/images/china.jpg", "the left tree"),
+    ("sklearn/datasets/images/flower.jpg", "the flower"),
+    ("sklearn/datasets/images/flower.jpg", "the bee"),
+    ("sklearn/datasets/images/flower.jpg", "the dahlia"),
+    ("skimage/data/rocket.jpg", "the rocket"),
+    ("skimage/data/rocket.jpg", "the tower"),
+    ("skimage/data/coins.png", "the coin"),
+    ("skimage/data/coins.png", "the top left coin"),
+)
+TILE = (240, 180)
 COLUMNS = 4
+# A small file matters more here than the finest shades.
+COLOURS = 256
 
 
 def find_photo(name: str) -> Path:
@@ -105,7 +123,7 @@ def main() -> int:
             print(json.dumps({"photo": name, "expression": expression, "share": round(share, 4)}))
             tiles.append(tile(photo, answer, f"{expression}: {share:.0%}" if share else
                               f"{expression}: nothing"))  # fmt: skip
-    write_atomically(arguments.out, image_to_png(sheet(tiles)))
+    write_atomically(arguments.out, image_to_png(sheet(tiles).quantize(COLOURS)))
     return 0
 
 
