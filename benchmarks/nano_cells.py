@@ -22,7 +22,7 @@ from text4seg.training.nano.features import FeatureStore
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from text4seg.models.nano.chat import NanoChat
 
@@ -90,11 +90,6 @@ def ask_together(chat: NanoChat, features: torch.Tensor, wordings: Sequence[str]
         _, logits = chat.model.ask(each, pad(words, batch_first=True), mask)
     found: np.ndarray = logits.reshape(-1, 16, 16).numpy()
     return found
-
-
-def shipped(chat: NanoChat, seen: Iterable[Seen]) -> list[tuple[np.ndarray | None, np.ndarray]]:
-    """Truth and answer of each question, under the gates of the model."""
-    return [(one.truth, one.cells(getattr(chat.model.config, one.gate))) for one in seen]
 
 
 def figures(found: Sequence[tuple[np.ndarray | None, np.ndarray]]) -> dict[str, float | None]:
