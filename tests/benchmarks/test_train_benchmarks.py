@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import own_data, train_speed
+from benchmarks import loss_weights, own_data, train_speed
 
 GARMENTS = ["dress", "hat", "coat", "shirt", "skin", "hair", "shoes"]
 
@@ -75,3 +75,13 @@ def test_the_table_of_speed() -> None:
     text = train_speed.table(report)
     assert "| plain TRL | 1000 | 1.50 | 0.80 |" in text
     assert "| ratio | **0.990** | | **1.000** |" in text
+
+
+def test_the_table_of_loss_weights() -> None:
+    rows = [
+        {"setting": "as it is", "ious": [1.0, 0.5]},
+        {"setting": "as it is", "ious": [1.0, 0.9]},
+    ]
+    text = loss_weights.table({"rows": rows, "steps": 9})
+    assert "| as it is | 1 | 1 | 0.850 | 0.700 |" in text
+    assert "digits" not in text.splitlines()[2].removeprefix("| as it is")

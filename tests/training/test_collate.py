@@ -254,6 +254,8 @@ def test_a_parquet_file_of_something_else_is_told(tmp_path: Path) -> None:
     parquet.write_table(pa.Table.from_pylist([{"image": "a.jpg", "text": "the cat"}]), file)
     with pytest.raises(InputError, match=r"image, text, and no chats.*hugging-face"):
         read_chats(file, Data())
+    with pytest.raises(InputError, match="no such file"):
+        read_chats(tmp_path / "none.parquet", Data())
     file.write_bytes(b"no parquet")
     with pytest.raises(InputError, match="cannot be read"):
         read_chats(file, Data())

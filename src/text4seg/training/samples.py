@@ -184,6 +184,8 @@ def _read_written(path: Path, images: Path) -> list[Chat]:
 def _records(path: Path) -> Iterator[tuple[str, str | dict[str, Any]]]:
     """Chats of JSON lines, still text, or of a Parquet file; each with its place."""
     if path.suffix == _PARQUET:
+        if not path.is_file():
+            raise InputError(f"{path} cannot be read: there is no such file")
         rows = open_rows(path, None)
         if "messages" not in rows.columns:
             raise InputError(
