@@ -27,7 +27,7 @@ import torch
 from benchmarks.nano_cells import Seen, add_arguments, figures, open_store, see
 from text4seg.models.nano import efficientnet
 from text4seg.models.nano.chat import NanoChat
-from text4seg.models.nano.eyes import CHANNELS, DETECTOR_CHANNELS
+from text4seg.models.nano.eyes import CELLS, CHANNELS, DETECTOR_CHANNELS
 from text4seg.models.nano.parts import get_parts
 from text4seg.training.nano.batches import Batches
 from text4seg.training.nano.scenes import read_collection
@@ -49,6 +49,9 @@ RATE, WARM_UP, AVERAGE, KEEP_EVERY = 3e-4, 10, 0.97, 25
 COMMAND = "python -m benchmarks.nano_ablations --data DIR --sets SETS"
 
 
+CELL_ROWS = CELLS * CELLS
+
+
 @dataclass(frozen=True, slots=True)
 class Without:
     """What is taken away: ranges of feature channels, modules of the fusion that say nothing."""
@@ -57,10 +60,12 @@ class Without:
     modules: tuple[str, ...] = ()
 
     def change(self, features: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
-        """`… channels` as if those eyes saw the mean of all photos, and the detector nothing."""
+        """`… rows columns` as if those eyes saw the mean of all photos, the detector nothing."""
         changed = features.clone()
         for start, stop in self.channels:
-            changed[..., start:stop] = 0.0 if start >= VISUAL else mean[start:stop]
+            changed[..., :CELL_ROWS, start:stop] = 0.0 if start >= VISUAL else mean[start:stop]
+            if start >= VISUAL:
+                changed[..., CELL_ROWS:, :] = 0.0  # the boxes one by one
         return changed
 
     def silence(self, fusion: Fusion) -> None:
@@ -119,7 +124,8 @@ class Ablation:
         folder.mkdir(parents=True, exist_ok=True)
         fusion, parts = copy.deepcopy(self._start), get_parts()
         without.silence(fusion)
-        words = Words(parts.tokenizer(), parts.embedding().float(), self.chat.embed)
+        terms = self.chat.model.config.terms
+        words = Words(parts.tokenizer(), parts.embedding().float(), self.chat.embed, terms=terms)
         known = self.chat.model.config.names
         batches = Poorer(scenes, self.store, known, without, fusion.feature_mean)
         settings = SeeSettings(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from text4seg.models.nano.eyes import DETECTOR_CHANNELS
+from text4seg.models.nano.eyes import CELLS, CHANNELS, DETECTOR_CHANNELS
 from text4seg.models.nano.fusion import spread_scores
 from text4seg.training.nano.features import FeatureStore, statistics
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from text4seg.training.nano.scenes import Scene
 
+CELL_ROWS = CELLS * CELLS
 EPOCHS = 8
 PHOTOS_A_STEP = 8
 RATE, DECAY = 1e-3, 1e-2
@@ -58,7 +59,9 @@ class Probe:
         named = [name for name in self.names if expression.endswith(name)]
         if not named:
             return np.zeros((16, 16), dtype=bool)
-        odds = self.odds(features.float())[:, self.names.index(max(named, key=len))]
+        odds = self.odds(features[:CELL_ROWS, :CHANNELS].float())[
+            :, self.names.index(max(named, key=len))
+        ]
         return np.asarray((odds.sigmoid() >= self.threshold).reshape(16, 16).numpy())
 
 
@@ -75,8 +78,8 @@ def learn(
     names = tuple(sorted({name for scene in scenes for name in scene.annotated}))
     kept_back = scenes[::KEPT_BACK]
     learned = [scene for index, scene in enumerate(scenes) if index % KEPT_BACK]
-    seen = [store[scene.photo] for scene in learned]
-    mean, std = statistics(seen, DETECTOR_CHANNELS)
+    seen = [store[scene.photo][:CELL_ROWS, :CHANNELS] for scene in learned]
+    mean, std = statistics(seen, seen[0].shape[-1] - DETECTOR_CHANNELS)
     weight = torch.zeros(len(names), seen[0].shape[-1], requires_grad=True)
     # As rare as names are, a cell is none of them at first.
     bias = torch.full((len(names),), -4.0, requires_grad=True)

@@ -135,7 +135,8 @@ class NanoChat:
     def gate_of(self, question: str, read: str | None = None) -> str:
         """Which gate of the configuration decides whether the thing is there."""
         config = self.model.config
-        if config.placed_gate is not None and _PLACED.search(question):
+        related = config.terms and find_terms(question)[1].relation
+        if config.placed_gate is not None and not related and _PLACED.search(question):
             return "placed_gate"
         if config.look_alike_gate is not None:
             if read is None:

@@ -166,7 +166,8 @@ class Fusion(nn.Module):
     def encode_image(self, features: Tensor) -> ImageState:
         """`b rows columns`, as the eyes give them → what does not depend on a question.
 
-        Boxes and colours, behind the channels of the cells, are read only where terms are.
+        Boxes and colours, behind the channels of the cells, are read only where terms are; features
+        that have none (kept by an earlier version) will do.
         """
         behind, features = features, features[:, : self._cells, : self._channels]
         visual, boxes = features[..., :-_DETECTOR], features[..., -_DETECTOR:]
@@ -179,7 +180,7 @@ class Fusion(nn.Module):
             return state
         classes = self.open.classify(features[..., :-_DETECTOR][..., :FINAL_CHANNELS])
         state = replace(state, classes=classes, meanings=self.open.mean_of_cells(x))
-        if self.placing is None:
+        if self.placing is None or behind.shape[1] == self._cells:
             return state
         columns = slice(self._channels, self._channels + len(COLOURS))
         return replace(
@@ -218,12 +219,11 @@ class Fusion(nn.Module):
             x = x + self.open(found, seen, image.classes, image.meanings, phrases)
             query = torch.cat([query, self.open.token(phrases.vectors)], dim=1)
             mask = torch.cat([mask, phrases.mask], dim=1)
-            if self.placing is not None and phrases.terms is not None:
-                assert image.objects is not None  # noqa: S101
-                assert image.colours is not None  # noqa: S101
-                evidence = _gather_evidence(self.open, found, seen, phrases.terms)
+            terms, objects, colours = phrases.terms, image.objects, image.colours
+            if self.placing and terms is not None and objects is not None and colours is not None:
+                evidence = _gather_evidence(self.open, found, seen, terms)
                 placed, of_boxes = self.placing(
-                    image.objects, image.colours, evidence, phrases.terms.to(x), query, mask
+                    objects, colours, evidence, terms.to(x), query, mask
                 )
                 x = x + placed
         for layer in self.layers:
