@@ -178,14 +178,15 @@ def guess_tokens(
     tokens: list[int] = []
     helping = _HELPING
     while True:
-        before = len(tokens)
         for some in more:
             tokens += some
             if len(tokens) >= min(helping, length):
                 break
+        else:
+            length = len(tokens)  # that was all of it
         del tokens[length:]
         written = state.follow(tokens, forcing=forcing) if tokens else []
-        if written != tokens or len(tokens) in (before, length):
+        if written != tokens or len(tokens) == length:
             return written
         helping *= 2
 

@@ -38,14 +38,15 @@ def guess_rest(text: bytes, shape: tuple[int, int] | None) -> Iterator[bytes]:
         head, _, current = text.rpartition(b"\n")
         above = read_row(head.rpartition(b"\n")[2].removeprefix(b" "))
         row = finish_row(above, current.removeprefix(b" "), runs=runs)
-        return _rows_below(row, current, runs=runs)
+        left = None if shape is None else shape[0] - text.count(b"\n") - 1
+        return _rows_below(row, current, left, runs=runs)
     known, rest = _split(text)
     if not runs:
         return _first_row_of_cells(known, rest, text, shape)
     if shape is None:
         return iter(())
     if len(known) < shape[1]:
-        return _first_row_of_runs(known, rest, text, shape[1])
+        return _first_row_of_runs(known, rest, text, shape)
     return _image_of_runs(known, rest, text, shape)
 
 
@@ -179,15 +180,17 @@ def _after_run(above: Cells, known: Cells, end: int, label: bytes) -> Cells:
     return [next(others, label)] * (len(above) - end)
 
 
-def _rows_below(row: Cells | None, current: bytes, *, runs: bool) -> Iterator[bytes]:
-    """The rest of the current row, then the same row again and again."""
+def _rows_below(
+    row: Cells | None, current: bytes, left: int | None, *, runs: bool
+) -> Iterator[bytes]:
+    """The rest of the current row, then the same row as often as rows are left, or for ever."""
     if row is None:
         return
     text = b" " + write_row(row, runs=runs) + b"\n"
     if not text.startswith(current):
         return
     yield text[len(current) :]
-    yield from repeat(text)
+    yield from repeat(text) if left is None else repeat(text, left)
 
 
 def _first_row_of_cells(
@@ -200,23 +203,26 @@ def _first_row_of_cells(
     if shape is None:
         yield write_row([*known, label], runs=False)[len(text) :]
         yield from repeat(b"| " + label)
-    row = [*known, *[label] * (shape[1] - len(known))] if shape is not None else []
-    yield from _copies(row, text, runs=False)
+    else:
+        row = [*known, *[label] * (shape[1] - len(known))]
+        yield from _copies(row, text, shape[0], runs=False)
 
 
-def _first_row_of_runs(known: Cells, rest: bytes, text: bytes, columns: int) -> Iterator[bytes]:
+def _first_row_of_runs(
+    known: Cells, rest: bytes, text: bytes, shape: tuple[int, int]
+) -> Iterator[bytes]:
     """The run that has begun goes on to the end of the row, and every row is the same."""
     run = _OPEN_RUN.fullmatch(rest)
-    row = _finish_runs([run[1]] * columns, known, rest) if run else None
-    yield from _copies(row or [], text, runs=True)
+    row = _finish_runs([run[1]] * shape[1], known, rest) if run else None
+    yield from _copies(row or [], text, shape[0], runs=True)
 
 
-def _copies(row: Cells, text: bytes, *, runs: bool) -> Iterator[bytes]:
-    """The rest of the first row, of which ``text`` stands there, and the same row below."""
+def _copies(row: Cells, text: bytes, rows: int, *, runs: bool) -> Iterator[bytes]:
+    """The rest of the first of some rows, of which ``text`` stands there, and the same below."""
     first = write_row(row, runs=runs) + b"\n"
     if row and first.startswith(text):
         yield first[len(text) :]
-        yield from repeat(b" " + first)
+        yield from repeat(b" " + first, rows - 1)
 
 
 def _image_of_runs(
