@@ -114,6 +114,11 @@ def test_eyes_see_the_mean_and_the_detector_nothing() -> None:
     nothing = nano_ablations.ABLATIONS["without the detector"].change(features, mean)
     assert not nothing[:, VISUAL:].any()
     assert (features >= 1.0).all(), "the features themselves stay as they are"
+    with_boxes = torch.ones(258, CHANNELS + 12)
+    unseen = nano_ablations.ABLATIONS["without the detector"].change(with_boxes, mean)
+    assert not unseen[256:].any(), "boxes stand behind the cells"
+    assert unseen[:256, CHANNELS:].all(), "colours stay"
+    assert nano_ablations.ABLATIONS["without TinyViT"].change(with_boxes, mean)[256:].all()
 
 
 def test_a_silent_module_adds_nothing_and_learns_nothing() -> None:
