@@ -15,6 +15,7 @@ that nano was never taught; set `seen`: the same things by the names it knows.
 Set `colours`: garments of a clear colour by it ("the red dress"), and by a colour that nobody would
 call them by, which is absent. Set `relations`: what stands left, right, above or below of another
 thing in a COCO photo ("the cup left of the bottle"); of three where nothing does, one is asked.
+Every fourth question of these two is in `told.jsonl`.
 With `--composed`, set `composed`: the same, and places, in `OUT/composed`, photos put together from
 COCO validation things on COCO validation photos; score it with `--images OUT`.
 
@@ -58,6 +59,7 @@ SIDES = {"left": (1, -1), "right": (1, 1), "top": (0, -1), "bottom": (0, 1)}
 SEED = 2026
 SALIENT = 128
 TOGETHER = "all.jsonl"
+TOLD, EVERY = ("colours", "relations"), 4
 APART = ("seen", "colours", "relations", "composed")
 COMPOSED, COMPOSED_SEED = 60, 7
 RELATION_WORDS = {
@@ -271,6 +273,7 @@ def main() -> None:
     parser.add_argument("--outlines", type=Path, help="folder of outlines, for the set classes")
     arguments = parser.parse_args()
     everything: list[dict[str, Any]] = []
+    told: list[dict[str, Any]] = []
     composed = arguments.out if arguments.composed else None
     for name, found in sets(arguments.data, arguments.outlines, composed).items():
         records = list(found)
@@ -280,10 +283,12 @@ def main() -> None:
         present = sum(record["mask"] is not None for record in records)
         print(f"{file}: {present} present, {len(records) - present} absent")
         everything += records if name not in APART else []
+        told += records[::EVERY] if name in TOLD else []
     # Photo by photo: each is looked at once. The things of `seen` are asked for in other sets.
-    everything.sort(key=lambda record: record["image"])
-    together = "".join(json.dumps(record) + "\n" for record in everything)
-    write_atomically(arguments.out / TOGETHER, together.encode())
+    for name, records in ((TOGETHER, everything), ("told.jsonl", told)):
+        records.sort(key=lambda record: record["image"])
+        together = "".join(json.dumps(record) + "\n" for record in records)
+        write_atomically(arguments.out / name, together.encode())
 
 
 if __name__ == "__main__":
