@@ -68,7 +68,8 @@ def reader(parts: Parts, chat: NanoChat) -> PhraseReader:
         ("hound", "dog"),
         ("telly", "tv"),
         ("smartphone", "mobile phone"),
-        ("red double decker bus", "bus"),
+        ("double decker bus", "double-decker"),
+        ("red double decker bus", "red double-decker"),  # colours are read on their own
         ("qwxzy", "thing"),
     ],
 )
