@@ -17,6 +17,7 @@ import torch
 from text4seg.core.geometry import coverage_to_cells, mask_to_coverage
 from text4seg.core.rle import rle_to_mask
 from text4seg.core.types import GridShape
+from text4seg.evaluation.summary import LARGE_CELLS
 from text4seg.prompts import question
 from text4seg.training.nano.features import FeatureStore
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     Change = Callable[[torch.Tensor], torch.Tensor]
 
 SHAPE = GridShape(16, 16)
-LARGE_CELLS = 13
+CELL_ROWS = SHAPE.cells
+"""Of the features: boxes stand behind the rows of the cells."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from text4seg.models.nano.eyes import CELLS, CHANNELS, DETECTOR_CHANNELS
+from benchmarks.nano_cells import CELL_ROWS
+from text4seg.models.nano.eyes import CHANNELS, DETECTOR_CHANNELS
 from text4seg.models.nano.fusion import spread_scores
 from text4seg.training.nano.features import FeatureStore, statistics
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from text4seg.training.nano.scenes import Scene
 
-CELL_ROWS = CELLS * CELLS
 EPOCHS = 8
 PHOTOS_A_STEP = 8
 RATE, DECAY = 1e-3, 1e-2
@@ -59,10 +59,13 @@ class Probe:
         named = [name for name in self.names if expression.endswith(name)]
         if not named:
             return np.zeros((16, 16), dtype=bool)
-        odds = self.odds(features[:CELL_ROWS, :CHANNELS].float())[
-            :, self.names.index(max(named, key=len))
-        ]
+        odds = self.odds(of_cells(features))[:, self.names.index(max(named, key=len))]
         return np.asarray((odds.sigmoid() >= self.threshold).reshape(16, 16).numpy())
+
+
+def of_cells(features: Tensor) -> Tensor:
+    """What the eyes saw of a photo → `256 channels`, without colours and boxes."""
+    return features[:CELL_ROWS, :CHANNELS].float()
 
 
 def inputs(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -116,7 +119,7 @@ def with_best_threshold(probe: Probe, scenes: Sequence[Scene], store: FeatureSto
     """The threshold of the largest mean IoU over what is there on these photos."""
     overlaps: dict[float, list[float]] = {threshold: [] for threshold in THRESHOLDS}
     for scene in scenes:
-        chances = probe.odds(store[scene.photo].float()).sigmoid()
+        chances = probe.odds(of_cells(store[scene.photo])).sigmoid()
         wanted = coverage(scene, probe.names) > 0
         for name, layer in scene.layers.items():
             if layer.mean() > SMALLEST_SHARE and name in probe.names:

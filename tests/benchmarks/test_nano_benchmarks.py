@@ -21,7 +21,7 @@ from benchmarks import (
 from benchmarks.nano_cells import Seen
 from tests.reference.small_nano import small_config, small_features
 from text4seg.core.rle import mask_to_rle
-from text4seg.models.nano.eyes import CHANNELS, DETECTOR_CHANNELS
+from text4seg.models.nano.eyes import CHANNELS, COLUMNS, DETECTOR_CHANNELS, ROWS
 from text4seg.models.nano.fusion import Fusion
 from text4seg.training.nano.features import FeatureStore
 from text4seg.training.nano.scenes import Scene
@@ -96,6 +96,17 @@ def test_a_probe_learns_what_is_linear(pictures: tuple[list[Scene], FeatureStore
     assert (marked & truth).sum() / (marked | truth).sum() > 0.85
     assert not probe.cells(store[scenes[0].photo], "the elephant").any()
     assert not probe.cells(store[scenes[0].photo], "the teacup").any(), "the longest name counts"
+
+
+def test_a_probe_reads_no_colours_and_no_boxes(tmp_path: Path) -> None:
+    """Its threshold is chosen on features as the eyes give them."""
+    store = FeatureStore(tmp_path / "features", tmp_path)
+    store.keep(tmp_path / "0.jpg", torch.zeros(ROWS, COLUMNS).half())
+    layer = np.ones((16, 16), dtype=np.float32)
+    scenes = [Scene(tmp_path / "0.jpg", "coco", {"cup": layer}, frozenset({"cup"}))]
+    still = torch.zeros(VISUAL), torch.ones(VISUAL), torch.zeros(1, CHANNELS), torch.zeros(1)
+    probe = nano_probe.with_best_threshold(nano_probe.Probe(("cup",), *still), scenes, store)
+    assert probe.cells(store[tmp_path / "0.jpg"], "the cup").all()
 
 
 # -- what is taken away ---------------------------------------------------------------------------
