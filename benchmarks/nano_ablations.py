@@ -18,16 +18,16 @@ import argparse
 import copy
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks.nano_cells import Seen, add_arguments, figures, open_store, see
+from benchmarks.nano_cells import CELL_ROWS, Seen, add_arguments, figures, open_store, see
 from text4seg.models.nano import efficientnet
 from text4seg.models.nano.chat import NanoChat
-from text4seg.models.nano.eyes import CELLS, CHANNELS, DETECTOR_CHANNELS
+from text4seg.models.nano.eyes import CHANNELS, DETECTOR_CHANNELS
 from text4seg.models.nano.parts import get_parts
 from text4seg.training.nano.batches import Batches
 from text4seg.training.nano.scenes import read_collection
@@ -47,9 +47,6 @@ EFFICIENTNET, TINYVIT, DETECTOR = (0, LITE), (LITE, VISUAL), (VISUAL, CHANNELS)
 PHOTOS, QUESTIONS = 4, 6
 RATE, WARM_UP, AVERAGE, KEEP_EVERY = 3e-4, 10, 0.97, 25
 COMMAND = "python -m benchmarks.nano_ablations --data DIR --sets SETS"
-
-
-CELL_ROWS = CELLS * CELLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +151,7 @@ class Poorer(Batches):
 
     def draw(self, seed: int) -> PhotoBatch:
         batch = super().draw(seed)
-        poorer: dict[str, Any] = {name: getattr(batch, name) for name in batch.__slots__}
-        poorer["features"] = self._without.change(batch.features, self._mean)
-        return type(batch)(**poorer)
+        return replace(batch, features=self._without.change(batch.features, self._mean))
 
 
 def answer(seen: Seen) -> tuple[Any, Any]:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from text4seg.models.nano.eyes import Sight
+    from text4seg.models.nano.fusion import ImageState
 
 COLLECTIONS = ("coco", "clothing")
 SCORES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6)
@@ -80,9 +81,7 @@ def box_pixels(sam: Any, neck: torch.Tensor, boxes: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(masks).resize((SIDE // 2, SIDE // 2)))
 
 
-def head_cells(chat: NanoChat, features: torch.Tensor, expression: str) -> np.ndarray:
-    with torch.inference_mode():
-        image = chat.model.fusion.encode_image(features[None].float())
+def head_cells(chat: NanoChat, image: ImageState, expression: str) -> np.ndarray:
     target = chat.ask(image, question(expression))
     if target.absent:
         return np.zeros((16, 16), dtype=bool)
@@ -109,6 +108,8 @@ class Ways:
         for name, records in by_photo(file).items():
             sight, found = self.look(name)
             probe = self._probes[name.partition("/")[0]]
+            with torch.inference_mode():
+                image = self._chat.model.fusion.encode_image(sight.features[None].float())
             for record in records:
                 expression = record["expression"]
                 cells, pixels = true_cells(record["mask"]), true_pixels(record["mask"])
@@ -117,7 +118,7 @@ class Ways:
                     "centre box": (cells, centre_box()),
                     "linear probe": (cells, probe.cells(sight.features, expression)),
                     "raw boxes": (cells, box_cells(boxes)),
-                    "head": (cells, head_cells(self._chat, sight.features, expression)),
+                    "head": (cells, head_cells(self._chat, image, expression)),
                     "boxes + MobileSAM": (pixels, box_pixels(self._sam, sight.neck, boxes)),
                 }
 

@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from text4seg.evaluation.summary import LARGE_CELLS
+from text4seg.metrics.bootstrap import compare_ratios
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Row = dict[str, Any]
 Rows = dict[tuple[str, str, str], Row]
 COMMAND = "python -m benchmarks.nano_formats out/sd out/rrle --json"
-LARGE_CELLS = 13
-DRAWS, SEED = 2000, 2026
 SHOWN = {
     "questions": "questions",
     "grid_iou": "IoU, grid",
@@ -70,16 +71,12 @@ def figures(rows: Sequence[Row]) -> dict[str, float | None]:
 
 def gain(one: Sequence[Row], other: Sequence[Row]) -> list[float]:
     """Mean difference of grid IoU, and its 95 % interval when photos are drawn again."""
-    by_photo: dict[str, list[float]] = {}
-    for a, b in zip(one, other, strict=True):
-        first, second = overlap(a), overlap(b)
-        if first is not None and second is not None:
-            by_photo.setdefault(a["image"], []).append(first - second)
-    sums = np.array([[sum(found), len(found)] for found in by_photo.values()])
-    random = np.random.default_rng(SEED)
-    drawn = sums[random.integers(len(sums), size=(DRAWS, len(sums)))].sum(axis=1)
-    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], (2.5, 97.5))
-    return [float(sums[:, 0].sum() / sums[:, 1].sum()), float(low), float(high)]
+    pairs = [(a["image"], overlap(a), overlap(b)) for a, b in zip(one, other, strict=True)]
+    there = [(photo, a, b) for photo, a, b in pairs if a is not None and b is not None]
+    photos = [photo for photo, _, _ in there]
+    first, second = (np.array([[pair[at], 1.0] for pair in there]) for at in (1, 2))
+    found = compare_ratios(second, first, photos).difference
+    return [found.value, found.low, found.high]
 
 
 def compare(one: Rows, other: Rows) -> dict[str, Any]:

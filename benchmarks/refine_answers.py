@@ -30,6 +30,7 @@ from text4seg.core.geometry import polygons_to_mask
 from text4seg.core.rle import rle_to_mask
 from text4seg.core.types import Size
 from text4seg.core.upsampling import probability_to_mask
+from text4seg.evaluation.summary import LARGE_CELLS
 from text4seg.metrics import iou
 from text4seg.pictures import open_image
 from text4seg.refine import Refined, get_refiner, open_photo
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-LARGE_CELLS = 13
 Record = dict[str, Any]
 Question = tuple[str, Bool[np.ndarray, "h w"]]
 

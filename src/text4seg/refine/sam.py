@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int
+from jaxtyping import Bool, Float32, Float64
 
+from text4seg.core.geometry import cells_to_mask
 from text4seg.core.types import Size
 from text4seg.refine._field import Field, held_inside, shift_to_cover, softness
 from text4seg.refine._prompts import Prompting, place_prompt
@@ -165,12 +166,8 @@ def cover(
     ys, xs = ((np.arange(n) + 0.5) / n for n in (frame.photo.height, frame.photo.width))
     own = frame.to_photo(logits)
     shifted = np.asarray(_levelled(own) + shift.at(ys, xs) >= 0.5)
-    marked = (probability >= _MARKED)[np.ix_(*(_cells(y, n) for y, n in ((ys, rows), (xs, cols))))]
+    marked = cells_to_mask(probability >= _MARKED, frame.photo)
     return _pieces_that_touch(shifted, (own >= 0) | marked)
-
-
-def _cells(places: Float64[np.ndarray, " n"], cells: int) -> Int[np.ndarray, " n"]:
-    return np.asarray((places * cells).astype(np.int64))
 
 
 def _pieces_that_touch(
@@ -180,7 +177,6 @@ def _pieces_that_touch(
     count, pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     kept = np.zeros(count, dtype=bool)
     kept[np.unique(pieces[mask & anchor])] = True
-    kept[0] = False
     return np.asarray(kept[pieces])
 
 

@@ -138,7 +138,7 @@ class PhraseReader:
             named = find_phrases(question)
         for phrase in named or [question]:
             phrases.append(phrase)
-            if phrase in core or phrase in taught_words():
+            if self._is_taught(phrase):
                 continue
             meant = self._meant(phrase, core)
             phrases += meant
@@ -147,11 +147,12 @@ class PhraseReader:
         vectors = self._embed(list(dict.fromkeys(phrases))[: 2 * MOST])
         return Read(text, vectors, terms, landmark)
 
+    def _is_taught(self, phrase: str) -> bool:
+        return phrase in self._config.words or phrase in taught_words()
+
     def landmark(self, phrase: str) -> Tensor:
         """What a thing means that another one is told apart by; an untaught word's like."""
-        core = self._config.words
-        known = phrase in core or phrase in taught_words()
-        meant = [] if known else self._meant(phrase, core)
+        meant = [] if self._is_taught(phrase) else self._meant(phrase, self._config.words)
         return self._embed([meant[0] if meant else phrase])[0]
 
     def read_tokens(

@@ -83,7 +83,7 @@ class Words:
         """
         if self._sentences is None:
             return (*self(texts), None)
-        told = [find_terms(text) for text in texts]
+        told = [find_terms(text) for text in texts] if self._terms else []
         if self._terms:
             found = [phrases or [text] for text, (phrases, _) in zip(texts, told, strict=True)]
         else:
