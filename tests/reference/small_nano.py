@@ -85,6 +85,7 @@ def small_config() -> NanoConfig:
         eye_channels=VISUAL + DETECTOR,
         image_side=2,
         image_token=IMAGE_TOKEN,
+        runs=True,
     )
 
 
@@ -97,6 +98,8 @@ def small_model(seed: int = 0) -> NanoForConditionalGeneration:
         model.fusion.detector_embedding.normal_()
         for parameter in model.reader.parameters():
             parameter.mul_(3.0)  # what a token reads of its cell has to matter
+        assert model.run_reader is not None
+        model.run_reader.weight.normal_()
     model.set_walker(small_text().walker)
     return model.eval()
 

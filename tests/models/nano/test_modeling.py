@@ -206,6 +206,14 @@ def test_the_question_stands_between_the_image_and_the_end_of_the_turn() -> None
     assert read == ["Segment dog in this image.", "Segment the teddy bear in this image."]
 
 
+def tell_run(row: list[bool], col: int) -> list[float]:
+    """What is told of the run that begins in that cell of a row of at most 99."""
+    length = next((n for n, cell in enumerate(row[col:]) if cell != row[col]), len(row) - col)
+    tens, units = divmod(length, 10)
+    digits = [float(digit == told) for told in (tens, units) for digit in range(10)]
+    return [float(row[col]), float(not row[col]), float(col + length == len(row)), *digits]
+
+
 @pytest.mark.parametrize("grid", GRIDS)
 def test_tokens_read_the_cell_they_point_at_and_the_rest_of_its_row(grid: tuple[int, int]) -> None:
     """Against a plain twin: one token, one look-up."""
@@ -223,7 +231,12 @@ def test_tokens_read_the_cell_they_point_at_and_the_rest_of_its_row(grid: tuple[
             ahead = torch.zeros(2, 16)
             ahead[0, : min(left, 16)] = torch.tanh(flat[0, pointer : pointer + min(left, 16)] / 2)
             ahead[1, : min(left, 16)] = 1
-            expected = model.reader(torch.cat([sampled[0, pointer], ahead.flatten()]))
+            row, col = divmod(pointer, grid[1])
+            told = tell_run((flat[0].view(grid)[row] > 0).tolist(), col)
+            first, activation, last = model.reader
+            assert model.run_reader is not None
+            expected = first(torch.cat([sampled[0, pointer], ahead.flatten()]))
+            expected = last(activation(expected + model.run_reader(torch.tensor(told))))
             assert torch.allclose(found[place], expected, atol=1e-5)
 
 
@@ -257,7 +270,7 @@ def test_lora_attaches_trains_and_merges(tmp_path: Path) -> None:
     tuned = peft.get_peft_model(copy.deepcopy(model), config)
     trained = [parameter for parameter in tuned.parameters() if parameter.requires_grad]
     assert len(trained) == 2 * 2 * 2, "two matrices for each of two layers' two projections"
-    optimizer = torch.optim.SGD(trained, 0.5)
+    optimizer = torch.optim.SGD(trained, 0.1)
     losses = []
     for _ in range(4):
         loss = tuned(input_ids=ids, features=features, labels=ids).loss
@@ -290,3 +303,25 @@ def test_trainer_trains_it(tmp_path: Path) -> None:
     trainer.train()
     losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
     assert losses[-1] < losses[0]
+
+
+def test_runs_come_to_older_weights_without_a_change() -> None:
+    """A younger part begins at nothing: weights from before it write what they wrote."""
+    old_config = small_model().config
+    old_config.runs = False
+    torch.manual_seed(5)
+    old = NanoForConditionalGeneration(old_config).eval()
+    assert old.run_reader is None
+    new_config = copy.deepcopy(old_config)
+    new_config.runs = True
+    new = NanoForConditionalGeneration(new_config).eval()
+    missing, unknown = new.load_state_dict(old.state_dict(), strict=False)
+    assert (missing, unknown) == (["run_reader.weight"], [])
+    for model in (old, new):
+        model.set_walker(TEXT.walker)
+    tokens, features = small_prompt() + body(16, 16, "rrle"), small_features(5)
+    assert torch.equal(logits_of(old, tokens, features), logits_of(new, tokens, features))
+    assert new.run_reader is not None
+    with torch.no_grad():
+        new.run_reader.weight.normal_()
+    assert not torch.equal(logits_of(old, tokens, features), logits_of(new, tokens, features))

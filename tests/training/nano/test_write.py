@@ -357,3 +357,44 @@ def test_writing_of_shapes_is_learned() -> None:
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize("grid", [(8, 8), (16, 64), (64, 64)])
+def test_steps_on_any_grid_read_back_as_their_masks(
+    grid: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = replace(SETTINGS, grids=((*grid, 1.0),), wrong_share=0.0)
+    lesson, drawn = make_lesson(small_model(7), chosen), []
+
+    def take(samples: list[Sample], *_: object, **__: object) -> tuple[torch.Tensor, float]:
+        drawn.extend(samples)
+        return torch.zeros(()), 1.0
+
+    monkeypatch.setattr(lesson, "_loss", take)
+    for seed in range(6):
+        lesson.photos(seed)
+        lesson.shapes(seed)
+    assert len(drawn) == 12 * (1 if grid[1] > 24 else 2)
+    whole = [one for one in drawn if one.body.whole]
+    assert whole
+    for one in whole:
+        text = TEXT.tokenizer.decode(one.body.tokens)
+        labels = [label for label in ("the hot dog", "the dog", "hot dog", "dog") if label in text]
+        read = get_format("rrle").decode(text, GridShape(*grid), tuple(labels[:1]) or ("dog",))
+        assert np.array_equal(read.cells > 0, one.truth)
+
+
+def test_what_is_to_be_written_is_true_or_seen() -> None:
+    random = np.random.default_rng(0)
+    truth = np.zeros((16, 16), dtype=bool)
+    truth[:4] = True
+    seen = np.where(np.arange(16)[:, None] < 6, 1.0, -1.0) * np.ones((16, 16))
+    wide = np.ones((32, 32))
+    lesson = make_lesson(small_model(7), replace(SETTINGS, seen_share=0.5))
+    written = {lesson._target(truth, seen, random).sum() for _ in range(40)}
+    assert written == {64, 96}
+    assert {lesson._target(truth, wide, random).sum() for _ in range(10)} == {1024}
+    absent = np.zeros((16, 16), dtype=bool)
+    for guess in (seen, wide):
+        assert not lesson._target(absent, guess, random).any()
+        assert lesson._target(absent, guess, random).shape == guess.shape

@@ -22,7 +22,8 @@ class NanoConfig(PreTrainedConfig):
     each of the three lists how many words it has, and of how many at most for one name; `words`
     are those of the first, the names and the other words for them. Words in `look_alikes` name
     things that are often taken for one another: `look_alike_gate` decides of them. With `terms`,
-    colours, places, sizes and relations are read off a question and looked up in the photo.
+    colours, places, sizes and relations are read off a question and looked up in the photo. With
+    `runs`, each token of an answer is also told how long the run is that its cell begins.
     """
 
     model_type = "text4seg-nano"
@@ -51,6 +52,7 @@ class NanoConfig(PreTrainedConfig):
         look_alikes: list[str] | None = None,
         look_alike_gate: float | None = None,
         terms: bool = False,
+        runs: bool = False,
         **rest: Any,
     ) -> None:
         self.language = language or {}
@@ -74,6 +76,7 @@ class NanoConfig(PreTrainedConfig):
         self.look_alikes = list(look_alikes or [])
         self.look_alike_gate = look_alike_gate
         self.terms = terms
+        self.runs = runs
         super().__init__(**rest)
 
     def get_text_config(

@@ -7,7 +7,8 @@ models take pixels.
 How a token comes about: 64 image tokens and the question stand before the answer, as in any
 vision-language model. The fusion makes a state for every cell out of the photo and the question.
 While the answer is written, each position is also given the state of the cell that its next token
-writes (`pointers`), and a strip of target logits from that cell to the end of its row.
+writes (`pointers`), a strip of target logits from that cell to the end of its row, and how long
+the run is that begins there (`runs`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from transformers.utils.generic import ModelOutput
 from text4seg.models.nano.configuration import NanoConfig
 from text4seg.models.nano.fusion import Fusion, ImageState
 from text4seg.models.nano.pointers import NOWHERE, Walker
+from text4seg.models.nano.runs import RUN_CHANNELS, describe_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +71,10 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
             nn.GELU(),
             nn.Linear(language.hidden_size, language.hidden_size),
         )
+        self.run_reader: nn.Linear | None = None
+        if config.runs:
+            self.run_reader = nn.Linear(RUN_CHANNELS, language.hidden_size, bias=False)
+            nn.init.zeros_(self.run_reader.weight)  # weights from before it go on as they were
         self.language = LlamaModel(language)
         self.walker: Walker | None = None
         self.question_reader: QuestionReader | None = None
@@ -145,9 +151,14 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         index = (cell[..., None] + ahead).clamp_max(rows * cols - 1)
         strip = torch.tanh(logits / 2).gather(1, index.flatten(1)).unflatten(1, index.shape[1:])
         strip = strip.masked_fill(~within, 0.0)
-        read: Tensor = self.reader(
+        first, *rest = self.reader
+        read: Tensor = first(
             torch.cat([picked, strip.to(picked.dtype), within.to(picked.dtype)], -1)
         )
+        if self.run_reader is not None:
+            read = read + self.run_reader(describe_runs(logits, cell, cols).to(read.dtype))
+        for layer in rest:
+            read = layer(read)
         return read * inside[..., None]
 
     def resample(

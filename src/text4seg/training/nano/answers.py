@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from text4seg.models.nano.text import NanoText
 
 OTHERS = "others"
-_ROWS = _COLS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,50 +79,48 @@ class AnswerWriter:
         ]
 
     def flat(
-        self, truth: Bool[np.ndarray, "16 16"], history: Bool[np.ndarray, "16 16"], label: str
+        self, truth: Bool[np.ndarray, "r c"], history: Bool[np.ndarray, "r c"], label: str
     ) -> AnswerTokens:
         """`sd`: the first token of every cell's word is the choice."""
-        words = self.words(label)
+        words, cols = self.words(label), truth.shape[1]
         tokens, targets, decides = [], [], []
         for index, (shown, true) in enumerate(zip(history.flat, truth.flat, strict=True)):
             first = index == 0
             written = words[bool(shown), first]
-            end = self.newline if index % _COLS == _COLS - 1 else self.bar
+            end = self.newline if index % cols == cols - 1 else self.bar
             tokens += [*written, end]
             targets += [words[bool(true), first][0], *written[1:], end]
             decides += [True] + [False] * len(written)
         return AnswerTokens(tokens, targets, decides)
 
     def runs(
-        self, truth: Bool[np.ndarray, "16 16"], history: Bool[np.ndarray, "16 16"], label: str
+        self, truth: Bool[np.ndarray, "r c"], history: Bool[np.ndarray, "r c"], label: str
     ) -> AnswerTokens:
         """`rrle`: the first word of a row and every count are choices.
 
         Only rows where the history is true count.
         """
-        words = self.words(label)
+        words, (rows, cols) = self.words(label), truth.shape
         tokens, targets, decides = [], [], []
-        for row in range(_ROWS):
+        for row in range(rows):
             counts = bool((truth[row] == history[row]).all())
             edges = np.flatnonzero(np.diff(history[row])) + 1
-            bounds = [0, *edges.tolist(), _COLS]
+            bounds = [0, *edges.tolist(), cols]
             for start, stop in pairwise(bounds):
                 written = words[bool(history[row, start]), row == 0 and start == 0]
                 count = [self.digits[int(digit)] for digit in str(stop - start)]
-                end = self.newline if stop == _COLS else self.bar
+                end = self.newline if stop == cols else self.bar
                 piece = [*written, self.star, *count, end]
                 tokens += piece
                 targets += piece
-                choice = (
-                    [start == 0] + [False] * len(written) + [True] * len(count) + [stop < _COLS]
-                )
+                choice = [start == 0] + [False] * len(written) + [True] * len(count) + [stop < cols]
                 decides += [c and counts for c in choice]
         return AnswerTokens(tokens, targets, decides)
 
 
 def wrong_history(
-    truth: Bool[np.ndarray, "16 16"], guess: Float[np.ndarray, "16 16"], random: np.random.Generator
-) -> Bool[np.ndarray, "16 16"]:
+    truth: Bool[np.ndarray, "r c"], guess: Float[np.ndarray, "r c"], random: np.random.Generator
+) -> Bool[np.ndarray, "r c"]:
     """A mask that the model itself might have written.
 
     Its guess (logits) at some threshold, nothing up to some cell, a shift, or specks.
@@ -137,7 +134,8 @@ def wrong_history(
     elif draw < 0.85:
         wrong = np.roll(wrong, random.integers(-2, 3, 2), axis=(0, 1))
     else:
-        wrong ^= random.random(wrong.shape) < 0.1
+        # About as many in a row of any grid: a row's text must not grow with its cells.
+        wrong ^= random.random(wrong.shape) < 1.6 / wrong.shape[1]
     return wrong
 
 
@@ -146,8 +144,8 @@ def shape_mask(random: np.random.Generator) -> Bool[np.ndarray, "16 16"]:
 
     No photo is needed to learn writing.
     """
-    y, x = np.mgrid[0:_ROWS, 0:_COLS] + 0.5
-    mask = np.zeros((_ROWS, _COLS), dtype=bool)
+    y, x = np.mgrid[0:16, 0:16] + 0.5
+    mask = np.zeros((16, 16), dtype=bool)
     if random.random() < 0.08:
         return mask
     for _ in range(random.integers(1, 4)):

@@ -1,7 +1,8 @@
 """Second lesson, writing: the language model learns to write what the fusion sees, as text.
 
 It begins without photos, on made-up shapes given as ideal target logits; then come photos. The
-fusion is not trained here: its states are computed with its averaged weights.
+fusion is not trained here: its states are computed with its averaged weights. The masks of photos
+are known as 16×16 cells; on other grids the text to learn is what the fusion sees there.
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
     from text4seg.training.nano.batches import Batches
 
 _CLOSE = "</seg><|im_end|>"
-_GRID = (16, 16)
 # Positions a sample where the whole vocabulary is scored; elsewhere only a mask's own tokens are.
 _FULL_POSITIONS = 24
 # Longer bodies (flat text of a long label) are cut here: what is left teaches as much a second.
 _LONGEST_BODY = 560
+# A batch of a finer grid has fewer samples: its texts are longer.
+_FINE_COLS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,15 @@ class WriteSettings:
     target_weight: float = 1.5
     overlap_weight: float = 0.5
     full_weight: float = 0.1
+    seen_share: float = 0.6
+    grids: tuple[tuple[int, int, float], ...] = (
+        (16, 16, 0.6),
+        (32, 32, 0.14),
+        (64, 64, 0.1),
+        (16, 64, 0.06),
+        (24, 24, 0.05),
+        (8, 8, 0.05),
+    )
     save_every: int = 50
     log_every: int = 10
 
@@ -82,7 +93,8 @@ def make_sample(
         history = wrong_history(truth, guess, random)
         if runs:
             # Runs are only asked for where the history is true: wrong rows above, true ones below.
-            history = np.concatenate([history[: (cut := int(random.integers(0, 17)))], truth[cut:]])
+            cut = int(random.integers(0, len(truth) + 1))
+            history = np.concatenate([history[:cut], truth[cut:]])
     body = (writer.runs if runs else writer.flat)(truth, history, label)
     prompt = text.prompt(wording, ANSWER_PREFIX)
     return Sample(prompt, body.cut(_LONGEST_BODY), writer.choices(label), truth, not runs)
@@ -92,9 +104,10 @@ def make_sample(
 class TokenBatch:
     """Padded token `ids b t` and their `pointers b t`.
 
-    For each of n choices: `at`, the flat index of the token before it, `choices n c`, the tokens to
-    choose from, `target`, the index of the right one among them, and its `weight`. `full_at` and
-    `full_target` are positions and tokens that are scored against the whole vocabulary.
+    All samples of a batch are of one grid. For each of n choices: `at`, the flat index of the token
+    before it, `choices n c`, the tokens to choose from, `target`, the index of the right one among
+    them, and its `weight`. `full_at` and `full_target` are positions and tokens that are scored
+    against the whole vocabulary.
     """
 
     ids: Tensor
@@ -115,7 +128,8 @@ def collate(
     rows = [s.prompt + s.body.tokens + ending for s, ending in zip(samples, endings, strict=True)]
     length = max(map(len, rows))
     ids = torch.tensor([row + [text.end] * (length - len(row)) for row in rows])
-    pointers = torch.tensor([text.walker.pointers(row, *_GRID) for row in ids.tolist()])
+    grid = samples[0].truth.shape
+    pointers = torch.tensor([text.walker.pointers(row, *grid) for row in ids.tolist()])
     at, target, weight, choices, full_at, full_target = [], [], [], [], [], []
     for index, sample in enumerate(samples):
         base = index * length + len(sample.prompt) - 1
@@ -164,7 +178,8 @@ def write_loss(
             embedded = embedded.masked_scatter(
                 places[..., None], image_embeddings.to(embedded.dtype)
             )
-        embedded = embedded + model.read_cells(states, logits, batch.pointers, _GRID)
+        grid = samples[0].truth.shape
+        embedded = embedded + model.read_cells(states, logits, batch.pointers, grid, resampled=True)
         hidden = model.language(inputs_embeds=embedded, use_cache=False).last_hidden_state.flatten(
             0, 1
         )
@@ -222,43 +237,74 @@ class Lesson:
 
     def shapes(self, seed: int) -> tuple[Tensor, float]:
         random = np.random.default_rng((seed, 1))
-        truths = [shape_mask(random) for _ in range(self._settings.samples)]
-        guess = [_ideal_logits(truth, random) for truth in truths]
+        grid, runs = self._form(random)
+        truths = [shape_mask(random) for _ in range(self._count(grid))]
+        guess = np.stack([_ideal_logits(truth, random) for truth in truths])
+        states = torch.zeros(len(truths), guess[0].size, self._model.config.fusion_width)
+        logits = torch.from_numpy(guess).float().flatten(1)
+        states, logits = self._model.resample(states, logits, grid)
+        guesses = logits.unflatten(1, grid).numpy()
         labels = [
             f"the {label}" if random.random() < 0.5 else label
             for label in random.choice(self._labels, len(truths))
         ]
-        runs = bool(random.random() < self._settings.runs_share)
         samples = [
             self._sample(str(label), truth, near, random, runs=runs)
-            for label, truth, near in zip(labels, truths, guess, strict=True)
+            for label, truth, near in zip(labels, truths, guesses, strict=True)
         ]
-        states = torch.zeros(len(samples), 256, self._model.config.fusion_width)
-        logits = torch.from_numpy(np.stack(guess)).float().flatten(1)
         return self._loss(samples, random, None, states, logits)
 
     def photos(self, seed: int) -> tuple[Tensor, float]:
         random = np.random.default_rng((seed, 2))
+        grid, runs = self._form(random)
         batch = self._batches.draw(seed + 1_000_000)
-        wordings = [question(e, index=i) for i, e in enumerate(batch.expressions)]
+        kept = random.permutation(len(batch.expressions))[: self._count(grid)]
+        expressions = [batch.expressions[index] for index in kept]
+        wordings = [question(e, index=int(i)) for i, e in zip(kept, expressions, strict=True)]
         with torch.no_grad(), mixed_precision():
             image = self._model.fusion.encode_image(batch.features)
             ids, mask = self._pad([self._text.encode(wording) for wording in wordings])
-            states, logits = self._model.ask(image.select(batch.photo), ids, mask)
-        states, logits = states.float(), logits.float()
-        truths = batch.cells.numpy() > 0
-        guesses = logits.unflatten(1, _GRID).numpy()
-        # One format a step: text of runs is four times shorter, and padding costs what it pads.
-        runs = bool(random.random() < self._settings.runs_share)
+            states, logits = self._model.ask(image.select(batch.photo[kept]), ids, mask)
+            states, logits = self._model.resample(states.float(), logits.float(), grid)
+        guesses = logits.unflatten(1, grid).numpy()
         samples = [
             self._sample(e, truth, guess, random, runs=runs, wording=wording)
             for e, truth, guess, wording in zip(
-                batch.expressions, truths, guesses, wordings, strict=True
+                expressions, batch.cells[kept].numpy() > 0, guesses, wordings, strict=True
             )
         ]
         with mixed_precision():
-            images = self._model.image_embeddings(image)[batch.photo]
+            images = self._model.image_embeddings(image)[batch.photo[kept]]
         return self._loss(samples, random, images, states, logits)
+
+    def _form(self, random: np.random.Generator) -> tuple[tuple[int, int], bool]:
+        """The grid of a step, and whether it is written in runs.
+
+        One format a step: text of runs is four times shorter, and padding costs what it pads.
+        """
+        *shapes, shares = zip(*self._settings.grids, strict=True)
+        rows, cols = list(zip(*shapes, strict=True))[
+            random.choice(len(shares), p=np.array(shares) / sum(shares))
+        ]
+        return (rows, cols), bool(random.random() < self._settings.runs_share)
+
+    def _count(self, grid: tuple[int, int]) -> int:
+        samples = self._settings.samples
+        return samples // 2 if grid[1] > _FINE_COLS else samples
+
+    def _target(
+        self, truth: np.ndarray, guess: np.ndarray, random: np.random.Generator
+    ) -> np.ndarray:
+        """What to write, on the grid of `guess`: the true mask, or the one that is seen.
+
+        A writer cannot see better than what it is given. Learning to write that keeps its text
+        as good as what the fusion sees, and as smooth. Of what is absent nothing is to be written.
+        """
+        if not truth.any():
+            return np.zeros(guess.shape, dtype=bool)
+        if guess.shape == truth.shape and random.random() >= self._settings.seen_share:
+            return truth
+        return np.asarray(guess > 0)
 
     def _sample(
         self,
@@ -276,7 +322,7 @@ class Lesson:
             self._writer,
             label=label,
             wording=wording,
-            truth=truth,
+            truth=self._target(truth, guess, random),
             guess=guess,
             runs=runs,
             random=random,
@@ -328,6 +374,8 @@ def train_to_write(
     model.fusion.requires_grad_(False)
     model.language.embed_tokens.requires_grad_(False)
     fresh = [*model.reader.parameters(), *model.image_projector.parameters()]
+    if model.run_reader is not None:
+        fresh += model.run_reader.parameters()
     grown = [p for p in model.language.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
         [
