@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from text4seg.core.geometry import cells_to_mask, mask_to_grid
     from text4seg.core.types import Box, DescriptorGrid, GridShape, Size
     from text4seg.pictures import open_image
-    from text4seg.segmenter import Segmentation, Segmenter
+    from text4seg.segmenter import Answer, Segmentation, Segmenter
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Answer": "text4seg.segmenter",
     "Box": "text4seg.core.types",
     "DescriptorGrid": "text4seg.core.types",
     "GridShape": "text4seg.core.types",
@@ -37,6 +38,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Answer",
     "Box",
     "DescriptorGrid",
     "GridShape",

@@ -10,6 +10,7 @@ import typer
 
 from text4seg import __version__
 from text4seg.cli._talk import CallError
+from text4seg.cli.ask import ask
 from text4seg.cli.build import app as build_app
 from text4seg.cli.convert import convert
 from text4seg.cli.decode import decode
@@ -29,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (segment, encode, decode, convert, grammar, score, train, export, weights):
+for verb in (segment, ask, encode, decode, convert, grammar, score, train, export, weights):
     app.command()(verb)
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(build_app, name="build")

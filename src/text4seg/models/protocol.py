@@ -78,7 +78,11 @@ class JoinedModel(Protocol):
 
 
 class Session(Protocol):
-    """A photo, encoded and prefilled once; every question forks from there."""
+    """A photo, encoded and prefilled once; every question forks from there.
+
+    A question whose answer is words is `ask`ed with an empty beginning; a model that reads such
+    questions in another way also has `ask_words(question) -> Asked`.
+    """
 
     def ask(self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)) -> Asked:
         """Prefill a question and the beginning of its answer; `grid`: the mask's rows, columns."""

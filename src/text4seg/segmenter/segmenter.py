@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from text4seg.core.types import DescriptorGrid, GridShape, check_label, clean_la
 from text4seg.decoding import MeasuredPace, Pace, decode_batch
 from text4seg.pictures import open_image, to_rgb
 from text4seg.refine import Refiner, get_refiner, open_photo
+from text4seg.segmenter.answering import MAX_TOKENS, Answer, check_question, reply
 from text4seg.segmenter.boxes import format_on_image
 from text4seg.segmenter.segmentation import Segmentation, SegmentationStats
 from text4seg.segmenter.streaming import RowsOf, Streamed, in_background
@@ -170,6 +171,41 @@ class Segmenter:
             return self._together([(opened, expression, one) for one in writers], started)
         share = opened.seconds / count
         return [self._answer(opened, expression, opening=share, writer=one) for one in writers]
+
+    def answer(
+        self, image: Image | str | PathLike[str], question: str, *, max_tokens: int = MAX_TOKENS
+    ) -> Answer:
+        """Ask a question whose answer is words, not a mask: how many, which colour, is there one.
+
+        The question goes to the model as it is, in the chat template that it has for masks, and
+        under no grammar; always the likeliest token is taken, until the model ends its answer. A
+        local model sees the photo as it does in training: stretched to its square. What nano can
+        answer, its model card tells.
+
+        Raises:
+            InputError: The photo or the question cannot be used, or the model writes masks only.
+            WeightsError: The weights were not taught to answer in words.
+        """
+        return self.answer_many(image, [question], max_tokens=max_tokens)[0]
+
+    def answer_many(
+        self,
+        image: Image | str | PathLike[str],
+        questions: Sequence[str],
+        *,
+        max_tokens: int = MAX_TOKENS,
+    ) -> list[Answer]:
+        """Answer several questions; the photo is encoded once for all of them."""
+        for question in questions:
+            check_question(question)
+        if max_tokens < 1:
+            raise InputError(f"an answer has at least one token, got max_tokens={max_tokens}")
+        photo = open_image(image) if isinstance(image, str | PathLike) else to_rgb(image)
+        started = time.perf_counter()
+        session = self.chat.open(photo)
+        share = (time.perf_counter() - started) / max(1, len(questions))
+        answers = [reply(session, question, max_tokens=max_tokens) for question in questions]
+        return [replace(one, seconds=one.seconds + share) for one in answers]
 
     def _together(
         self, tasks: Sequence[tuple[_Opened, str, MaskWriter]], started: float

@@ -284,7 +284,7 @@ def test_a_question_is_read_once(
     chat: NanoChat, seen: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the fusion is asked is what the garments' gate looks at, and what training reads."""
-    session, reader, read = NanoSession(chat, seen), chat._reader, []
+    session, reader, read = NanoSession(chat, seen), chat.reader, []
     assert reader is not None
     once = reader.read
     monkeypatch.setattr(reader, "read", lambda text: [read.append(text), once(text)][1])

@@ -110,8 +110,10 @@ class LocalSession:
         answer = prompter.encode(answer_prefix)
         step = self._stepper.fork()
         if self._chat.family.question_seen_by_image:
-            step.prefill({**inputs, "mm_encoder_outputs": dict(self._seen)}, skip="pixel_values")
-            first_logits = step(answer)[-1]
+            seen = {**inputs, "mm_encoder_outputs": dict(self._seen)}
+            first_logits = step.prefill(seen, skip="pixel_values")
+            if answer:  # none where words are asked for
+                first_logits = step(answer)[-1]
         else:
             tail = prompt[len(self._prefix) :]
             if prompt[: len(self._prefix)] != self._prefix:
@@ -182,8 +184,8 @@ class Stepper:
         other._length, other._shift = self._length, self._shift
         return other
 
-    def prefill(self, inputs: dict[str, Any], *, skip: str = "") -> None:
-        """Feed the beginning of a prompt, with its photo."""
+    def prefill(self, inputs: dict[str, Any], *, skip: str = "") -> LogitRow:
+        """Feed the beginning of a prompt, with its photo; the logits after it."""
         device, dtype = self._model.device, self._model.dtype
         given = {
             name: value.to(device, dtype if value.is_floating_point() else value.dtype)
@@ -193,11 +195,14 @@ class Stepper:
             if name != skip
         }
         with torch.inference_mode():
-            self._model(**given, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
+            out = self._model(
+                **given, past_key_values=self._cache, use_cache=True, logits_to_keep=1
+            )
         self._length = inputs["input_ids"].shape[1]
         if self._family.rope_axes > 1:
             # An image counts as fewer positions than it has tokens.
             self._shift = int(self._model.model.rope_deltas.reshape(-1)[0])
+        return LogitRow(out.logits[0, -1])
 
     def __call__(self, tokens: Sequence[int]) -> LogitRows:
         self._fed = [*self._take_back(), *tokens]

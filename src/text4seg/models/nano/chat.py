@@ -9,12 +9,12 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import torch
 from transformers import DynamicCache
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import OTHERS
+from text4seg.models.nano.logits import LogitRows
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
 from text4seg.models.nano.parts import Parts, get_parts
 from text4seg.models.nano.phrases import PhraseReader, find_phrases, find_terms, gather_phrases
@@ -22,13 +22,15 @@ from text4seg.models.nano.pointers import NOWHERE, Place
 from text4seg.models.nano.storage import load_model
 from text4seg.models.nano.text import NanoText
 from text4seg.models.nano.threads import settle_threads
+from text4seg.models.nano.words import ask_in_words
 from text4seg.models.protocol import Asked, TokenTable
 from text4seg.models.ragged import RaggedCache
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from jaxtyping import Float32, Int
+    import numpy as np
+    from jaxtyping import Float32
     from PIL.Image import Image
     from torch import Tensor
 
@@ -64,12 +66,12 @@ class NanoChat:
         self._plain = parts.tokenizer()
         self._plain.encode_special_tokens = True
         self.embed: Sentences | None = None
-        self._reader: PhraseReader | None = None
+        self.reader: PhraseReader | None = None
         matching = model.fusion.open
         if matching is not None:
             self.embed = parts.sentences()
-            self._reader = PhraseReader(self.embed, matching, cast("NanoConfig", model.config))
-            model.set_question_reader(partial(self._reader.read_tokens, self._plain))
+            self.reader = PhraseReader(self.embed, matching, cast("NanoConfig", model.config))
+            model.set_question_reader(partial(self.reader.read_tokens, self._plain))
 
     @classmethod
     def load(cls, folder: Path | None = None) -> NanoChat:
@@ -113,7 +115,7 @@ class NanoChat:
 
     def ask(self, image: ImageState, question: str) -> Target:
         """Where the fusion sees what the question asks for, before any text is written."""
-        read = self._reader.read(question) if self._reader else None
+        read = self.reader.read(question) if self.reader else None
         words = torch.tensor([self.encode(read.text if read else question)])
         phrases = gather_phrases([read]) if read else None
         with torch.inference_mode():
@@ -140,7 +142,7 @@ class NanoChat:
             return "placed_gate"
         if config.look_alike_gate is not None:
             if read is None:
-                read = self._reader.read(question).text if self._reader else question
+                read = self.reader.read(question).text if self.reader else question
             named = find_terms(read)[0] if config.terms else find_phrases(read)
             if not set(config.look_alikes).isdisjoint(named):
                 return "look_alike_gate"
@@ -213,42 +215,13 @@ class NanoSession:
             absent=target.absent,
         )
 
+    def ask_words(self, question: str) -> Asked:
+        """Ready for the first token of an answer in words.
 
-class LogitRow:
-    """Logits after one token, computed where they are read: a mask needs a few of 49,152 tokens."""
-
-    def __init__(self, hidden: Tensor, vocabulary: Tensor) -> None:
-        self._hidden, self._vocabulary = hidden, vocabulary
-
-    def __len__(self) -> int:
-        return len(self._vocabulary)
-
-    def __getitem__(self, tokens: Int[np.ndarray, " n"]) -> Float32[np.ndarray, " n"]:
-        index = torch.from_numpy(np.array(tokens))  # a copy: torch warns of read-only arrays
-        with torch.inference_mode():
-            rows = self._vocabulary[index]
-            logits: Float32[np.ndarray, " n"] = (rows @ self._hidden).float().numpy()
-        return logits
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: FBT001
-        """All of them, as numpy's own conversion asks for; always a new array."""
-        return np.asarray(self[np.arange(len(self))], dtype=dtype)
-
-
-class LogitRows:
-    """A `LogitRow` after each token fed."""
-
-    def __init__(self, hidden: Tensor, vocabulary: Tensor) -> None:
-        self._hidden, self._vocabulary = hidden, vocabulary
-
-    def __len__(self) -> int:
-        return len(self._hidden)
-
-    def __getitem__(self, index: int) -> LogitRow:
-        return LogitRow(self._hidden[index], self._vocabulary)
-
-    def __iter__(self) -> Iterator[LogitRow]:
-        return (self[index] for index in range(len(self)))
+        Raises:
+            WeightsError: The weights were not taught to answer in words.
+        """
+        return ask_in_words(self._chat, self._image, self._cache, self._prefix, question)
 
 
 class NanoStep:

@@ -23,7 +23,8 @@ class NanoConfig(PreTrainedConfig):
     are those of the first, the names and the other words for them. Words in `look_alikes` name
     things that are often taken for one another: `look_alike_gate` decides of them. With `terms`,
     colours, places, sizes and relations are read off a question and looked up in the photo. With
-    `runs`, each token of an answer is also told how long the run is that its cell begins.
+    `runs`, each token of an answer is also told how long the run is that its cell begins. With
+    `answers`, questions may be answered in words, too.
     """
 
     model_type = "text4seg-nano"
@@ -53,6 +54,7 @@ class NanoConfig(PreTrainedConfig):
         look_alike_gate: float | None = None,
         terms: bool = False,
         runs: bool = False,
+        answers: bool = False,
         **rest: Any,
     ) -> None:
         self.language = language or {}
@@ -77,6 +79,7 @@ class NanoConfig(PreTrainedConfig):
         self.look_alike_gate = look_alike_gate
         self.terms = terms
         self.runs = runs
+        self.answers = answers
         super().__init__(**rest)
 
     def get_text_config(

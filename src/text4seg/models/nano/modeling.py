@@ -14,7 +14,7 @@ the run is that begins there (`runs`).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from torch.nn import functional
 from transformers import GenerationMixin, LlamaConfig, LlamaModel, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
+from text4seg.models.nano.answering import AnswerReader
 from text4seg.models.nano.configuration import NanoConfig
 from text4seg.models.nano.fusion import Fusion, ImageState
 from text4seg.models.nano.pointers import NOWHERE, Walker
@@ -76,6 +77,8 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
             self.run_reader = nn.Linear(RUN_CHANNELS, language.hidden_size, bias=False)
             nn.init.zeros_(self.run_reader.weight)  # weights from before it go on as they were
         self.language = LlamaModel(language)
+        # Of no concern to masks: weights with it and without it write the same ones.
+        self.answer_reader = self._new_answer_reader() if config.answers else None
         self.walker: Walker | None = None
         self.question_reader: QuestionReader | None = None
         self.post_init()
@@ -94,6 +97,15 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """Tells which tokens move from cell to cell; needed before text is read or written."""
         self.walker = walker
 
+    def add_answer_reader(self) -> None:
+        """A new one, to be trained: weights without it only write masks."""
+        self.config.answers = True
+        self.answer_reader = self._new_answer_reader()
+
+    def _new_answer_reader(self) -> AnswerReader:
+        config = cast("NanoConfig", self.config)
+        return AnswerReader(config, config.language["hidden_size"])
+
     def set_question_reader(self, reader: QuestionReader) -> None:
         """Tells what a question asks for; needed by weights that match by meaning."""
         self.question_reader = reader
@@ -102,11 +114,14 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def image_embeddings(self, image: ImageState) -> Tensor:
         """`b 64 hidden`: the cells, pooled to 8×8, as tokens."""
+        embedded: Tensor = self.image_projector(self.pool_cells(image))
+        return embedded
+
+    def pool_cells(self, image: ImageState) -> Tensor:
+        """`b 64 d`: what the image tokens are made of."""
         side, cells = self.config.image_side, self.config.cells
         maps = image.cells.transpose(1, 2).unflatten(2, (cells, cells))
-        pooled = functional.adaptive_avg_pool2d(maps, side).flatten(2).transpose(1, 2)
-        embedded: Tensor = self.image_projector(pooled)
-        return embedded
+        return functional.adaptive_avg_pool2d(maps, side).flatten(2).transpose(1, 2)
 
     def ask(
         self,

@@ -85,6 +85,14 @@ def load_model(folder: Path, parts: Parts) -> NanoForConditionalGeneration:
     return model
 
 
+def has_answers(folder: Path) -> bool:
+    """Whether weights in a folder were taught to answer in words; raises `WeightsError`."""
+    try:
+        return bool(json.loads((folder / CONFIG).read_text()).get("answers"))
+    except (OSError, ValueError, AttributeError) as error:
+        raise WeightsError(f"{folder / CONFIG} cannot be read: {error}") from error
+
+
 def _check_hash(folder: Path, data: bytes) -> None:
     file = folder / HASH
     if not file.is_file():

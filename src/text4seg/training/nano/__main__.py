@@ -7,12 +7,14 @@ or one stage at a time:
     python -m text4seg.training.nano pseudo --data DIR --work DIR --photos photos/coco_people
     python -m text4seg.training.nano see    --data DIR --work DIR --steps 1000
     python -m text4seg.training.nano write  --data DIR --work DIR --steps 350
+    python -m text4seg.training.nano answer --data DIR --work DIR --steps 400
     python -m text4seg.training.nano pack   --data DIR --work DIR --out DIR
 
 `--data` holds the photos (see `scenes.py` for the layout); `--work` keeps features, logs and
 checkpoints. A stage that was stopped goes on from its last checkpoint. `--start DIR` goes on from
-packed weights instead of from nothing. Use one thread a process on a busy machine: small tensors on
-two contended cores wait for one another longer than they compute.
+packed weights instead of from nothing; `answer --start DIR --out DIR` teaches packed weights as
+they are to answer in words, too, and packs them again. Use one thread a process on a busy machine:
+small tensors on two contended cores wait for one another longer than they compute.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from pathlib import Path
 import torch
 from rich.progress import track
 
+from text4seg.models.nano.chat import NanoChat
 from text4seg.models.nano.configuration import NanoConfig
 from text4seg.models.nano.detector import COCO_CLASSES
 from text4seg.models.nano.eyes import SIDE, Eyes
@@ -36,11 +39,19 @@ from text4seg.models.nano.modeling import NanoForConditionalGeneration
 from text4seg.models.nano.parts import Parts, get_parts
 from text4seg.models.nano.phrases import PhraseReader
 from text4seg.models.nano.sentences import WIDTH as SENTENCE_WIDTH
-from text4seg.models.nano.storage import load_model, save_model
+from text4seg.models.nano.storage import has_answers, load_model, save_model
 from text4seg.models.nano.text import NanoText
 from text4seg.models.nano.vocabulary import imagenet_classes, words_for
 from text4seg.pretrained.mobilesam import load_mobilesam
 from text4seg.pretrained.weights import fetch, locate
+from text4seg.training.nano.answering import (
+    ANSWER,
+    AnswerSettings,
+    fingerprint,
+    gather,
+    gather_count,
+    train_to_answer,
+)
 from text4seg.training.nano.batches import Batches
 from text4seg.training.nano.classes import outline_photos, read_classes
 from text4seg.training.nano.composed import (
@@ -78,9 +89,9 @@ def main() -> None:
     torch.manual_seed(SEED)
     arguments.work.mkdir(parents=True, exist_ok=True)
     parts = get_parts(progress=lambda what: print(what, file=sys.stderr))
-    stages = ("pseudo", "see", "write", "pack") if arguments.stage == "all" else (arguments.stage,)
-    for stage in stages:
-        {"pseudo": _pseudo, "see": _see, "write": _write, "pack": _pack}[stage](arguments, parts)
+    run = {"pseudo": _pseudo, "see": _see, "write": _write, "answer": _answer, "pack": _pack}
+    for stage in run if arguments.stage == "all" else (arguments.stage,):
+        run[stage](arguments, parts)
 
 
 def _photos(arguments: argparse.Namespace) -> tuple[NanoConfig, list[Scene]]:
@@ -97,6 +108,7 @@ def _photos(arguments: argparse.Namespace) -> tuple[NanoConfig, list[Scene]]:
         words=list(dict.fromkeys(w for words in words_for(names) for w in words)),
         terms=True,
         runs=True,
+        answers=_answers(arguments),
         language=language_settings(LAYERS),
         presence_gate=arguments.presence_gate,
         placed_gate=arguments.placed_gate,
@@ -105,6 +117,13 @@ def _photos(arguments: argparse.Namespace) -> tuple[NanoConfig, list[Scene]]:
         others_bias=arguments.others_bias,
     )
     return config, scenes
+
+
+def _answers(arguments: argparse.Namespace) -> bool:
+    """Whether there is a trained answer reader to be packed."""
+    if (arguments.work / ANSWER).exists():
+        return True
+    return arguments.start is not None and has_answers(arguments.start)
 
 
 def _look_alikes(scenes: list[Scene]) -> list[str]:
@@ -191,7 +210,9 @@ def _go_on_from(start: torch.nn.Module, new: torch.nn.Module) -> None:
 
 
 def _is_young(name: str) -> bool:
-    return any(part in name for part in ("open.", "placing.", "run_reader."))
+    return any(
+        part in name for part in ("open.", "placing.", "run_reader.", "answer_reader.")
+    )
 
 
 def _write(arguments: argparse.Namespace, parts: Parts) -> None:
@@ -214,6 +235,33 @@ def _write(arguments: argparse.Namespace, parts: Parts) -> None:
     batches = Batches(scenes, store, config.names, photos=2, questions=4)
     lesson = Lesson(model, text, batches, config.names, settings)
     train_to_write(model, lesson, settings=settings, folder=arguments.work)
+
+
+def _answer(arguments: argparse.Namespace, parts: Parts) -> None:
+    """Of `--start` just as it is where that stage alone is run, else of what was trained so far."""
+    if arguments.stage == "answer" and arguments.start is not None:
+        model = load_model(arguments.start, parts)
+        scenes = list(read_collection(arguments.data, "train"))
+    else:
+        config, scenes = _photos(arguments)
+        model = _assemble(config, parts, arguments)
+    if not model.config.terms:
+        sys.exit("only a model that reads terms can answer in words: train it to see again")
+    store = _store(arguments, parts.eyes())
+    chosen = {"steps": arguments.steps, "learning_rate": arguments.rate}
+    settings = AnswerSettings(
+        photos=arguments.answer_photos, **{k: v for k, v in chosen.items() if v}
+    )
+    chat = NanoChat(model, parts)
+    shards = gather(chat, scenes, store, arguments.work, settings.photos)
+    count = gather_count(settings.photos)
+    found = [one for shard in track(shards, "looking", total=count) for one in shard]
+    if model.answer_reader is None:
+        model.add_answer_reader()
+    train_to_answer(model, chat.text, found, settings=settings, folder=arguments.work)
+    if arguments.stage == "answer" and arguments.out is not None:
+        save_model(model, arguments.out)
+        print(json.dumps({"out": str(arguments.out), "parameters": model.num_parameters()}))
 
 
 def _start(folder: Path, config: NanoConfig, parts: Parts) -> NanoForConditionalGeneration:
@@ -255,19 +303,28 @@ def _assemble(
             sys.exit(f"{written} is of another model: {', '.join(unknown[:3])}")
     elif arguments.start is None and arguments.stage == "pack":
         sys.exit(f"{written} is missing: train to write first, or give --start")
+    answered = arguments.work / ANSWER
+    if model.answer_reader is not None and answered.exists():
+        state = torch.load(answered, weights_only=True)
+        model.answer_reader.load_state_dict(state["reader"])
+        if arguments.stage == "pack" and state["language"] != fingerprint(model.language):
+            sys.exit(f"{answered} is of another language model: run the stage answer again")
     return model
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m text4seg.training.nano")
-    parser.add_argument("stage", choices=("all", "pseudo", "see", "write", "pack"))
+    parser.add_argument("stage", choices=("all", "pseudo", "see", "write", "answer", "pack"))
     parser.add_argument("--data", type=Path, required=True, help="folder of photos with masks")
     parser.add_argument("--work", type=Path, required=True, help="features, logs, checkpoints")
-    parser.add_argument("--out", type=Path, help="pack: folder of the packed weights")
-    parser.add_argument("--steps", type=int, help="see: 1000, write: 350")
+    parser.add_argument("--out", type=Path, help="pack, answer: folder of the packed weights")
+    parser.add_argument("--steps", type=int, help="see: 1000, write: 350, answer: 400")
     parser.add_argument("--start", type=Path, help="packed weights to go on from")
     parser.add_argument("--rate", type=float, help="peak learning rate")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--answer-photos", type=int, default=AnswerSettings().photos, help="answer: looks at photos"
+    )
     parser.add_argument("--photos", default="photos/coco_people", help="pseudo: folder in --data")
     parser.add_argument(
         "--classes", default="photos/imagenet", help="folder in --data of photos named by class"

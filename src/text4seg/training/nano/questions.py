@@ -177,7 +177,7 @@ def _ask_absent(scene: Scene, absent: list[str], random: np.random.Generator) ->
     if random.random() < _FOREIGN_SHARE and _ANIMALS.isdisjoint(scene.layers):
         foreign = _foreign_animals()
         return Asked(phrase(foreign[random.integers(len(foreign))], random), nothing, "absent")
-    near = _near_names(scene, set(absent))
+    near = near_names(scene, set(absent))
     pool = near if near and random.random() < 0.4 else absent
     name = pool[random.integers(len(pool))]
     if random.random() < 0.12:
@@ -192,7 +192,8 @@ def _foreign_animals() -> tuple[str, ...]:
     return tuple(c.name for c in imagenet_classes() if "animal" in c.words and not c.held_out)
 
 
-def _near_names(scene: Scene, absent: set[str]) -> list[str]:
+def near_names(scene: Scene, absent: set[str]) -> list[str]:
+    """Absent names of things that look or live like a present one."""
     present = set(scene.layers)
     return [
         name

@@ -1,0 +1,108 @@
+"""`text4seg ask`: photos and questions in, answers in words out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from text4seg.cli._talk import (
+    CallError,
+    checking_the_call,
+    one_line,
+    patience,
+    print_json,
+    say,
+)
+from text4seg.cli.loading import load_segmenter
+from text4seg.cli.segment import check_photos
+from text4seg.core.errors import InputError
+from text4seg.segmenter import Answer, check_question
+
+
+def ask(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PHOTO... QUESTION",
+            help="Photos or folders of them, then the question. With -q, photos only.",
+            show_default=False,
+        ),
+    ],
+    questions: Annotated[
+        list[str] | None,
+        typer.Option("--question", "-q", help="What to ask; again for several."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="A model's name or folder.")] = "nano",
+    max_tokens: Annotated[
+        int, typer.Option(help="The longest answer, in the model's tokens.", min=1)
+    ] = 64,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object for each photo and question.")
+    ] = False,
+) -> None:
+    """Ask a question about a photo, to be answered in words.
+
+    \b
+    text4seg ask cat.jpg "Is there a cat in the photo?"
+    text4seg ask a.jpg b.jpg "How many dogs are there?"
+    text4seg ask photos/ -q "What is in the photo?" -q "Where is the dog?" --json
+
+    A photo is opened once for all its questions. nano answers simple ones: whether something is
+    there, how many, of what colour and where it is, and what is in the photo. What cannot be read
+    of a folder is told and left out, and the exit code is 1 at the end.
+    """  # noqa: D301 - the sign tells click to leave the lines alone
+    named, asked = split_questions(arguments, questions or [])
+    with checking_the_call():
+        for question in asked:
+            check_question(question)
+    photos = check_photos(named)
+    segmenter = load_segmenter(model)
+    several = len(photos) * len(asked) > 1
+    left_out = 0
+    for number, (photo, found) in enumerate(photos.items(), start=1):
+        try:
+            with patience(f"photo {number} of {len(photos)}"):
+                answers = segmenter.answer_many(photo, asked, max_tokens=max_tokens)
+        except InputError as error:
+            if not found:
+                raise
+            say(f"left out: {one_line(error)}")
+            left_out += 1
+            continue
+        for answer in answers:
+            _report(photo, answer, several=several, as_json=as_json)
+    if left_out:
+        raise InputError(f"{left_out} of {len(photos)} photos could not be read, as told above")
+
+
+def split_questions(arguments: list[str], questions: list[str]) -> tuple[list[Path], list[str]]:
+    """Photos and questions of a call: without -q the last argument is the question.
+
+    Raises:
+        CallError: One of the two is missing.
+    """
+    photos = arguments if questions else arguments[:-1]
+    asked = questions or arguments[-1:]
+    if not photos:
+        raise CallError(
+            f"nothing to ask: write the question last, as in "
+            f'text4seg ask {arguments[-1] if arguments else "photo.jpg"} "What is in the photo?"'
+        )
+    return [Path(photo) for photo in dict.fromkeys(photos)], list(dict.fromkeys(asked))
+
+
+def _report(photo: Path, answer: Answer, *, several: bool, as_json: bool) -> None:
+    if answer.holds_mask:
+        say(
+            f"{photo}: the answer to {answer.question!r} holds a mask; text4seg segment draws masks"
+        )
+    if not answer.finished:
+        say(f"{photo}: cut after {answer.tokens} tokens; --max-tokens allows more")
+    if as_json:
+        print_json({"image": str(photo), **answer.to_record()})
+    elif several:
+        print(f"{photo}: {answer.question} {answer.words}", flush=True)
+    else:
+        print(answer.words, flush=True)

@@ -1,0 +1,80 @@
+"""Questions whose answer is words: `How many dogs are there?` → a count is asked, of dogs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+KINDS = ("there", "count", "colour", "where", "names", "name", "other")
+"""Is there one, how many, of what colour, where, what all is there, what is this, anything else."""
+
+_PHOTO = r"(?:photo|photograph|picture|image|pic|scene|shot)"
+_IN_PHOTO = rf"(?:(?:anywhere\s+)?(?:in|on|of|within)\s+(?:the|this|that|my|your)\s+{_PHOTO})"
+_TAIL = rf"(?:\s+(?:here|there|visible|shown|to\s+be\s+seen))?(?:\s+{_IN_PHOTO})?"
+_SEE = r"(?:(?:do|can|could)\s+you\s+(?:see|find|spot|count)|can\s+be\s+seen|does\s+it\s+show)"
+_BE = r"(?:is|are)"
+_PLACE = r"(?:on|at|in|to|under|above|below|near|next\s+to|left\s+of|right\s+of)\s.+?"
+_PATTERNS: tuple[tuple[str, str], ...] = (
+    ("count", rf"how\s+many\s+(?P<thing>.+?)\s+(?:{_BE}|{_SEE})\b{_TAIL}"),
+    ("count", rf"how\s+many\s+(?P<thing>.+?)\s+does\s+(?:the|this)\s+{_PHOTO}\s+(?:show|have)"),
+    ("count", rf"how\s+many\s+(?P<thing>.+?)\s+{_BE}\s+(?P<place>{_PLACE}){_TAIL}"),
+    ("count", rf"how\s+many\s+(?P<thing>.+?){_TAIL}"),
+    ("count", rf"(?:please\s+)?count\s+(?P<thing>.+?){_TAIL}"),
+    ("count", rf"what\s+is\s+the\s+number\s+of\s+(?P<thing>.+?){_TAIL}"),
+    ("colour", rf"(?:what|which)\s+colou?rs?\s+{_BE}\s+(?P<thing>.+?){_TAIL}"),
+    ("colour", rf"(?:what|which)\s+colou?rs?\s+(?:does|do)\s+(?P<thing>.+?)\s+have{_TAIL}"),
+    ("colour", rf"(?:what|which)\s+{_BE}\s+the\s+colou?rs?\s+of\s+(?P<thing>.+?){_TAIL}"),
+    ("where", rf"where\s+(?:{_IN_PHOTO}\s+)?{_BE}\s+(?P<thing>.+?){_TAIL}"),
+    (
+        "where",
+        rf"(?:in|on)\s+(?:what|which)\s+(?:part|side)\s+of\s+the\s+{_PHOTO}\s+{_BE}\s+(?P<thing>.+?)",
+    ),
+    ("names", rf"what\s+all\s+{_BE}\s+.+"),
+    ("names", rf"what\s+(?:things|objects)\s+(?:{_BE}|{_SEE}).*"),
+    ("names", rf"what\s+(?:{_BE}\s+there|{_SEE})\b{_TAIL}"),
+    ("names", rf"what(?:\s+is|'s|\s+are)\s+{_IN_PHOTO}"),
+    ("names", rf"what\s+does\s+(?:the|this|that)\s+{_PHOTO}\s+show"),
+    ("names", rf"(?:please\s+)?(?:describe|list|name)\s+.*\b{_PHOTO}.*"),
+    ("name", rf"what(?:\s+is|'s)\s+(?:this|that|it)(?:\s+{_IN_PHOTO})?"),
+    ("name", rf"what\s+is\s+the\s+main\s+(?:thing|object)\b{_TAIL}"),
+    ("there", rf"{_BE}\s+there\s+(?P<thing>.+?){_TAIL}"),
+    ("there", rf"(?:do|can|could)\s+you\s+(?:see|find|spot)\s+(?P<thing>.+?){_TAIL}"),
+    (
+        "there",
+        rf"(?:does|do)\s+(?:the|this|that)\s+{_PHOTO}\s+(?:show|have|contain|include)\s+(?P<thing>.+)",
+    ),
+    (
+        "there",
+        rf"{_BE}\s+(?P<thing>.+?)\s+(?:(?:visible|shown|present|seen|there)(?:\s+{_IN_PHOTO})?|{_IN_PHOTO})",
+    ),
+)
+_READ = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _PATTERNS)
+_ARTICLE = re.compile(
+    r"^(?:(?:a|an|any|some|the|this|that|these|those|all|every|one|more\s+than\s+one|of)\s+)+",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlainQuestion:
+    """What a question asks (one of `KINDS`) and of what: an expression, as one asks for a mask."""
+
+    kind: str
+    expression: str | None = None
+
+
+def read_question(question: str) -> PlainQuestion:
+    """The first of the patterns that fits; `other` where none does."""
+    asked = re.sub(r"\s+", " ", question.strip()).rstrip(" ?.!")
+    for kind, pattern in _READ:
+        found = pattern.fullmatch(asked)
+        if found is None:
+            continue
+        if "thing" not in pattern.groupindex:
+            return PlainQuestion(kind)
+        thing = _ARTICLE.sub("", found["thing"].strip().lower())
+        if "place" in pattern.groupindex:
+            thing = f"{thing} {found['place'].lower()}"
+        if thing:
+            return PlainQuestion(kind, f"the {thing}")
+    return PlainQuestion("other")

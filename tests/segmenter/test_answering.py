@@ -1,0 +1,147 @@
+"""Answers in words: an ordinary reply, told apart from masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.fakes import END, FakeChat, FakeStep, FakeWriter, byte_table
+from text4seg.core.errors import InputError, Text4SegError
+from text4seg.models import Asked
+from text4seg.segmenter import Answer, Segmenter
+from text4seg.segmenter.answering import MASK
+
+PHOTO = Image.new("RGB", (32, 24))
+
+
+class FakeTalker:
+    """A chat that says the same to everything, in bytes; `room` as its context leaves it."""
+
+    default_format = "sd"
+
+    def __init__(self, said: bytes, room: int | None = None) -> None:
+        self.said, self.room = said, room
+        self.opened = 0
+        self.asked: list[tuple[str, str]] = []
+
+    def open(self, image: Image.Image) -> FakeTalker:
+        self.opened += 1
+        return self
+
+    def ask(self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)) -> Asked:
+        self.asked.append((question, answer_prefix))
+        step = FakeStep(self.said, 5.0)
+        return Asked(step, step.row(0), byte_table(), prompt_tokens=7, room=self.room)
+
+
+class FakeServed(FakeWriter):
+    """A model behind a server that is also asked plainly."""
+
+    def reply(self, question: str, *, max_tokens: int) -> str:
+        return f" {question} {max_tokens} "
+
+
+class OneSession:
+    """A chat with one session for all photos."""
+
+    default_format = "sd"
+
+    def __init__(self, session: object) -> None:
+        self.session = session
+
+    def open(self, image: Image.Image) -> object:
+        return self.session
+
+
+def test_an_answer_is_what_the_model_says_to_its_end() -> None:
+    chat = FakeTalker(b" two dogs ")
+    answer = Segmenter(chat).answer(PHOTO, "How many dogs are there?")
+    assert (answer.text, answer.tokens, answer.finished) == ("two dogs", 10, True)
+    assert chat.asked == [("How many dogs are there?", "")]
+    assert not answer.holds_mask
+    assert answer.seconds > 0
+    record = answer.to_record()
+    assert record["question"] == "How many dogs are there?"
+    assert record["answer"] == "two dogs"
+
+
+def test_a_photo_is_opened_once_for_all_its_questions() -> None:
+    chat = FakeTalker(b"yes")
+    answers = Segmenter(chat).answer_many(PHOTO, ["Is there a dog?", "And a cat?"])
+    assert [answer.question for answer in answers] == ["Is there a dog?", "And a cat?"]
+    assert chat.opened == 1
+
+
+@pytest.mark.parametrize(("most", "room"), [(4, None), (64, 4)])
+def test_an_answer_may_be_cut(most: int, room: int | None) -> None:
+    answer = Segmenter(FakeTalker(b"a long answer", room)).answer(
+        PHOTO, "What is this?", max_tokens=most
+    )
+    assert (answer.text, answer.tokens, answer.finished) == ("a lo", 4, False)
+
+
+def test_bytes_that_are_no_text_harm_nothing() -> None:
+    assert Segmenter(FakeTalker(b"caf\xc3")).answer(PHOTO, "Where?").text == "caf\ufffd"
+
+
+def test_padding_of_the_vocabulary_is_no_token() -> None:
+    class Padded(FakeTalker):
+        def ask(
+            self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)
+        ) -> Asked:
+            step = FakeStep(self.said, 5.0)
+            logits = np.append(step.row(0), np.float32(99.0))
+            assert len(logits) == END + 2
+            return Asked(step, logits, byte_table(), prompt_tokens=7)
+
+    assert Segmenter(Padded(b"yes")).answer(PHOTO, "Is it?").text == "yes"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("It is here:\n<seg>others| dog</seg> there", f"It is here:\n{MASK} there"),
+        ("<seg>others| do", MASK),
+        ("<seg>a</seg><seg>b</seg>", MASK + MASK),
+    ],
+)
+def test_a_mask_in_an_answer_is_told(text: str, words: str) -> None:
+    answer = Answer("Where is the dog?", text, 9, 0.1, finished=True)
+    assert answer.holds_mask
+    assert answer.words == words
+    assert answer.to_record()["mask"] is True
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ("", "needs words"),
+        (" \n\t?!", "needs words"),
+        ("\x00\u200b", "needs words"),
+        ("a" * 2001, "at most 2000"),
+    ],
+)
+def test_questions_that_cannot_be_asked(question: str, message: str) -> None:
+    chat = FakeTalker(b"yes")
+    with pytest.raises(InputError, match=message):
+        Segmenter(chat).answer(PHOTO, question)
+    assert chat.opened == 0
+
+
+def test_no_room_and_no_tokens() -> None:
+    with pytest.raises(Text4SegError):
+        Segmenter(FakeTalker(b"yes", room=0)).answer(PHOTO, "Is it?")
+    with pytest.raises(InputError, match="at least one token"):
+        Segmenter(FakeTalker(b"yes")).answer(PHOTO, "Is it?", max_tokens=0)
+
+
+def test_a_served_model_is_asked_plainly() -> None:
+    segmenter = Segmenter(OneSession(FakeServed("")))  # type: ignore[arg-type]
+    answer = segmenter.answer(PHOTO, "Is it?", max_tokens=5)
+    assert (answer.text, answer.tokens, answer.finished) == ("Is it? 5", None, True)
+
+
+def test_a_model_that_writes_masks_only_says_so() -> None:
+    with pytest.raises(InputError, match="masks only"):
+        Segmenter(FakeChat(written="")).answer(PHOTO, "Is it?")
