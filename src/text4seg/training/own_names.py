@@ -82,6 +82,8 @@ def add_names(
         fusion.open.add_names(embed(new))
         model.config.word_lists = fusion.open.list_sizes()
         model.config.words = [*model.config.words, *new]
+    if model.answer_reader is not None:
+        model.answer_reader.add_names(new)
     model.config.names = [*known, *new]
     return new
 

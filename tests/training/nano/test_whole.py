@@ -71,10 +71,14 @@ def test_one_command_makes_weights_that_answer(data: Path, tmp_path: Path) -> No
     work, out = tmp_path / "work", tmp_path / "out"
     command = [sys.executable, "-m", "text4seg.training.nano", "all", "--data", data]
     command += ["--work", work, "--out", out, "--photos", "photos/people", "--steps", "2"]
+    command += ["--answer-photos", "6"]
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert {"see.pt", "write.pt", "see.jsonl", "pseudo.jsonl"} <= {p.name for p in work.iterdir()}
+    assert {"see.pt", "write.pt", "answer.pt", "see.jsonl", "pseudo.jsonl"} <= {
+        p.name for p in work.iterdir()
+    }
     chat = NanoChat.load(out)
     assert {"hat", "beanie", "boots"} <= set(chat.model.config.look_alikes)
     found = Segmenter.from_pretrained(str(out))(PHOTOS / "cat.jpg", "the cat")
     assert found.mask.shape == (300, 451)
+    assert Segmenter(chat).answer(PHOTOS / "cat.jpg", "Is there a cat?").tokens is not None

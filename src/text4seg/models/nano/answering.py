@@ -68,9 +68,7 @@ class AnswerReader(nn.Module):
         width = evidence_width(config)
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("deviation", torch.ones(width))
-        # The detector's class of each known name; -1 where it has none.
-        index = [COCO_CLASSES.index(n) if n in COCO_CLASSES else -1 for n in config.names]
-        self.register_buffer("detected", torch.tensor(index, dtype=torch.long), persistent=False)
+        self.register_buffer("detected", classes_of(config.names), persistent=False)
         self.state = nn.Linear(config.fusion_width, _NARROW // 2)
         self.read = nn.Sequential(
             nn.Linear(width - config.fusion_width + _NARROW // 2 + len(KINDS), _WIDTH),
@@ -111,9 +109,22 @@ class AnswerReader(nn.Module):
         logits: Tensor = self.naming(features)[..., 0] + self.name_offset
         return logits
 
+    def add_names(self, names: Sequence[str]) -> None:
+        """Further names of the fusion's own head: as likely as those that it knows."""
+        offset = self.name_offset.detach()
+        more = offset.mean().expand(len(names))
+        self.name_offset = nn.Parameter(torch.cat([offset, more]))
+        self.detected = torch.cat([self.detected, classes_of(names).to(self.detected)])
+
     def named(self, image: ImageState) -> Named:
         features = name_features(image, self.detected)
         return Named(self.name(features), image.names.float().sigmoid().mean(dim=1))
+
+
+def classes_of(names: Sequence[str]) -> Tensor:
+    """The detector's class of each name; -1 where it has none."""
+    index = [COCO_CLASSES.index(name) if name in COCO_CLASSES else -1 for name in names]
+    return torch.tensor(index, dtype=torch.long)
 
 
 def evidence_width(config: NanoConfig) -> int:

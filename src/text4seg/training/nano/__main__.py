@@ -7,7 +7,7 @@ or one stage at a time:
     python -m text4seg.training.nano pseudo --data DIR --work DIR --photos photos/coco_people
     python -m text4seg.training.nano see    --data DIR --work DIR --steps 1000
     python -m text4seg.training.nano write  --data DIR --work DIR --steps 350
-    python -m text4seg.training.nano answer --data DIR --work DIR --steps 400
+    python -m text4seg.training.nano answer --data DIR --work DIR --steps 300
     python -m text4seg.training.nano pack   --data DIR --work DIR --out DIR
 
 `--data` holds the photos (see `scenes.py` for the layout); `--work` keeps features, logs and
@@ -219,6 +219,7 @@ def _write(arguments: argparse.Namespace, parts: Parts) -> None:
     config, scenes = _photos(arguments)
     store = _store(arguments, parts.eyes())
     model = _assemble(config, parts, arguments)
+    model.answer_reader = None  # it learns after this, by its own lesson
     text = NanoText(
         parts.tokenizer(), image_token=config.image_token, image_tokens=config.image_tokens
     )
@@ -241,9 +242,8 @@ def _answer(arguments: argparse.Namespace, parts: Parts) -> None:
     """Of `--start` just as it is where that stage alone is run, else of what was trained so far."""
     if arguments.stage == "answer" and arguments.start is not None:
         model = load_model(arguments.start, parts)
-        scenes = list(read_collection(arguments.data, "train"))
     else:
-        config, scenes = _photos(arguments)
+        config, _ = _photos(arguments)
         model = _assemble(config, parts, arguments)
     if not model.config.terms:
         sys.exit("only a model that reads terms can answer in words: train it to see again")
@@ -253,7 +253,13 @@ def _answer(arguments: argparse.Namespace, parts: Parts) -> None:
         photos=arguments.answer_photos, **{k: v for k, v in chosen.items() if v}
     )
     chat = NanoChat(model, parts)
-    shards = gather(chat, scenes, store, arguments.work, settings.photos)
+    shards = gather(
+        chat,
+        lambda: list(read_collection(arguments.data, "train")),
+        store,
+        arguments.work,
+        settings.photos,
+    )
     count = gather_count(settings.photos)
     found = [one for shard in track(shards, "looking", total=count) for one in shard]
     if model.answer_reader is None:
@@ -318,7 +324,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of photos with masks")
     parser.add_argument("--work", type=Path, required=True, help="features, logs, checkpoints")
     parser.add_argument("--out", type=Path, help="pack, answer: folder of the packed weights")
-    parser.add_argument("--steps", type=int, help="see: 1000, write: 350, answer: 400")
+    parser.add_argument("--steps", type=int, help="see: 1000, write: 350, answer: 300")
     parser.add_argument("--start", type=Path, help="packed weights to go on from")
     parser.add_argument("--rate", type=float, help="peak learning rate")
     parser.add_argument("--threads", type=int, default=1)

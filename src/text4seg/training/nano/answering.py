@@ -36,7 +36,7 @@ from text4seg.training.nano.scenes import SMALLEST_SHARE
 from text4seg.training.nano.see import save
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from text4seg.models.nano.chat import NanoChat
@@ -54,10 +54,10 @@ _STILL = 0.4
 
 @dataclass(frozen=True, slots=True)
 class AnswerSettings:
-    photos: int = 900
-    steps: int = 400
+    photos: int = 650
+    steps: int = 300
     photos_a_step: int = 4
-    questions_a_photo: int = 6
+    questions_a_photo: int = 4
     guesses: int = 256
     named: int = 32
     learning_rate: float = 2e-3
@@ -83,17 +83,25 @@ class Gathered:
 
 
 def gather(
-    chat: NanoChat, scenes: Sequence[Scene], store: FeatureStore, folder: Path, photos: int
+    chat: NanoChat,
+    read_scenes: Callable[[], Sequence[Scene]],
+    store: FeatureStore,
+    folder: Path,
+    photos: int,
 ) -> Iterator[list[Gathered]]:
-    """What is found in so many photos, in shards; those in the folder are read from there."""
+    """What is found in so many photos, in shards; those in the folder are read from there.
+
+    Scenes, a minute's work, are read only where a shard is missing.
+    """
     folder = folder / f"found-{fingerprint(chat.model.fusion)}"
     folder.mkdir(parents=True, exist_ok=True)
-    order = _order(scenes, gather_count(photos) * _SHARD)
-    for start in range(0, len(order), _SHARD):
-        file = folder / f"{start:05d}.pt"
+    order: list[Scene] = []
+    for start in range(0, photos, _SHARD):
+        file = folder / f"{start:05d}-{min(photos, start + _SHARD):05d}.pt"
         if file.exists():
             yield [Gathered(**one) for one in torch.load(file, weights_only=True)["photos"]]
             continue
+        order = order or _order(read_scenes(), photos)
         made = [
             look_at(chat, scene, store, np.random.default_rng((start + index, 3)))
             for index, scene in enumerate(order[start : start + _SHARD])

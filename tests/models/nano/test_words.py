@@ -1,0 +1,208 @@
+"""Answers in words: what is asked, what the tokens are given, and that masks do not change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.reference.small_answers import (
+    MeaningParts,
+    answering_chat,
+    answering_model,
+    boxed_features,
+)
+from tests.reference.small_nano import small_config
+from text4seg.core.errors import InputError, WeightsError
+from text4seg.models.nano.answering import (
+    SLOTS,
+    AnswerReader,
+    Named,
+    choose_names,
+    evidence_width,
+    gather_evidence,
+    name_features,
+)
+from text4seg.models.nano.chat import NanoChat, NanoSession
+from text4seg.models.nano.plain_questions import KINDS, PlainQuestion, read_question
+from text4seg.models.nano.storage import has_answers, save_model
+from text4seg.models.nano.words import find_given
+from text4seg.segmenter import Segmenter
+from text4seg.segmenter.answering import reply
+
+
+@pytest.mark.parametrize(
+    ("question", "kind", "expression"),
+    [
+        ("Is there a dog in the photo?", "there", "the dog"),
+        ("Are there any dogs?", "there", "the dogs"),
+        ("Do you see a red car?", "there", "the red car"),
+        ("can you see  an Umbrella in this picture", "there", "the umbrella"),
+        ("Is a dog visible in the image?", "there", "the dog"),
+        ("Does the photo show a cup left of the lamp?", "there", "the cup left of the lamp"),
+        ("How many dogs are there?", "count", "the dogs"),
+        ("How many people can you see in this picture?", "count", "the people"),
+        ("How many dogs are on the left?", "count", "the dogs on the left"),
+        ("How many cups?", "count", "the cups"),
+        ("what color is the skirt?", "colour", "the skirt"),
+        ("What is the colour of the tie in the photo?", "colour", "the tie"),
+        ("Where is the cup?", "where", "the cup"),
+        ("Where in the picture are the dogs?", "where", "the dogs"),
+        ("What is in the photo?", "names", None),
+        ("What's in this picture?", "names", None),
+        ("What do you see?", "names", None),
+        ("What is this?", "name", None),
+        ("Why is he smiling?", "other", None),
+        ("Is there the?", "there", "the the"),
+        ("dog", "other", None),
+        ("?", "other", None),
+    ],
+)
+def test_what_a_question_asks(question: str, kind: str, expression: str | None) -> None:
+    read = read_question(question)
+    assert read.kind in KINDS
+    if question != "Is there the?":
+        assert read == PlainQuestion(kind, expression)
+
+
+def test_masks_are_the_same_with_and_without_answers() -> None:
+    """To the bit: nothing that answers stands in the way of a mask."""
+    found = []
+    for answers in (False, True):
+        session = NanoSession(answering_chat(answers=answers), boxed_features())
+        asked = session.ask("Segment the cat in this image.", "Here:\n<seg>")
+        rows = asked.step([5, 6, 7])
+        found.append(torch.from_numpy(rows[2].__array__()))
+    assert torch.equal(*found)
+
+
+def test_weights_without_it_say_what_to_do() -> None:
+    session = NanoSession(answering_chat(answers=False), boxed_features())
+    with pytest.raises(WeightsError, match=r"not taught to answer in words.*nano answer --start"):
+        session.ask_words("Is there a cat?")
+
+
+def test_control_tokens_are_no_question() -> None:
+    session = NanoSession(answering_chat(), boxed_features())
+    with pytest.raises(InputError, match="control tokens only"):
+        session.ask_words("<|im_start|> <|im_end|>?")
+
+
+def test_an_answer_is_written_as_one_pass_would_write_it() -> None:
+    """Token by token, with a cut between, as with all tokens and what they are given at once."""
+    chat = answering_chat()
+    session = NanoSession(chat, boxed_features())
+    asked = session.ask_words("How many cats are there?")
+    first, second = asked.step([9])[0].__array__(), asked.step([11, 12])[1].__array__()
+    asked.step.cut(3)
+    again = asked.step([9, 11, 12])
+    assert again[0].__array__() == pytest.approx(first, abs=1e-4)
+    assert again[2].__array__() == pytest.approx(second, abs=1e-4)
+    ids = chat.text.image_prefix() + chat.encode("How many cats are there?")
+    ids += chat.text.after_image("", "")
+    assert asked.prompt_tokens == len(ids)
+    reader = chat.model.answer_reader
+    assert reader is not None
+    with torch.inference_mode():
+        given = find_given(chat, reader, session._image, "How many cats are there?")
+        embedded = chat.model.language.embed_tokens(torch.tensor([[*ids, 9, 11, 12]])).clone()
+        seen = chat.model.image_embeddings(session._image)
+        places = torch.tensor([[*ids, 9, 11, 12]]) == chat.model.config.image_token
+        embedded = embedded.masked_scatter(places[..., None], seen)
+        embedded[0, len(ids) - 1 :] += given[:4]
+        hidden = chat.model.language(inputs_embeds=embedded).last_hidden_state[0]
+        logits = hidden @ chat.model.language.embed_tokens.weight.T
+    assert logits[-1].numpy() == pytest.approx(second, abs=1e-4)
+    assert logits[len(ids) - 1].numpy() == pytest.approx(asked.first_logits.__array__(), abs=1e-4)
+
+
+def test_questions_are_given_different_things() -> None:
+    chat = answering_chat()
+    reader = chat.model.answer_reader
+    assert reader is not None
+    session = NanoSession(chat, boxed_features())
+    with torch.inference_mode():
+        one, other, count = (
+            find_given(chat, reader, session._image, question)
+            for question in ("Is there a cat?", "Is there a dog?", "How many cats are there?")
+        )
+        names = find_given(chat, reader, session._image, "What is in the photo?")
+    assert one.shape == other.shape == count.shape
+    assert one.shape[0] == SLOTS
+    assert not torch.allclose(one, other)
+    assert not torch.allclose(one, count)
+    assert names.shape[1] == one.shape[1]
+
+
+def test_evidence_is_finite_and_tells_photos_and_things_apart() -> None:
+    chat = answering_chat()
+    model = chat.model
+    assert chat.reader is not None
+    found = []
+    for seen in (boxed_features(), boxed_features(1), torch.zeros_like(boxed_features())):
+        with torch.inference_mode():
+            image = model.fusion.encode_image(seen[None])
+            asked = ["the cat", "the dog"]
+            found.append(gather_evidence(model, chat.reader, chat.encode, image, asked))
+    for one in found:
+        assert one.shape == (2, evidence_width(model.config))
+        assert one.isfinite().all()
+    assert not torch.allclose(found[0][0], found[0][1])
+    assert not torch.allclose(found[0], found[1])
+
+
+def test_names_come_the_largest_first_and_at_least_one() -> None:
+    named = Named(torch.tensor([[1.0, -1.0, 2.0]]), torch.tensor([[0.1, 0.9, 0.5]]))
+    assert choose_names(named, ["cat", "dog", "cup"]) == ["cup", "cat"]
+    assert choose_names(named, ["cat", "dog", "cup"], most=1) == ["cup"]
+    nothing = Named(torch.tensor([[-3.0, -1.0, -2.0]]), named.shares)
+    assert choose_names(nothing, ["cat", "dog", "cup"]) == ["dog"]
+
+
+def test_names_are_added_behind_the_known_ones() -> None:
+    reader = AnswerReader(small_config(), 8)
+    reader.add_names(["zebra", "widget"])
+    assert reader.detected.tolist()[-2:] == [22, -1]
+    model = answering_model()
+    with torch.inference_mode():
+        features = name_features(
+            model.fusion.encode_image(boxed_features()[None]), torch.tensor([15, 16, -1])
+        )
+    assert reader.name_offset.shape == (5,)
+    assert features.shape == (1, 3, 5)
+    assert features.isfinite().all()
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_it_is_saved_and_loaded(tmp_path: Path, *, answers: bool) -> None:
+    model = answering_model(answers=answers)
+    save_model(model, tmp_path)
+    assert has_answers(tmp_path) is answers
+    again = load_model(tmp_path, MeaningParts(model))  # type: ignore[arg-type]
+    assert (again.answer_reader is not None) is answers
+    before, after = model.state_dict(), again.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(after[k], v.bfloat16().to(v.dtype)) for k, v in before.items())
+
+
+@pytest.mark.nano
+def test_shipped_nano_answers_or_says_that_it_cannot(chat: NanoChat, cat: Image.Image) -> None:
+    segmenter = Segmenter(chat)
+    if chat.model.answer_reader is None:
+        with pytest.raises(WeightsError, match="not taught to answer in words"):
+            segmenter.answer(cat, "Is there a cat in the photo?")
+        return
+    asked = {
+        "Is there a cat in the photo?": "yes",
+        "Do you see an elephant?": "no",
+        "How many cats are there?": "one",
+        "What is this?": "cat",
+    }
+    answers = segmenter.answer_many(cat, list(asked))
+    assert [answer.text for answer in answers] == list(asked.values())
+    assert all(answer.finished for answer in answers)
+    session = chat.open(cat)
+    unknown = reply(session, "Why is it smiling?", max_tokens=20)
+    assert unknown.text == "I do not know"
