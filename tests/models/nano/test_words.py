@@ -27,7 +27,7 @@ from text4seg.models.nano.answering import (
 )
 from text4seg.models.nano.chat import NanoChat, NanoSession
 from text4seg.models.nano.plain_questions import KINDS, PlainQuestion, read_question
-from text4seg.models.nano.storage import has_answers, save_model
+from text4seg.models.nano.storage import has_answers, load_model, save_model
 from text4seg.models.nano.words import find_given
 from text4seg.segmenter import Segmenter
 from text4seg.segmenter.answering import reply

@@ -210,9 +210,7 @@ def _go_on_from(start: torch.nn.Module, new: torch.nn.Module) -> None:
 
 
 def _is_young(name: str) -> bool:
-    return any(
-        part in name for part in ("open.", "placing.", "run_reader.", "answer_reader.")
-    )
+    return any(part in name for part in ("open.", "placing.", "run_reader.", "answer_reader."))
 
 
 def _write(arguments: argparse.Namespace, parts: Parts) -> None:
