@@ -116,6 +116,7 @@ def test_a_stopped_lesson_goes_on_as_if_it_had_not_been(
                     train_to_answer(chat.model, chat.text, found, settings=SETTINGS, folder=folder)
         ends.append({k: v.clone() for k, v in chat.model.state_dict().items()})
     for name, value in ends[0].items():
+        assert value.isfinite().all(), name
         assert torch.allclose(value, ends[1][name], atol=1e-5), name
 
 

@@ -44,6 +44,8 @@ _NUMBERS = (
 )  # fmt: skip
 _WIDTH, _NARROW, _DROPPED = 128, 64, 0.15
 _NAME_FEATURES = 5
+# A padding token's embedding may be all zeros, which has no direction.
+_LEAST_SIZE = 1e-8
 # A thing is named where it is likelier there than not; so many at most.
 MOST_NAMES = 4
 
@@ -101,7 +103,8 @@ class AnswerReader(nn.Module):
 
     def lead(self, embedded: Tensor) -> Tensor:
         """Embeddings of the tokens to write `t hidden` → what leads the writer to them."""
-        led: Tensor = self.copy(embedded * embedded.square().mean(-1, keepdim=True).rsqrt())
+        size = embedded.square().mean(-1, keepdim=True)
+        led: Tensor = self.copy(embedded * (size + _LEAST_SIZE).rsqrt())
         return led
 
     def name(self, features: Tensor) -> Tensor:
