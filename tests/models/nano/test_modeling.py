@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import DynamicCache
 
+from tests.reference.run_lengths import choose_by_hand, count_run
 from tests.reference.small_nano import (
     IMAGE_TOKEN,
     small_features,
@@ -24,7 +25,7 @@ from text4seg.codec import get_format
 from text4seg.core.types import DescriptorGrid
 from text4seg.models.nano.chat import NanoStep
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
-from text4seg.models.nano.pointers import NOWHERE
+from text4seg.models.nano.pointers import ELSEWHERE, NOWHERE
 
 TEXT = small_text()
 GRIDS = [(16, 16), (4, 6), (20, 9), (1, 1)]
@@ -206,12 +207,17 @@ def test_the_question_stands_between_the_image_and_the_end_of_the_turn() -> None
     assert read == ["Segment dog in this image.", "Segment the teddy bear in this image."]
 
 
-def tell_run(row: list[bool], col: int) -> list[float]:
-    """What is told of the run that begins in that cell of a row of at most 99."""
-    length = next((n for n, cell in enumerate(row[col:]) if cell != row[col]), len(row) - col)
-    tens, units = divmod(length, 10)
-    digits = [float(digit == told) for told in (tens, units) for digit in range(10)]
-    return [float(row[col]), float(not row[col]), float(col + length == len(row)), *digits]
+def tell_run(row: list[bool], col: int, written: int, named: int) -> list[float]:
+    """What is told of the run in that cell of a row, amid the run length that is written there."""
+    length = count_run(row, col)
+    wanted = length if named == NOWHERE else choose_by_hand(row, col, named=bool(named))
+    told = [float(row[col]), float(not row[col]), float(col + length == len(row))]
+    channels = [0.0] * 11
+    if written != NOWHERE:
+        begun, digits = str(written or ""), str(wanted)
+        further = digits.startswith(begun) and digits != begun
+        channels[int(digits[len(begun)]) if further else 10] = 1.0
+    return [*told, *channels]
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -219,11 +225,13 @@ def test_tokens_read_the_cell_they_point_at_and_the_rest_of_its_row(grid: tuple[
     """Against a plain twin: one token, one look-up."""
     model = small_model()
     states, logits = torch.randn(1, 256, 16), torch.randn(1, 256)
-    pointers = torch.tensor([[NOWHERE, 0, grid[0] * grid[1] - 1, grid[1] // 2]])
+    pointers = torch.tensor(
+        [[ELSEWHERE, (0, NOWHERE, NOWHERE), (grid[0] * grid[1] - 1, 0, 1), (grid[1] // 2, 1, 0)]]
+    )
     with torch.inference_mode():
         found = model.read_cells(states, logits, pointers, grid)[0]
         sampled, flat = model.resample(states, logits, grid)
-        for place, pointer in enumerate(pointers[0].tolist()):
+        for place, (pointer, written, named) in enumerate(pointers[0].tolist()):
             if pointer == NOWHERE:
                 assert not found[place].any()
                 continue
@@ -232,11 +240,10 @@ def test_tokens_read_the_cell_they_point_at_and_the_rest_of_its_row(grid: tuple[
             ahead[0, : min(left, 16)] = torch.tanh(flat[0, pointer : pointer + min(left, 16)] / 2)
             ahead[1, : min(left, 16)] = 1
             row, col = divmod(pointer, grid[1])
-            told = tell_run((flat[0].view(grid)[row] > 0).tolist(), col)
-            first, activation, last = model.reader
+            told = tell_run((flat[0].view(grid)[row] > 0).tolist(), col, written, named)
             assert model.run_reader is not None
-            expected = first(torch.cat([sampled[0, pointer], ahead.flatten()]))
-            expected = last(activation(expected + model.run_reader(torch.tensor(told))))
+            expected = model.reader(torch.cat([sampled[0, pointer], ahead.flatten()]))
+            expected = expected + model.run_reader(torch.tensor(told))
             assert torch.allclose(found[place], expected, atol=1e-5)
 
 

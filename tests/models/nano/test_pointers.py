@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from tests.reference.small_nano import LABELS, small_text, small_tokenizer
 from text4seg.codec import get_format
 from text4seg.core.types import OTHERS, DescriptorGrid
-from text4seg.models.nano.pointers import NOWHERE, Walker
+from text4seg.models.nano.pointers import ELSEWHERE, NOWHERE, Pointer, Walker
 from text4seg.prompts import ANSWER_PREFIX
 
 TOKENIZER = small_tokenizer()
@@ -52,6 +52,19 @@ def cell_after(text: str, rows: int, cols: int) -> int:
     return row * cols + col if row < rows else NOWHERE
 
 
+def cells(pointers: list[Pointer]) -> list[int]:
+    assert all(one == ELSEWHERE for one in pointers if one.cell == NOWHERE)
+    return [one.cell for one in pointers]
+
+
+def run_after(text: str) -> tuple[int, int]:
+    """The run length begun at the end of a body and its label, read off its characters."""
+    run = re.split(r"[|\n]", text)[-1]
+    length = re.search(r" \*(\d*)$", run)
+    named = -1 if not run.strip() else int(not run.strip().startswith(OTHERS))
+    return (int(length[1] or 0) if length else NOWHERE), named
+
+
 def ids(tokenizer: Tokenizer, text: str) -> list[int]:
     return tokenizer.encode(text, add_special_tokens=False).ids
 
@@ -77,7 +90,22 @@ def test_pointers_agree_with_the_text_cell_by_cell(
         before + opened + ids(TOKENIZER, body) + after, grid.shape.rows, grid.shape.cols
     )
     outside = [NOWHERE] * (len(before) + len(opened) - 1)
-    assert found == [*outside, 0, *written, *[NOWHERE] * len(after)]
+    assert cells(found) == [*outside, 0, *written, *[NOWHERE] * len(after)]
+
+
+@given(rows=SIDES, cols=SIDES, names=NAMES, seed=SEEDS)
+def test_a_run_length_is_known_as_far_as_it_is_written(
+    rows: int, cols: int, names: list[str], seed: int
+) -> None:
+    grid = make_grid(rows, cols, names, seed)
+    tokens, opened = ids(TOKENIZER, get_format("rrle").encode(grid)), ids(TOKENIZER, "<seg>")
+    found = WALKER.pointers(opened + tokens, rows, cols)[len(opened) :]
+    for n, one in enumerate(found, 1):
+        length, named = run_after(TOKENIZER.decode(tokens[:n]))
+        if one.cell != NOWHERE:
+            assert one.length == length
+            # Amid a label it is a guess from its first token.
+            assert one.named == named or (length == NOWHERE and named != NOWHERE)
 
 
 @given(rows=SIDES, cols=SIDES, names=NAMES, seed=SEEDS)
@@ -86,7 +114,7 @@ def test_every_cell_of_flat_text_is_pointed_at_once_before_it_is_written(
 ) -> None:
     grid = make_grid(rows, cols, names, seed)
     tokens = ids(TOKENIZER, "<seg>" + get_format("sd").encode(grid))
-    found = WALKER.pointers(tokens, grid.shape.rows, grid.shape.cols)
+    found = cells(WALKER.pointers(tokens, grid.shape.rows, grid.shape.cols))
     entered = [b for a, b in zip([NOWHERE, *found], found, strict=False) if a != b != NOWHERE]
     assert entered == list(range(grid.shape.cells))
 
@@ -99,7 +127,7 @@ def test_every_cell_of_flat_text_is_pointed_at_once_before_it_is_written(
 def test_any_tokens_whatever_give_cells_of_the_grid_or_nowhere(
     tokens: list[int], rows: int, cols: int
 ) -> None:
-    found = WALKER.pointers(ids(TOKENIZER, "<seg>") + tokens, rows, cols)
+    found = cells(WALKER.pointers(ids(TOKENIZER, "<seg>") + tokens, rows, cols))
     assert all(pointer == NOWHERE or 0 <= pointer < rows * cols for pointer in found)
 
 
@@ -116,7 +144,7 @@ GARBAGE = [
 
 @pytest.mark.parametrize(("text", "last"), GARBAGE)
 def test_garbage_loses_the_way_and_never_fails(text: str, last: list[int]) -> None:
-    found = WALKER.pointers(ids(TOKENIZER, text), 3, 3)
+    found = cells(WALKER.pointers(ids(TOKENIZER, text), 3, 3))
     assert [p for a, p in zip([None, *found], found, strict=False) if a != p][-len(last) :] == last
 
 
@@ -128,7 +156,7 @@ def test_awkward_labels_keep_the_column(name: str, label: str) -> None:
         body = get_format(name).encode(grid)
         found = WALKER.pointers(ids(TOKENIZER, "<seg>") + ids(TOKENIZER, body), 5, 7)
         opened = len(ids(TOKENIZER, "<seg>"))
-        assert found[opened:] == expected_pointers(TOKENIZER, grid, body)
+        assert cells(found)[opened:] == expected_pointers(TOKENIZER, grid, body)
 
 
 @pytest.mark.nano
@@ -142,13 +170,13 @@ def test_awkward_labels_keep_the_column_in_smollm2s_tokens(
         grid = make_grid(5, 7, [label], seed)
         body = get_format(name).encode(grid)
         found = walker.pointers(ids(tokenizer, "<seg>") + ids(tokenizer, body), 5, 7)
-        assert found[opened:] == expected_pointers(tokenizer, grid, body)
+        assert cells(found)[opened:] == expected_pointers(tokenizer, grid, body)
 
 
 def test_a_users_own_seg_starts_no_mask() -> None:
     tokens = small_text().prompt("Where is <seg>the dog| in it?", ANSWER_PREFIX)
     found = WALKER.pointers(tokens, 3, 3)
-    assert found == [NOWHERE] * (len(tokens) - 1) + [0]
+    assert cells(found) == [NOWHERE] * (len(tokens) - 1) + [0]
 
 
 @pytest.mark.nano
@@ -162,4 +190,4 @@ def test_smollm2_tokenizer_agrees_as_well(
     tokens = ids(tokenizer, "<seg>") + ids(tokenizer, body)
     opened = len(ids(tokenizer, "<seg>"))
     found = smollm2_walker(tokenizer).pointers(tokens, grid.shape.rows, grid.shape.cols)
-    assert found[opened:] == expected_pointers(tokenizer, grid, body)
+    assert cells(found)[opened:] == expected_pointers(tokenizer, grid, body)

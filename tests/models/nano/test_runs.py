@@ -1,4 +1,4 @@
-"""Runs are told as the format counts them, from every cell, up to what digits are told of."""
+"""Run lengths are told as the format counts them, from every cell, digit by digit."""
 
 from __future__ import annotations
 
@@ -7,44 +7,92 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from text4seg.models.nano.runs import RUN_CHANNELS, describe_runs, measure_runs
+from tests.reference.run_lengths import choose_by_hand, count_run
+from text4seg.models.nano.pointers import NOWHERE
+from text4seg.models.nano.runs import (
+    RUN_CHANNELS,
+    choose_lengths,
+    describe_runs,
+    measure_runs,
+    next_digits,
+)
+from text4seg.training.nano.answers import choose_length
+
+COLS = st.sampled_from((1, 8, 16, 64, 130))
 
 
-def count_run(row: np.ndarray, col: int) -> int:
-    """The run of a row that begins in `col`, counted one by one."""
-    length = 1
-    while col + length < len(row) and row[col + length] == row[col]:
-        length += 1
-    return length
+def random_masks(seed: int, rows: int, cols: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return random.random((2, rows, cols)) < random.choice([0.02, 0.5, 0.98])
 
 
 @settings(max_examples=40)
-@given(st.integers(0, 10_000), st.integers(1, 5), st.sampled_from((1, 8, 16, 64, 130)))
+@given(st.integers(0, 10_000), st.integers(1, 5), COLS)
 def test_every_cell_is_told_its_run(seed: int, rows: int, cols: int) -> None:
-    random = np.random.default_rng(seed)
-    mask = random.random((2, rows, cols)) < random.choice([0.02, 0.5, 0.98])
+    mask = random_masks(seed, rows, cols)
     logits = torch.from_numpy(np.where(mask, 1.0, -1.0)).flatten(1)
     length = measure_runs(logits > 0, cols)
-    cells = torch.arange(rows * cols).expand(2, -1)
-    told = describe_runs(logits, cells, cols)
+    pointers = torch.full((2, rows * cols, 3), NOWHERE)
+    pointers[..., 0] = torch.arange(rows * cols)
+    told = describe_runs(logits, pointers, cols)
     assert told.shape == (2, rows * cols, RUN_CHANNELS)
     for photo, cell in np.ndindex(2, rows * cols):
         row, col = divmod(cell, cols)
-        wanted = count_run(mask[photo, row], col)
+        wanted = count_run(mask[photo, row].tolist(), col)
         assert int(length[photo, cell]) == wanted
-        channels = told[photo, cell].tolist()
         inside = bool(mask[photo, row, col])
-        assert channels[:3] == [inside, not inside, col + wanted == cols]
-        tens, units = channels[3:13], channels[13:]
-        if wanted > 99:
-            assert not any(channels[3:])
-        else:
-            assert (tens.index(1), units.index(1)) == divmod(wanted, 10)
-            assert sum(tens) == sum(units) == 1
+        assert told[photo, cell, :3].tolist() == [inside, not inside, col + wanted == cols]
+        assert not told[photo, cell, 3:].any(), "no run length is being written"
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10_000), st.integers(1, 5), COLS)
+def test_the_length_to_write_depends_on_the_label_that_was(seed: int, rows: int, cols: int) -> None:
+    mask = random_masks(seed, rows, cols)
+    cells = torch.arange(rows * cols).expand(2, -1)
+    for named in (0, 1):
+        written = torch.full_like(cells, named)
+        chosen = choose_lengths(torch.from_numpy(mask).flatten(1), cells, written, cols)
+        for photo, cell in np.ndindex(2, rows * cols):
+            row, col = divmod(cell, cols)
+            wanted = choose_by_hand(mask[photo, row].tolist(), col, named=bool(named))
+            assert int(chosen[photo, cell]) == wanted
+            assert choose_length(mask[photo, row], col, named=bool(named)) == wanted
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 1500), st.integers(0, 1500))
+def test_numbers_are_told_digit_by_digit(length: int, written: int) -> None:
+    digits, begun = str(min(length, 999)), str(written or "")
+    found = int(next_digits(torch.tensor(length), torch.tensor(written)))
+    more = digits.startswith(begun) and digits != begun
+    assert found == (int(digits[len(begun)]) if more else 10)
+
+
+def test_following_what_is_told_writes_the_row() -> None:
+    """The walk of a writer that does as it is told, from a right first word and a wrong one."""
+    row = [True] * 12 + [False] * 3 + [True] + [False] * 14
+    logits = torch.tensor([[1.0 if cell else -1.0 for cell in row]])
+    for label in (True, False):
+        written, named, cell = [], int(label), 0
+        while cell < len(row):
+            length = 0
+            while True:
+                told = describe_runs(logits, torch.tensor([[[cell, length, named]]]), len(row))
+                digit = int(told[0, 0, 3:].argmax())
+                if digit == 10:
+                    break
+                length = length * 10 + digit
+            written += [bool(named)] * length
+            cell, named = cell + length, 1 - named
+        assert len(written) == len(row)
+        wrong = [place for place, cell in enumerate(row) if cell != written[place]]
+        assert wrong == ([] if label else [0])
 
 
 def test_cells_are_picked_in_any_order() -> None:
     logits = torch.tensor([[1.0, 1.0, -1.0, -1.0, 1.0, -1.0, -1.0, -1.0]])
-    told = describe_runs(logits, torch.tensor([[4, 0, 5, 2]]), 4)
-    assert told[0, :, 13:].argmax(-1).tolist() == [1, 2, 3, 2]
-    assert told[0, :, 2].tolist() == [0, 0, 1, 1]
+    pointers = torch.tensor([[[4, 0, 1], [0, 0, 1], [5, 0, 0], [2, 0, 0], [2, 2, 0]]])
+    told = describe_runs(logits, pointers, 4)
+    assert told[0, :, 3:].argmax(-1).tolist() == [1, 2, 3, 2, 10]
+    assert told[0, :, 2].tolist() == [0, 0, 1, 1, 1]

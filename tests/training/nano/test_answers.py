@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.reference.run_lengths import choose_by_hand
 from tests.reference.small_nano import LABELS, small_text
 from text4seg.codec import get_format
 from text4seg.core.types import OTHERS, DescriptorGrid
@@ -64,21 +65,59 @@ def test_flat_text_shows_the_history_and_asks_for_the_truth(
 
 @settings(max_examples=30)
 @given(SEEDS, st.sampled_from(LABELS))
-def test_runs_decide_first_words_and_counts_of_true_rows_only(seed: int, label: str) -> None:
-    truth, history = random_mask(seed), random_mask(seed)
-    random = np.random.default_rng(seed)
-    wrong = random.random(16) < 0.5
-    history[wrong, :8] ^= True
-    answer = WRITER.runs(truth, history, label)
-    assert answer.tokens == answer.targets == body(history, label, "rrle")
-    row, starts, counting = 0, True, False
+def test_runs_decide_first_words_and_counts(seed: int, label: str) -> None:
+    truth = random_mask(seed)
+    answer = WRITER.runs(truth, truth, label)
+    assert answer.tokens == answer.targets == body(truth, label, "rrle")
+    starts, counting = True, False
     for token, decides in zip(answer.tokens, answer.decides, strict=True):
         choice = starts or (counting and token in WRITER.digits) or token == WRITER.bar
-        assert decides == (choice and not wrong[row])
+        assert decides == choice
         starts = token == WRITER.newline
-        row += starts
         counting = token == WRITER.star or (counting and token in WRITER.digits)
-    assert row == 16
+
+
+@settings(max_examples=30)
+@given(SEEDS, st.integers(0, 2), st.sampled_from(LABELS))
+def test_behind_a_wrong_history_of_runs_the_count_that_brings_it_back_is_asked_for(
+    seed: int, kind: int, label: str
+) -> None:
+    """Whatever is written, each count to learn is the best of what can still be written there."""
+    truth, history = random_mask(seed), random_mask(seed + kind)
+    history[np.random.default_rng(seed).random(16) < 0.3] ^= True
+    answer = WRITER.runs(truth, history, label)
+    assert answer.tokens == body(history, label, "rrle")
+    words = WRITER.words(label)
+    at = iter(zip(answer.tokens, answer.targets, answer.decides, strict=True))
+    for row in range(16):
+        col = 0
+        while col < 16:
+            named = bool(history[row, col])
+            for place, shown in enumerate(words[named, row == col == 0]):
+                token, target, decides = next(at)
+                true = words[bool(truth[row, col]), row == col == 0][0]
+                assert (token, decides) == (shown, col == place == 0)
+                assert target == (true if decides else shown)
+            assert next(at) == (WRITER.star, WRITER.star, False)
+            wanted = str(choose_by_hand(truth[row].tolist(), col, named=named))
+            begun = ""
+            while True:
+                token, target, decides = next(at)
+                ends = token in (WRITER.bar, WRITER.newline)
+                length = int(begun or 0)
+                if decides:
+                    assert wanted.startswith(begun)
+                    whole = wanted == begun
+                    last = WRITER.newline if col + length == 16 else WRITER.bar
+                    assert target == (last if whole else WRITER.digits[int(wanted[len(begun)])])
+                else:
+                    assert not wanted.startswith(begun) or token == WRITER.newline
+                    assert target == token
+                if ends:
+                    break
+                begun += str(WRITER.digits.index(token))
+            col += length
+    assert next(at, None) is None
 
 
 @settings(max_examples=20)
@@ -88,7 +127,7 @@ def test_every_decision_is_among_the_choices(seed: int, label: str) -> None:
     choices = WRITER.choices(label)
     words = WRITER.words(label)
     assert choices[:4] == [words[t, f][0] for f in (False, True) for t in (False, True)]
-    for answer in (WRITER.flat(truth, history, label), WRITER.runs(truth, truth, label)):
+    for answer in (WRITER.flat(truth, history, label), WRITER.runs(truth, history, label)):
         decided = {t for t, d in zip(answer.targets, answer.decides, strict=True) if d}
         assert decided <= set(choices)
 

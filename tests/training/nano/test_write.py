@@ -103,7 +103,7 @@ def test_choices_of_flat_text_are_the_cells_of_the_truth(seed: int, label: str) 
     """Read back: the chosen word of each decision is the word of the very cell it points at."""
     one = sample(seed, label, runs=False)
     batch = collated([one])
-    pointers = batch.pointers.flatten()[batch.at].tolist()
+    pointers = batch.pointers[..., 0].flatten()[batch.at].tolist()
     assert pointers == list(range(len(pointers)))
     chosen = [one.choices[target] for target in batch.target.tolist()]
     label_firsts = {one.choices[1], one.choices[3]}
@@ -138,32 +138,6 @@ def test_what_is_scored_against_all_words_is_what_stands_there(
     assert len(set(batch.full_at.tolist())) == len(batch.full_at)
 
 
-def test_a_wrong_history_of_runs_is_true_again_from_some_row_on() -> None:
-    """Rows with a wrong history are not asked for; those after them are."""
-    kinds = set()
-    for seed in range(60):
-        one = sample(seed, "dog", runs=True, wrong_share=1.0)
-        if not one.body.whole:
-            continue
-        body = get_format("rrle").decode(TEXT.tokenizer.decode(one.body.tokens), SHAPE, ("dog",))
-        wrong = (body.select("dog") != one.truth).any(axis=1)
-        last = int(np.flatnonzero(wrong).max()) if wrong.any() else -1
-        kinds.add("wrong" if wrong.any() else "true")
-        decided = decided_rows(one)
-        assert decided == set(np.flatnonzero(~wrong).tolist())
-        assert set(range(last + 1, 16)) <= decided
-    assert kinds == {"wrong", "true"}
-
-
-def decided_rows(one: Sample) -> set[int]:
-    row, found = 0, set()
-    for token, decides in zip(one.body.tokens, one.body.decides, strict=True):
-        if decides:
-            found.add(row)
-        row += token == WRITER.newline
-    return found
-
-
 def test_a_long_body_is_cut_and_has_no_end() -> None:
     label = "the teddy bear " * 6 + "é"
     one = sample(1, label, runs=False)
@@ -179,7 +153,7 @@ def test_nothing_points_at_a_cell_outside_the_answer() -> None:
     batch = collated(samples)
     for index, one in enumerate(samples):
         inside = slice(len(one.prompt) - 1, len(one.prompt) + len(one.body.tokens) - 1)
-        pointers = batch.pointers[index]
+        pointers = batch.pointers[index, :, 0]
         assert (pointers[inside] != NOWHERE).all()
         assert (pointers[: inside.start] == NOWHERE).all()
         assert (pointers[inside.stop :] == NOWHERE).all()

@@ -18,7 +18,7 @@ from text4seg.models.nano.logits import LogitRows
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
 from text4seg.models.nano.parts import Parts, get_parts
 from text4seg.models.nano.phrases import PhraseReader, find_phrases, find_terms, gather_phrases
-from text4seg.models.nano.pointers import NOWHERE, Place
+from text4seg.models.nano.pointers import ELSEWHERE, Place, Pointer
 from text4seg.models.nano.storage import load_model
 from text4seg.models.nano.text import NanoText
 from text4seg.models.nano.threads import settle_threads
@@ -248,14 +248,14 @@ class NanoStep:
         odds: Float32[np.ndarray, "rows cols"] = self._logits.float().reshape(self._grid).numpy()
         return odds
 
-    def walk(self, tokens: Sequence[int]) -> list[int]:
-        """Note where the writer gets to; the cell that follows each token."""
+    def walk(self, tokens: Sequence[int]) -> list[Pointer]:
+        """Note where the writer gets to; what follows each token."""
         walker = self._model.walker
         assert walker is not None, "NanoChat sets it"  # noqa: S101
         pointers = []
         for token in tokens:
             self._places.append(walker.advance(self._places[-1], token))
-            pointers.append(walker.cell(self._places[-1], *self._grid))
+            pointers.append(walker.point(self._places[-1], *self._grid))
         return pointers
 
     def walk_back(self, n: int) -> None:
@@ -298,7 +298,7 @@ class NanoBatch:
     def __call__(self, fed: Mapping[int, Sequence[int]]) -> dict[int, LogitRows]:
         sequences, counts = list(fed), [len(tokens) for tokens in fed.values()]
         ids = torch.zeros(len(fed), max(counts), dtype=torch.long)
-        pointers = torch.full_like(ids, NOWHERE)
+        pointers = torch.tensor(ELSEWHERE).repeat(*ids.shape, 1)
         for place, (sequence, tokens) in enumerate(fed.items()):
             ids[place, : len(tokens)] = torch.tensor(list(tokens))
             pointers[place, : len(tokens)] = torch.tensor(self._steps[sequence].walk(tokens))

@@ -7,8 +7,8 @@ models take pixels.
 How a token comes about: 64 image tokens and the question stand before the answer, as in any
 vision-language model. The fusion makes a state for every cell out of the photo and the question.
 While the answer is written, each position is also given the state of the cell that its next token
-writes (`pointers`), a strip of target logits from that cell to the end of its row, and how long
-the run is that begins there (`runs`).
+writes (`pointers`), a strip of target logits from that cell to the end of its row, and the next
+digit of the run length that is to be written there (`runs`).
 """
 
 from __future__ import annotations
@@ -151,29 +151,28 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         *,
         resampled: bool = False,
     ) -> Tensor:
-        """What the answer's positions are given: `b t hidden`, zero where they point `NOWHERE`.
+        """What the answer's positions, of `pointers b t 3`, are given: `b t hidden`.
+
+        It is zero where they point `NOWHERE`.
 
         `resampled`: the states are those of the grid's cells already.
         """
         if not resampled:
             states, logits = self.resample(states, logits, grid)
         rows, cols = grid
-        inside = pointers != NOWHERE
-        cell = pointers.clamp_min(0)
+        inside = pointers[..., 0] != NOWHERE
+        cell = pointers[..., 0].clamp_min(0)
         picked = states.gather(1, cell[..., None].expand(-1, -1, states.shape[-1]))
         ahead = torch.arange(STRIP, device=cell.device)
         within = (cell[..., None] % cols + ahead) < cols
         index = (cell[..., None] + ahead).clamp_max(rows * cols - 1)
         strip = torch.tanh(logits / 2).gather(1, index.flatten(1)).unflatten(1, index.shape[1:])
         strip = strip.masked_fill(~within, 0.0)
-        first, *rest = self.reader
-        read: Tensor = first(
+        read: Tensor = self.reader(
             torch.cat([picked, strip.to(picked.dtype), within.to(picked.dtype)], -1)
         )
         if self.run_reader is not None:
-            read = read + self.run_reader(describe_runs(logits, cell, cols).to(read.dtype))
-        for layer in rest:
-            read = layer(read)
+            read = read + self.run_reader(describe_runs(logits, pointers, cols).to(read.dtype))
         return read * inside[..., None]
 
     def resample(

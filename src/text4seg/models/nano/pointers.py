@@ -2,14 +2,16 @@
 
 The text of a mask tells where its writer stands: `|` ends a run (of one cell where no count is
 written), a new line ends a row. So nano gives every answer token the image state of the very cell
-it writes. The same walk serves the formats `sd` and `rrle`; after something else it only loses its
-way, it never fails.
+it writes and, amid a run length, what is still to be said of it. The same walk serves the formats
+`sd` and `rrle`; after something else it only loses its way, it never fails.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+from text4seg.core.types import OTHERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,13 +27,26 @@ _SPEAKER, _USER = -1, -2
 class Place(NamedTuple):
     """Where the writer stands: inside a mask once all tokens of `<seg>` have been `opened`.
 
-    `count` is the run length written so far, `NOWHERE` while there is none.
+    `length` is the run length written so far, `NOWHERE` while there is none, and 0 after its star;
+    `named` whether the run's label is another word than `others`, `NOWHERE` before it is written.
     """
 
     opened: int = 0
     row: int = 0
     col: int = 0
-    count: int = NOWHERE  # type: ignore[assignment]  # hides tuple.count, which nobody calls
+    length: int = NOWHERE
+    named: int = NOWHERE
+
+
+class Pointer(NamedTuple):
+    """What the next token writes: its cell, or `NOWHERE`, and the run as in `Place`."""
+
+    cell: int
+    length: int
+    named: int
+
+
+ELSEWHERE = Pointer(NOWHERE, NOWHERE, NOWHERE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,7 @@ class Walker:
     newline: frozenset[int]
     star: int
     digits: dict[int, int]
+    others: frozenset[int]
     turn: int | None = None
     assistant: int = NOWHERE
 
@@ -72,13 +88,14 @@ class Walker:
             newline=_ending(plain, "Ċ") | _ending(plain, "ĊĠ"),
             star=ids("x *")[-1],
             digits={ids(str(digit))[-1]: digit for digit in range(10)},
+            others=frozenset({ids(OTHERS)[0], ids(f" {OTHERS}")[0]}),
             turn=tokenizer.token_to_id("<|im_start|>"),
             assistant=ids("assistant")[0],
         )
 
     def advance(self, place: Place, token: int) -> Place:  # noqa: PLR0911 - a case a line
         """Where the writer stands after `token`."""
-        opened, row, col, count = place
+        opened, row, col, length, named = place
         if token == self.turn:
             return Place(_SPEAKER)
         if opened < 0:
@@ -91,15 +108,20 @@ class Walker:
         if token in self.close:
             return Place()
         if token in self.bar:
-            return Place(opened, row, col + max(count, 1))
+            return Place(opened, row, col + max(length, 1))
         if token in self.newline:
             return Place(opened, row + 1, 0)
         if token == self.star:
-            return Place(opened, row, col, 0)
-        if count >= 0 and token in self.digits:
-            return Place(opened, row, col, min(count * 10 + self.digits[token], 10_000))
+            return Place(opened, row, col, 0, named)
+        if length >= 0 and token in self.digits:
+            return Place(opened, row, col, min(length * 10 + self.digits[token], 10_000), named)
         # A star and digits amid a label are no run length: that stands right before its end.
-        return Place(opened, row, col)
+        named = self._is_name(token) if named == NOWHERE else named
+        return Place(opened, row, col, NOWHERE, named)
+
+    def _is_name(self, token: int) -> int:
+        """Whether a label that begins so is another word than `others`."""
+        return int(token not in self.others)
 
     def after(self, tokens: Iterable[int]) -> Place:
         """Where the writer stands after all these tokens."""
@@ -108,16 +130,18 @@ class Walker:
             place = self.advance(place, token)
         return place
 
-    def cell(self, place: Place, rows: int, cols: int) -> int:
-        """Index of the cell that the next token writes, or `NOWHERE`."""
+    def point(self, place: Place, rows: int, cols: int) -> Pointer:
+        """What the token after that place writes."""
         inside = place.opened == len(self.open) and place.row < rows and place.col < cols
-        return place.row * cols + place.col if inside else NOWHERE
+        if not inside:
+            return ELSEWHERE
+        return Pointer(place.row * cols + place.col, place.length, place.named)
 
-    def pointers(self, tokens: Iterable[int], rows: int, cols: int) -> list[int]:
+    def pointers(self, tokens: Iterable[int], rows: int, cols: int) -> list[Pointer]:
         place, found = Place(), []
         for token in tokens:
             place = self.advance(place, token)
-            found.append(self.cell(place, rows, cols))
+            found.append(self.point(place, rows, cols))
         return found
 
 

@@ -98,24 +98,50 @@ class AnswerWriter:
     ) -> AnswerTokens:
         """`rrle`: the first word of a row and every count are choices.
 
-        Only rows where the history is true count.
+        Where the history is wrong, the count to learn is the one that brings the text back to the
+        truth soonest (`choose_length`).
         """
         words, (rows, cols) = self.words(label), truth.shape
         tokens, targets, decides = [], [], []
         for row in range(rows):
-            counts = bool((truth[row] == history[row]).all())
             edges = np.flatnonzero(np.diff(history[row])) + 1
             bounds = [0, *edges.tolist(), cols]
             for start, stop in pairwise(bounds):
-                written = words[bool(history[row, start]), row == 0 and start == 0]
-                count = [self.digits[int(digit)] for digit in str(stop - start)]
-                end = self.newline if stop == cols else self.bar
-                piece = [*written, self.star, *count, end]
-                tokens += piece
-                targets += piece
-                choice = [start == 0] + [False] * len(written) + [True] * len(count) + [stop < cols]
-                decides += [c and counts for c in choice]
+                first = row == 0 and start == 0
+                written = words[bool(history[row, start]), first]
+                true = words[bool(truth[row, start]), first]
+                length = choose_length(truth[row], start, named=bool(history[row, start]))
+                count = self._count(stop - start, cols - start)
+                tokens += [*written, self.star, *count]
+                targets += [true[0] if start == 0 else written[0], *written[1:], self.star]
+                decides += [start == 0] + [False] * len(written)
+                wanted = self._count(length, cols - start)
+                agree = True
+                for place, token in enumerate(count):
+                    # Behind a digit that is wrong already, no other is right.
+                    agree = agree and (place == 0 or count[place - 1] == wanted[place - 1])
+                    targets.append(wanted[place] if agree else token)
+                    # That a row ends where its cells are all written is no choice.
+                    decides.append(agree and token != self.newline)
         return AnswerTokens(tokens, targets, decides)
+
+    def _count(self, length: int, room: int) -> list[int]:
+        """The digits of a run length and what ends it; `room` cells are left in the row."""
+        end = self.newline if length == room else self.bar
+        return [*(self.digits[int(digit)] for digit in str(length)), end]
+
+
+def choose_length(row: Bool[np.ndarray, " c"], start: int, *, named: bool) -> int:
+    """The best run length at a cell of a row, where the label written is the target (`named`) or
+    others: as `text4seg.models.nano.runs.choose_lengths` tells the writer.
+    """
+    change = np.flatnonzero(np.diff(row[start:]))
+    length = int(change[0]) + 1 if len(change) else len(row) - start
+    if bool(row[start]) == named:
+        return length
+    if length > 1 or start + 1 == len(row):
+        return 1
+    return 1 + choose_length(row, start + 1, named=named)
 
 
 def wrong_history(

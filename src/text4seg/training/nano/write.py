@@ -36,8 +36,10 @@ _CLOSE = "</seg><|im_end|>"
 _FULL_POSITIONS = 24
 # Longer bodies (flat text of a long label) are cut here: what is left teaches as much a second.
 _LONGEST_BODY = 560
-# A batch of a finer grid has fewer samples: its texts are longer.
+# Of a finer grid a batch has fewer samples, and longer ones: the end of a long text is written
+# where none was ever learned otherwise.
 _FINE_COLS = 24
+_FINE_BODY, _FINE_FEWER = 1300, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,9 @@ class WriteSettings:
     samples: int = 8
     learning_rate: float = 3e-4
     reader_rate: float = 1e-3
+    run_rate: float = 3e-3
     warm_up: int = 30
-    runs_share: float = 0.6
+    runs_share: float = 0.65
     wrong_share: float = 0.4
     target_weight: float = 1.5
     overlap_weight: float = 0.5
@@ -91,18 +94,15 @@ def make_sample(
     history = truth
     if wrong:
         history = wrong_history(truth, guess, random)
-        if runs:
-            # Runs are only asked for where the history is true: wrong rows above, true ones below.
-            cut = int(random.integers(0, len(truth) + 1))
-            history = np.concatenate([history[:cut], truth[cut:]])
     body = (writer.runs if runs else writer.flat)(truth, history, label)
     prompt = text.prompt(wording, ANSWER_PREFIX)
-    return Sample(prompt, body.cut(_LONGEST_BODY), writer.choices(label), truth, not runs)
+    longest = _FINE_BODY if truth.shape[1] > _FINE_COLS else _LONGEST_BODY
+    return Sample(prompt, body.cut(longest), writer.choices(label), truth, not runs)
 
 
 @dataclass(frozen=True, slots=True)
 class TokenBatch:
-    """Padded token `ids b t` and their `pointers b t`.
+    """Padded token `ids b t` and their `pointers b t 3`.
 
     All samples of a batch are of one grid. For each of n choices: `at`, the flat index of the token
     before it, `choices n c`, the tokens to choose from, `target`, the index of the right one among
@@ -290,7 +290,7 @@ class Lesson:
 
     def _count(self, grid: tuple[int, int]) -> int:
         samples = self._settings.samples
-        return samples // 2 if grid[1] > _FINE_COLS else samples
+        return max(1, samples // _FINE_FEWER) if grid[1] > _FINE_COLS else samples
 
     def _target(
         self, truth: np.ndarray, guess: np.ndarray, random: np.random.Generator
@@ -374,13 +374,13 @@ def train_to_write(
     model.fusion.requires_grad_(False)
     model.language.embed_tokens.requires_grad_(False)
     fresh = [*model.reader.parameters(), *model.image_projector.parameters()]
-    if model.run_reader is not None:
-        fresh += model.run_reader.parameters()
+    told = [] if model.run_reader is None else list(model.run_reader.parameters())
     grown = [p for p in model.language.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
         [
             {"params": grown, "rate": settings.learning_rate},
             {"params": fresh, "rate": settings.reader_rate},
+            {"params": told, "rate": settings.run_rate},
         ],
         weight_decay=0.01,
         betas=(0.9, 0.98),
