@@ -110,7 +110,7 @@ SMALL = [
     pytest.param("sd", GridShape(9, 7), "dog", id="sd tall"),
     pytest.param("rrle", GridShape(6, 13), "hot dog", id="rrle"),
     pytest.param("rrle", GridShape(16, 16), "dog", id="rrle as trained"),
-    pytest.param("rle", GridShape(4, 4), "dog", id="rle"),
+    pytest.param("rle", GridShape(6, 5), "hot dog", id="rle"),
 ]
 
 
