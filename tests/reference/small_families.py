@@ -37,6 +37,7 @@ class Size:
     hidden: int = 32
     layers: int = 2
     vision: int = 16
+    vision_layers: int = 2
     patches: int = 4
     patch: int = 8
 
@@ -75,7 +76,7 @@ def vision(size: Size, kind: str, **more: Any) -> dict[str, Any]:
         "model_type": kind,
         "hidden_size": size.vision,
         "intermediate_size": 2 * size.vision,
-        "num_hidden_layers": 2,
+        "num_hidden_layers": size.vision_layers,
         "num_attention_heads": 2,
         "image_size": size.patch * size.patches,
         "patch_size": size.patch,
@@ -97,7 +98,7 @@ def qwen(kind: str, **vision_part: Any) -> Callable[..., dict[str, Any]]:
     def config(size: Size, ids: Mapping[str, int]) -> dict[str, Any]:
         own = {
             "model_type": f"{kind}",
-            "depth": 2,
+            "depth": size.vision_layers,
             "num_heads": 2,
             "patch_size": size.patch,
             "spatial_merge_size": 2,
@@ -143,7 +144,8 @@ def idefics(kind: str, vision_kind: str) -> Recipe:
         special=IDEFICS_TOKENS,
         mark="<image>",
         config=lambda size, ids: {
-            "text_config": text(size, "llama", ids),
+            # As published: the name by which converters know the language model.
+            "text_config": text(size, "llama", ids, architectures=["VLlama3ForCausalLM"]),
             "vision_config": vision(size, vision_kind),
             "image_token_id": ids["image_token"],
             "pad_token_id": ids["pad"],
@@ -335,6 +337,7 @@ RECIPES: Mapping[str, Recipe] = {
                 size, "lfm2", ids,
                 layer_types=["conv", "full_attention"] * (size.layers // 2),
                 block_auto_adjust_ff_dim=False,
+                architectures=["Lfm2ForCausalLM"],
             ),
             "vision_config": {
                 **vision(size, "siglip2_vision_model", num_patches=size.patches**2,

@@ -49,7 +49,7 @@ class Family:
         first_position: The position of a prompt's first token.
         rope_axes: Axes of a position: three for multimodal rotary positions, whose image counts
             as fewer positions than it has tokens.
-        gguf: Whether llama.cpp's converter knows the architecture, encoder and language model.
+        gguf: Whether llama.cpp's converter takes encoder and language model as they are exported.
         note: What is peculiar, for the docs.
     """
 
@@ -204,7 +204,6 @@ FAMILIES: tuple[Family, ...] = (
         image_processor="Gemma3ImageProcessorPil",
         side=_IMAGE_SIZE,
         image_options={**_UNTOUCHED, "do_pan_and_scan": False},
-        gguf=True,
         note="sliding-window layers: their cache keeps what a pass may have to take back",
     ),
     Family(
@@ -214,7 +213,6 @@ FAMILIES: tuple[Family, ...] = (
         image_processor="text4seg.models.local.lfm2_image.Lfm2VlImageProcessorPil",
         side=(16, "vision_config.patch_size", "downsample_factor"),
         image_options=_UNTOUCHED,
-        gguf=True,
         note="a cache of convolutions and attention; its own image processor needs torchvision",
     ),
 )

