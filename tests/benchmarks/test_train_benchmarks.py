@@ -57,11 +57,14 @@ def test_own_names_are_told_apart() -> None:
 
 def test_the_table_of_own_data() -> None:
     figures = {"grid_iou": 0.5, "false_empties": 0.25, "true_empties": 0.9}
-    row = {"names": "own", "seconds": 610, "before": {**figures, "grid_iou": 0.1}, "after": figures}
+    told = {"seconds": 610, "cores": 1, "weights": "nano v3", "choice": {"share": 0.5}}
+    row = {"names": "own", **told, "before": {**figures, "grid_iou": 0.1}, "after": figures}
     lines = own_data.table({"rows": [row]}).splitlines()
     assert lines[2:] == [
-        "| own | before | 0.100 | 25.0% | 90.0% |  |",
-        "| own | after | 0.500 | 25.0% | 90.0% | 10 |",
+        "| own | before |  | 0.100 | 25.0% | 90.0% |  |",
+        "| own | after | 50% | 0.500 | 25.0% | 90.0% | 10 |",
+        "",
+        "With nano v3, on 1 core.",
     ]
 
 

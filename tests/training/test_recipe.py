@@ -52,6 +52,8 @@ FAULTS = [
     pytest.param("data.format=png", UnknownNameError, "rrle", id="no format"),
     pytest.param("data.layout=folder", UnknownNameError, "mask-pairs", id="no layout"),
     pytest.param("data.hold_out=1.0", InputError, "below 1", id="nothing to learn from"),
+    pytest.param("training.choose_on=0.6", InputError, "at most 0.5", id="mostly to choose on"),
+    pytest.param("training.choose_on=-0.1", InputError, "at least 0", id="less than none"),
     pytest.param("data.grid=16", InputError, "16", id="half a grid"),
     pytest.param("training=5", InputError, "section", id="a value for a section"),
     pytest.param("output.folder=x", InputError, "output", id="a section for a value"),

@@ -182,6 +182,8 @@ def _figures(trained: Trained) -> dict[str, Any]:
 
 def _print_trained(trained: Trained) -> None:
     say(f"{trained.steps} steps in {trained.seconds:.0f} s; wrote {trained.folder}")
+    if trained.choice:
+        say(str(trained.choice))
     if not trained.after:
         return
     heads = "".join(f"{name + ' before':>18}{'after':>8}" for name in _HEADS)

@@ -31,6 +31,7 @@ def provenance(recipe: Recipe, trained: Trained, chats: Sequence[Chat]) -> dict[
         "steps": trained.steps,
         "seconds": round(trained.seconds, 1),
         "loss": trained.loss,
+        "choice": trained.choice.to_dict() if trained.choice else None,
         "before": dict(trained.before),
         "after": dict(trained.after),
         "versions": versions(),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import operator
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -87,6 +88,8 @@ class Training:
         warmup: Share of the steps over which the learning rate rises.
         precision: What is computed in; weights stay as they are stored.
         save_every: Steps between checkpoints; 0 is ten in all.
+        choose_on: Share of the photos that are not learned from but tell how much of what was
+            learned is kept, up to one half; nano alone, 0 keeps all.
     """
 
     epochs: float = 1.0
@@ -102,6 +105,7 @@ class Training:
     gradient_checkpointing: bool = True
     seed: int = 0
     save_every: int = 0
+    choose_on: float = 0.0
     workers: int = 0
 
 
@@ -236,6 +240,7 @@ _AT_LEAST = {
     "training.save_every": 0,
     "training.workers": 0,
     "training.warmup": 0,
+    "training.choose_on": 0,
     "training.clip": 0,
     "training.weight_decay": 0,
     "lora.rank": 0,
@@ -251,19 +256,21 @@ _AT_LEAST = {
     "report.pictures": 0,
 }
 _ABOVE = {"training.epochs": 0.0, "training.learning_rate": 0.0, "lora.alpha": 0.0}
+_AT_MOST = {"training.choose_on": 0.5}
 _BELOW = {"data.hold_out": 1.0, "training.warmup": 1.0, "lora.dropout": 1.0}
+_BOUNDS: tuple[tuple[str, Callable[[float, float], bool], Mapping[str, float]], ...] = (
+    ("at least", operator.ge, _AT_LEAST),
+    ("above", operator.gt, _ABOVE),
+    ("at most", operator.le, _AT_MOST),
+    ("below", operator.lt, _BELOW),
+)
 
 
 def _check(recipe: Recipe) -> None:
-    for key, least in _AT_LEAST.items():
-        if not (value := _get(recipe, key)) >= least:
-            raise InputError(f"{key} must be at least {least}, got {value}")
-    for key, bound in _ABOVE.items():
-        if not (value := _get(recipe, key)) > bound:
-            raise InputError(f"{key} must be above {bound:g}, got {value}")
-    for key, bound in _BELOW.items():
-        if not (value := _get(recipe, key)) < bound:
-            raise InputError(f"{key} must be below {bound:g}, got {value}")
+    for words, holds, bounds in _BOUNDS:
+        for key, bound in bounds.items():
+            if not holds(value := _get(recipe, key), bound):
+                raise InputError(f"{key} must be {words} {bound:g}, got {value}")
     for key in ("model.folder", "data.train", "output"):
         if not _get(recipe, key):
             raise InputError(f"the recipe must name {key}; give it with --set {key}=PATH")

@@ -18,6 +18,7 @@ from text4seg.training.samples import Chat, read_chats
 
 if TYPE_CHECKING:
     from text4seg.models import VisionChat
+    from text4seg.training.nano_choice import Choice
     from text4seg.training.watch import Watch
 
 # Those of them that are modules of the same name.
@@ -31,7 +32,10 @@ Progress = Callable[[int, int, Mapping[str, float]], None]
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What came of it; `before` and `after` are the validation's figures by set."""
+    """What came of it; `before` and `after` are the validation's figures by set.
+
+    `choice` tells how much of what was learned is kept, where the recipe has that chosen.
+    """
 
     folder: Path
     steps: int
@@ -39,10 +43,13 @@ class Trained:
     loss: float | None
     before: Figures
     after: Figures
+    choice: Choice | None = None
 
 
 class Tuning(Protocol):
     """One way to train a model: what differs between nano and the families of the table."""
+
+    choice: Choice | None
 
     def chat(self) -> VisionChat:
         """The model as it is now, to be asked."""
@@ -94,7 +101,7 @@ def train(
             tuning.save(output)
     seconds = time.perf_counter() - started
     after = validate(tuning.chat()) if validate and leading else {}
-    trained = Trained(output, steps, seconds, loss, before, after)
+    trained = Trained(output, steps, seconds, loss, before, after, tuning.choice)
     if leading:
         write_card(recipe, trained, chats)
     return trained

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,11 +110,15 @@ def split_samples(samples: Sequence[Sample], share: float) -> tuple[list[Sample]
     """
     if not share:
         return list(samples), []
-    names = {sample.image.name for sample in samples}
-    ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-    held = set(ordered[: round(share * len(ordered))])
+    held = first_names({sample.image.name for sample in samples}, share)
     kept = [sample for sample in samples if sample.image.name not in held]
     return kept, [sample for sample in samples if sample.image.name in held]
+
+
+def first_names(names: Collection[str], share: float) -> set[str]:
+    """A share of the names: those whose hashes come first."""
+    ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    return set(ordered[: round(share * len(ordered))])
 
 
 def chats_of(samples: Sequence[Sample], data: Data) -> list[Chat]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from text4seg.models import VisionChat
     from text4seg.models.families import Family
+    from text4seg.training.nano_choice import Choice
     from text4seg.training.run import Progress
     from text4seg.training.samples import Chat
     from text4seg.training.watch import Watch
@@ -48,7 +49,11 @@ def linear_modules(model: Any, family: Family) -> list[str]:
 class LocalTuning:
     """A model of the table, its adapter, and what its batches are made with."""
 
+    choice: Choice | None = None
+
     def __init__(self, recipe: Recipe) -> None:
+        if recipe.training.choose_on:
+            raise InputError("nano alone chooses how much it keeps: --set training.choose_on=0")
         self.recipe = recipe
         self.folder = Path(recipe.model.folder)
         loaded = load_folder(self.folder, **_loading(recipe))

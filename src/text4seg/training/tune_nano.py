@@ -4,7 +4,7 @@ nano is taught by its first lesson, seeing, on the user's masks: its fusion lear
 user's words mean. New words become names that it knows, beginning as what tells their masks best
 (`name_rows`). What it writes follows what it sees, so the language layers stay as they are. Beside
 the user's questions it is asked for names that it knew before, and has to answer as it did: so it
-forgets less.
+forgets less. Photos held back tell how much of what it learned is kept (`nano_choice`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from text4seg.training.checkpoints import FOLDER, MarkFinished, last_finished
 from text4seg.training.name_rows import fit_names
 from text4seg.training.nano.losses import names_loss, target_loss
 from text4seg.training.nano.precision import mixed_precision
+from text4seg.training.nano_choice import Choice, choose_by, hold_back, weights_of
 from text4seg.training.nano_lessons import Lessons, Question, SeenBatch, Sights, read_questions
 from text4seg.training.own_names import add_names
 from text4seg.training.recipe import Loss
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from text4seg.models.nano.fusion import Fusion
     from text4seg.models.nano.matching import Phrases
     from text4seg.models.nano.modeling import QuestionReader
+    from text4seg.training.nano_choice import Weights
     from text4seg.training.recipe import Recipe
     from text4seg.training.run import Progress
     from text4seg.training.samples import Chat
@@ -63,6 +65,7 @@ class NanoTuning:
         folder = SHIPPED if recipe.model.folder == "nano" else Path(recipe.model.folder)
         self._chat = NanoChat.load(folder)
         self.new_names: list[str] = []
+        self.choice: Choice | None = None
 
     def chat(self) -> VisionChat:
         """The model as it is now, to be asked."""
@@ -76,31 +79,44 @@ class NanoTuning:
         progress: Progress,
         watch: Watch | None = None,
     ) -> tuple[int, float | None]:
-        """Train, from the last finished checkpoint on."""
+        """Train, from the last finished checkpoint on; then choose how much of it is kept."""
         torch.manual_seed(self.recipe.training.seed)
         model, tokenizer = self._chat.model, self._chat.text.tokenizer
-        questions = read_own(self.recipe, chats)
+        asked = read_own(self.recipe, chats)
+        held = hold_back(chats, self.recipe.training.choose_on)
+        back = [chat.photo.name in held for chat in chats]
+        learned = [chat for chat, away in zip(chats, back, strict=True) if not away]
+        questions = [question for question, away in zip(asked, back, strict=True) if not away]
         seeing = Seeing(
             model.fusion, tokenizer, model.language.embed_tokens.weight, model.question_reader
         )
         self.new_names = add_names(
             model, tokenizer, Lessons.names_to_know(questions), self._chat.embed
         )
-        lessons = Lessons(questions, self._look(chats, output, progress), model.config.names)
-        resumed = last_finished(output)
-        if resumed is None:
-            fit_names(model.fusion, lessons, self.new_names)
+        features = self._look(chats, output, progress)
+        lessons = Lessons(questions, features, model.config.names)
+        fit_names(model.fusion, lessons, self.new_names)
+        before = weights_of(model.fusion)
         watching = Watching(self.recipe, self.chat, watch)
         trainer = NanoTrainer(
             model=seeing,
-            args=_settings(self.recipe, output / FOLDER, len(chats)),
-            train_dataset=list(range(len(chats))),
+            args=_settings(self.recipe, output / FOLDER, len(learned)),
+            train_dataset=list(range(len(learned))),
             data_collator=_numbers,
             callbacks=[MarkFinished(), Told(progress), watching],
         )
         watching.trainer = trainer
-        trainer.lessons, trainer.chats = lessons, chats
-        return train_quietly(trainer, resumed)
+        trainer.lessons, trainer.chats = lessons, learned
+        trained = train_quietly(trainer, last_finished(output))
+        if self.recipe.training.choose_on:
+            questions = [question for question, away in zip(asked, back, strict=True) if away]
+            self.choice = self._choose(before, questions, features)
+        return trained
+
+    def _choose(self, before: Weights, questions: Sequence[Question], features: Tensor) -> Choice:
+        if not questions:
+            return Choice(share=1.0, photos=0)
+        return choose_by(self._chat, before, questions, features=features, names=self.new_names)
 
     def _look(self, chats: Sequence[Chat], output: Path, progress: Progress) -> Tensor:
         """What the eyes see of every photo, `photos 256 c`."""

@@ -1,0 +1,163 @@
+"""How much of what nano learned it keeps, chosen on photos that it did not learn from.
+
+Fine-tuned on few photos, a model may answer worse about what it knew before. On the line between
+its weights before and after lie models that have learned a share of it (Wortsman et al. 2022,
+"Robust fine-tuning of zero-shot models"); the photos held back tell which of them to keep. Rows of
+the user's own names are kept in full: they change nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from text4seg.training.samples import first_names
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
+    from torch import Tensor, nn
+
+    from text4seg.models.nano.chat import NanoChat
+    from text4seg.models.nano.fusion import ImageState
+    from text4seg.training.nano_lessons import Question
+    from text4seg.training.samples import Chat
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+FEWEST_PHOTOS = 4
+_HALF = 0.5  # a cell is the thing's where the thing covers so much of it
+_OWN_ROWS = "name_head.1."
+
+Weights = Mapping[str, "Tensor"]
+Scores = Callable[[], "Float64[np.ndarray, ' q']"]
+"""Asks the model as it is the questions held back; the IoU of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The share of what was learned that is kept.
+
+    Attributes:
+        share: 0 is the model before (but for rows of own names), 1 all that was learned.
+        photos: How many were held back; 0 if they would have been too few to tell.
+        known: Mean IoU of each of `SHARES` about names that the model knew; empty if unasked.
+        own: The same of names that were added.
+    """
+
+    share: float
+    photos: int
+    known: Sequence[float] = ()
+    own: Sequence[float] = ()
+
+    def __str__(self) -> str:
+        if not self.photos:
+            return f"all that was learned is kept: under {FEWEST_PHOTOS} photos cannot choose"
+        return (
+            f"{self.share:.0%} of what was learned is kept, "
+            f"which is best on {self.photos} photos held back"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        return {"shares": SHARES, **asdict(self)}
+
+
+def hold_back(chats: Sequence[Chat], share: float) -> set[str]:
+    """Names of the photos not to learn from; none where they are too few to choose by."""
+    held = first_names({chat.photo.name for chat in chats}, share)
+    return held if len(held) >= FEWEST_PHOTOS else set()
+
+
+def weights_of(fusion: nn.Module) -> dict[str, Tensor]:
+    """A copy of all that is trained."""
+    return {name: value.detach().clone() for name, value in fusion.named_parameters()}
+
+
+def blend(fusion: nn.Module, before: Weights, after: Weights, *, share: float, known: int) -> None:
+    """Set the weights to a share of the way; rows behind the `known` names' to all of it."""
+    with torch.no_grad():
+        for name, value in fusion.named_parameters():
+            value.copy_(torch.lerp(before[name], after[name], share))
+            if name.startswith(_OWN_ROWS):
+                value[known:] = after[name][known:]
+
+
+def choose(
+    fusion: nn.Module, before: Weights, scores: Scores, *, own: Sequence[bool], known: int
+) -> tuple[float, list[Float64[np.ndarray, " q"]]]:
+    """Ask with every share, leave the model with the best; that share, and the scores of each.
+
+    `own` tells which questions are about names that were added.
+    """
+    after, found = weights_of(fusion), []
+    for share in SHARES:
+        blend(fusion, before, after, share=share, known=known)
+        found.append(scores())
+    best = SHARES[best_of(found, own)]
+    blend(fusion, before, after, share=best, known=known)
+    return best, found
+
+
+def best_of(scores: Sequence[Float64[np.ndarray, " q"]], own: Sequence[bool]) -> int:
+    """The place of the best scores; the first ones are kept unless others are surely better.
+
+    Better by more than the standard error of the difference, and not worse about known names.
+    """
+    known = ~np.array(own, dtype=bool)
+    best, most = 0, 0.0
+    for place, found in enumerate(scores):
+        gains = found - scores[0]
+        error = gains.std() / math.sqrt(max(1, len(gains)))
+        harmless = not known.any() or gains[known].mean() >= 0
+        if harmless and gains.mean() > max(most, error):
+            best, most = place, float(gains.mean())
+    return best
+
+
+def choose_by(
+    chat: NanoChat,
+    before: Weights,
+    questions: Sequence[Question],
+    *,
+    features: Tensor,
+    names: Sequence[str],
+) -> Choice:
+    """Choose by questions held back; `features photos 256 c`, `names` are those that were added."""
+    own = np.array([question.name in names for question in questions], dtype=bool)
+    share, found = choose(
+        chat.model.fusion,
+        before,
+        lambda: score(chat, questions, features),
+        own=own.tolist(),
+        known=len(chat.model.config.names) - len(names),
+    )
+    of_known, of_own = (
+        tuple(float(row[some].mean()) for row in found if some.any()) for some in (~own, own)
+    )
+    return Choice(share, len({question.photo for question in questions}), of_known, of_own)
+
+
+def score(
+    chat: NanoChat, questions: Sequence[Question], features: Tensor
+) -> Float64[np.ndarray, " q"]:
+    """IoU of the cells where the fusion sees each thing; 1 where an absent one is left empty."""
+    chat.model.eval()
+    photos = sorted({question.photo for question in questions})
+    with torch.inference_mode():
+        images = {
+            photo: chat.model.fusion.encode_image(features[[photo]].to(chat.model.dtype))
+            for photo in photos
+        }
+    return np.array([_iou(chat, images[question.photo], question) for question in questions])
+
+
+def _iou(chat: NanoChat, image: ImageState, question: Question) -> float:
+    target = chat.ask(image, question.wording)
+    seen = (target.logits[0] > 0).numpy() & (not target.absent)
+    truth = (question.cells.flatten() > _HALF).numpy()
+    union = int((seen | truth).sum())
+    return float((seen & truth).sum() / union) if union else 1.0
