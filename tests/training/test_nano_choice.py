@@ -59,6 +59,7 @@ CASES = [
     pytest.param([[0.5] * 4, [0.5] * 4, [0.5] * 4], "kkkk", 0, id="nothing, where it is all one"),
     pytest.param([[0.5] * 4, [0.0, 0.0, 1.0, 1.1]], "kkkk", 0, id="nothing for a gain by chance"),
     pytest.param([[0.5, 0], [0.4, 0.9], [0.5, 0.7]], "ko", 2, id="no gain at known names' cost"),
+    pytest.param([[0.5, 0, 0], [0.4, 1, 1]], "kaa", 0, id="no gain on absent things at their cost"),
     pytest.param([[0.1] * 4, [0.5] * 4, [0.7] * 4], "oooo", 2, id="own names alone"),
 ]  # fmt: skip
 
@@ -67,7 +68,9 @@ CASES = [
 def test_the_best_is_kept_where_it_is_surely_better(
     scores: list[list[float]], kinds: str, best: int
 ) -> None:
-    assert best_of([np.array(row) for row in scores], [kind == "o" for kind in kinds]) == best
+    """`k` are known names' things, `a` absent ones, `o` own names."""
+    harmless = [[kind == group for kind in kinds] for group in "ka"]
+    assert best_of([np.array(row) for row in scores], harmless) == best
 
 
 def test_the_model_is_left_with_the_chosen_share() -> None:
@@ -76,7 +79,7 @@ def test_the_model_is_left_with_the_chosen_share() -> None:
     def scores() -> np.ndarray:
         return np.full(5, 1 - abs(float(fusion.trunk.bias[0].detach()) - 0.5))
 
-    best, found = choose(fusion, before, scores, own=[False] * 5, known=3)
+    best, found = choose(fusion, before, scores, harmless=[[True] * 5], known=3)
     assert best == 0.5
     assert [float(row[0]) for row in found] == [0.5, 0.75, 1.0, 0.75, 0.5]
     assert torch.equal(fusion.trunk.bias, torch.full((2,), 0.5))

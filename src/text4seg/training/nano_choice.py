@@ -87,33 +87,38 @@ def blend(fusion: nn.Module, before: Weights, after: Weights, *, share: float, k
 
 
 def choose(
-    fusion: nn.Module, before: Weights, scores: Scores, *, own: Sequence[bool], known: int
+    fusion: nn.Module,
+    before: Weights,
+    scores: Scores,
+    *,
+    harmless: Sequence[Sequence[bool]],
+    known: int,
 ) -> tuple[float, list[Float64[np.ndarray, " q"]]]:
     """Ask with every share, leave the model with the best; that share, and the scores of each.
 
-    `own` tells which questions are about names that were added.
+    `harmless` are groups of questions, each of which may not lose.
     """
     after, found = weights_of(fusion), []
     for share in SHARES:
         blend(fusion, before, after, share=share, known=known)
         found.append(scores())
-    best = SHARES[best_of(found, own)]
+    best = SHARES[best_of(found, harmless)]
     blend(fusion, before, after, share=best, known=known)
     return best, found
 
 
-def best_of(scores: Sequence[Float64[np.ndarray, " q"]], own: Sequence[bool]) -> int:
+def best_of(scores: Sequence[Float64[np.ndarray, " q"]], harmless: Sequence[Sequence[bool]]) -> int:
     """The place of the best scores; the first ones are kept unless others are surely better.
 
-    Better by more than the standard error of the difference, and not worse about known names.
+    Better by more than the standard error of the difference, with no loss in any group.
     """
-    known = ~np.array(own, dtype=bool)
+    groups = [np.array(group, dtype=bool) for group in harmless if any(group)]
     best, most = 0, 0.0
     for place, found in enumerate(scores):
         gains = found - scores[0]
         error = gains.std() / math.sqrt(max(1, len(gains)))
-        harmless = not known.any() or gains[known].mean() >= 0
-        if harmless and gains.mean() > max(most, error):
+        lossless = all(gains[group].mean() >= 0 for group in groups)
+        if lossless and gains.mean() > max(most, error):
             best, most = place, float(gains.mean())
     return best
 
@@ -128,11 +133,13 @@ def choose_by(
 ) -> Choice:
     """Choose by questions held back; `features photos 256 c`, `names` are those that were added."""
     own = np.array([question.name in names for question in questions], dtype=bool)
+    there = np.array([bool((question.cells > _HALF).any()) for question in questions])
     share, found = choose(
         chat.model.fusion,
         before,
         lambda: score(chat, questions, features),
-        own=own.tolist(),
+        # Apart: fewer absent things named would else outweigh present ones that are lost.
+        harmless=[(~own & there).tolist(), (~own & ~there).tolist()],
         known=len(chat.model.config.names) - len(names),
     )
     of_known, of_own = (
