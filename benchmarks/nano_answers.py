@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from rich.console import Console
 from rich.progress import track
 
 from benchmarks.nano_cells import open_store
@@ -250,7 +251,7 @@ def main() -> None:
         photos = [scene for scene in scenes if scene.source == name][: arguments.limit]
         found = [
             one
-            for index, scene in enumerate(track(photos, name))
+            for index, scene in enumerate(track(photos, name, console=Console(stderr=True)))
             for one in answer_photo(
                 chat, scene, store[scene.photo].float(), np.random.default_rng((index, SEED))
             )

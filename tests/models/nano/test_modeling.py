@@ -247,6 +247,19 @@ def test_tokens_read_the_cell_they_point_at_and_the_rest_of_its_row(grid: tuple[
             assert torch.allclose(found[place], expected, atol=1e-5)
 
 
+def test_a_bias_raises_every_cell_that_the_writer_is_given() -> None:
+    model = small_model()
+    tokens = torch.tensor([TEXT.encode("Segment the dog in this image.")])
+    mask = torch.ones_like(tokens, dtype=torch.bool)
+    with torch.inference_mode():
+        image = model.fusion.encode_image(small_features())
+        states, logits = model.ask(image, tokens, mask)
+        model.config.cell_bias = 0.5
+        same, raised = model.ask(image, tokens, mask)
+    assert torch.equal(states, same)
+    assert torch.equal(raised, logits + 0.5)
+
+
 def test_another_grid_is_the_same_map_at_another_size() -> None:
     model = small_model()
     ramp = torch.arange(16.0)[:, None].expand(16, 16).reshape(1, 256)

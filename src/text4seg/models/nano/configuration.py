@@ -15,8 +15,9 @@ class NanoConfig(PreTrainedConfig):
 
     `language` is the configuration of the language model's first layers (a `LlamaConfig` as a
     dict); `names` the words whose cells the fusion learned to recognise; `others_bias` is added to
-    the logit of the word others wherever the mask may go on in several ways; where no cell's
-    target logit reaches `presence_gate`, the thing counts as absent. `placed_gate` stands in its
+    the logit of the word others wherever the mask may go on in several ways, `cell_bias` to every
+    cell's target logit before the writer is given it; where no cell's target logit, so raised,
+    reaches `presence_gate`, the thing counts as absent. `placed_gate` stands in its
     place where a question tells one of several apart: such answers are fainter. With
     `sentence_width`, questions are also matched by what their words mean; `word_lists` tells of
     each of the three lists how many words it has, and of how many at most for one name; `words`
@@ -45,6 +46,7 @@ class NanoConfig(PreTrainedConfig):
         image_side: int = 8,
         image_token: int = 16,
         others_bias: float = 0.0,
+        cell_bias: float = 0.0,
         presence_gate: float | None = None,
         placed_gate: float | None = None,
         sentence_width: int = 0,
@@ -70,6 +72,7 @@ class NanoConfig(PreTrainedConfig):
         self.image_side = image_side
         self.image_token = image_token
         self.others_bias = others_bias
+        self.cell_bias = cell_bias
         self.presence_gate = presence_gate
         self.placed_gate = placed_gate
         self.sentence_width = sentence_width

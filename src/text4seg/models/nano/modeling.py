@@ -140,7 +140,9 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
             question_ids, mask, phrases = self.question_reader(question_ids, mask)
         if phrases is not None:
             phrases = replace(phrases, vectors=phrases.vectors.to(self.dtype))
-        return self.fusion.ask(image, self.language.embed_tokens(question_ids), mask, phrases)
+        words = self.language.embed_tokens(question_ids)
+        states, logits = self.fusion.ask(image, words, mask, phrases)
+        return states, logits + self.config.cell_bias
 
     def read_cells(
         self,

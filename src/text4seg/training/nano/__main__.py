@@ -115,6 +115,7 @@ def _photos(arguments: argparse.Namespace) -> tuple[NanoConfig, list[Scene]]:
         look_alike_gate=arguments.look_alike_gate,
         look_alikes=_look_alikes(scenes),
         others_bias=arguments.others_bias,
+        cell_bias=arguments.cell_bias,
     )
     return config, scenes
 
@@ -336,10 +337,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--classes", default="photos/imagenet", help="folder in --data of photos named by class"
     )
-    gates = {"presence": 1.0, "look-alike": 2.1, "placed": 0.0}
-    settings = {f"{name}-gate": chosen for name, chosen in gates.items()} | {"others-bias": -0.7}
+    gates = {"presence": 1.5, "look-alike": 2.0, "placed": 0.5}
+    settings = {f"{name}-gate": chosen for name, chosen in gates.items()}
+    settings |= {"others-bias": -0.7, "cell-bias": 0.5}
     for name, chosen in settings.items():
-        parser.add_argument(f"--{name}", type=float, default=chosen, help="pack: see NanoConfig")
+        parser.add_argument(f"--{name}", type=float, default=chosen, help="see NanoConfig")
     arguments = parser.parse_args()
     if arguments.stage in ("pack", "all") and arguments.out is None:
         parser.error(f"{arguments.stage} needs --out")
