@@ -4,8 +4,9 @@
 
 As `benchmarks/decode_time.py`, interleaved and with the fusion and the prompt's prefill in all
 ways, but every way is made to write the true mask: nano computes its passes and its logits as ever,
-and its choices are not heeded. So this tells what a model costs that was taught a grid, such as
-64x64, which nano was not. `--data` as `benchmarks/evaluation_sets.py` writes it; one thing a photo.
+and its choices are not heeded. So this tells what a model costs that sees as finely as the grid,
+such as 64x64; nano sees 16x16. `--data` as `benchmarks/evaluation_sets.py` writes it; one thing a
+photo.
 """
 
 from __future__ import annotations
