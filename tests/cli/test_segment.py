@@ -8,7 +8,8 @@ import pytest
 
 from tests.cli.conftest import DOG, Call, files_under
 from tests.fakes import FakeChat
-from text4seg.cli.segment import split_arguments, unique_stems
+from text4seg.cli.photos import split_arguments
+from text4seg.cli.segment import ASKING, unique_stems
 from text4seg.codec import get_format
 from text4seg.core.rle import rle_to_mask
 from text4seg.pictures import open_image, open_mask
@@ -123,11 +124,11 @@ def test_the_options_reach_the_model(call: Call, chat: FakeChat, photo: Path) ->
 
 
 def test_the_last_argument_is_the_expression_unless_e_is_given() -> None:
-    assert split_arguments(["a.jpg", "b.jpg", "the dog"], []) == (
+    assert split_arguments(["a.jpg", "b.jpg", "the dog"], [], ASKING) == (
         [Path("a.jpg"), Path("b.jpg")],
         ["the dog"],
     )
-    assert split_arguments(["a.jpg"], ["x", "y", "x"]) == ([Path("a.jpg")], ["x", "y"])
+    assert split_arguments(["a.jpg"], ["x", "y", "x"], ASKING) == ([Path("a.jpg")], ["x", "y"])
 
 
 STEMS = [

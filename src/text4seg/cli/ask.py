@@ -7,18 +7,12 @@ from typing import Annotated
 
 import typer
 
-from text4seg.cli._talk import (
-    CallError,
-    checking_the_call,
-    one_line,
-    patience,
-    print_json,
-    say,
-)
+from text4seg.cli._talk import checking_the_call, print_json, say
 from text4seg.cli.loading import load_segmenter
-from text4seg.cli.segment import check_photos
-from text4seg.core.errors import InputError
+from text4seg.cli.photos import Asking, check_photos, go_through, split_arguments
 from text4seg.segmenter import Answer, check_question
+
+ASKING = Asking("question", "-q", ("ask", "What is in the photo?"))
 
 
 def ask(
@@ -53,44 +47,21 @@ def ask(
     there, how many, of what colour and where it is, and what is in the photo. What cannot be read
     of a folder is told and left out, and the exit code is 1 at the end.
     """  # noqa: D301 - the sign tells click to leave the lines alone
-    named, asked = split_questions(arguments, questions or [])
+    named, asked = split_arguments(arguments, questions or [], ASKING)
     with checking_the_call():
         for question in asked:
             check_question(question)
-    photos = check_photos(named)
+    photos = check_photos(named, ASKING)
     segmenter = load_segmenter(model)
     several = len(photos) * len(asked) > 1
-    left_out = 0
-    for number, (photo, found) in enumerate(photos.items(), start=1):
-        try:
-            with patience(f"photo {number} of {len(photos)}"):
-                answers = segmenter.answer_many(photo, asked, max_tokens=max_tokens)
-        except InputError as error:
-            if not found:
-                raise
-            say(f"left out: {one_line(error)}")
-            left_out += 1
-            continue
+
+    def report(photo: Path, answers: list[Answer]) -> None:
         for answer in answers:
             _report(photo, answer, several=several, as_json=as_json)
-    if left_out:
-        raise InputError(f"{left_out} of {len(photos)} photos could not be read, as told above")
 
-
-def split_questions(arguments: list[str], questions: list[str]) -> tuple[list[Path], list[str]]:
-    """Photos and questions of a call: without -q the last argument is the question.
-
-    Raises:
-        CallError: One of the two is missing.
-    """
-    photos = arguments if questions else arguments[:-1]
-    asked = questions or arguments[-1:]
-    if not photos:
-        raise CallError(
-            f"nothing to ask: write the question last, as in "
-            f'text4seg ask {arguments[-1] if arguments else "photo.jpg"} "What is in the photo?"'
-        )
-    return [Path(photo) for photo in dict.fromkeys(photos)], list(dict.fromkeys(asked))
+    go_through(
+        photos, lambda photo: segmenter.answer_many(photo, asked, max_tokens=max_tokens), report
+    )
 
 
 def _report(photo: Path, answer: Answer, *, several: bool, as_json: bool) -> None:

@@ -8,23 +8,18 @@ from typing import Annotated, cast
 
 import typer
 
-from text4seg.cli._talk import (
-    CallError,
-    checking_the_call,
-    one_line,
-    patience,
-    print_json,
-    say,
-)
+from text4seg.cli._talk import checking_the_call, print_json, say
 from text4seg.cli.loading import REFINER_HELP, load_segmenter
 from text4seg.cli.paint import print_grid, stats_line
+from text4seg.cli.photos import Asking, check_photos, go_through, split_arguments
 from text4seg.codec import get_any_format
 from text4seg.core.errors import InputError
 from text4seg.core.types import GridShape
 from text4seg.decoding import DRAFTERS, check_draft
-from text4seg.pictures import PHOTO_ENDINGS, check_image, photos_in
 from text4seg.refine import get_refiner
 from text4seg.segmenter import Choices, Runs, Segmentation, Segmenter, check_expression
+
+ASKING = Asking("expression", "-e", ("segment", "the dog"))
 
 
 def segment(
@@ -97,7 +92,7 @@ def segment(
     A photo is opened once for all its expressions. Without -o nothing is written. What cannot be
     read of a folder is told and left out, and the exit code is 1 at the end.
     """  # noqa: D301 - the sign tells click to leave the lines alone
-    named, asked = split_arguments(arguments, expressions or [])
+    named, asked = split_arguments(arguments, expressions or [], ASKING)
     with checking_the_call():
         shape = GridShape.parse(grid)
         get_refiner(refiner)
@@ -110,7 +105,7 @@ def segment(
             check_expression(expression)
         if out is not None and out.exists() and not out.is_dir():
             raise InputError(f"{out} is a file, and -o needs a folder")
-    photos = check_photos(named)
+    photos = check_photos(named, ASKING)
     segmenter = load_segmenter(
         model,
         refiner=refiner,
@@ -120,23 +115,14 @@ def segment(
         choices=choices,
     )
     stems = unique_stems(list(photos), asked)
-    left_out = 0
-    for number, (photo, found) in enumerate(photos.items(), start=1):
-        try:
-            with patience(f"photo {number} of {len(photos)}"):
-                answers = answer(segmenter, photo, asked, samples)
-        except InputError as error:
-            if not found:
-                raise
-            say(f"left out: {one_line(error)}")
-            left_out += 1
-            continue
+
+    def report(photo: Path, answers: list[tuple[Segmentation, str]]) -> None:
         for segmentation, draw in answers:
             stem = stems[photo, segmentation.expression] + draw
             files = segmentation.save(out, stem) if out is not None else ()
             _report(photo, segmentation, files, as_json=as_json)
-    if left_out:
-        raise InputError(f"{left_out} of {len(photos)} photos could not be read, as told above")
+
+    go_through(photos, lambda photo: answer(segmenter, photo, asked, samples), report)
 
 
 def answer(
@@ -150,52 +136,6 @@ def answer(
         for expression in expressions
         for number, one in enumerate(segmenter.draw(photo, expression, samples), start=1)
     ]
-
-
-def check_photos(arguments: list[Path]) -> dict[Path, bool]:
-    """The photos of a call in order, and of each whether it was found in a folder.
-
-    Photos that were named are looked at beforehand, so that a slip costs nothing; of a folder
-    every file is taken that is named like a photo, in the order of their names.
-
-    Raises:
-        InputError: A named photo cannot be read, or a folder has no photo in it.
-    """
-    photos: dict[Path, bool] = {}
-    for path in arguments:
-        if not path.is_dir():
-            if not path.suffix and not path.exists():
-                raise InputError(
-                    f"there is no file {path}; if it is a second expression, write each with -e"
-                )
-            check_image(path)
-            photos[path] = False
-            continue
-        found = photos_in(path)
-        if not found:
-            raise InputError(
-                f"the folder {path} has no photo in it: a name that ends in "
-                f"{', '.join(PHOTO_ENDINGS)}"
-            )
-        for file in found:
-            photos.setdefault(file, True)
-    return photos
-
-
-def split_arguments(arguments: list[str], expressions: list[str]) -> tuple[list[Path], list[str]]:
-    """Photos and expressions of a call: without -e the last argument is the expression.
-
-    Raises:
-        CallError: One of the two is missing.
-    """
-    photos = arguments if expressions else arguments[:-1]
-    asked = expressions or arguments[-1:]
-    if not photos:
-        raise CallError(
-            f"nothing to look for: write the expression last, as in "
-            f'text4seg segment {arguments[-1] if arguments else "photo.jpg"} "the dog"'
-        )
-    return [Path(photo) for photo in dict.fromkeys(photos)], list(dict.fromkeys(asked))
 
 
 def unique_stems(photos: list[Path], expressions: list[str]) -> dict[tuple[Path, str], str]:

@@ -1,0 +1,98 @@
+"""Photos and what is asked of them: the calls of `segment` and `ask` alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from text4seg.cli._talk import CallError, one_line, patience, say
+from text4seg.core.errors import InputError
+from text4seg.pictures import PHOTO_ENDINGS, check_image, photos_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+class Asking(NamedTuple):
+    """How a verb speaks of what it asks: `expression`, `-e`, and a call to show as an example."""
+
+    what: str
+    option: str
+    example: tuple[str, str]
+
+
+def split_arguments(
+    arguments: list[str], asked: list[str], asking: Asking
+) -> tuple[list[Path], list[str]]:
+    """Photos and what is asked of them: without the option that is the last argument.
+
+    Raises:
+        CallError: One of the two is missing.
+    """
+    photos = arguments if asked else arguments[:-1]
+    if not photos:
+        verb, words = asking.example
+        raise CallError(
+            f"a photo or the {asking.what} is missing: write the {asking.what} last, as in "
+            f'text4seg {verb} {arguments[-1] if arguments else "photo.jpg"} "{words}"'
+        )
+    asked = asked or arguments[-1:]
+    return [Path(photo) for photo in dict.fromkeys(photos)], list(dict.fromkeys(asked))
+
+
+def check_photos(arguments: list[Path], asking: Asking) -> dict[Path, bool]:
+    """The photos of a call in order, and of each whether it was found in a folder.
+
+    Photos that were named are looked at beforehand, so that a slip costs nothing; of a folder
+    every file is taken that is named like a photo, in the order of their names.
+
+    Raises:
+        InputError: A named photo cannot be read, or a folder has no photo in it.
+    """
+    photos: dict[Path, bool] = {}
+    for path in arguments:
+        if not path.is_dir():
+            if not path.suffix and not path.exists():
+                raise InputError(
+                    f"there is no file {path}; if it is a second {asking.what}, "
+                    f"write each with {asking.option}"
+                )
+            check_image(path)
+            photos[path] = False
+            continue
+        found = photos_in(path)
+        if not found:
+            raise InputError(
+                f"the folder {path} has no photo in it: a name that ends in "
+                f"{', '.join(PHOTO_ENDINGS)}"
+            )
+        for file in found:
+            photos.setdefault(file, True)
+    return photos
+
+
+def go_through(
+    photos: dict[Path, bool], answer: Callable[[Path], T], report: Callable[[Path, T], None]
+) -> None:
+    """Answer about each photo and report it at once.
+
+    Raises:
+        InputError: A named photo cannot be read; or, at the end, some of a folder could not: they
+            were told and left out.
+    """
+    left_out = 0
+    for number, (photo, found) in enumerate(photos.items(), start=1):
+        try:
+            with patience(f"photo {number} of {len(photos)}"):
+                answers = answer(photo)
+        except InputError as error:
+            if not found:
+                raise
+            say(f"left out: {one_line(error)}")
+            left_out += 1
+            continue
+        report(photo, answers)
+    if left_out:
+        raise InputError(f"{left_out} of {len(photos)} photos could not be read, as told above")
