@@ -154,12 +154,17 @@ def test_evidence_is_finite_and_tells_photos_and_things_apart() -> None:
     assert not torch.allclose(found[0], found[1])
 
 
-def test_names_come_the_largest_first_and_at_least_one() -> None:
-    named = Named(torch.tensor([[1.0, -1.0, 2.0]]), torch.tensor([[0.1, 0.9, 0.5]]))
-    assert choose_names(named, ["cat", "dog", "cup"]) == ["cup", "cat"]
-    assert choose_names(named, ["cat", "dog", "cup"], most=1) == ["cup"]
-    nothing = Named(torch.tensor([[-3.0, -1.0, -2.0]]), named.shares)
-    assert choose_names(nothing, ["cat", "dog", "cup"]) == ["dog"]
+def test_names_come_things_first_the_largest_first_and_at_least_one() -> None:
+    names = ["cat", "dog", "cup", "wall"]
+    named = Named(
+        torch.tensor([[1.0, -1.0, 2.0, 3.0]]),
+        torch.tensor([[0.1, 0.9, 0.5, 0.8]]),
+        torch.tensor([True, True, True, False]),
+    )
+    assert choose_names(named, names) == ["cup", "cat", "wall"]
+    assert choose_names(named, names, most=1) == ["cup"]
+    nothing = named._replace(logits=torch.tensor([[-3.0, -1.0, -2.0, -4.0]]))
+    assert choose_names(nothing, names) == ["dog"]
 
 
 def test_names_are_added_behind_the_known_ones() -> None:

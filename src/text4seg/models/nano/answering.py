@@ -51,10 +51,13 @@ MOST_NAMES = 4
 
 
 class Named(NamedTuple):
-    """Of photos: how likely each known name is there (logits `b n`), and its share of the cells."""
+    """Of photos: how likely each known name is there (logits `b n`), and its share of the cells;
+    which names `n` are of things that the detector knows, not of what is around them.
+    """
 
     logits: Tensor
     shares: Tensor
+    things: Tensor
 
 
 class AnswerReader(nn.Module):
@@ -121,7 +124,8 @@ class AnswerReader(nn.Module):
 
     def named(self, image: ImageState) -> Named:
         features = name_features(image, self.detected)
-        return Named(self.name(features), image.names.float().sigmoid().mean(dim=1))
+        shares = image.names.float().sigmoid().mean(dim=1)
+        return Named(self.name(features), shares, self.detected >= 0)
 
 
 def classes_of(names: Sequence[str]) -> Tensor:
@@ -135,10 +139,13 @@ def evidence_width(config: NanoConfig) -> int:
 
 
 def choose_names(named: Named, names: Sequence[str], most: int = MOST_NAMES) -> list[str]:
-    """Of one photo: what is rather there than not, the largest first; at least the likeliest."""
+    """Of one photo: what is rather there than not; at least the likeliest.
+
+    Things come before what is around them (a cat before the wall), the largest first.
+    """
     logits, shares = named.logits[0], named.shares[0]
     there = (logits > 0).nonzero()[:, 0].tolist() or [int(logits.argmax())]
-    ordered = sorted(there, key=lambda index: -float(shares[index]))
+    ordered = sorted(there, key=lambda i: (not named.things[i], -float(shares[i])))
     return [names[index] for index in ordered[:most]]
 
 
