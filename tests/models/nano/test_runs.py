@@ -52,7 +52,8 @@ def test_the_length_to_write_depends_on_the_label_that_was(seed: int, rows: int,
     cells = torch.arange(rows * cols).expand(2, -1)
     for named in (0, 1):
         written = torch.full_like(cells, named)
-        chosen = choose_lengths(torch.from_numpy(mask).flatten(1), cells, written, cols)
+        inside = torch.from_numpy(mask).flatten(1)
+        chosen = choose_lengths(inside, measure_runs(inside, cols), cells, written, cols)
         for photo, cell in np.ndindex(2, rows * cols):
             row, col = divmod(cell, cols)
             wanted = choose_by_hand(mask[photo, row].tolist(), col, named=bool(named))

@@ -28,17 +28,18 @@ def measure_runs(inside: Tensor, cols: int) -> Tensor:
     return (last - place + 1).flatten(1)
 
 
-def choose_lengths(inside: Tensor, cell: Tensor, named: Tensor, cols: int) -> Tensor:
+def choose_lengths(
+    inside: Tensor, lengths: Tensor, cell: Tensor, named: Tensor, cols: int
+) -> Tensor:
     """The run length to write `b t` at cells `b t`, given the label that was written there.
 
-    `named` is 1 where that is the target, 0 where it is others, `NOWHERE` where it is not known.
+    `lengths b n` are `measure_runs` of the cells that are seen `inside b n`. `named` is 1 where the
+    label is the target, 0 where it is others, `NOWHERE` where it is not known.
     The label that is seen there: all of its run. The other one, which is a mistake already: one
     cell, as neighbouring runs have different labels, or, where the seen run is that one cell, the
     next run with it.
     """
-    lengths = measure_runs(inside, cols)
-    length = lengths.gather(1, cell)
-    seen = inside.gather(1, cell)
+    length, seen = lengths.gather(1, cell), inside.gather(1, cell)
     last = cell % cols + length == cols
     after = lengths.gather(1, (cell + 1).clamp_max(inside.shape[1] - 1))
     back = torch.where((length == 1) & ~last, 1 + after, torch.ones_like(length))
@@ -67,12 +68,12 @@ def describe_runs(logits: Tensor, pointers: Tensor, cols: int) -> Tensor:
     Whether the cell is of the target, whether it is not, whether its run lasts to the end of the
     row; amid a run length also its next digit as one of ten, or that it ends.
     """
-    cell, written, named = pointers.clamp_min(NOWHERE).unbind(-1)
+    cell, written, named = pointers.unbind(-1)
     cell = cell.clamp_min(0)
     inside = logits > 0
-    length = measure_runs(inside, cols).gather(1, cell)
-    seen = inside.gather(1, cell)
-    wanted = choose_lengths(inside, cell, named, cols)
+    lengths = measure_runs(inside, cols)
+    length, seen = lengths.gather(1, cell), inside.gather(1, cell)
+    wanted = choose_lengths(inside, lengths, cell, named, cols)
     digit = functional.one_hot(next_digits(wanted, written.clamp_min(0)), _END + 1)
     digit = digit * (written >= 0)[..., None]
     return torch.cat([torch.stack([seen, ~seen, cell % cols + length == cols], -1), digit], -1)

@@ -79,8 +79,6 @@ LAYERS = 4
 SEED = 0
 COMPOSED, COMPOSED_PHOTOS = "composed", 450
 _SHAPE_STEPS = 80
-# What is new beside the language model learns faster, as in `WriteSettings`.
-_READER_TIMES, _RUN_TIMES = 10 / 3, 10.0
 
 
 def main() -> None:
@@ -229,12 +227,9 @@ def _write(arguments: argparse.Namespace, parts: Parts) -> None:
     steps = arguments.steps or 350
     settings = WriteSettings(shape_steps=min(_SHAPE_STEPS, steps), photo_steps=steps)
     if arguments.rate:
-        settings = replace(
-            settings,
-            learning_rate=arguments.rate,
-            reader_rate=_READER_TIMES * arguments.rate,
-            run_rate=_RUN_TIMES * arguments.rate,
-        )
+        times = arguments.rate / settings.learning_rate
+        rates = ("learning_rate", "reader_rate", "run_rate")
+        settings = replace(settings, **{rate: times * getattr(settings, rate) for rate in rates})
     batches = Batches(scenes, store, config.names, photos=2, questions=4)
     lesson = Lesson(model, text, batches, config.names, settings)
     train_to_write(model, lesson, settings=settings, folder=arguments.work)
