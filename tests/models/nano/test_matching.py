@@ -139,3 +139,6 @@ def test_kept_words_follow_what_is_learned_and_loaded() -> None:
     assert kept(), "other weights in their own place"
     words.add(embed("zebra")[None])
     assert kept(), "a further name"
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert words(phrases("dog"), adapter).dtype == torch.bfloat16
+    assert kept(), "after mixed precision"

@@ -74,7 +74,7 @@ class WordList(nn.Module):
         self.register_buffer("members", torch.zeros(names, most, dtype=torch.long))
         self.threshold = nn.Parameter(torch.tensor(0.6))
         self.sharpness = nn.Parameter(torch.tensor(math.log(12.0)))
-        self._adapted: tuple[tuple[int, ...], Tensor] | None = None
+        self._adapted: tuple[tuple[object, ...], Tensor] | None = None
 
     def fill(self, words: Sequence[Sequence[str]], embed: dict[str, Tensor]) -> None:
         unique = {word: i for i, word in enumerate(dict.fromkeys(w for ws in words for w in ws))}
@@ -97,11 +97,9 @@ class WordList(nn.Module):
         if torch.is_grad_enabled() or any(tensor.is_inference() for tensor in given):
             return functional.normalize(adapter(self.vectors), dim=-1)
         # Training changes parameters in place, which their version tells; loading replaces them.
-        state = tuple(
-            number
-            for tensor in given
-            for number in (tensor.data_ptr(), tensor._version, len(tensor))
-        )
+        # In mixed precision the words come out in another type.
+        mixed = torch.is_autocast_enabled(self.vectors.device.type)
+        state = mixed, *((t.data_ptr(), t._version, len(t)) for t in given)
         if self._adapted is None or self._adapted[0] != state:
             self._adapted = state, functional.normalize(adapter(self.vectors), dim=-1)
         return self._adapted[1]
