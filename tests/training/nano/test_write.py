@@ -57,8 +57,9 @@ def sample(seed: int, label: str, *, runs: bool, wrong_share: float = 0.5) -> Sa
     )
 
 
-def collated(samples: list[Sample], seed: int = 0) -> TokenBatch:
-    return collate(samples, TEXT, np.random.default_rng(seed), WEIGHT)
+def collated(samples: list[Sample], seed: int = 0, **changed: float) -> TokenBatch:
+    chosen = WriteSettings(target_weight=WEIGHT, **changed)
+    return collate(samples, TEXT, WRITER, np.random.default_rng(seed), chosen)
 
 
 SEEDS = st.integers(0, 10_000)
@@ -95,6 +96,22 @@ def test_targets_stand_before_the_tokens_they_are_for(
             is_label = wanted in (one.choices[1], one.choices[3])
             assert float(batch.weight[i]) == (WEIGHT if is_label else 1.0)
     assert next(choice, None) is None
+
+
+@settings(max_examples=25)
+@given(SEEDS, st.sampled_from(LABELS), st.booleans())
+def test_digits_and_background_rows_weigh_what_is_asked(seed: int, label: str, runs: bool) -> None:
+    one = sample(seed, label, runs=runs)
+    one.truth[3:6] = False  # the true mask decides; the text to learn may differ
+    plain, weighed = collated([one]), collated([one], digits_weight=3.0, background_weight=0.25)
+    for i, at in enumerate(plain.at.tolist()):
+        offset = at - len(one.prompt) + 1
+        row = one.body.tokens[:offset].count(WRITER.newline)
+        wanted = one.choices[int(plain.target[i])]
+        expected = float(plain.weight[i])
+        expected *= 3.0 if wanted in WRITER.digits else 1.0
+        expected *= 1.0 if one.truth[row].any() else 0.25
+        assert float(weighed.weight[i]) == pytest.approx(expected)
 
 
 @settings(max_examples=25)

@@ -56,6 +56,8 @@ class WriteSettings:
     target_weight: float = 1.5
     overlap_weight: float = 0.5
     full_weight: float = 0.1
+    digits_weight: float = 1.0
+    background_weight: float = 1.0
     seen_share: float = 0.6
     grids: tuple[tuple[int, int, float], ...] = (
         (16, 16, 0.6),
@@ -121,7 +123,11 @@ class TokenBatch:
 
 
 def collate(
-    samples: list[Sample], text: NanoText, random: np.random.Generator, target_weight: float
+    samples: list[Sample],
+    text: NanoText,
+    writer: AnswerWriter,
+    random: np.random.Generator,
+    settings: WriteSettings,
 ) -> TokenBatch:
     closing = text.encode(_CLOSE)
     endings = [closing if sample.body.whole else [] for sample in samples]
@@ -134,14 +140,14 @@ def collate(
     for index, sample in enumerate(samples):
         base = index * length + len(sample.prompt) - 1
         lookup = {token: place for place, token in reversed(list(enumerate(sample.choices)))}
-        positives = {sample.choices[1], sample.choices[3]}
+        weights = weigh(sample, writer, settings)
         for offset, (wanted, decides) in enumerate(
             zip(sample.body.targets, sample.body.decides, strict=True)
         ):
             if decides:
                 at.append(base + offset)
                 target.append(lookup[wanted])
-                weight.append(target_weight if wanted in positives else 1.0)
+                weight.append(weights[offset])
                 choices.append(sample.choices)
         whole = sample.body.targets + endings[index]
         true = np.array(sample.body.tokens + endings[index]) == np.array(whole)
@@ -158,6 +164,18 @@ def collate(
         torch.tensor(full_at),
         torch.tensor(full_target),
     )
+
+
+def weigh(sample: Sample, writer: AnswerWriter, settings: WriteSettings) -> list[float]:
+    """What each token of the body counts: by what is to be written, and the row it stands in."""
+    kinds = dict.fromkeys(writer.digits, settings.digits_weight)
+    kinds |= dict.fromkeys((sample.choices[1], sample.choices[3]), settings.target_weight)
+    rows = [1.0 if row.any() else settings.background_weight for row in sample.truth]
+    row, weights = 0, []
+    for token, wanted in zip(sample.body.tokens, sample.body.targets, strict=True):
+        weights.append(kinds.get(wanted, 1.0) * rows[row])
+        row += token == writer.newline and row + 1 < len(rows)
+    return weights
 
 
 def write_loss(
@@ -337,7 +355,7 @@ class Lesson:
         states: Tensor,
         logits: Tensor,
     ) -> tuple[Tensor, float]:
-        batch = collate(samples, self._text, random, self._settings.target_weight)
+        batch = collate(samples, self._text, self._writer, random, self._settings)
         return write_loss(
             self._model,
             batch,
