@@ -175,6 +175,8 @@ def _figures(trained: Trained) -> dict[str, Any]:
         "steps": trained.steps,
         "seconds": trained.seconds,
         "loss": trained.loss,
+        "choice": trained.choice.to_dict() if trained.choice else None,
+        "aliases": dict(trained.aliases),
         "before": trained.before,
         "after": trained.after,
     }
@@ -182,6 +184,9 @@ def _figures(trained: Trained) -> dict[str, Any]:
 
 def _print_trained(trained: Trained) -> None:
     say(f"{trained.steps} steps in {trained.seconds:.0f} s; wrote {trained.folder}")
+    if trained.aliases:
+        told = ", ".join(f"{word} as {name}" for word, name in sorted(trained.aliases.items()))
+        say(f"reads {told}")
     if trained.choice:
         say(str(trained.choice))
     if not trained.after:

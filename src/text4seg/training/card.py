@@ -32,6 +32,7 @@ def provenance(recipe: Recipe, trained: Trained, chats: Sequence[Chat]) -> dict[
         "seconds": round(trained.seconds, 1),
         "loss": trained.loss,
         "choice": trained.choice.to_dict() if trained.choice else None,
+        "aliases": dict(trained.aliases),
         "before": dict(trained.before),
         "after": dict(trained.after),
         "versions": versions(),
@@ -75,10 +76,18 @@ def card(told: dict[str, Any]) -> str:
         "```",
         "",
         *_table(told["before"], told["after"]),
+        *_aliases(told["aliases"]),
         f"The recipe, the versions and the hashes of the data are in `{PROVENANCE}`.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _aliases(aliases: dict[str, str]) -> list[str]:
+    if not aliases:
+        return []
+    told = ", ".join(f"{word} ({name})" for word, name in sorted(aliases.items()))
+    return [f"Words that it reads as names that it knew: {told}.", ""]
 
 
 def _table(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -34,7 +34,8 @@ Progress = Callable[[int, int, Mapping[str, float]], None]
 class Trained:
     """What came of it; `before` and `after` are the validation's figures by set.
 
-    `choice` tells how much of what was learned is kept, where the recipe has that chosen.
+    `choice` tells how much of what was learned is kept, where the recipe has that chosen; `aliases`
+    are the user's words that the model reads as names that it knew.
     """
 
     folder: Path
@@ -44,12 +45,14 @@ class Trained:
     before: Figures
     after: Figures
     choice: Choice | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
 
 class Tuning(Protocol):
     """One way to train a model: what differs between nano and the families of the table."""
 
     choice: Choice | None
+    aliases: dict[str, str]
 
     def chat(self) -> VisionChat:
         """The model as it is now, to be asked."""
@@ -101,7 +104,7 @@ def train(
             tuning.save(output)
     seconds = time.perf_counter() - started
     after = validate(tuning.chat()) if validate and leading else {}
-    trained = Trained(output, steps, seconds, loss, before, after, tuning.choice)
+    trained = Trained(output, steps, seconds, loss, before, after, tuning.choice, tuning.aliases)
     if leading:
         write_card(recipe, trained, chats)
     return trained

@@ -55,6 +55,7 @@ class LocalTuning:
         if recipe.training.choose_on:
             raise InputError("nano alone chooses how much it keeps: --set training.choose_on=0")
         self.recipe = recipe
+        self.aliases: dict[str, str] = {}  # as above: nano alone reads words as others
         self.folder = Path(recipe.model.folder)
         loaded = load_folder(self.folder, **_loading(recipe))
         settings = dataclasses.replace(loaded.settings, format=recipe.data.format)

@@ -1,10 +1,11 @@
 """Training nano by a recipe, on transformers' own `Trainer`.
 
 nano is taught by its first lesson, seeing, on the user's masks: its fusion learns which cells the
-user's words mean. New words become names that it knows, beginning as what tells their masks best
-(`name_rows`). What it writes follows what it sees, so the language layers stay as they are. Beside
-the user's questions it is asked for names that it knew before, and has to answer as it did: so it
-forgets less. Photos held back tell how much of what it learned is kept (`nano_choice`).
+user's words mean. A word for what it knows by another name is read as that name (`aliases`); other
+new words become names that it knows, beginning as what tells their masks best (`name_rows`). What
+it writes follows what it sees, so the language layers stay as they are. Beside the user's questions
+it is asked for names that it knew before, and has to answer as it did: so it forgets less. Photos
+held back tell how much of what it learned is kept (`nano_choice`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from text4seg.core.types import GridShape
 from text4seg.models.nano.chat import SHIPPED, NanoChat
 from text4seg.models.nano.storage import save_model
 from text4seg.prompts import question as wording_of
+from text4seg.training.aliases import find_aliases
 from text4seg.training.checkpoints import FOLDER, MarkFinished, last_finished
 from text4seg.training.name_rows import fit_names
 from text4seg.training.nano.losses import names_loss, target_loss
@@ -64,6 +66,7 @@ class NanoTuning:
         self.recipe = recipe
         folder = SHIPPED if recipe.model.folder == "nano" else Path(recipe.model.folder)
         self._chat = NanoChat.load(folder)
+        self.aliases: dict[str, str] = {}
         self.new_names: list[str] = []
         self.choice: Choice | None = None
 
@@ -90,10 +93,13 @@ class NanoTuning:
         seeing = Seeing(
             model.fusion, tokenizer, model.language.embed_tokens.weight, model.question_reader
         )
-        self.new_names = add_names(
-            model, tokenizer, Lessons.names_to_know(questions), self._chat.embed
-        )
         features = self._look(chats, output, progress)
+        self.aliases = find_aliases(
+            self._chat, questions, features, lambda count, words: progress(count, words, {})
+        )
+        model.config.aliases |= self.aliases
+        names = [name for name in Lessons.names_to_know(questions) if name not in self.aliases]
+        self.new_names = add_names(model, tokenizer, names, self._chat.embed)
         lessons = Lessons(questions, features, model.config.names)
         fit_names(model.fusion, lessons, self.new_names)
         before = weights_of(model.fusion)

@@ -52,6 +52,7 @@ class NanoConfig(PreTrainedConfig):
         sentence_width: int = 0,
         word_lists: list[list[int]] | None = None,
         words: list[str] | None = None,
+        aliases: dict[str, str] | None = None,
         look_alikes: list[str] | None = None,
         look_alike_gate: float | None = None,
         terms: bool = False,
@@ -78,6 +79,7 @@ class NanoConfig(PreTrainedConfig):
         self.sentence_width = sentence_width
         self.word_lists = [list(size) for size in word_lists or []]
         self.words = list(words or [])
+        self.aliases = dict(aliases or {})
         self.look_alikes = list(look_alikes or [])
         self.look_alike_gate = look_alike_gate
         self.terms = terms

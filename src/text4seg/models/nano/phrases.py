@@ -148,6 +148,8 @@ class PhraseReader:
         return Read(text, vectors, terms, landmark)
 
     def _is_taught(self, phrase: str) -> bool:
+        if phrase in self._config.aliases:
+            return False  # a user's word, whatever it means elsewhere
         return phrase in self._config.words or phrase in taught_words()
 
     def landmark(self, phrase: str) -> Tensor:
@@ -181,7 +183,12 @@ class PhraseReader:
         return pad(rows, batch_first=True), pad(there, batch_first=True), phrases
 
     def _meant(self, phrase: str, core: Sequence[str]) -> list[str]:
-        """Taught words for an untaught one: its singular, else its like, its synonyms or kind."""
+        """Taught words for an untaught one: its singular, else its like, its synonyms or kind.
+
+        Words of the user's own are told by the configuration (`aliases`).
+        """
+        if phrase in self._config.aliases:
+            return [self._config.aliases[phrase]]
         singulars = _singulars(phrase)
         for words in (core, taught_words()):
             for single in singulars:
