@@ -1,6 +1,6 @@
 """The own-data example: questions about 50 photos to learn from, about 30 others to ask.
 
-    python -m benchmarks.own_data --data DIR --out DIR [--names own] [--train [--json FILE]]
+    python -m benchmarks.own_data --data DIR --out DIR [--names own|kinds] [--train [--json FILE]]
 
 Without `--train` it writes the two files of questions alone. With it, the recipe of nano is run on
 them as a user would, and figures from before and after and the seconds go into the record.
@@ -8,7 +8,9 @@ them as a user would, and figures from before and after and the seconds go into 
 The photos are the validation photos of the clothing set, none of which nano was trained on. With
 `--names own` the things are asked for by German words: names of a user's own, which nano was never
 taught, a few of them false friends ("Rock" is a skirt). The photos to learn from are asked about
-`--absent` things that are not there; the others about two, as in nano's own evaluation.
+`--absent` things that are not there; the others about two, as in nano's own evaluation. With
+`--names kinds` they are asked for by kinds of a user's own, each of several garments that nano
+knows apart, and about every kind that is not there.
 """
 
 from __future__ import annotations
@@ -20,12 +22,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.evaluation_sets import SEED, clothing_masks, line, lines
+from benchmarks.evaluation_sets import SEED, SMALLEST_SHARE, clothing_masks, line, lines
 from text4seg.core.files import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "nano-own-data.toml"
 WEIGHTS = "nano v4"  # as they come with the package; the recipe trains their fusion alone
@@ -49,24 +54,42 @@ OWN_NAMES = {
     "vest": "Weste", "wallet": "Geldbeutel", "watch": "Armbanduhr", "wedges": "Keilschuhe",
 }  # fmt: skip
 
+OWN_KINDS = {
+    "Schuhwerk": ("shoes", "boots", "heels", "flats", "loafers", "sneakers", "sandals", "clogs",
+                  "pumps", "wedges"),
+    "Überkleidung": ("coat", "jacket", "blazer", "cape", "vest", "cardigan"),
+    "Oberteile": ("shirt", "t-shirt", "blouse", "top", "sweater", "sweatshirt", "jumper", "hoodie"),
+    "Unterteile": ("pants", "jeans", "shorts", "skirt", "leggings"),
+    "Ganzteile": ("dress", "romper", "suit", "bodysuit"),
+    "Beinwäsche": ("stockings", "tights", "socks"),
+    "Taschen": ("bag", "purse", "wallet"),
+    "Schmuck": ("bracelet", "earrings", "necklace", "ring", "watch"),
+    "Augengläser": ("glasses", "sunglasses"),
+    "Kopfbedeckung": ("hat",),
+    "nackte Haut": ("skin",),
+    "Frisur": ("hair",),
+}  # fmt: skip
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the own-data example.")
     parser.add_argument("--data", type=Path, required=True, help="folder with clothing/")
     parser.add_argument("--out", type=Path, required=True, help="folder for the two files")
-    parser.add_argument("--names", choices=("known", "own"), default="known")
+    parser.add_argument("--names", choices=("known", "own", "kinds"), default="known")
     parser.add_argument("--absent", type=int, default=8, help="absent things a photo to learn")
     parser.add_argument("--train", action="store_true", help="run the recipe on them, too")
     parser.add_argument("--json", type=Path, help="add what it gave to this record")
     arguments = parser.parse_args()
-    records = list(lines(arguments.data, "clothing"))
+    kinds = arguments.names == "kinds"
+    records = list(kind_lines(arguments.data) if kinds else lines(arguments.data, "clothing"))
     photos = list(dict.fromkeys(record["image"] for record in records))
     learned = set(photos[:PHOTOS_TO_LEARN])
     parts = {
         "train": [record for record in records if record["image"] in learned],
         "val": [record for record in records if record["image"] not in learned],
     }
-    parts["train"] += more_absent(arguments.data, parts["train"], arguments.absent)
+    if not kinds:
+        parts["train"] += more_absent(arguments.data, parts["train"], arguments.absent)
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name, given in parts.items():
         chosen = [rename(record) for record in given] if arguments.names == "own" else given
@@ -109,6 +132,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "weights": WEIGHTS,
         "choice": told["choice"],
+        "aliases": told["aliases"],
         **figures,
     }
 
@@ -153,6 +177,16 @@ def more_absent(data: Path, records: list[dict[str, Any]], wanted: int) -> list[
         drawn = random.choice(left, max(0, wanted - absent[photo]), replace=False)
         more += [line(photo, str(name), None, "clothing") for name in drawn]
     return more
+
+
+def kind_lines(data: Path) -> Iterator[dict[str, Any]]:
+    """Of every photo all kinds, present or absent; none whose things are all too small to ask."""
+    for photo, masks, _ in clothing_masks(data):
+        for kind, names in OWN_KINDS.items():
+            found = [masks[name] for name in names if name in masks]
+            mask = np.any(found, axis=0) if found else None
+            if mask is None or mask.mean() > SMALLEST_SHARE:
+                yield line(photo, kind, mask, "clothing")
 
 
 def rename(record: dict[str, Any]) -> dict[str, Any]:

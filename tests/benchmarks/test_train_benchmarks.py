@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import loss_weights, own_data, train_speed
+from benchmarks import loss_weights, nano_loss_weights, own_data, train_speed
 
 GARMENTS = ["dress", "hat", "coat", "shirt", "skin", "hair", "shoes"]
 
@@ -47,6 +47,16 @@ def test_more_absent_things_are_asked_of_the_photos_to_learn(
     asked = [(record["image"], record["expression"]) for record in learned]
     assert len(asked) == len(set(asked)) == 2 * (2 + 4)
     assert sum(r["expression"] == dress and r["mask"] is not None for r in learned) == 2
+
+
+def test_kinds_are_asked_whether_present_or_not(clothing: Path) -> None:
+    records = list(own_data.kind_lines(clothing))
+    assert len(records) == 3 * len(own_data.OWN_KINDS)
+    there = {record["expression"] for record in records if record["mask"] is not None}
+    assert there == {"the Ganzteile", "the Frisur"}
+    names = [name for kind in own_data.OWN_KINDS.values() for name in kind]
+    assert len(names) == len(set(names))
+    assert set(names) <= set(own_data.OWN_NAMES)
 
 
 def test_own_names_are_told_apart() -> None:
@@ -88,3 +98,36 @@ def test_the_table_of_loss_weights() -> None:
     text = loss_weights.table({"rows": rows, "steps": 9})
     assert "| as it is | 1 | 1 | 0.850 | 0.700 |" in text
     assert "digits" not in text.splitlines()[2].removeprefix("| as it is")
+
+
+def test_the_table_of_nanos_loss_weights() -> None:
+    rows = [
+        {"image": image, "seen": seen, "true": 0.5, "passes": 3}
+        for image, seen in (("a", 0.8), ("a", 0.6), ("b", 0.7))
+    ]
+    better = [{**row, "seen": row["seen"] + 0.1} for row in rows]
+    plain = nano_loss_weights.AS_IT_IS
+    settings = {
+        plain: nano_loss_weights.figures(rows, rows),
+        "digits twice": nano_loss_weights.figures(better, rows),
+    }
+    text = nano_loss_weights.table({"steps": 9, "questions": 3, "settings": settings})
+    assert f"| {plain} | 1 | 1 | 0.700 |  | 0.500 |  |" in text
+    assert "| digits twice | 2 | 1 | 0.800 | +0.100 (+0.100 to +0.100) | 0.500 | +0.000" in text
+    assert "9 steps, 3 questions." in text
+
+
+@pytest.mark.nano
+@pytest.mark.usefixtures("nano_parts")
+def test_writing_is_unlearned_alone() -> None:
+    from text4seg.models.nano.chat import NanoChat
+
+    chat = NanoChat.load()
+    before = {name: value.clone() for name, value in chat.model.state_dict().items()}
+    nano_loss_weights.unlearn(chat)
+    changed = {
+        name.split(".")[0]
+        for name, value in chat.model.state_dict().items()
+        if not value.equal(before[name])
+    }
+    assert changed == {"image_projector", "reader", "run_reader", "language"}
