@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ pytest.importorskip("trl")
 
 from text4seg.cli import main
 from text4seg.core.errors import InputError
+from text4seg.core.rle import mask_to_rle
 from text4seg.core.types import GridShape
 from text4seg.models.nano.chat import NanoChat
 from text4seg.segmenter import Segmenter
@@ -146,11 +148,19 @@ def test_new_names_leave_the_old_ones_as_they_were() -> None:
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    """Two photos in a user's own words, and a recipe of few steps."""
+    """Two photos in a user's own words, and a recipe of few steps.
+
+    What is a zorble nano knows by other names; a wug is a corner of the photo, which has none.
+    """
     monkeypatch.chdir(tmp_path)
     lines = [json.loads(line) for line in (PHOTOS / "examples.jsonl").read_text().splitlines()]
     present = {line["image"]: line for line in lines if line["mask"] is not None}
-    chosen = [{**line, "expression": "the zorble"} for line in list(present.values())[:2]]
+    things = list(present.values())[:2]
+    chosen = [{**line, "expression": "the zorble"} for line in things]
+    for line in things:
+        corner = np.zeros(line["mask"]["size"], dtype=bool)
+        corner[: len(corner) // 8, : corner.shape[1] // 8] = True  # four cells of 16x16
+        chosen.append({**line, "expression": "the wug", "mask": mask_to_rle(corner)})
     Path("own.jsonl").write_text("\n".join(map(json.dumps, chosen)))
     Path("one.jsonl").write_text(json.dumps(chosen[0]))
     return (
@@ -168,16 +178,21 @@ def test_nano_learns_own_words_and_is_loaded_again(
 ) -> None:
     file = str(ROOT / "recipes" / "nano-own-data.toml")
     assert main(["train", file, *(word for change in own for word in ("--set", change))]) == 0
-    assert "IoU before" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "IoU before" in told.out
     chat = NanoChat.load(Path("run/merged"))
-    assert chat.model.config.names[-1] == "zorble"
+    assert chat.model.config.names[-1] == "wug"
+    assert chat.model.config.names[:-1] == NanoChat.load().model.config.names
+    (name,) = chat.model.config.aliases.values()
+    assert json.loads(Path("run/provenance.json").read_text())["aliases"] == {"zorble": name}
+    assert f"zorble ({name})" in Path("run/README.md").read_text()
+    assert f"reads zorble as {name}" in told.out + told.err
     shipped = NanoChat.load().model
     trained = dict(chat.model.named_parameters())
     changed = {n for n, p in shipped.named_parameters() if p.shape != trained[n].shape
                or not torch.equal(p, trained[n])}  # fmt: skip
     assert changed
     assert all(name.startswith("fusion.") for name in changed)
-    assert Path("run/README.md").is_file()
     answer = Segmenter(chat)(str(PHOTOS / "cat.jpg"), "the zorble")
     assert answer.grid.cells.shape == (16, 16)
 
