@@ -40,9 +40,11 @@ class MaskTrainer(SFTTrainer):
         if weights is None:
             found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         else:
-            found = weighted_loss(model, inputs, weights, num_items_in_batch)
-            if not return_outputs:
-                found = found[0]
+            loss, outputs = weighted_loss(model, inputs, weights, num_items_in_batch)
+            if num_items_in_batch is not None:
+                # It counts the labels of all processes, and their gradients are averaged.
+                loss = loss * self.accelerator.num_processes
+            found = (loss, outputs) if return_outputs else loss
         loss = found[0] if return_outputs else found
         check_finite(loss, index, self.chats, self.state.global_step)
         return found
