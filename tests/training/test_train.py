@@ -1,16 +1,13 @@
-"""A training through failure: crashes, kills, bad numbers, full disks, several processes."""
+"""A training through failure: crashes, kills, bad numbers, full disks."""
 
 from __future__ import annotations
 
 import errno
 import json
 import multiprocessing
-import os
 import random
 import shlex
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -283,11 +280,6 @@ def test_a_bad_call_is_told(
     assert "cannot be read" in capsys.readouterr().err
 
 
-def command(file: Path, output: Path, *more: str) -> list[str]:
-    changes = [word for change in (f"output={output}", *more) for word in ("--set", change)]
-    return ["-m", "text4seg", "train", str(file), *changes, "--json"]
-
-
 def run_noting(file: str, changes: tuple[str, ...], notes: str) -> None:
     """In a process of its own: train, and note the step and the samples of every micro-batch."""
     plain = MaskTrainer.compute_loss
@@ -363,26 +355,3 @@ def test_twenty_kills_at_random_moments_change_nothing(
     print(f"{kills} kills, {whole_runs} runs of {length:.1f} s, after {sorted(map(str, dead))}")
     assert len(dead) > 3  # it was killed at different places
     assert whole_runs >= 1
-
-
-@pytest.mark.slow
-def test_two_processes_learn_as_one(file: Path, tmp_path: Path) -> None:
-    # Eight samples: two processes fill up a last, smaller batch with samples they have had before.
-    more = ("lora.dropout=0", "training.steps=4", "training.save_every=4", "data.limit=8")
-    single = train(recipe_for(file, tmp_path / "one", *more))
-    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517"]
-    done = subprocess.run([sys.executable, *launch, *command(file, tmp_path / "two", *more)],
-                          check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=500,
-                          stdout=subprocess.PIPE)  # fmt: skip
-    told = [line for line in done.stdout.splitlines() if line.startswith(b'{"folder"')]
-    assert len(told) == 1  # one of them talks
-    state = json.loads(
-        (tmp_path / "two" / FOLDER / "checkpoint-4" / "trainer_state.json").read_text()
-    )
-    one = json.loads(
-        (tmp_path / "one" / FOLDER / "checkpoint-4" / "trainer_state.json").read_text()
-    )
-    losses = [[line["loss"] for line in s["log_history"] if "loss" in line] for s in (one, state)]
-    assert len(losses[0]) == 4
-    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
-    assert single.loss == pytest.approx(losses[0][-1])

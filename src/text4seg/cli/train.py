@@ -18,8 +18,8 @@ from text4seg.models import is_nano
 from text4seg.pictures import draw_overlay
 from text4seg.pretrained.weights import weights_folder
 from text4seg.segmenter import Segmenter
+from text4seg.training.processes import is_leading
 from text4seg.training.recipe import Recipe, load_recipe
-from text4seg.training.run import is_leading
 from text4seg.training.samples import read_validation
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from transformers import TrainerCallback
 
 from text4seg.core.errors import InputError
 from text4seg.core.files import write_atomically
+from text4seg.training.processes import is_leading
 from text4seg.training.recipe import Recipe
 
 FOLDER, MARK, RECIPE, ADAPTER = "checkpoints", "finished", "recipe.json", "adapter"
@@ -24,9 +25,10 @@ _NAME = re.compile(r"checkpoint-(\d+)")
 
 
 class MarkFinished(TrainerCallback):
-    """Marks each checkpoint when the trainer has written all of it."""
+    """Marks each checkpoint when all processes have written their part of it."""
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        args.distributed_state.wait_for_everyone()
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         if state.is_world_process_zero and folder.is_dir():
             os.sync()
@@ -34,13 +36,13 @@ class MarkFinished(TrainerCallback):
 
 
 def last_finished(output: Path) -> Path | None:
-    """The newest finished checkpoint; unfinished ones are removed."""
+    """The newest finished checkpoint; the leading process removes unfinished ones."""
     found: dict[int, Path] = {}
     for folder in (output / FOLDER).glob("checkpoint-*"):
         match = _NAME.fullmatch(folder.name)
         if match and (folder / MARK).is_file():
             found[int(match[1])] = folder
-        elif match:
+        elif match and is_leading():
             shutil.rmtree(folder)
     return found[max(found)] if found else None
 

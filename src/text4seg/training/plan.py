@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from text4seg.core.errors import InputError, WeightsError
 from text4seg.models import is_nano
+from text4seg.training.processes import check_sharding
 from text4seg.training.recipe import Recipe
 from text4seg.training.samples import Chat, read_chats
 
@@ -75,6 +76,7 @@ def plan(recipe: Recipe) -> Plan:
     """
     from text4seg.training.tune_local import count_steps
 
+    check_sharding(recipe)
     chats = read_chats(recipe.data.train, recipe.data)
     if is_nano(recipe.model.folder):
         return _plan_nano(recipe, chats)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from text4seg.core.errors import InputError, MissingExtraError, OutputError
 from text4seg.models import is_nano
+from text4seg.training.processes import check_sharding, is_leading
 from text4seg.training.recipe import Recipe
 from text4seg.training.samples import Chat, read_chats
 
@@ -91,6 +91,7 @@ def train(
 
     output = Path(recipe.output)
     check_trackers(recipe.report.to)
+    check_sharding(recipe)
     chats = read_chats(recipe.data.train, recipe.data)
     tuning = make_tuning(recipe)
     leading = is_leading()
@@ -118,11 +119,6 @@ def check_trackers(names: Sequence[str]) -> None:
             f"report.to names {', '.join(missing)}, not installed here: "
             f"pip install {' '.join(missing)}"
         )
-
-
-def is_leading() -> bool:
-    """Whether this is the one of several processes that talks and writes."""
-    return int(os.environ.get("RANK", "0")) == 0
 
 
 def make_tuning(recipe: Recipe) -> Tuning:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,23 @@ from text4seg.models.local.chat import LocalChat
 from text4seg.models.local.loading import SETTINGS, load_folder
 from text4seg.training.checkpoints import ADAPTER, FOLDER, MarkFinished, last_finished
 from text4seg.training.collate import Collator
+from text4seg.training.processes import (
+    is_leading,
+    learned_weights,
+    move_to_ask,
+    name_layers,
+    own_gpu,
+    sharding,
+    world_size,
+)
 from text4seg.training.recipe import Loss, Recipe
 from text4seg.training.trainer import MaskTrainer, train_quietly
 from text4seg.training.watch import Watching
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from peft import LoraConfig
+    from torch import Tensor
 
     from text4seg.models import VisionChat
     from text4seg.models.families import Family
@@ -33,6 +44,9 @@ if TYPE_CHECKING:
     from text4seg.training.watch import Watch
 
 MERGED = "merged"
+_PATIENCE = (
+    24 * 3600
+)  # seconds that processes wait for the one that asks the validation's questions
 _PRECISION = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
@@ -67,6 +81,8 @@ class LocalTuning:
     def chat(self) -> VisionChat:
         """The model as it is now, to be asked."""
         self._tuned.eval()
+        if sharding():
+            move_to_ask(self._tuned)
         return self._chat
 
     def collator(self) -> Collator:
@@ -90,6 +106,8 @@ class LocalTuning:
         resumed = last_finished(output)
         arguments = trainer_settings(self.recipe, output / FOLDER, len(chats))
         model, adapter = self._loaded.model, None
+        if sharding():
+            model.to("cpu")  # each process moves its pieces to its GPU
         names = linear_modules(model, self._loaded.family)
         if self.recipe.lora.rank:
             adapter = self._adapter(names)
@@ -107,11 +125,31 @@ class LocalTuning:
             callbacks=[MarkFinished(), Told(progress), watching],
         )
         trainer.chats, watching.trainer = chats, trainer
+        name_layers(trainer)
         steps, loss = train_quietly(trainer, resumed)
-        self._tuned = trainer.accelerator.unwrap_model(trainer.model)
+        if sharding():
+            self._put_together(learned_weights(trainer.model), adapter)
+        else:
+            self._tuned = trainer.accelerator.unwrap_model(trainer.model)
         return steps, float("nan") if loss is None else loss
 
-    def _adapter(self, names: list[str]) -> Any:
+    def _put_together(self, learned: Mapping[str, Tensor], adapter: LoraConfig | None) -> None:
+        """The model anew, whole and with what was learned, in the leading process."""
+        from peft import get_peft_model
+        from transformers.integrations import deepspeed
+
+        if not is_leading():
+            return
+        deepspeed.unset_hf_deepspeed_config()  # else it would be loaded in pieces, by all at once
+        loaded = load_folder(self.folder, **_loading(self.recipe))
+        self._loaded = dataclasses.replace(self._loaded, model=loaded.model)
+        self._chat = LocalChat(self._loaded)
+        self._tuned = get_peft_model(loaded.model, adapter) if adapter else loaded.model
+        with torch.no_grad():
+            for name, weight in learned.items():
+                self._tuned.get_parameter(name).copy_(weight)
+
+    def _adapter(self, names: list[str]) -> LoraConfig:
         from peft import LoraConfig
 
         lora = self.recipe.lora
@@ -158,10 +196,13 @@ def copy_processor(source: Path, target: Path) -> None:
 
 
 def _loading(recipe: Recipe) -> dict[str, Any]:
-    """How the recipe's model is loaded: on a GPU if there is one, in four bits if asked for."""
+    """How the recipe's model is loaded: on a GPU if there is one, in four bits if asked for.
+
+    What is to be shared among the GPUs stays on the CPU, as no GPU may hold all of it.
+    """
     options: dict[str, Any] = {}
-    if torch.cuda.is_available():
-        options["device"] = "cuda"
+    if torch.cuda.is_available() and not sharding():
+        options["device"] = own_gpu()
     if recipe.model.attention:
         options["attn_implementation"] = recipe.model.attention
     if recipe.model.quantize == "4bit":
@@ -213,18 +254,12 @@ def trainer_settings(recipe: Recipe, folder: Path, samples: int) -> Any:
         report_to=list(report.to) or "none",
         dataloader_num_workers=training.workers,
         dataloader_pin_memory=torch.cuda.is_available(),
+        ddp_timeout=_PATIENCE,
         remove_unused_columns=False,
         max_length=None,
         disable_tqdm=True,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
-
-
-def world_size() -> int:
-    """Processes that train together, as torchrun and accelerate count them."""
-    import os
-
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def count_steps(recipe: Recipe, samples: int) -> int:

@@ -1,0 +1,145 @@
+"""Several processes that train one model: who talks, and how weights in pieces are put together.
+
+torchrun and `accelerate launch` tell each process through its environment what it is one of. Under
+FSDP and ZeRO-3 a process holds a piece of every weight: a pass through the model, and a look at a
+weight, then need all processes at once. One of them alone would wait for ever, or see nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from text4seg.core.errors import InputError
+from text4seg.models import is_nano
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from text4seg.training.recipe import Recipe
+
+_FSDP, _ZERO3 = "FSDP", "ZeRO-3"
+
+
+def is_leading() -> bool:
+    """Whether this is the one of several processes that talks and writes."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def world_size() -> int:
+    """Processes that train together, as torchrun and accelerate count them."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def own_gpu() -> str:
+    """The GPU of this process, of those of its machine."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+
+
+def sharding() -> str | None:
+    """What shares the weights among the processes, as `accelerate launch` was told; or None."""
+    if _is_set("ACCELERATE_USE_FSDP"):
+        return _FSDP
+    if _is_set("ACCELERATE_USE_DEEPSPEED") and _zero_stage() == 3:
+        return _ZERO3
+    return None
+
+
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "false").lower() == "true"
+
+
+def _zero_stage() -> int:
+    file = Path(os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE", "none"))
+    if not file.is_file():
+        return int(os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2"))
+    try:
+        stage = json.loads(file.read_text(encoding="utf-8"))["zero_optimization"]["stage"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0  # DeepSpeed tells what is wrong with its file
+    return int(stage)
+
+
+def check_sharding(recipe: Recipe) -> None:
+    """Raise `InputError` for what cannot be done with weights in pieces."""
+    kind = sharding()
+    if kind is None:
+        return
+    if kind == _FSDP and os.environ.get("FSDP_VERSION", "1") != "2":
+        raise InputError("FSDP is wanted in its second version: fsdp_version: 2 for accelerate")
+    if is_nano(recipe.model.folder):
+        raise InputError(f"nano is too small for {kind}: train it in one process")
+    if recipe.model.quantize != "none":
+        raise InputError(
+            f"weights in four bits are not shared by {kind}: --set model.quantize=none, or launch "
+            "with recipes/accelerate/ddp.yaml"
+        )
+    if recipe.report.validate_every:
+        raise InputError(
+            f"report.validate_every asks the model in one process, and under {kind} no process "
+            "has all of it while it trains: --set report.validate_every=0 (data.validation is "
+            "still asked before and after), or launch with recipes/accelerate/zero2.yaml"
+        )
+
+
+def move_to_ask(model: Any) -> None:
+    """Move a whole model to the GPU of this process, where there is one.
+
+    Raises:
+        InputError: It does not fit there.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        return
+    try:
+        model.to(own_gpu())
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            "one GPU does not hold the whole model, so its validation cannot be asked: leave out "
+            "data.validation, and ask with text4seg evaluate where it fits"
+        ) from error
+
+
+def name_layers(trainer: Any) -> None:
+    """Name to FSDP the layers that are shared one by one, where its configuration names none.
+
+    A model names its kinds of layers itself, but some that only its relatives have, too (the text
+    half of a CLIP or SigLIP), and accelerate stops at a name that it does not find.
+    """
+    plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
+    if plugin is None or plugin.transformer_cls_names_to_wrap:
+        return
+    there = {type(module).__name__ for module in trainer.model.modules()}
+    plugin.transformer_cls_names_to_wrap = sorted(
+        there.intersection(trainer.model._no_split_modules)
+    )
+
+
+def learned_weights(model: Any) -> dict[str, Tensor]:
+    """What a model in pieces has learned, whole and on the CPU, by parameter; all have to call.
+
+    Empty for all but the leading process, which spares the others the memory.
+    """
+    learned: dict[str, Tensor] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        whole = _put_together(parameter)
+        if is_leading():
+            learned[name] = whole.cpu()
+    return learned
+
+
+def _put_together(parameter: Any) -> Tensor:
+    if hasattr(parameter, "ds_id"):  # ZeRO-3's mark
+        import deepspeed
+
+        with deepspeed.zero.GatheredParameters([parameter]):
+            kept: Tensor = parameter.detach().clone()
+        return kept
+    whole = parameter.full_tensor() if hasattr(parameter, "full_tensor") else parameter
+    found: Tensor = whole.detach()
+    return found
