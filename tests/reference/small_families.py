@@ -364,17 +364,18 @@ def add_special(tokenizer: Tokenizer, recipe: Recipe) -> Tokenizer:
     return copy
 
 
-def build(
-    model_type: str, folder: Path, tokenizer: Tokenizer, *, size: Size = Size(), seed: int = 0
-) -> Path:
-    """Write the folder of a toy model of this family."""
+def numbered(model_type: str, tokenizer: Tokenizer) -> tuple[Tokenizer, dict[str, int]]:
+    """The tokenizer with the family's tokens, and the numbers that its configuration names."""
     recipe = RECIPES[model_type]
-    family = get_family(model_type)
     joined = add_special(tokenizer, recipe)
-    ids = {name: joined.token_to_id(token) for name, token in recipe.special.items()}
     own = {"bos": "<|im_start|>", "eos": "<|im_end|>", "pad": "<|pad|>"}
-    ids |= {name: joined.token_to_id(token) for name, token in own.items()}
-    ids["vocabulary"] = joined.get_vocab_size()
+    ids = {name: joined.token_to_id(token) for name, token in {**recipe.special, **own}.items()}
+    return joined, {**ids, "vocabulary": joined.get_vocab_size()}
+
+
+def save_reading(model_type: str, folder: Path, joined: Tokenizer, size: Size) -> None:
+    """Write what reads text and photos: tokenizer, image processor, template."""
+    recipe, family = RECIPES[model_type], get_family(model_type)
     fast = transformers.PreTrainedTokenizerFast(
         tokenizer_object=joined,
         bos_token="<|im_start|>",
@@ -382,10 +383,26 @@ def build(
         pad_token="<|pad|>",
         extra_special_tokens=dict(recipe.special),
     )
-    template = family.template or CHATML.replace("IMAGE", recipe.mark)
-    reader = image_reader(family).from_dict(recipe.image(size))
+    fast.save_pretrained(folder)
+    image_reader(family).from_dict(recipe.image(size)).save_pretrained(folder)
+    options = {"processor_class": family.processor, **recipe.processor(size)}
+    (folder / "processor_config.json").write_text(json.dumps(options))
+    if family.template is None:
+        template = CHATML.replace("IMAGE", recipe.mark)
+        (folder / "chat_template.jinja").write_text(template)
+    if len(family.side) > 1:  # the encoder takes any size
+        side = size.patch * size.patches
+        (folder / "text4seg.json").write_text(json.dumps({"side": side}))
+
+
+def build(
+    model_type: str, folder: Path, tokenizer: Tokenizer, *, size: Size = Size(), seed: int = 0
+) -> Path:
+    """Write the folder of a toy model of this family."""
+    family = get_family(model_type)
+    joined, ids = numbered(model_type, tokenizer)
     config_class = transformers.AutoConfig.for_model(model_type).__class__
-    config = config_class(**recipe.config(size, ids))
+    config = config_class(**RECIPES[model_type].config(size, ids))
     torch.manual_seed(seed)
     model = transformers.AutoModelForImageTextToText.from_config(config)
     with torch.no_grad():
@@ -403,14 +420,5 @@ def build(
             # Gemma's weights are beside one.
             norm.weight.mul_(_STRENGTH) if norm.weight.any() else norm.weight.add_(_STRENGTH - 1)
     model.save_pretrained(folder)
-    fast.save_pretrained(folder)
-    reader.save_pretrained(folder)
-    options = {"processor_class": family.processor, **recipe.processor(size)}
-    (folder / "processor_config.json").write_text(json.dumps(options))
-    if family.template is None:
-        template = CHATML.replace("IMAGE", recipe.mark)
-        (folder / "chat_template.jinja").write_text(template)
-    if len(family.side) > 1:  # the encoder takes any size
-        side = size.patch * size.patches
-        (folder / "text4seg.json").write_text(json.dumps({"side": side}))
+    save_reading(model_type, folder, joined, size)
     return folder
