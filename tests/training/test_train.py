@@ -222,6 +222,8 @@ def test_validation_and_pictures_go_to_the_tracker_and_change_nothing(
     scalars = log.Tags()["scalars"]
     key = next(tag for tag in scalars if tag.endswith("validation/present/grid_iou"))
     assert [event.step for event in log.Scalars(key)] == [2, 4]
+    loss = next(tag for tag in scalars if tag.endswith("train/loss"))
+    assert [event.step for event in log.Scalars(loss)] == [1, 2, 3, 4]
     assert [event.step for event in log.Images("validation/0")] == [2, 4]
     assert len(list((tmp_path / "watched" / "overlays").glob("*.png"))) == 2
 

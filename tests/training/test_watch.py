@@ -44,13 +44,18 @@ def test_trackio_gets_the_figures_and_the_pictures(
     picture = Image.new("RGB", (4, 3), "red")
     watching = Watching(recipe, lambda: "chat", lambda _: Watched(figures, [("0", picture)]))  # type: ignore[arg-type, return-value]
     said: list[dict[str, float]] = []
-    watching.trainer = SimpleNamespace(
-        log=said.append, callback_handler=SimpleNamespace(callbacks=[])
-    )
+    control = SimpleNamespace(should_log=True)
+
+    def log(figures: dict[str, float]) -> None:
+        said.append(figures)
+        control.should_log = False  # as transformers does
+
+    watching.trainer = SimpleNamespace(log=log, callback_handler=SimpleNamespace(callbacks=[]))
     model = SimpleNamespace(training=True, train=lambda _: None)
     for step in (1, 2, 3):
         state = SimpleNamespace(global_step=step, is_world_process_zero=True)
-        watching.on_step_end(None, state, None, model=model)
+        watching.on_step_end(None, state, control, model=model)
+        assert control.should_log  # the loss of this step is still to be logged, by all processes
     # The trainer's log is what transformers' own callback hands to trackio.
     assert said == [{"validation/present/grid_iou": 0.5, "validation/present/questions": 3.0}]
     ((shown, step),) = logged

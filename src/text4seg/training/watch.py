@@ -56,7 +56,10 @@ class Watching(TrainerCallback):
                 seen = self._watch(self._chat())
         finally:
             model.train(training)
+        due = control.should_log
         self.trainer.log(flatten(seen.figures))
+        # Else this step's loss would go unlogged, and other processes wait for this one to log it.
+        control.should_log = due
         for name, picture in seen.pictures:
             self._show(name, picture, step)
 
