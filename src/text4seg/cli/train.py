@@ -68,6 +68,8 @@ def train(
 
         with patience("planning"):
             made = make_plan(read)
+        if not is_leading():
+            return
         print_json(made.to_dict()) if as_json else _print_plan(made)
     else:
         trained = _train(read)
