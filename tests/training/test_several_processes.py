@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import torch
 
 pytest.importorskip("trl")
 
+import psutil
 from safetensors.torch import load_file
 
 from tests.reference.small_families import RECIPES, Size, build
@@ -86,7 +86,7 @@ def file(base: Path, tmp_path: Path) -> Path:
 
 
 def start(kind: str, file: Path, output: Path, *more: str) -> subprocess.Popen[str]:
-    """`accelerate launch` of two processes, in a group of their own."""
+    """`accelerate launch` of two processes."""
     settings = (CONFIGURATIONS / f"{kind}.yaml").read_text()
     for there, here in {
         "num_processes: 8": "num_processes: 2",
@@ -101,7 +101,7 @@ def start(kind: str, file: Path, output: Path, *more: str) -> subprocess.Popen[s
         [sys.executable, "-m", "accelerate.commands.launch", "--config_file", configuration,
          "--main_process_port", "29517", "-m", module, "train", file, *changes, "--json"],
         env={**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"},
-        cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
@@ -147,7 +147,9 @@ def test_two_processes_learn_as_one_through_a_kill(kind: str, file: Path, tmp_pa
     while not mark.is_file():
         assert killed.poll() is None
         time.sleep(0.05)
-    os.killpg(killed.pid, signal.SIGKILL)
+    launcher = psutil.Process(killed.pid)  # its processes are no group: each leads a session
+    for process in (launcher, *launcher.children(recursive=True)):
+        process.kill()
     killed.communicate()
     kept = last_finished(output)
     assert kept is not None
