@@ -44,9 +44,7 @@ if TYPE_CHECKING:
     from text4seg.training.watch import Watch
 
 MERGED = "merged"
-_PATIENCE = (
-    24 * 3600
-)  # seconds that processes wait for the one that asks the validation's questions
+_PATIENCE = 24 * 3600  # seconds, for the one process that asks the validation's questions
 _PRECISION = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
