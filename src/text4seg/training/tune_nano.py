@@ -1,7 +1,7 @@
 """Training nano by a recipe, on transformers' own `Trainer`.
 
 nano is taught by its first lesson, seeing, on the user's masks: its fusion learns which cells the
-user's words mean. A word for what it knows by another name is read as that name (`aliases`); other
+user's words mean. A word for what it knows by another name is read as that name (`aliases`), and
 new words become names that it knows, beginning as what tells their masks best (`name_rows`). What
 it writes follows what it sees, so the language layers stay as they are. Beside the user's questions
 it is asked for names that it knew before, and has to answer as it did: so it forgets less. Photos
@@ -98,8 +98,9 @@ class NanoTuning:
             self._chat, questions, features, lambda count, words: progress(count, words, {})
         )
         model.config.aliases |= self.aliases
-        names = [name for name in Lessons.names_to_know(questions) if name not in self.aliases]
-        self.new_names = add_names(model, tokenizer, names, self._chat.embed)
+        self.new_names = add_names(
+            model, tokenizer, Lessons.names_to_know(questions), self._chat.embed
+        )
         lessons = Lessons(questions, features, model.config.names)
         fit_names(model.fusion, lessons, self.new_names)
         before = weights_of(model.fusion)
