@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from text4seg.core.errors import InputError, Text4SegError, UnknownNameError
-from text4seg.training.elsewhere import llama_factory, ms_swift
 from text4seg.training.recipe import load_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
@@ -76,11 +75,3 @@ def test_what_is_no_toml_is_named(tmp_path: Path) -> None:
     file.write_text("a = ")
     with pytest.raises(InputError, match="not TOML"):
         load_recipe(file)
-
-
-def test_the_commands_of_other_trainers_carry_the_settings(empty: Path) -> None:
-    recipe = load_recipe(empty, (*NEEDED, "lora.rank=8", "training.batch=32"))
-    for command in (ms_swift(recipe), llama_factory(recipe)):
-        assert "--lora_rank 8" in command
-        assert "--gradient_accumulation_steps 8" in command
-        assert "--learning_rate 0.0002" in command

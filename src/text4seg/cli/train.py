@@ -49,6 +49,10 @@ def train(
         bool,
         typer.Option("--commands", help="Print the same training for ms-swift and LLaMA-Factory."),
     ] = False,
+    samples: Annotated[
+        Path | None,
+        typer.Option(help="Write the samples for those trainers to this folder, train nothing."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Fine-tune a vision-language model to write masks.
@@ -62,7 +66,10 @@ def train(
     with checking_the_call():
         read = load_recipe(recipe, changes or [])
     if commands:
-        _print_commands(read, as_json=as_json)
+        given = [word for change in changes or [] for word in ("--set", change)]
+        _print_commands(read, ["text4seg", "train", str(recipe), *given], as_json=as_json)
+    elif samples is not None:
+        _write_samples(read, samples, as_json=as_json)
     elif plan:
         from text4seg.training.plan import plan as make_plan
 
@@ -207,12 +214,24 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _print_commands(recipe: Recipe, *, as_json: bool) -> None:
-    from text4seg.training.elsewhere import llama_factory, ms_swift
+def _print_commands(recipe: Recipe, call: Sequence[str], *, as_json: bool) -> None:
+    from text4seg.training.elsewhere import elsewhere
 
-    found = {"ms-swift": ms_swift(recipe), "LLaMA-Factory": llama_factory(recipe)}
+    found = elsewhere(recipe, call)
     if as_json:
-        print_json(found)
+        print_json({"commands": dict(found.commands), "notes": list(found.notes)})
         return
-    for name, command in found.items():
+    for name, command in found.commands.items():
         print(f"# {name}\n{command}\n")
+    for note in found.notes:
+        say(f"note: {note}")
+
+
+def _write_samples(recipe: Recipe, folder: Path, *, as_json: bool) -> None:
+    from text4seg.training.hand_on import write_samples
+
+    with patience("writing"):
+        count = write_samples(recipe, folder)
+    print_json({"folder": str(folder), "samples": count}) if as_json else (
+        say(f"{count} samples, wrote {folder}")
+    )

@@ -50,6 +50,12 @@ class Family:
         rope_axes: Axes of a position: three for multimodal rotary positions, whose image counts
             as fewer positions than it has tokens.
         gguf: Whether llama.cpp's converter takes encoder and language model as they are exported.
+        ms_swift: What ms-swift calls the model and its template; empty where it does not know the
+            family in transformers' layout.
+        llama_factory: What LLaMA-Factory calls the template; empty where it has none, or would
+            train the vision encoder, too.
+        projector_layers: The projector's linear layers as LLaMA-Factory is to find them: it adapts
+            only those that are named.
         note: What is peculiar, for the docs.
     """
 
@@ -67,11 +73,16 @@ class Family:
     first_position: int = 0
     rope_axes: int = 1
     gguf: bool = False
+    ms_swift: tuple[str, ...] = ()
+    llama_factory: str = ""
+    projector_layers: tuple[str, ...] = ()
     note: str = ""
     processor_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 _UNTOUCHED: Mapping[str, Any] = {"do_resize": False}
+_PAIR = ("multi_modal_projector.linear_1", "multi_modal_projector.linear_2")
+_MLP = ("visual.merger.mlp.0", "visual.merger.mlp.2")
 _IMAGE_SIZE = ("vision_config.image_size",)
 _QWEN_SIDE = (16, "vision_config.patch_size", "vision_config.spatial_merge_size")
 _QWEN_NOTE = "448 pixels and 28 a token (Qwen3-VL: 512 and 32): one image token a cell at 16x16"
@@ -84,6 +95,9 @@ FAMILIES: tuple[Family, ...] = (
         image_processor="CLIPImageProcessorPil",
         side=_IMAGE_SIZE,
         image_options={**_UNTOUCHED, "do_center_crop": False},
+        ms_swift=("llava1_5_hf", "llava1_5_hf"),
+        llama_factory="llava",
+        projector_layers=_PAIR,
         note="CLIP's processor would crop the middle square",
     ),
     Family(
@@ -93,6 +107,7 @@ FAMILIES: tuple[Family, ...] = (
         image_processor="LlavaOnevisionImageProcessorPil",
         side=_IMAGE_SIZE,
         image_options={"do_pad": False},
+        ms_swift=("llava_onevision_hf", "llava_onevision_hf"),
         note="the square is its overview and its only tile, so it is seen twice",
     ),
     Family(
@@ -105,6 +120,9 @@ FAMILIES: tuple[Family, ...] = (
         projector="model.visual.merger",
         rope_axes=3,
         gguf=True,
+        ms_swift=("qwen2_vl", "qwen2_vl"),
+        llama_factory="qwen2_vl",
+        projector_layers=_MLP,
         note=_QWEN_NOTE,
     ),
     Family(
@@ -117,6 +135,9 @@ FAMILIES: tuple[Family, ...] = (
         projector="model.visual.merger",
         rope_axes=3,
         gguf=True,
+        ms_swift=("qwen2_5_vl", "qwen2_5_vl"),
+        llama_factory="qwen2_vl",
+        projector_layers=_MLP,
         note=_QWEN_NOTE,
     ),
     Family(
@@ -129,6 +150,9 @@ FAMILIES: tuple[Family, ...] = (
         projector="model.visual.merger",
         rope_axes=3,
         gguf=True,
+        ms_swift=("qwen3_vl", "qwen3_vl"),
+        llama_factory="qwen3_vl_nothink",
+        projector_layers=("visual.merger.linear_fc1", "visual.merger.linear_fc2"),
         note=_QWEN_NOTE,
     ),
     Family(
@@ -138,6 +162,9 @@ FAMILIES: tuple[Family, ...] = (
         image_processor="GotOcr2ImageProcessorPil",
         side=_IMAGE_SIZE,
         image_options={**_UNTOUCHED, "crop_to_patches": False},
+        ms_swift=("internvl", "internvl_hf"),
+        llama_factory="intern_vl",
+        projector_layers=_PAIR,
         note="the -hf checkpoints; its processor would cut up to 12 tiles",
     ),
     Family(
@@ -182,6 +209,7 @@ FAMILIES: tuple[Family, ...] = (
         language="model.text_model",
         projector="model.connector",
         gguf=True,
+        ms_swift=("idefics3", "idefics3"),
         note="its processor would cut tiles",
     ),
     Family(
@@ -195,6 +223,9 @@ FAMILIES: tuple[Family, ...] = (
         question_seen_by_image=True,
         answer_type=1,
         first_position=1,
+        ms_swift=("paligemma", "paligemma"),
+        llama_factory="paligemma",
+        projector_layers=("multi_modal_projector.linear",),
         note="a prefix language model: each question prefills the whole prompt",
     ),
     Family(
@@ -204,6 +235,8 @@ FAMILIES: tuple[Family, ...] = (
         image_processor="Gemma3ImageProcessorPil",
         side=_IMAGE_SIZE,
         image_options={**_UNTOUCHED, "do_pan_and_scan": False},
+        ms_swift=("gemma3_vision", "gemma3_vision"),
+        llama_factory="gemma3",
         note="sliding-window layers: their cache keeps what a pass may have to take back",
     ),
     Family(

@@ -1,89 +1,199 @@
 """The same training for those who train with ms-swift or LLaMA-Factory: the commands to type.
 
-Both read chats as `text4seg build` writes them. What they do to photos is theirs: they may crop,
-pad or tile where `text4seg train` stretches to one square, so give them square photos. Options are
-those of ms-swift 4 (before: `--train_type` for `--tuner_type`) and of LLaMA-Factory's arguments;
-the commands were not run.
+Options are those of ms-swift 4 (before: `--train_type` for `--tuner_type`) and LLaMA-Factory 0.9.5;
+`tests/training/test_elsewhere.py` runs both where they are installed.
 """
 
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from text4seg.training.recipe import Recipe
+from text4seg.training.hand_on import CHATS, DATASET, family_and_side
+from text4seg.training.recipe import Loss, Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from text4seg.models.families import Family
+
+# The language model's linear layers in every family that LLaMA-Factory trains.
+_LANGUAGE = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+# LLaMA-Factory cuts samples silently; a limit that no mask reaches costs nothing.
+_LONGEST = 16384
 
 
-def ms_swift(recipe: Recipe) -> str:
-    """`swift sft` with the recipe's settings."""
-    training, lora = recipe.training, recipe.lora
-    return _command(
-        "swift sft",
-        {
-            "model": recipe.model.folder,
-            "dataset": recipe.data.train,
-            "tuner_type": "lora" if lora.rank else "full",
-            "lora_rank": lora.rank,
-            "lora_alpha": lora.alpha,
-            "lora_dropout": lora.dropout,
-            "target_modules": "all-linear",
-            "freeze_vit": "true",
-            "freeze_aligner": "false",
-            "num_train_epochs": training.epochs,
-            "max_steps": training.steps or -1,
-            "per_device_train_batch_size": training.device_batch,
-            "gradient_accumulation_steps": max(1, training.batch // training.device_batch),
-            "learning_rate": training.learning_rate,
-            "lr_scheduler_type": training.schedule,
-            "warmup_ratio": training.warmup,
-            "weight_decay": training.weight_decay,
-            "torch_dtype": training.precision,
-            "seed": training.seed,
-            "output_dir": recipe.output,
-        },
-    )
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Commands by trainer's name, what writes their samples first; and what they leave out."""
+
+    commands: Mapping[str, str]
+    notes: tuple[str, ...]
 
 
-def llama_factory(recipe: Recipe) -> str:
-    """`llamafactory-cli train` with the recipe's settings.
+def elsewhere(recipe: Recipe, call: Sequence[str]) -> Elsewhere:
+    """The commands for a recipe that `call`, the words of `text4seg train`, names.
 
-    `NAME` is the model's template in its documentation; the data set has to be entered in its
-    `dataset_info.json`, with ShareGPT's formatting.
+    Raises:
+        InputError: It is nano's, or the side of the model's square cannot be told.
+        WeightsError: The recipe's folder holds no model's configuration.
     """
-    training, lora = recipe.training, recipe.lora
-    return _command(
-        "llamafactory-cli train",
-        {
-            "stage": "sft",
-            "do_train": "true",
-            "model_name_or_path": recipe.model.folder,
-            "template": "NAME",
-            "dataset": "text4seg",
-            "finetuning_type": "lora" if lora.rank else "full",
-            "lora_rank": lora.rank,
-            "lora_alpha": lora.alpha,
-            "lora_dropout": lora.dropout,
-            "lora_target": "all",
-            "freeze_vision_tower": "true",
-            "freeze_multi_modal_projector": "false",
-            "num_train_epochs": training.epochs,
-            "max_steps": training.steps or -1,
-            "per_device_train_batch_size": training.device_batch,
-            "gradient_accumulation_steps": max(1, training.batch // training.device_batch),
-            "learning_rate": training.learning_rate,
-            "lr_scheduler_type": training.schedule,
-            "warmup_ratio": training.warmup,
-            "weight_decay": training.weight_decay,
-            "bf16": str(training.precision == "bfloat16").lower(),
-            "seed": training.seed,
-            "output_dir": recipe.output,
-        },
+    family, side = family_and_side(recipe)
+    system = None if family is None else own_system(Path(recipe.model.folder), family)
+    commands = {"samples": shlex.join([*call, "--samples", str(_samples(recipe))])}
+    notes = []
+    if family is None or family.ms_swift:
+        commands["ms-swift"] = _ms_swift(recipe, family, system)
+    else:
+        notes.append(f"ms-swift does not know {family.name} in the layout of transformers")
+    if family is None or family.llama_factory:
+        commands["LLaMA-Factory"] = _llama_factory(recipe, family, system, side)
+    else:
+        notes.append(f"LLaMA-Factory does not train {family.name} as it is trained here")
+    if family is None:
+        notes.append("NAME is what that trainer calls this model and its template")
+    if recipe.loss != Loss():
+        notes.append("loss.digits and loss.background are text4seg train's alone")
+    return Elsewhere(commands, tuple(notes))
+
+
+def own_system(folder: Path, family: Family) -> str:
+    """What the folder's chat template says before a chat that has no system's words.
+
+    Other trainers have words of their own there, which nobody says when the model is asked.
+    """
+    from jinja2 import TemplateError
+
+    from text4seg.models.local.loading import load_processor
+
+    processor = load_processor(folder, family)
+    probe = "PROBE"
+
+    def written(*roles: str) -> str:
+        chat = [
+            {
+                "role": role,
+                "content": [{"type": "text", "text": probe if role == "system" else "-"}],
+            }
+            for role in roles
+        ]
+        try:
+            return str(processor.apply_chat_template(chat, tokenize=False))
+        except (TemplateError, ValueError, KeyError, TypeError):
+            return ""  # it takes no system's words
+
+    before, found, after = written("system", "user").partition(probe)
+    plain = written("user")
+    if not found or not (plain.startswith(before) and plain.endswith(after)):
+        return ""
+    return plain[len(before) : len(plain) - len(after)]
+
+
+def _ms_swift(recipe: Recipe, family: Family | None, system: str | None) -> str:
+    """`swift sft` with the recipe's settings; then its adapter is told what it was taught."""
+    model_type, template = ("NAME", "NAME") if family is None else family.ms_swift
+    output = f"{recipe.output}-ms-swift"
+    options = {
+        "model": Path(recipe.model.folder).absolute(),
+        "model_type": model_type,
+        "template": template,
+        **({} if system is None else {"system": system}),
+        "dataset": _samples(recipe) / CHATS,
+        "tuner_type": "lora" if recipe.lora.rank else "full",
+        **_lora(recipe),
+        **({"target_modules": "all-linear"} if recipe.lora.rank else {}),
+        "freeze_vit": "true",
+        "freeze_aligner": "false",
+        **_settings(recipe),
+        "torch_dtype": recipe.training.precision,
+        "output_dir": output,
+        "add_version": "false",
+    }
+    if recipe.model.quantize == "4bit":
+        options |= {"quant_method": "bnb", "quant_bits": 4}
+    if recipe.model.attention:
+        options["attn_impl"] = recipe.model.attention
+    last = shlex.quote(f"{output}/last-checkpoint")
+    return f"{_command('swift sft', options)}\ncp {_told(recipe)} {last}"
+
+
+def _llama_factory(recipe: Recipe, family: Family | None, system: str | None, side: int) -> str:
+    """`llamafactory-cli train` with the recipe's settings; then the adapter is told the same."""
+    output = f"{recipe.output}-llama-factory"
+    layers = () if family is None else family.projector_layers
+    precision = recipe.training.precision
+    options = {
+        "stage": "sft",
+        "do_train": "true",
+        "model_name_or_path": Path(recipe.model.folder).absolute(),
+        "template": "NAME" if family is None else family.llama_factory,
+        **({} if system is None else {"default_system": system}),
+        "dataset_dir": _samples(recipe),
+        "dataset": DATASET,
+        "image_max_pixels": side**2,
+        "cutoff_len": _LONGEST,
+        "finetuning_type": "lora" if recipe.lora.rank else "full",
+        **_lora(recipe),
+        # `all` would leave the projector out.
+        **({"lora_target": ",".join((*_LANGUAGE, *layers))} if recipe.lora.rank else {}),
+        "freeze_vision_tower": "true",
+        "freeze_multi_modal_projector": "false",
+        **_settings(recipe),
+        "bf16": str(precision == "bfloat16").lower(),
+        "fp16": str(precision == "float16").lower(),
+        "output_dir": output,
+    }
+    if not recipe.training.gradient_checkpointing:
+        options["disable_gradient_checkpointing"] = "true"
+    if recipe.model.quantize == "4bit":
+        options |= {"quantization_method": "bnb", "quantization_bit": 4}
+    return (
+        f"{_command('llamafactory-cli train', options)}\ncp {_told(recipe)} {shlex.quote(output)}"
     )
+
+
+def _samples(recipe: Recipe) -> Path:
+    return Path(f"{recipe.output}-samples")
+
+
+def _told(recipe: Recipe) -> str:
+    return shlex.quote(str(_samples(recipe) / "text4seg.json"))
+
+
+def _lora(recipe: Recipe) -> dict[str, object]:
+    lora = recipe.lora
+    if not lora.rank:
+        return {}
+    return {"lora_rank": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout}
+
+
+def _settings(recipe: Recipe) -> dict[str, object]:
+    """What both call the same, after transformers' trainer."""
+    training = recipe.training
+    settings: dict[str, object] = {
+        "num_train_epochs": training.epochs,
+        "max_steps": training.steps or -1,
+        "per_device_train_batch_size": training.device_batch,
+        "gradient_accumulation_steps": max(1, training.batch // training.device_batch),
+        "learning_rate": training.learning_rate,
+        "lr_scheduler_type": training.schedule,
+        "warmup_ratio": training.warmup,
+        "weight_decay": training.weight_decay,
+        "max_grad_norm": training.clip,
+        "logging_steps": recipe.report.every,
+        "seed": training.seed,
+        "report_to": recipe.report.to or "none",
+    }
+    if training.save_every:
+        settings["save_steps"] = training.save_every
+    return settings
 
 
 def _command(name: str, options: Mapping[str, object]) -> str:
-    words = [f"  --{key} {shlex.quote(str(value))}" for key, value in options.items()]
+    words = []
+    for key, value in options.items():
+        values = value if isinstance(value, tuple) else (value,)
+        words.append(f"  --{key} {shlex.join(str(one) for one in values)}")
     return " \\\n".join([name, *words])

@@ -22,6 +22,13 @@ Message = Mapping[str, Any]
 """`{"role", "content"}` of a chat; the content is a list of `{"type": "image" | "text", …}`."""
 
 
+def stretch(photo: Image, side: int) -> Image:
+    """The photo as a square of so many pixels."""
+    from PIL.Image import Resampling
+
+    return photo.convert("RGB").resize((side, side), Resampling.BICUBIC)
+
+
 class Prompter:
     """Photos and chats to tensors, for one family's processor."""
 
@@ -35,9 +42,7 @@ class Prompter:
 
     def square(self, photo: Image) -> Image:
         """The photo, stretched to the model's square."""
-        from PIL.Image import Resampling
-
-        return photo.convert("RGB").resize((self.side, self.side), Resampling.BICUBIC)
+        return stretch(photo, self.side)
 
     def text(self, messages: Sequence[Message]) -> str:
         """The chat as text, up to where the next answer begins.

@@ -1,0 +1,131 @@
+"""What a recipe's samples are for other trainers: chats about photos that are squares already.
+
+Other trainers keep a photo's proportions, or cut it into tiles; a square that the encoder takes as
+it is leaves them nothing to do, so a cell of the grid stays where the text says it is.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from text4seg.core.errors import InputError, OutputError, UnknownNameError, WeightsError
+from text4seg.models import is_nano
+from text4seg.models.families import get_family, square_side
+from text4seg.training.samples import Chat, read_chats
+
+if TYPE_CHECKING:
+    from text4seg.models.families import Family
+    from text4seg.training.recipe import Recipe
+
+CHATS, DATASET = "chats.jsonl", "text4seg"
+_MARK = "<image>"  # both trainers' place for a photo
+_ENTRY: Mapping[str, Any] = {
+    "file_name": CHATS,
+    "formatting": "sharegpt",
+    "columns": {"messages": "messages", "images": "images"},
+    "tags": {
+        "role_tag": "role",
+        "content_tag": "content",
+        "user_tag": "user",
+        "assistant_tag": "assistant",
+        "system_tag": "system",
+    },
+}
+
+
+def family_and_side(recipe: Recipe) -> tuple[Family | None, int]:
+    """The family of the recipe's model, None where the table has none, and its square's side.
+
+    Raises:
+        InputError: It is nano, or `model.side` alone could tell the square's side.
+        WeightsError: The folder holds no model's configuration.
+    """
+    from transformers import AutoConfig
+
+    from text4seg.models.local.loading import CONFIG, read_json, read_settings
+
+    folder = Path(recipe.model.folder)
+    if is_nano(recipe.model.folder):
+        raise InputError("nano is trained by text4seg train alone")
+    try:
+        family = get_family(str(read_json(folder / CONFIG).get("model_type")))
+    except UnknownNameError as error:
+        if not recipe.model.side:
+            raise InputError(
+                f"{error}: --set model.side=PIXELS tells the side of the square that it sees"
+            ) from error
+        return None, recipe.model.side
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        side = recipe.model.side or read_settings(folder).side or square_side(family, config)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{folder / CONFIG} configures no model: {error}") from error
+    return family, side
+
+
+def write_samples(recipe: Recipe, folder: Path) -> int:
+    """Write all that the recipe learns from as files of ms-swift and LLaMA-Factory.
+
+    `chats.jsonl` with `photos/` beside it, `dataset_info.json` for LLaMA-Factory, and
+    `text4seg.json`, which tells a `Segmenter` of the adapter that is trained on them.
+
+    Returns:
+        The number of samples.
+
+    Raises:
+        InputError: Data or photos cannot be used, or `folder` holds something.
+        OutputError: `folder` cannot be written; nothing is left of it.
+    """
+    from text4seg.models.local.loading import SETTINGS
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is there and not empty; name a folder that is not there yet")
+    _, side = family_and_side(recipe)
+    chats = read_chats(recipe.data.train, recipe.data)
+    settings = {"format": recipe.data.format, "grid": recipe.data.grid, "side": side}
+    texts = {
+        "dataset_info.json": json.dumps({DATASET: _ENTRY}, indent=2),
+        SETTINGS: json.dumps(settings, indent=2),
+    }
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
+            made = Path(beside) / folder.name
+            (made / "photos").mkdir(parents=True)
+            texts[CHATS] = "\n".join(_records(chats, made, folder.absolute(), side))
+            for name, text in texts.items():
+                (made / name).write_text(text + "\n", encoding="utf-8")
+            if folder.is_dir():
+                folder.rmdir()
+            made.replace(folder)
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
+    return len(chats)
+
+
+def _records(chats: Sequence[Chat], made: Path, folder: Path, side: int) -> list[str]:
+    """The chats as JSON, their photos written below `made`, which will become `folder`."""
+    from text4seg.models.local.prompts import stretch
+
+    names: dict[tuple[Path, bytes | None], str] = {}
+    records = []
+    for chat in chats:
+        photo = chat.photo, chat.content
+        if photo not in names:
+            names[photo] = f"photos/{len(names):06d}.png"
+            stretch(chat.open_photo(), side).save(made / names[photo])
+        messages = [
+            {"role": message["role"], "content": _written(message)} for message in chat.messages
+        ]
+        record = {"messages": messages, "images": [str(folder / names[photo])]}
+        records.append(json.dumps(record, ensure_ascii=False))
+    return records
+
+
+def _written(message: Mapping[str, Any]) -> str:
+    parts = message["content"]
+    return "".join(_MARK if part["type"] == "image" else part["text"] for part in parts)
