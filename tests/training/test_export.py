@@ -103,7 +103,7 @@ def test_the_verb(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["export", str(trained), "--out", str(tmp_path / "n")]) == 0
     out = capsys.readouterr()
     assert "sglang" in out.out
-    assert "none was run here" in out.err
+    assert "SGLang's is from its documentation" in out.err
     assert main(["export", str(trained), "--out", str(tmp_path / "n")]) == 1
     assert "not empty" in capsys.readouterr().err
 

