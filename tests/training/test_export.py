@@ -18,8 +18,9 @@ from text4seg.cli import main
 from text4seg.core.errors import InputError, WeightsError
 from text4seg.models.families import get_family
 from text4seg.models.local.chat import LocalChat
+from text4seg.models.local.loading import load_folder
 from text4seg.segmenter import Segmenter
-from text4seg.training.export import export, serving_commands
+from text4seg.training.export import export, nest_encoder, serving_commands
 from text4seg.training.recipe import load_recipe
 from text4seg.training.run import train
 
@@ -80,9 +81,38 @@ def test_the_processor_neither_crops_nor_pads_nor_tiles(tmp_path: Path) -> None:
         assert LocalChat.load(made.folder).prompter.side == 32
 
 
+NESTED = [kind for kind in RECIPES if get_family(kind).nested_encoder]
+
+
+@pytest.mark.parametrize("kind", NESTED)
+def test_servers_find_the_encoder_where_they_look_for_it(kind: str, tmp_path: Path) -> None:
+    base = build(kind, tmp_path / "base", small_tokenizer())
+    made = export(base, tmp_path / "out").folder
+    names = [name for name in load_file(made / "model.safetensors") if "vision_tower." in name]
+    assert names
+    assert all("vision_tower.vision_model." in name for name in names)
+    before, after = (load_folder(folder).model.state_dict() for folder in (base, made))
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        assert torch.equal(after[name], value)
+
+
+def test_files_of_a_large_model_are_named_anew_together(tmp_path: Path) -> None:
+    model = load_folder(build("llava", tmp_path / "base", small_tokenizer())).model
+    model.save_pretrained(tmp_path / "parts", max_shard_size="20KB")
+    index = tmp_path / "parts" / "model.safetensors.index.json"
+    nest_encoder(tmp_path / "parts")
+    where = json.loads(index.read_text())["weight_map"]
+    assert len(set(where.values())) > 1
+    for name, file in where.items():
+        assert name in load_file(tmp_path / "parts" / file)
+    assert any(name.startswith("vision_tower.vision_model.") for name in where)
+
+
 def test_gguf_is_offered_where_the_converter_knows_the_architecture() -> None:
     known = {kind for kind in RECIPES if get_family(kind).gguf}  # test_gguf.py runs it
-    assert known == {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "smolvlm", "idefics3"}
+    qwen, others = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl"}, {"smolvlm", "idefics3"}
+    assert known == qwen | others | {"gemma3", "lfm2_vl"}
 
 
 def test_the_commands_of_llama_cpp_convert_both_parts() -> None:

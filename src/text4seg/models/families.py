@@ -49,6 +49,8 @@ class Family:
         first_position: The position of a prompt's first token.
         rope_axes: Axes of a position: three for multimodal rotary positions, whose image counts
             as fewer positions than it has tokens.
+        nested_encoder: Whether servers look for the encoder one level deeper, as
+            `vision_tower.vision_model`, where transformers 4 had it.
         gguf: Whether llama.cpp's converter takes encoder and language model as they are exported.
         ms_swift: What ms-swift calls the model and its template; empty where it does not know the
             family in transformers' layout.
@@ -72,6 +74,7 @@ class Family:
     answer_type: int = 0
     first_position: int = 0
     rope_axes: int = 1
+    nested_encoder: bool = False
     gguf: bool = False
     ms_swift: tuple[str, ...] = ()
     llama_factory: str = ""
@@ -95,6 +98,7 @@ FAMILIES: tuple[Family, ...] = (
         image_processor="CLIPImageProcessorPil",
         side=_IMAGE_SIZE,
         image_options={**_UNTOUCHED, "do_center_crop": False},
+        nested_encoder=True,
         ms_swift=("llava1_5_hf", "llava1_5_hf"),
         llama_factory="llava",
         projector_layers=_PAIR,
@@ -107,6 +111,7 @@ FAMILIES: tuple[Family, ...] = (
         image_processor="LlavaOnevisionImageProcessorPil",
         side=_IMAGE_SIZE,
         image_options={"do_pad": False},
+        nested_encoder=True,
         ms_swift=("llava_onevision_hf", "llava_onevision_hf"),
         note="the square is its overview and its only tile, so it is seen twice",
     ),
@@ -223,6 +228,7 @@ FAMILIES: tuple[Family, ...] = (
         question_seen_by_image=True,
         answer_type=1,
         first_position=1,
+        nested_encoder=True,
         ms_swift=("paligemma", "paligemma"),
         llama_factory="paligemma",
         projector_layers=("multi_modal_projector.linear",),
@@ -235,6 +241,8 @@ FAMILIES: tuple[Family, ...] = (
         image_processor="Gemma3ImageProcessorPil",
         side=_IMAGE_SIZE,
         image_options={**_UNTOUCHED, "do_pan_and_scan": False},
+        nested_encoder=True,
+        gguf=True,
         ms_swift=("gemma3_vision", "gemma3_vision"),
         llama_factory="gemma3",
         note="sliding-window layers: their cache keeps what a pass may have to take back",
@@ -246,6 +254,8 @@ FAMILIES: tuple[Family, ...] = (
         image_processor="text4seg.models.local.lfm2_image.Lfm2VlImageProcessorPil",
         side=(16, "vision_config.patch_size", "downsample_factor"),
         image_options=_UNTOUCHED,
+        nested_encoder=True,
+        gguf=True,
         note="a cache of convolutions and attention; its own image processor needs torchvision",
     ),
 )

@@ -7,7 +7,10 @@ crops nor pads nor tiles: a server that reads it treats a square photo as traini
 from __future__ import annotations
 
 import json
+import re
 import shlex
+import shutil
+import struct
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 _HAND_OVER = "merged", "adapter"
 _PROCESSOR = "preprocessor_config.json"
+_FLAT = re.compile(r"^((?:model\.)?vision_tower\.)(?!vision_model\.)")
 # What goes to vLLM's /v1/chat/completions beside model and messages.
 _BOUND = (
     '{"structured_outputs": {"grammar": "root ::= …"}, "continue_final_message": true,\n'
@@ -104,6 +108,8 @@ def _write(
 
     family = loaded.family
     loaded.model.save_pretrained(made)
+    if family.nested_encoder:
+        nest_encoder(made)
     copy_processor(folder if has_processor(folder) else base_folder(folder), made)
     _write_processor(loaded, made)
     settings = {"format": loaded.settings.format, "side": loaded.side}
@@ -117,6 +123,32 @@ def _write(
     text = (card(dict(told)) if told else "") + serving_section(commands, loaded.side)
     write_atomically(made / CARD, text.encode())
     return Exported(output, family.name, loaded.side, hashes, commands, notes(family.gguf))
+
+
+def nest_encoder(folder: Path) -> None:
+    """Name the encoder's tensors as transformers 4 did; it and its successor load both.
+
+    Only the heads of the files are written anew, the numbers are copied: a large model needs no
+    memory for that.
+    """
+    for file in folder.glob("*.safetensors"):
+        beside = file.with_suffix(".renamed")
+        with file.open("rb") as old, beside.open("wb") as new:
+            (length,) = struct.unpack("<Q", old.read(8))
+            head = json.dumps(_nested(json.loads(old.read(length)))).encode()
+            head += b" " * (-len(head) % 8)
+            new.write(struct.pack("<Q", len(head)) + head)
+            shutil.copyfileobj(old, new)
+        beside.replace(file)
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        told = json.loads(index.read_text(encoding="utf-8"))
+        told["weight_map"] = _nested(told["weight_map"])
+        index.write_text(json.dumps(told, indent=2), encoding="utf-8")
+
+
+def _nested(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    return {_FLAT.sub(r"\1vision_model.", name): told for name, told in tensors.items()}
 
 
 def _write_processor(loaded: Loaded, made: Path) -> None:
