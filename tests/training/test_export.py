@@ -10,6 +10,7 @@ import torch
 
 pytest.importorskip("trl")
 
+from PIL import Image
 from safetensors.torch import load_file
 
 from tests.reference.small_families import RECIPES, build
@@ -18,13 +19,14 @@ from text4seg.cli import main
 from text4seg.core.errors import InputError, WeightsError
 from text4seg.models.families import get_family
 from text4seg.models.local.chat import LocalChat
-from text4seg.models.local.loading import load_folder
+from text4seg.models.local.loading import image_reader, load_folder
 from text4seg.segmenter import Segmenter
 from text4seg.training.export import export, nest_encoder, serving_commands
 from text4seg.training.recipe import load_recipe
 from text4seg.training.run import train
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+QUESTION = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "?"}]}]
 RECIPE = """
 model.folder = "{base}"
 output = "{output}"
@@ -75,10 +77,22 @@ def test_the_processor_neither_crops_nor_pads_nor_tiles(tmp_path: Path) -> None:
         made = export(base, tmp_path / f"{family}-out")
         written = json.loads((made.folder / "preprocessor_config.json").read_text())
         for key, value in get_family(family).image_options.items():
-            assert written[key] == value, (family, key)
+            stretched = key == "do_resize" and get_family(family).stretches
+            assert written[key] == (stretched or value), (family, key)
         assert not written["image_processor_type"].endswith("Pil")
         assert (made.folder / "chat_template.jinja").is_file()
         assert LocalChat.load(made.folder).prompter.side == 32
+
+
+@pytest.mark.parametrize("kind", [kind for kind in RECIPES if get_family(kind).stretches])
+def test_a_server_stretches_a_photo_as_it_is_stretched_here(kind: str, tmp_path: Path) -> None:
+    made = export(build(kind, tmp_path / "base", small_tokenizer()), tmp_path / "out").folder
+    prompter = LocalChat.load(made).prompter
+    photo = Image.open(PHOTOS / "cat.jpg").convert("RGB")
+    ours = prompter.inputs(prompter.text(QUESTION), prompter.square(photo))["pixel_values"]
+    theirs = image_reader(get_family(kind)).from_pretrained(made)(photo, return_tensors="pt")
+    torch.testing.assert_close(theirs["pixel_values"], ours)
+    assert "are stretched to 32×32" in (made / "README.md").read_text()
 
 
 NESTED = [kind for kind in RECIPES if get_family(kind).nested_encoder]

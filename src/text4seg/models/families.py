@@ -49,6 +49,8 @@ class Family:
         first_position: The position of a prompt's first token.
         rope_axes: Axes of a position: three for multimodal rotary positions, whose image counts
             as fewer positions than it has tokens.
+        stretches: Whether the image processor stretches where its size has height and width, so
+            that a server does what is done here.
         nested_encoder: Whether servers look for the encoder one level deeper, as
             `vision_tower.vision_model`, where transformers 4 had it.
         gguf: Whether llama.cpp's converter takes encoder and language model as they are exported.
@@ -74,6 +76,7 @@ class Family:
     answer_type: int = 0
     first_position: int = 0
     rope_axes: int = 1
+    stretches: bool = False
     nested_encoder: bool = False
     gguf: bool = False
     ms_swift: tuple[str, ...] = ()
@@ -98,6 +101,7 @@ FAMILIES: tuple[Family, ...] = (
         image_processor="CLIPImageProcessorPil",
         side=_IMAGE_SIZE,
         image_options={**_UNTOUCHED, "do_center_crop": False},
+        stretches=True,
         nested_encoder=True,
         ms_swift=("llava1_5_hf", "llava1_5_hf"),
         llama_factory="llava",
@@ -167,6 +171,7 @@ FAMILIES: tuple[Family, ...] = (
         image_processor="GotOcr2ImageProcessorPil",
         side=_IMAGE_SIZE,
         image_options={**_UNTOUCHED, "crop_to_patches": False},
+        stretches=True,
         ms_swift=("internvl", "internvl_hf"),
         llama_factory="intern_vl",
         projector_layers=_PAIR,
@@ -228,6 +233,7 @@ FAMILIES: tuple[Family, ...] = (
         question_seen_by_image=True,
         answer_type=1,
         first_position=1,
+        stretches=True,
         nested_encoder=True,
         ms_swift=("paligemma", "paligemma"),
         llama_factory="paligemma",
@@ -241,6 +247,7 @@ FAMILIES: tuple[Family, ...] = (
         image_processor="Gemma3ImageProcessorPil",
         side=_IMAGE_SIZE,
         image_options={**_UNTOUCHED, "do_pan_and_scan": False},
+        stretches=True,
         nested_encoder=True,
         gguf=True,
         ms_swift=("gemma3_vision", "gemma3_vision"),

@@ -41,7 +41,12 @@ def elsewhere(recipe: Recipe, call: Sequence[str]) -> Elsewhere:
         WeightsError: The recipe's folder holds no model's configuration.
     """
     family, side = family_and_side(recipe)
-    system = None if family is None else own_system(Path(recipe.model.folder), family)
+    # A family without a chat template knows no turns, so nobody's words stand before one.
+    system = (
+        own_system(Path(recipe.model.folder), family)
+        if family is not None and family.template is None
+        else None
+    )
     commands = {"samples": shlex.join([*call, "--samples", str(_samples(recipe))])}
     notes = []
     if family is None or family.ms_swift:

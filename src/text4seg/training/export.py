@@ -1,7 +1,8 @@
 """A trained model, handed over: one folder that any server of Hugging Face models loads.
 
 The folder is whole (an adapter is merged), says where it is from, and its image processor neither
-crops nor pads nor tiles: a server that reads it treats a square photo as training did.
+crops nor pads nor tiles: a server that reads it treats a square photo as training did, and any
+photo where the family's processor can stretch.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from PIL.Image import Resampling
 
 from text4seg.core.errors import InputError, OutputError
 from text4seg.core.files import write_atomically
@@ -120,7 +123,9 @@ def _write(
     commands = serving_commands(output, family.gguf)
     record = {**told, "exported": {"sha256": hashes, "versions": versions()}}
     write_atomically(made / PROVENANCE, (json.dumps(record, indent=2) + "\n").encode())
-    text = (card(dict(told)) if told else "") + serving_section(commands, loaded.side)
+    text = (card(dict(told)) if told else "") + serving_section(
+        commands, loaded.side, family.stretches
+    )
     write_atomically(made / CARD, text.encode())
     return Exported(output, family.name, loaded.side, hashes, commands, notes(family.gguf))
 
@@ -156,6 +161,9 @@ def _write_processor(loaded: Loaded, made: Path) -> None:
     processor = loaded.processor
     settings = json.loads(processor.image_processor.to_json_string())
     settings |= dict(loaded.family.image_options)
+    if loaded.family.stretches:
+        square = {"height": loaded.side, "width": loaded.side}
+        settings |= {"do_resize": True, "size": square, "resample": Resampling.BICUBIC}
     # The class that a server looks up by name, not the one that reads photos here.
     for key in ("image_processor_type", "processor_class"):
         settings.pop(key, None)
@@ -200,15 +208,20 @@ def notes(gguf: bool) -> tuple[str, ...]:  # noqa: FBT001 - a fact, no switch
     return tuple(told)
 
 
-def serving_section(commands: Mapping[str, str], side: int) -> str:
+def serving_section(commands: Mapping[str, str], side: int, stretches: bool) -> str:  # noqa: FBT001 - a fact, no switch
     """How to serve the folder, in Markdown, for its card."""
+    first = (
+        f"Photos are stretched to {side}×{side} pixels by the image processor of this folder. Ask"
+        if stretches
+        else f"Stretch a photo to {side}×{side} pixels before it is sent (the image processor of\n"
+        "this folder neither resizes nor crops it), ask"
+    )
     blocks = [f"{name}:\n\n```sh\n{text}\n```\n" for name, text in commands.items()]
     return "\n".join(
         [
             "## Serving",
             "",
-            f"Stretch a photo to {side}×{side} pixels before it is sent (the image processor of",
-            "this folder neither resizes nor crops it), ask in the wording of",
+            f"{first} in the wording of",
             "`text4seg.prompts.question`, and let the server write under the grammar that",
             "`text4seg grammar --syntax ebnf` prints. It begins behind `<seg>`: send vLLM the",
             "beginning of the answer, `text4seg.prompts.ANSWER_PREFIX`, as last message, and",
