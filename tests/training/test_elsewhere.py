@@ -34,7 +34,8 @@ from text4seg.training.samples import read_chats
 from text4seg.training.tune_local import linear_modules
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
-SIDE = 112
+PATCHES, SIDE = 8, 112
+PATCH = {"qwen3_vl": 16}  # ms-swift and LLaMA-Factory know its true one
 RECIPE = """
 output = "{folder}/run"
 model.folder = "{folder}/base"
@@ -53,8 +54,9 @@ LEARNED = {"ms-swift": "llava", "LLaMA-Factory": "qwen2_vl"}
 ADAPTERS = {"ms-swift": "run-ms-swift/last-checkpoint", "LLaMA-Factory": "run-llama-factory"}
 # ms-swift knows these families' photos by the numbers of the published vocabularies.
 PLACES = {
-    "llava_onevision": 151646,
     "gemma3": 255999,
+    "idefics3": 128257,
+    "llava_onevision": 151646,
     "qwen2_vl": 151655,
     "qwen2_5_vl": 151655,
     "qwen3_vl": 151655,
@@ -73,12 +75,13 @@ def toy(kind: str, folder: Path, places: Mapping[str, int] = MappingProxyType({}
     """A toy whose photo has the token of such a number."""
     tokenizer = json.loads(small_tokenizer().to_str())
     words = tokenizer["model"]["vocab"]
+    if kind == "gemma3":
+        words["<end_of_turn>"] = len(words)  # LLaMA-Factory ends answers with it
     if kind in places:
         # build() adds one token before that of the photo.
         filled = range(len(words), places[kind] - 1)
         words |= {f"<filler {number}>": number for number in filled}
-    patch = 16 if kind == "qwen3_vl" else 14
-    size = Size(hidden=64, vision=32, patches=SIDE // patch, patch=patch)
+    size = Size(hidden=64, vision=32, patches=PATCHES, patch=PATCH.get(kind, SIDE // PATCHES))
     return build(kind, folder / "base", Tokenizer.from_str(json.dumps(tokenizer)), size=size)
 
 
@@ -210,6 +213,8 @@ def test_what_cannot_be_trained_elsewhere_is_said(tmp_path: Path) -> None:
     neither = elsewhere(load_recipe(file, [f"model.folder={tmp_path / 'toy'}"]), [])
     assert list(neither.commands) == ["samples"]
     assert len(neither.notes) == 2
+    tiled = elsewhere(load_recipe(file, [f"model.folder={toy('idefics3', tmp_path)}"]), [])
+    assert "cut tiles" in tiled.notes[-1]
 
 
 def find_tool(name: str, variable: str) -> str:
@@ -261,7 +266,7 @@ def check_adapter(
     adapted = {name for name in adapted if "deepstack_merger" not in name}
     assert adapted == set(linear_modules(loaded.model, loaded.family))
     chat = LocalChat.load(adapter)
-    assert chat.prompter.side == SIDE
+    assert chat.prompter.side == loaded.side
     photo = Image.open(PHOTOS / "cat.jpg")
     ours = chat.prompter.inputs(
         chat.prompter.text([{"role": "user", "content": [{"type": "image"}]}]),

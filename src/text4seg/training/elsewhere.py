@@ -57,6 +57,8 @@ def elsewhere(recipe: Recipe, call: Sequence[str]) -> Elsewhere:
         commands["LLaMA-Factory"] = _llama_factory(recipe, family, system, side)
     else:
         notes.append(f"LLaMA-Factory does not train {family.name} as it is trained here")
+    if family and family.ms_swift and "do_image_splitting" in family.image_options:
+        notes.append("the processor would cut tiles: train the folder that text4seg export writes")
     if family is None:
         notes.append("NAME is what that trainer calls this model and its template")
     if recipe.loss != Loss():
@@ -154,9 +156,12 @@ def _llama_factory(recipe: Recipe, family: Family | None, system: str | None, si
         options["disable_gradient_checkpointing"] = "true"
     if recipe.model.quantize == "4bit":
         options |= {"quantization_method": "bnb", "quantization_bit": 4}
-    return (
-        f"{_command('llamafactory-cli train', options)}\ncp {_told(recipe)} {shlex.quote(output)}"
-    )
+    lines = [_command("llamafactory-cli train", options)]
+    lines.append(f"cp {_told(recipe)} {shlex.quote(output)}")
+    if family is not None and family.template is not None:
+        # It writes a template of its own, which takes no photo.
+        lines.append(f"rm {shlex.quote(output)}/chat_template.jinja")
+    return "\n".join(lines)
 
 
 def _samples(recipe: Recipe) -> Path:
