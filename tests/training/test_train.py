@@ -196,7 +196,9 @@ def test_the_verb(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["segment", photo, "the cat", "--model", model, "--grid", "4x4", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["stats"]["format"] == "rrle"
     assert main(["train", str(file), "--commands"]) == 0
-    assert "swift sft" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "--samples" in told.out
+    assert "note: ms-swift does not know SmolVLM" in told.err
 
 
 def test_validation_and_pictures_go_to_the_tracker_and_change_nothing(
