@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from rich.console import Console
 from rich.progress import track
 
 from benchmarks.nano_cells import SHAPE, add_arguments, by_photo, open_store, true_cells
@@ -119,7 +120,8 @@ def ask(chat: NanoChat, arguments: argparse.Namespace) -> list[dict[str, Any]]:
         for record in records
         if record["mask"] is not None
     ]
-    for image, record in track(questions[:: arguments.every], "writing"):
+    shown = Console(stderr=True)
+    for image, record in track(questions[:: arguments.every], "writing", console=shown):
         features = store[arguments.data / image]
         chat.eyes = SimpleNamespace(look=lambda _, kept=features: kept)
         with torch.inference_mode():

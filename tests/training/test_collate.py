@@ -10,6 +10,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from tokenizers import AddedToken
+from tokenizers.processors import TemplateProcessing
 
 from tests.reference.small_families import RECIPES, build
 from tests.reference.small_nano import small_tokenizer
@@ -46,6 +49,32 @@ def of(*turns: tuple[str, str]) -> Chat:
         parts = [{"type": "text", "text": question}]
         messages += [{"role": "user", "content": parts}, one_turn("", answer)[1]]
     return Chat(CAT, tuple(messages), "a test")
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["left to the tokenizer", "in the template"])
+@pytest.mark.parametrize("name", ["llava", "qwen2_vl", "paligemma"])
+def test_a_text_starts_once_as_its_tokenizer_starts_texts(
+    tmp_path: Path, name: str, *, written: bool
+) -> None:
+    """Llama's tokenizer puts its token before a text; LLaVA-1.5's template does not write it."""
+    tokenizer, start = small_tokenizer(), "<s>"
+    tokenizer.add_special_tokens([AddedToken(start, special=True, normalized=False)])
+    bos = tokenizer.token_to_id(start)
+    tokenizer.post_processor = TemplateProcessing(
+        single=f"{start} $A", pair=f"{start} $A $B", special_tokens=[(start, bos)]
+    )
+    family = get_family(name)
+    processor = load_processor(build(name, tmp_path, tokenizer), family)
+    processor.tokenizer.bos_token = start
+    if written and family.template is None:
+        processor.chat_template = "{{ bos_token }}" + processor.chat_template
+    prompter = Prompter(family, processor, side=32, eos=processor.tokenizer.eos_token_id)
+    text = prompter.text(chat("Where is the dog?"))
+    ids = prompter.inputs(text, prompter.square(Image.open(CAT)))["input_ids"][0].tolist()
+    assert ids.count(bos) == 1
+    if family.template is None:  # PaliGemma's processor writes it behind the photo
+        assert ids[0] == bos
+        assert processor.tokenizer.decode(ids[1:3]) == "<|im_start|>user"
 
 
 labels = st.text(st.characters(codec="utf-8", exclude_characters="<|\n"), min_size=1, max_size=9)

@@ -36,6 +36,7 @@ class Prompter:
         self.family, self.processor, self.side = family, processor, side
         self.vocabulary: TokenTable = token_table(processor.tokenizer, eos=eos)
         self._control = [self._word(token) for token in self.vocabulary.special]
+        self._start = "" if family.template is not None else start_of(processor.tokenizer)
 
     def _word(self, token: int) -> str:
         return self.vocabulary.tokens[token].decode()
@@ -65,12 +66,15 @@ class Prompter:
     def inputs(self, text: str, square: Image) -> dict[str, Any]:
         """What the model takes for a prompt: `input_ids 1 n`, pixels, and what comes with them.
 
+        A template may leave the token that starts a text to the tokenizer (LLaVA-1.5's does), or
+        write it; it stands there once.
+
         Raises:
             WeightsError: The processor does not fit the model.
         """
         try:
             made = self.processor(
-                text=[text],
+                text=[text if text.startswith(self._start) else self._start + text],
                 images=[square],
                 return_tensors="pt",
                 add_special_tokens=False,
@@ -95,6 +99,14 @@ class Prompter:
                 raise InputError(
                     f"the question spells {word!r}, a control token of this model; leave it out"
                 )
+
+
+def start_of(tokenizer: Any) -> str:
+    """The token that a tokenizer puts before a text by itself; empty where it puts none."""
+    start = tokenizer.bos_token
+    if not start or tokenizer("a")["input_ids"][:1] != [tokenizer.bos_token_id]:
+        return ""
+    return str(start)
 
 
 def chat(question: str) -> list[Message]:
