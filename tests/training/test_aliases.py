@@ -69,6 +69,12 @@ CASES = [
         questions("Zorble", 1), KNOWN | {"Zorble": 0}, {"zorble": "dog"}, id="it is read wrongly"
     ),
     pytest.param(questions("Zorble", 1), {"cat": 0}, {}, id="no name finds them"),
+    pytest.param(
+        [questions("Zorble", photo % 3)[photo] for photo in range(PHOTOS)],
+        KNOWN,
+        {},
+        id="a word for several things",
+    ),
     pytest.param(questions("left Zorble", 1), KNOWN, {}, id="one of several is no name"),
     pytest.param(
         questions("Zorble", 1) + questions("kurze Hose", 2),

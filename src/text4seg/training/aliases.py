@@ -27,7 +27,7 @@ _MOST_PHOTOS = 24
 _CANDIDATES = 8
 _THING = 5.0  # what a cell of the thing weighs, of one beside it; as in nano's own lesson
 _HALF = 0.5  # a cell is the thing's where the thing covers so much of it
-_FOUND = 0.25  # mean IoU on the photos that have the thing, from which on a name has found it
+_FOUND = 0.25  # IoU that half of the photos with the thing reach, where a name has found it
 
 
 def find_aliases(
@@ -121,7 +121,10 @@ def _entropy(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def _overlap(logits: Tensor, truth: Tensor) -> float:
-    """Mean IoU where there is something to find."""
+    """IoU in the middle of those where there is something to find.
+
+    Not their mean: a word for several things would be read as the one of them that is seen best.
+    """
     seen, there = logits > 0, truth > _HALF
     ious = (seen & there).sum(1) / (seen | there).sum(1).clamp_min(1)
-    return float(ious[truth.any(1)].mean())
+    return float(ious[truth.any(1)].median())
