@@ -51,3 +51,24 @@ def test_masks_drawn_together_equal_those_drawn_alone(chat: NanoChat) -> None:
     for seed, one in enumerate(drawn):
         choices = Choices(temperature=2.0, seed=seed)
         check_alike(one, Segmenter(chat, choices=choices)(photo, expression))
+
+
+@pytest.mark.parametrize(
+    ("photo", "word", "cells"), [("cat.jpg", "kitty", 150), ("coffee.jpg", "mug", 35)]
+)
+def test_a_bare_word_is_written_as_surely_as_with_an_article(
+    chat: NanoChat, photo: str, word: str, cells: int
+) -> None:
+    """nano's lesson had bare names, and all other words behind `the`; the answer says the word."""
+    segmenter, file = Segmenter(chat), PHOTOS / photo
+    answer = segmenter(file, word)
+    assert answer.grid.labels == ("others", word)
+    assert (answer.grid.cells > 0).sum() > cells
+    assert segmenter.format.decode(answer.text, segmenter.shape, (word,)) == answer.grid
+    *rows, last = segmenter.stream(file, word, previous=answer.grid)
+    assert last.segmentation is not None
+    assert last.segmentation.text == answer.text
+    assert all(row.grid.labels in (("others",), ("others", word)) for row in rows)
+    assert answer.text.startswith(rows[5].text)
+    together = segmenter.segment_batch([(file, word), (file, "the dog")])
+    check_alike(together[0], answer)

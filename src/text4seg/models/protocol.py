@@ -53,6 +53,7 @@ class Asked:
     `cell_odds` are log-odds that a cell is of the target, where the model has a head that tells:
     a guess, used to draft. `room` is how many tokens its context takes after the prompt.
     `absent`: the model is sure that nothing of it is there; only the empty mask may be written.
+    `label` is how the model spells the thing in its text, where that is not as it was asked.
     """
 
     step: SteppedModel
@@ -63,6 +64,7 @@ class Asked:
     cell_odds: Float[np.ndarray, "rows cols"] | None = None
     room: int | None = None
     absent: bool = False
+    label: str | None = None
 
 
 class JoinedModel(Protocol):

@@ -218,10 +218,12 @@ class Segmenter:
         ]
         results = decode_batch(self.chat.join(asked), jobs)  # type: ignore[attr-defined]
         answers = []
-        for job, decoded, (opened, expression, writer) in zip(jobs, results, tasks, strict=True):
+        for one, job, decoded, (opened, expression, writer) in zip(
+            asked, jobs, results, tasks, strict=True
+        ):
             if isinstance(decoded, Text4SegError):
                 raise decoded
-            written = writer.read(decoded, job.vocabulary, expression)
+            written = writer.read(decoded, job.vocabulary, expression, label=one.label)
             share = (time.perf_counter() - started) / len(tasks)
             answers.append(self._refined(opened, expression, written, share))
         return answers

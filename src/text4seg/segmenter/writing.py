@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, overload, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -187,13 +187,17 @@ class MaskWriter:
             room=how.room,
             on_tokens=how.on_tokens,
         )
-        return self.read(decoded, job.vocabulary, expression)
+        return self.read(decoded, job.vocabulary, expression, label=asked.label)
 
     def ask(self, session: Session, expression: str) -> Asked:
         """Put the question and the beginning of the answer to the model."""
         sides = (self.shape.rows, self.shape.cols)
         question = prompts.question(expression, grid=self.named_grid(session))
-        return session.ask(question, prompts.ANSWER_PREFIX, grid=sides)
+        asked = session.ask(question, prompts.ANSWER_PREFIX, grid=sides)
+        spell = getattr(session, "spell", None)
+        if spell is None or self.writes_boxes:
+            return asked
+        return replace(asked, label=spell(expression))
 
     def named_grid(self, session: Session | WritingSession) -> GridShape:
         """The grid for the words of a question, whose own sides need no words."""
@@ -211,14 +215,15 @@ class MaskWriter:
     ) -> Job:
         """What is to be decoded after a question; `shared` tells that it is one of a batch."""
         vocabulary = self.vocabulary_of(asked.vocabulary)
-        labels = () if asked.absent else (expression,)
+        label = asked.label or expression
+        labels = () if asked.absent else (label,)
         grammar = compile_mask_grammar(self.form, self.shape, labels, vocabulary)
         self._check_room(asked, vocabulary)
         known = Known(
             self.shape,
             self.form.name,
-            expression,
-            None if asked.absent or self.writes_boxes else previous,
+            label,
+            None if asked.absent or self.writes_boxes else _relabelled(previous, expression, label),
             asked.cell_odds,
         )
         text = bytearray()
@@ -226,7 +231,7 @@ class MaskWriter:
         def on_tokens(tokens: tuple[int, ...]) -> None:
             if tell is not None:
                 text.extend(vocabulary.decode(tokens))
-                tell(bytes(text))
+                tell(bytes(text).replace(label.encode(), expression.encode()))
 
         how = How(
             draft=make_drafter("forced" if self.writes_boxes else self.draft, self.shape, known),
@@ -239,14 +244,23 @@ class MaskWriter:
         )
         return Job(asked.first_logits, vocabulary, grammar, how)
 
-    def read(self, decoded: Decoded, vocabulary: Vocabulary, expression: str) -> Written:
-        """The grid of a text and the probabilities behind it."""
+    def read(
+        self,
+        decoded: Decoded,
+        vocabulary: Vocabulary,
+        expression: str,
+        *,
+        label: str | None = None,
+    ) -> Written:
+        """The grid of a text and the probabilities behind it; `label` is as in `Asked`."""
+        spelled = label or expression
         body = vocabulary.decode(decoded.tokens).decode()
-        grid = self.form.decode(body, self.shape, (expression,))
+        grid = _relabelled(self.form.decode(body, self.shape, (spelled,)), spelled, expression)
+        body = body.replace(spelled, expression)
         if self.writes_boxes:
             sure = grid.select(expression).astype(np.float32)
             return Written(body, grid, sure, decoded.stats, float(grid.is_empty))
-        labels, name = (OTHERS, expression), self.form.name
+        labels, name = (OTHERS, spelled), self.form.name
         shares = cell_probabilities(
             decoded, vocabulary, self.shape, labels=labels, format_name=name
         )
@@ -313,6 +327,16 @@ class MaskWriter:
 def _by_row(repairs: Sequence[Repair]) -> list[Repair]:
     """The repairs of rows; where they are those of an empty text, no row could be read."""
     return [repair for repair in repairs if repair.row is not None]
+
+
+@overload
+def _relabelled(grid: None, old: str, new: str) -> None: ...
+@overload
+def _relabelled(grid: DescriptorGrid, old: str, new: str) -> DescriptorGrid: ...
+def _relabelled(grid: DescriptorGrid | None, old: str, new: str) -> DescriptorGrid | None:
+    if grid is None or old == new:
+        return grid
+    return DescriptorGrid(tuple(new if one == old else one for one in grid.labels), grid.cells)
 
 
 def _agreeing(

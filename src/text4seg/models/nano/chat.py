@@ -14,6 +14,7 @@ from transformers import DynamicCache
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import OTHERS
+from text4seg.models.nano.configuration import NanoConfig
 from text4seg.models.nano.logits import LogitRows
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
 from text4seg.models.nano.parts import Parts, get_parts
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from text4seg.models.nano.configuration import NanoConfig
     from text4seg.models.nano.fusion import ImageState
     from text4seg.models.nano.sentences import Sentences
 
@@ -104,6 +104,11 @@ class NanoChat:
             token for token, added in tokenizer.get_added_tokens_decoder().items() if added.special
         ]
         return TokenTable(tokens, self.text.end, lambda text: self.encode(text.decode()), special)
+
+    @cached_property
+    def taught_names(self) -> frozenset[str]:
+        """Names that labels of the writing lesson were made of; a user's own stand behind them."""
+        return frozenset(NanoConfig.from_pretrained(SHIPPED).names)
 
     @cached_property
     def bias(self) -> dict[int, float] | None:
@@ -188,6 +193,16 @@ class NanoSession:
                 places[..., None], model.image_embeddings(self._image)
             )
             model.language(inputs_embeds=embedded, past_key_values=self._cache, use_cache=True)
+
+    def spell(self, expression: str) -> str:
+        """The label to write: with `the`, unless it is a name that it learned to write bare.
+
+        The lesson's labels were such; of another word its text marks nothing, whatever it sees.
+        """
+        bare = expression.strip()
+        if bare.lower().startswith("the ") or bare in self._chat.taught_names:
+            return expression
+        return f"the {bare}"
 
     def ask(self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)) -> Asked:
         chat, text = self._chat, self._chat.text
