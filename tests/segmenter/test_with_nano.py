@@ -54,9 +54,10 @@ def test_masks_drawn_together_equal_those_drawn_alone(chat: NanoChat) -> None:
 
 
 @pytest.mark.parametrize(
-    ("photo", "word", "cells"), [("cat.jpg", "kitty", 150), ("coffee.jpg", "mug", 35)]
+    ("photo", "word", "cells"),
+    [("cat.jpg", "kitty", 150), ("coffee.jpg", "a mug", 35), ("coffee.jpg", "The mug", 35)],
 )
-def test_a_bare_word_is_written_as_surely_as_with_an_article(
+def test_any_word_is_written_as_surely_as_behind_the(
     chat: NanoChat, photo: str, word: str, cells: int
 ) -> None:
     """nano's lesson had bare names, and all other words behind `the`; the answer says the word."""

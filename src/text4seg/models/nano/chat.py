@@ -200,9 +200,10 @@ class NanoSession:
         The lesson's labels were such; of another word its text marks nothing, whatever it sees.
         """
         bare = expression.strip()
-        if bare.lower().startswith("the ") or bare in self._chat.taught_names:
-            return expression
-        return f"the {bare}"
+        article, _, rest = bare.partition(" ")
+        if article.lower() == "the" and rest:
+            return f"the {rest}"
+        return expression if bare in self._chat.taught_names else f"the {bare}"
 
     def ask(self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)) -> Asked:
         chat, text = self._chat, self._chat.text
