@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.nano_cells import SHAPE, add_arguments, by_photo, open_store, true_cells
+from text4seg.metrics import iou
 from text4seg.metrics.bootstrap import compare_ratios
 from text4seg.models.nano.chat import NanoChat
 from text4seg.models.nano.language import read_language_model
@@ -48,7 +49,6 @@ SETTINGS = {
 }
 SETS = ("coco", "clothing")
 SHAPE_STEPS = 40
-LAYERS = 4
 _GRID = ((16, 16, 1.0),)
 
 
@@ -102,7 +102,7 @@ def unlearn(chat: NanoChat) -> None:
     fresh = NanoForConditionalGeneration(chat.model.config)
     for part in ("image_projector", "reader", "run_reader"):
         chat.model.get_submodule(part).load_state_dict(fresh.get_submodule(part).state_dict())
-    layers = read_language_model(locate("smollm2"), layers=LAYERS)
+    layers = read_language_model(locate("smollm2"), layers=len(chat.model.language.layers))
     layers["embed_tokens.weight"] = get_parts().embedding()
     chat.model.language.load_state_dict({k: v.float() for k, v in layers.items()})
     chat.model.float()
@@ -134,16 +134,10 @@ def ask(chat: NanoChat, arguments: argparse.Namespace) -> list[dict[str, Any]]:
         answer = segmenter(Image.open(arguments.data / image), record["expression"])
         written = answer.grid.cells > 0
         found.append({
-            "image": image, "seen": overlap(written, seen), "true": overlap(written, truth),
+            "image": image, "seen": iou(written, seen), "true": iou(written, truth),
             "passes": answer.stats.passes,
         })  # fmt: skip
     return found
-
-
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """IoU; 1 of two empty ones."""
-    union = int((one | other).sum())
-    return int((one & other).sum()) / union if union else 1.0
 
 
 def figures(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> dict[str, Any]:

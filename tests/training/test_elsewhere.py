@@ -283,27 +283,30 @@ def check_adapter(
         assert segmenter(photo, "the cat").text
 
 
-def kinds(trainer: str) -> list[str]:
-    return [kind for kind in RECIPES if getattr(get_family(kind), trainer)]
+# Of each: its field of a family, its command, the variable that names it, how it prints tokens.
+TRAINERS = {
+    "ms-swift": ("ms_swift", "swift", "TEXT4SEG_SWIFT", r"\[INPUT_IDS\] \[(.*)\]"),
+    "LLaMA-Factory": (
+        "llama_factory",
+        "llamafactory-cli",
+        "TEXT4SEG_LLAMAFACTORY",
+        r"input_ids:\n\[(.*)\]",
+    ),
+}
+TRAINED = [
+    (trainer, kind)
+    for trainer, (column, *_) in TRAINERS.items()
+    for kind in RECIPES
+    if getattr(get_family(kind), column)
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", kinds("ms_swift"))
-def test_ms_swift_trains_what_is_trained_here(
-    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("trainer", "kind"), TRAINED)
+def test_others_train_what_is_trained_here(
+    trainer: str, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tool = find_tool("swift", "TEXT4SEG_SWIFT")
-    adapter, said = trained_elsewhere(kind, "ms-swift", tool, tmp_path, capsys)
-    learned = kind == LEARNED["ms-swift"]
-    check_adapter(kind, adapter, said, r"\[INPUT_IDS\] \[(.*)\]", tmp_path, learned=learned)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", kinds("llama_factory"))
-def test_llama_factory_trains_what_is_trained_here(
-    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    tool = find_tool("llamafactory-cli", "TEXT4SEG_LLAMAFACTORY")
-    adapter, said = trained_elsewhere(kind, "LLaMA-Factory", tool, tmp_path, capsys)
-    learned = kind == LEARNED["LLaMA-Factory"]
-    check_adapter(kind, adapter, said, r"input_ids:\n\[(.*)\]", tmp_path, learned=learned)
+    _, command, variable, printed = TRAINERS[trainer]
+    tool = find_tool(command, variable)
+    adapter, said = trained_elsewhere(kind, trainer, tool, tmp_path, capsys)
+    check_adapter(kind, adapter, said, printed, tmp_path, learned=kind == LEARNED[trainer])
