@@ -2,8 +2,8 @@
 
     python benchmarks/build.py --annotations 100000 --processes 2 --json
 
-Makes refCOCO files in a temporary folder: photos of 480 x 640 with five things each, polygons of
-20 to 60 points as COCO's are, a sentence of some six words a thing. No photo exists and none is
+Makes refCOCO files in a temporary folder: images of 480 x 640 with five things each, polygons of
+20 to 60 points as COCO's are, a sentence of some six words a thing. No image exists and none is
 looked at. Then `text4seg.data.build` turns them into JSON lines, and the time is extrapolated to
 the 877,000 samples of the paper's two passes: by the wall clock, which counts whatever else the
 machine does, and by the processor time of all processes
@@ -29,13 +29,13 @@ from text4seg.data.build import Plan, build
 from text4seg.data.mixture import Mixture
 
 PAPER_SAMPLES = 877_000
-A_PHOTO = 5
+A_IMAGE = 5
 WHO = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 WORDS = ("the", "left", "man", "in", "a", "red", "shirt", "dog", "on", "big", "table", "near")
 
 
 def polygon(random: np.random.Generator, height: int, width: int) -> list[float]:
-    """A wavy outline of 20 to 60 points; a tenth of the photo wide in the median."""
+    """A wavy outline of 20 to 60 points; a tenth of the image wide in the median."""
     points = int(random.integers(20, 61))
     radius = float(np.clip(random.lognormal(np.log(60), 0.7), 8, 230))
     angles = np.linspace(0, 2 * np.pi, points, endpoint=False)
@@ -50,10 +50,10 @@ def make_refcoco(folder: Path, count: int) -> None:
     """Write `instances.json` and `refs(unc).p` with so many annotations, a sentence each."""
     random = np.random.default_rng(0)
     height, width = 480, 640
-    photos = -(-count // A_PHOTO)
+    image_count = -(-count // A_IMAGE)
     images = [
         {"id": at, "file_name": f"{at:012d}.jpg", "height": height, "width": width}
-        for at in range(photos)
+        for at in range(image_count)
     ]
     refs: list[dict[str, Any]] = []
     folder.mkdir(parents=True)
@@ -63,7 +63,7 @@ def make_refcoco(folder: Path, count: int) -> None:
             outline = polygon(random, height, width)
             record = {
                 "id": at,
-                "image_id": at // A_PHOTO,
+                "image_id": at // A_IMAGE,
                 "category_id": 1,
                 "bbox": [0, 0, 1, 1],
                 "segmentation": [outline],
@@ -74,7 +74,7 @@ def make_refcoco(folder: Path, count: int) -> None:
                 {
                     "ref_id": at,
                     "ann_id": at,
-                    "image_id": at // A_PHOTO,
+                    "image_id": at // A_IMAGE,
                     "split": "train",
                     "sentences": [{"sent": sentence, "sent_id": at}],
                 }
@@ -95,9 +95,9 @@ def measure(count: int, processes: int) -> dict[str, Any]:
         make_refcoco(root / "refcoco", count)
         before = _processor_seconds()
         start = time.perf_counter()
-        reading = read("refcoco", root, images=root, select=Selection(check_photos=False))
+        reading = read("refcoco", root, images=root, select=Selection(check_images=False))
         opened = time.perf_counter() - start
-        plan = Plan(Mixture(absent=0.0), photos_a_part=500)
+        plan = Plan(Mixture(absent=0.0), images_a_part=500)
         manifest = build(reading, root / "out", plan, processes=processes)
         seconds = time.perf_counter() - start
     busy = _processor_seconds() - before

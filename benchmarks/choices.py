@@ -4,7 +4,7 @@
 
 Every question is written with the likeliest digits of its runs and with runs at their median, each
 without and with a bias of the background. `--data` as `benchmarks/evaluation_sets.py` writes it,
-several files with commas; the photos are drawn in a fixed random order.
+several files with commas; the images are drawn in a fixed random order.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="What median runs and a bias are worth.")
     add = parser.add_argument
     add("--data", required=True, help="files of questions, one a line; several with commas")
-    add("--images", type=Path, required=True, help="folder of the photos")
+    add("--images", type=Path, required=True, help="folder of the images")
     add("--format", default="rrle", help="rle or rrle; sd has no runs")
     add("--limit", type=int, default=60, help="so many questions, or a few more (60)")
     add("--json", action="store_true", help="print JSON instead of a table")

@@ -1,10 +1,10 @@
 """Seconds a mask on nano: `transformers.generate` against the engine, interleaved in one run.
 
-    python benchmarks/decode_time.py --photos DIR --json
+    python benchmarks/decode_time.py --images DIR --json
 
-Every photo is asked one expression at a time. All ways answer it before the next one is asked, so
+Every image is asked one expression at a time. All ways answer it before the next one is asked, so
 that a busy machine disturbs all alike: `generate` on flat text, on run lengths, on run lengths with
-a grammar processor, and the engine on both formats. What the frozen eyes see of the photo is given
+a grammar processor, and the engine on both formats. What the frozen eyes see of the image is given
 to all of them; the fusion and the prompt's prefill are in all of them.
 `--large` adds the engine at 64x64.
 
@@ -35,11 +35,11 @@ from text4seg.segmenter import Segmenter
 
 SMALL, LARGE = GridShape(16, 16), GridShape(64, 64)
 EXPRESSIONS = ("the person", "the dog", "the cat", "the shirt")
-PHOTO_ENDS = (".jpg", ".jpeg", ".png")
+IMAGE_ENDS = (".jpg", ".jpeg", ".png")
 
 
 class Generate:
-    """`transformers.generate` on one opened photo, with or without a grammar processor."""
+    """`transformers.generate` on one opened image, with or without a grammar processor."""
 
     def __init__(self, chat: Any, image: Any) -> None:
         self._chat = chat
@@ -154,11 +154,11 @@ def _processor(chat: Any, form: str, shape: GridShape, expression: str, prompt: 
 Ways = dict[str, Callable[[str], int]]
 
 
-def ways_of(segmenters: dict[str, Segmenter], photo: Path, *, large: bool) -> Ways:
-    """What answers an expression about a photo, by name; each opens no photo of its own."""
+def ways_of(segmenters: dict[str, Segmenter], image_path: Path, *, large: bool) -> Ways:
+    """What answers an expression about an image, by name; each opens no image of its own."""
     from text4seg.models.nano.chat import NanoSession
 
-    image = open_image(photo)
+    image = open_image(image_path)
     chat: Any = segmenters["engine, sd"].chat
     generate = Generate(chat, image)
     features = chat.eyes.look(image)
@@ -183,7 +183,7 @@ def ways_of(segmenters: dict[str, Segmenter], photo: Path, *, large: bool) -> Wa
     return ways
 
 
-def time_nano(photos: Sequence[Path], expressions: Sequence[str], *, large: bool) -> dict[str, Any]:
+def time_nano(images: Sequence[Path], expressions: Sequence[str], *, large: bool) -> dict[str, Any]:
     """Seconds and tokens of each way, and the ratios."""
     first = Segmenter.from_pretrained("nano", format="sd")
     segmenters = {
@@ -193,8 +193,8 @@ def time_nano(photos: Sequence[Path], expressions: Sequence[str], *, large: bool
     }
     seconds: dict[str, list[float]] = {}
     tokens: dict[str, list[int]] = {}
-    for photo in photos:
-        ways = ways_of(segmenters, photo, large=large)
+    for image in images:
+        ways = ways_of(segmenters, image, large=large)
         if not seconds:
             for name in [name for name in ways if name.startswith("engine")]:
                 ways[name](expressions[0])  # grammars are compiled once
@@ -203,7 +203,7 @@ def time_nano(photos: Sequence[Path], expressions: Sequence[str], *, large: bool
                 started = time.perf_counter()
                 tokens.setdefault(name, []).append(answer(expression))
                 seconds.setdefault(name, []).append(time.perf_counter() - started)
-            print(f"{photo.name}: {expression}", file=sys.stderr)
+            print(f"{image.name}: {expression}", file=sys.stderr)
     return {
         "model": "nano",
         "masks": len(next(iter(seconds.values()))),
@@ -270,11 +270,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.config is not None:
         batches = [int(part) for part in arguments.batch.split(",")]
         return time_config(arguments.config, batches, arguments.limit, toy=arguments.toy)
-    if arguments.photos is None or not arguments.photos.is_dir():
-        raise InputError(f"--photos is a folder of photos, got {arguments.photos}")
-    found = sorted(p for p in arguments.photos.iterdir() if p.suffix.lower() in PHOTO_ENDS)
+    if arguments.images is None or not arguments.images.is_dir():
+        raise InputError(f"--images is a folder of images, got {arguments.images}")
+    found = sorted(p for p in arguments.images.iterdir() if p.suffix.lower() in IMAGE_ENDS)
     if not found:
-        raise InputError(f"{arguments.photos} holds no photo ({', '.join(PHOTO_ENDS)})")
+        raise InputError(f"{arguments.images} holds no image ({', '.join(IMAGE_ENDS)})")
     expressions = arguments.expressions.split(",")
     return time_nano(found[: arguments.limit], expressions, large=arguments.large)
 
@@ -297,9 +297,9 @@ def table(report: dict[str, Any]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Seconds a mask.")
     add = parser.add_argument
-    add("--photos", type=Path, help="folder of photos, for nano")
+    add("--images", type=Path, help="folder of images, for nano")
     add("--expressions", default=",".join(EXPRESSIONS), help="what to ask, with commas between")
-    add("--limit", type=int, default=4, help="so many photos, or masks of a configuration (4)")
+    add("--limit", type=int, default=4, help="so many images, or masks of a configuration (4)")
     add("--large", action="store_true", help="the engine at 64x64, too")
     add("--config", type=Path, help="config.json of a published model: random weights, forced")
     add("--batch", default="1,8,32", help="batch sizes for --config")

@@ -22,7 +22,7 @@ from text4seg.decoding import (
     make_drafter,
 )
 
-PROMPT = 300  # tokens of a photo and a question
+PROMPT = 300  # tokens of an image and a question
 
 
 def shapes_of(shape: GridShape, count: int) -> list[DescriptorGrid]:

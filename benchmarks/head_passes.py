@@ -42,8 +42,8 @@ def write_all(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     files = [Path(name) for name in arguments.data.split(",")]
     asked = questions(files, arguments.images)
     writers: dict[str, Any] = {}
-    for photo, texts in asked:
-        left = [text for text in texts if (photo.name, text) not in done]
+    for image, texts in asked:
+        left = [text for text in texts if (image.name, text) not in done]
         if len(kept) >= arguments.limit or time.monotonic() > deadline:
             break
         if not left:
@@ -51,9 +51,9 @@ def write_all(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         if not writers:
             first = Segmenter.from_pretrained("nano")
             writers = {name: Segmenter(first.chat, format=name).writer for name in FORMATS}
-        session = first.chat.open(open_image(photo))
+        session = first.chat.open(open_image(image))
         for text in left:
-            kept.append(write_one(writers, session, text) | {"image": photo.name})
+            kept.append(write_one(writers, session, text) | {"image": image.name})
             if arguments.keep is not None:
                 with arguments.keep.open("a") as file:
                     file.write(json.dumps(kept[-1]) + "\n")
@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Passes a mask on nano's own texts.")
     add = parser.add_argument
     add("--data", required=True, help="files of questions, one a line; several with commas")
-    add("--images", type=Path, required=True, help="folder of the photos")
+    add("--images", type=Path, required=True, help="folder of the images")
     add("--limit", type=int, default=300, help="so many questions, or a few more (300)")
     add("--minutes", type=float, default=1e6, help="stop asking after so long")
     add("--keep", type=Path, help="file of nano's texts; a later call goes on from it")

@@ -4,7 +4,7 @@
 
 A toy of one family (SmolVLM's architecture, random weights) learns the four masks of the examples,
 once for each setting, from the same weights with the same batches. What is compared is the IoU of
-cells of what it writes after so many steps: how soon, not how well on new photos.
+cells of what it writes after so many steps: how soon, not how well on new images.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
+IMAGES = Path(__file__).parents[1] / "examples" / "photos"
 SETTINGS = {
     "as it is": (1.0, 1.0),
     "digits twice": (2.0, 1.0),
@@ -58,7 +58,7 @@ def learn(weights: tuple[float, float], steps: int, seed: int) -> dict[str, Any]
     with tempfile.TemporaryDirectory() as work:
         size = Size(hidden=64, layers=2, vision=32, patches=4)
         folder = build("smolvlm", Path(work) / "base", small_tokenizer(), size=size, seed=seed)
-        lines = [json.loads(line) for line in (PHOTOS / "examples.jsonl").read_text().splitlines()]
+        lines = [json.loads(line) for line in (IMAGES / "examples.jsonl").read_text().splitlines()]
         questions = Path(work) / "four.jsonl"
         present = [line for line in lines if line["mask"] is not None][:4]
         questions.write_text("\n".join(map(json.dumps, present)))
@@ -66,7 +66,7 @@ def learn(weights: tuple[float, float], steps: int, seed: int) -> dict[str, Any]
         file.write_text("")
         recipe = load_recipe(file, (
             f"model.folder={folder}", f"output={work}/run", f"data.train={questions}",
-            f"data.images={PHOTOS}", f"data.grid={_GRID}", "data.wordings=one", "lora.rank=16",
+            f"data.images={IMAGES}", f"data.grid={_GRID}", "data.wordings=one", "lora.rank=16",
             "lora.alpha=32", "lora.dropout=0.0", f"training.steps={steps}", "training.batch=4",
             "training.device_batch=4", "training.learning_rate=5e-3", f"training.seed={seed}",
             "training.precision=float32", "training.gradient_checkpointing=false",
@@ -89,12 +89,12 @@ def ious(folder: Path, questions: Path) -> list[float]:
     shape = GridShape.parse(_GRID)
     segmenter = Segmenter(LocalChat.load(folder), grid=shape)
     scores = []
-    for sample in read_jsonl(questions, PHOTOS):
-        photo = Image.open(sample.image).convert("RGB")
+    for sample in read_jsonl(questions, IMAGES):
+        image = Image.open(sample.image).convert("RGB")
         for asked in sample.asked:
             if asked.mask is not None:
                 truth = coverage_to_cells(mask_to_coverage(asked.mask.to_mask(), shape))
-                found = segmenter(photo, asked.expression).grid.select(asked.expression)
+                found = segmenter(image, asked.expression).grid.select(asked.expression)
                 scores.append(float(iou(found, truth)))
     return scores
 

@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from text4seg.models.nano.fusion import Fusion
-    from text4seg.training.nano.batches import PhotoBatch
+    from text4seg.training.nano.batches import ImageBatch
     from text4seg.training.nano.features import FeatureStore
     from text4seg.training.nano.scenes import Scene
 
 VISUAL = CHANNELS - DETECTOR_CHANNELS
 LITE = efficientnet.FINAL_CHANNELS + efficientnet.MIDDLE_CHANNELS
 EFFICIENTNET, TINYVIT, DETECTOR = (0, LITE), (LITE, VISUAL), (VISUAL, CHANNELS)
-PHOTOS, QUESTIONS = 4, 6
+IMAGES, QUESTIONS = 4, 6
 RATE, WARM_UP, AVERAGE, KEEP_EVERY = 3e-4, 10, 0.97, 25
 COMMAND = "python -m benchmarks.nano_ablations --data DIR --sets SETS"
 
@@ -57,7 +57,7 @@ class Without:
     modules: tuple[str, ...] = ()
 
     def change(self, features: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
-        """`… rows columns` as if those eyes saw the mean of all photos, the detector nothing."""
+        """`… rows columns` as if those eyes saw the mean of all images, the detector nothing."""
         changed = features.clone()
         for start, stop in self.channels:
             changed[..., :CELL_ROWS, start:stop] = 0.0 if start >= VISUAL else mean[start:stop]
@@ -91,7 +91,7 @@ LEARNED = (
 
 
 class Ablation:
-    """Nano, photos and questions, of which something is taken away again and again."""
+    """Nano, images and questions, of which something is taken away again and again."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.root, self.sets, self.names = arguments.data, arguments.sets, arguments.names
@@ -136,7 +136,7 @@ class Ablation:
 
 
 class Poorer(Batches):
-    """Batches whose photos lack what is taken away; the same questions for every ablation."""
+    """Batches whose images lack what is taken away; the same questions for every ablation."""
 
     def __init__(
         self,
@@ -146,10 +146,10 @@ class Poorer(Batches):
         without: Without,
         mean: torch.Tensor,
     ) -> None:
-        super().__init__(scenes, store, names, photos=PHOTOS, questions=QUESTIONS)
+        super().__init__(scenes, store, names, images=IMAGES, questions=QUESTIONS)
         self._without, self._mean = without, mean.clone()
 
-    def draw(self, seed: int) -> PhotoBatch:
+    def draw(self, seed: int) -> ImageBatch:
         batch = super().draw(seed)
         return replace(batch, features=self._without.change(batch.features, self._mean))
 
@@ -190,7 +190,7 @@ def main() -> None:
         print(name, json.dumps(record["taken_away"][name]), file=sys.stderr, flush=True)
     if arguments.steps:
         record["command"] = f"{COMMAND} --steps {arguments.steps} --json"
-        record |= {"learned": {}, "steps": arguments.steps, "photos": PHOTOS}
+        record |= {"learned": {}, "steps": arguments.steps, "images": IMAGES}
         scenes = list(read_collection(arguments.data, "train"))
         for name in LEARNED:
             folder = arguments.work / name.replace(" ", "-")

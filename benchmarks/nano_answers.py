@@ -1,8 +1,8 @@
-"""How often nano's answers in words are right, on questions made of the masks of val photos.
+"""How often nano's answers in words are right, on questions made of the masks of val images.
 
     python -m benchmarks.nano_answers --data DIR [--features DIR] [--weights DIR] --json
 
-The photos are those of `coco/` and `clothing/` that nothing was trained on. As many questions are
+The images are those of `coco/` and `clothing/` that nothing was trained on. As many questions are
 answered with yes as with no; only annotated names are counted or denied. An answer is right where
 it is the true word. For lists of names: `right` is the share of the named things that are there (of
 names that are annotated in that collection), `largest` whether the largest thing is among them.
@@ -10,7 +10,7 @@ names that are annotated in that collection), `largest` whether the largest thin
 Beside it stand the answers of who does not look (`blind`: always yes, else the commonest answer of
 its kind in the collection) and those that somebody would put together out of what nano had before
 (`pieces`): whether the presence gate lets a mask through; the detector's boxes of that kind, none
-where the gate is shut; the commonest colour under the text mask; where its centre lies; the classes
+where the gate is shut; the commonest color under the text mask; where its center lies; the classes
 of the detector's surest boxes.
 """
 
@@ -33,7 +33,7 @@ from benchmarks.nano_cells import open_store
 from text4seg.codec import get_format
 from text4seg.core.types import GridShape
 from text4seg.models.nano.chat import NanoChat, NanoSession
-from text4seg.models.nano.colours import COLOURS
+from text4seg.models.nano.colors import COLORS
 from text4seg.models.nano.detector import COCO_CLASSES
 from text4seg.models.nano.plain_questions import read_question
 from text4seg.prompts import question
@@ -43,7 +43,7 @@ from text4seg.training.nano.plain import (
     COUNTS,
     NOT_THERE,
     PlainAsked,
-    ask_colours,
+    ask_colors,
     ask_counts,
     ask_names,
     ask_places,
@@ -69,14 +69,14 @@ def questions_of(scene: Scene, random: np.random.Generator) -> list[PlainAsked]:
     return [
         *ask_there(scene, random, told=False),
         *ask_counts(scene, random),
-        *ask_colours(scene, random),
+        *ask_colors(scene, random),
         *ask_places(scene, random),
         *ask_names(scene, random),
     ]
 
 
 class Pieces:
-    """What is known of a photo without an answer in words."""
+    """What is known of an image without an answer in words."""
 
     def __init__(self, chat: NanoChat, session: NanoSession) -> None:
         self._chat, self._session = chat, session
@@ -97,14 +97,14 @@ class Pieces:
             return NOT_THERE
         if asked.kind == "where":
             return nearest_place(cells)
-        colours = self._known("colours").numpy()
-        return COLOURS[int(colours[cells.reshape(-1)].sum(0).argmax())]
+        colors = self._known("colors").numpy()
+        return COLORS[int(colors[cells.reshape(-1)].sum(0).argmax())]
 
     def _known(self, what: str) -> torch.Tensor:
-        """Colours or boxes of the photo."""
+        """Colors or boxes of the image."""
         found: torch.Tensor | None = getattr(self._image, what)
         if found is None:
-            raise RuntimeError("these weights read no colours and no boxes")
+            raise RuntimeError("these weights read no colors and no boxes")
         return found[0]
 
     def _count(self, expression: str) -> str:
@@ -138,10 +138,10 @@ def nearest_place(cells: np.ndarray) -> str:
     return "bottom" if down > 0 else "top"
 
 
-def answer_photo(
+def answer_image(
     chat: NanoChat, scene: Scene, features: torch.Tensor, random: np.random.Generator
 ) -> list[dict[str, Any]]:
-    """Each question about a photo with all answers to it."""
+    """Each question about an image with all answers to it."""
     session = NanoSession(chat, features)
     pieces = Pieces(chat, session)
     found = []
@@ -194,7 +194,7 @@ def figures(found: list[dict[str, Any]]) -> dict[str, Any]:
                 if kind in ("names", "name")
                 else float(np.mean([one[way] == one["truth"] for one in of_kind]))
             )
-        if kind in ("there", "count", "colour", "where"):
+        if kind in ("there", "count", "color", "where"):
             parts = {}
             for truth in sorted({one["truth"] for one in of_kind}):
                 hits = [one["nano"] == truth for one in of_kind if one["truth"] == truth]
@@ -238,7 +238,7 @@ def main() -> None:
         "--features", type=Path, default=Path("out/features"), help="what the eyes saw, kept"
     )
     parser.add_argument("--weights", type=Path, help="folder of nano's weights")
-    parser.add_argument("--limit", type=int, help="so many photos of each collection")
+    parser.add_argument("--limit", type=int, help="so many images of each collection")
     parser.add_argument("--answers", type=Path, help="write each question with its answers here")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -248,12 +248,12 @@ def main() -> None:
     sets: dict[str, Any] = {}
     everything = []
     for name in dict.fromkeys(scene.source for scene in scenes):
-        photos = [scene for scene in scenes if scene.source == name][: arguments.limit]
+        images = [scene for scene in scenes if scene.source == name][: arguments.limit]
         found = [
             one
-            for index, scene in enumerate(track(photos, name, console=Console(stderr=True)))
-            for one in answer_photo(
-                chat, scene, store[scene.photo].float(), np.random.default_rng((index, SEED))
+            for index, scene in enumerate(track(images, name, console=Console(stderr=True)))
+            for one in answer_image(
+                chat, scene, store[scene.image].float(), np.random.default_rng((index, SEED))
             )
         ]
         add_blind(found)

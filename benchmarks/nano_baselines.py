@@ -2,12 +2,12 @@
 
     python -m benchmarks.nano_baselines --data DIR --sets SETS [--features DIR] --json
 
-Grid IoU, like the one of `text4seg evaluate`: a box in the centre, a linear probe of the frozen
-features (`nano_probe.py`, one for COCO's names and one for garments, learned on the train photos),
-the detector's raw boxes (the named class's, from the whole photo), and the fusion's target logits
+Grid IoU, like the one of `text4seg evaluate`: a box in the center, a linear probe of the frozen
+features (`nano_probe.py`, one for COCO's names and one for garments, learned on the train images),
+the detector's raw boxes (the named class's, from the whole image), and the fusion's target logits
 above 0 before any text is written (`head`), with the gates as shipped. Neither boxes nor the probe
 know places: "the left dog" is any dog to them. From which score on boxes count is chosen on train
-photos.
+images.
 
 Besides, pixel IoU of what MobileSAM makes of the same boxes (`boxes + MobileSAM`, at 512×512,
 judged on 256×256): the pipeline that somebody without nano would wire up.
@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.nano_cells import add_arguments, by_photo, figures, open_store, true_cells
+from benchmarks.nano_cells import add_arguments, by_image, figures, open_store, true_cells
 from benchmarks.nano_probe import SMALLEST_SHARE, Probe, learn
 from text4seg.core.geometry import coverage_to_cells
 from text4seg.core.rle import rle_to_mask
@@ -48,12 +48,12 @@ if TYPE_CHECKING:
 COLLECTIONS = ("coco", "clothing")
 SCORES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6)
 TRIED = 120
-"""Train photos on which the score is chosen from which on boxes count."""
+"""Train images on which the score is chosen from which on boxes count."""
 PIXELS = {"boxes + MobileSAM": " (pixels)"}
 COMMAND = "python -m benchmarks.nano_baselines --data DIR --sets SETS --json"
 
 
-def centre_box() -> np.ndarray:
+def center_box() -> np.ndarray:
     cells = np.zeros((16, 16), dtype=bool)
     cells[4:12, 4:12] = True
     return cells
@@ -89,23 +89,23 @@ def head_cells(chat: NanoChat, image: ImageState, expression: str) -> np.ndarray
 
 
 class Ways:
-    """All ways to answer questions about the photos under `root`."""
+    """All ways to answer questions about the images under `root`."""
 
     def __init__(
         self, chat: NanoChat, root: Path, probes: Mapping[str, Probe], score: float
     ) -> None:
         self._chat, self._root, self._probes, self._score = chat, root, probes, score
         self._sam = load_mobilesam(side=SIDE)
-        self.look = cache(self._look)  # positions are asked about the photos of coco
+        self.look = cache(self._look)  # positions are asked about the images of coco
 
     def _look(self, name: str) -> tuple[Sight, np.ndarray]:
-        """What the eyes see, and the boxes of the detector on the whole photo."""
-        photo = open_image(self._root / name)
-        return self._chat.eyes.look_closely(photo), detect(self._chat, photo)
+        """What the eyes see, and the boxes of the detector on the whole image."""
+        image = open_image(self._root / name)
+        return self._chat.eyes.look_closely(image), detect(self._chat, image)
 
     def answer(self, file: Path) -> Iterator[dict[str, tuple[np.ndarray | None, np.ndarray]]]:
         """For each question and way the truth (None: absent) and the answer, cells or pixels."""
-        for name, records in by_photo(file).items():
+        for name, records in by_image(file).items():
             sight, found = self.look(name)
             probe = self._probes[name.partition("/")[0]]
             with torch.inference_mode():
@@ -115,7 +115,7 @@ class Ways:
                 cells, pixels = true_cells(record["mask"]), true_pixels(record["mask"])
                 boxes = certain_boxes(found, expression, self._score)
                 yield {
-                    "centre box": (cells, centre_box()),
+                    "center box": (cells, center_box()),
                     "linear probe": (cells, probe.cells(sight.features, expression)),
                     "raw boxes": (cells, box_cells(boxes)),
                     "head": (cells, head_cells(self._chat, image, expression)),
@@ -131,18 +131,18 @@ def true_pixels(encoded: Any) -> np.ndarray | None:
     return np.asarray(square)
 
 
-def detect(chat: NanoChat, photo: Image.Image) -> np.ndarray:
-    """The detector's boxes `n 6` of a whole photo."""
-    square = np.asarray(photo.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+def detect(chat: NanoChat, image: Image.Image) -> np.ndarray:
+    """The detector's boxes `n 6` of a whole image."""
+    square = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
     return np.asarray(chat.eyes._detector.detect(square))
 
 
 def choose_score(chat: NanoChat, root: Path) -> float:
-    """From which score on raw boxes have the largest grid IoU, on COCO's train photos."""
+    """From which score on raw boxes have the largest grid IoU, on COCO's train images."""
     overlaps: dict[float, list[float]] = {score: [] for score in SCORES}
     scenes = [scene for scene in read_collection(root, "train") if scene.source == "coco"]
     for scene in scenes[:TRIED]:
-        found = detect(chat, open_image(scene.photo))
+        found = detect(chat, open_image(scene.image))
         for name, layer in scene.layers.items():
             if layer.mean() > SMALLEST_SHARE:
                 truth = np.asarray(coverage_to_cells(layer))
@@ -153,7 +153,7 @@ def choose_score(chat: NanoChat, root: Path) -> float:
 
 
 def learn_probes(chat: NanoChat, root: Path, features: Path) -> dict[str, Probe]:
-    """One for each collection, of its own train photos."""
+    """One for each collection, of its own train images."""
     store = open_store(chat, features, root)
     scenes = [scene for scene in read_collection(root, "train") if scene.source in COLLECTIONS]
     by_source = {name: [scene for scene in scenes if scene.source == name] for name in COLLECTIONS}

@@ -1,7 +1,7 @@
 """What nano's fusion sees of the questions of an evaluation set, before any text is written.
 
 Shared by the benchmarks that compare, ablate and choose gates. Features of the frozen eyes are kept
-in a folder: they are computed where it lacks them, about a second a photo.
+in a folder: they are computed where it lacks them, about a second an image.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CELL_ROWS = SHAPE.cells
 class Seen:
     """A question, its true cells (None: absent), and what was found: `logits 16 16`, the gate."""
 
-    photo: str
+    image: str
     expression: str
     truth: np.ndarray | None
     logits: np.ndarray
@@ -50,7 +50,7 @@ class Seen:
         return marked & (gate is None or float(self.logits.max()) >= gate)
 
 
-def by_photo(file: Path) -> dict[str, list[dict[str, Any]]]:
+def by_image(file: Path) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for text in file.read_text().splitlines():
         record = json.loads(text)
@@ -69,7 +69,7 @@ def see(
 ) -> list[Seen]:
     """Asks the fusion every question of a set; `change` is done to the features before."""
     found = []
-    for name, records in by_photo(file).items():
+    for name, records in by_image(file).items():
         features = store[root / name].float()
         if change is not None:
             features = change(features)
@@ -82,7 +82,7 @@ def see(
 
 
 def ask_together(chat: NanoChat, features: torch.Tensor, wordings: Sequence[str]) -> np.ndarray:
-    """Target logits `n 16 16` of several questions about one photo."""
+    """Target logits `n 16 16` of several questions about one image."""
     words = [torch.tensor(chat.encode(wording)) for wording in wordings]
     pad = torch.nn.utils.rnn.pad_sequence
     mask = pad([torch.ones_like(ids, dtype=torch.bool) for ids in words], batch_first=True)

@@ -1,8 +1,8 @@
-"""Draw docs/nano-failures.png: where nano goes wrong, on photos that anyone may show.
+"""Draw docs/nano-failures.png: where nano goes wrong, on images that anyone may show.
 
     python -m benchmarks.nano_failures --out docs/nano-failures.png
 
-The photos are those of examples/photos and, where scikit-learn and scikit-image are installed
+The images are those of examples/photos and, where scikit-learn and scikit-image are installed
 (`pip install scikit-learn scikit-image`), of these packages. Nothing is made up: each picture is
 nano's own answer, without a refiner. All questions that were tried are in `QUESTIONS`; `SHOWN` are
 those of them that went wrong, by eye.
@@ -70,11 +70,11 @@ SHOWN = (
 TILE = (240, 180)
 COLUMNS = 4
 # A small file matters more here than the finest shades.
-COLOURS = 256
+COLORS = 256
 
 
-def find_photo(name: str) -> Path:
-    """A photo of examples/photos, or one inside an installed package.
+def find_image(name: str) -> Path:
+    """An image of examples/photos, or one inside an installed package.
 
     Raises:
         LookupError: The package is not installed.
@@ -88,8 +88,8 @@ def find_photo(name: str) -> Path:
     return Path(spec.origin).parent / inside
 
 
-def tile(photo: Path, answer: Segmentation, caption: str) -> Image.Image:
-    image = open_image(photo).resize(TILE)
+def tile(image_path: Path, answer: Segmentation, caption: str) -> Image.Image:
+    image = open_image(image_path).resize(TILE)
     mask = np.asarray(Image.fromarray(answer.mask).resize(TILE))
     return draw_overlay(image, mask, caption=caption)
 
@@ -114,16 +114,16 @@ def main() -> int:
         if not wanted:
             continue
         try:
-            photo = find_photo(name)
+            image = find_image(name)
         except LookupError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
-        for expression, answer in zip(wanted, segmenter.segment_many(photo, wanted), strict=True):
+        for expression, answer in zip(wanted, segmenter.segment_many(image, wanted), strict=True):
             share = float(answer.mask.mean())
-            print(json.dumps({"photo": name, "expression": expression, "share": round(share, 4)}))
-            tiles.append(tile(photo, answer, f"{expression}: {share:.0%}" if share else
+            print(json.dumps({"image": name, "expression": expression, "share": round(share, 4)}))
+            tiles.append(tile(image, answer, f"{expression}: {share:.0%}" if share else
                               f"{expression}: nothing"))  # fmt: skip
-    write_atomically(arguments.out, image_to_png(sheet(tiles).quantize(COLOURS)))
+    write_atomically(arguments.out, image_to_png(sheet(tiles).quantize(COLORS)))
     return 0
 
 

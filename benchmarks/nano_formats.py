@@ -5,7 +5,7 @@
     python -m benchmarks.nano_formats out/sd out/rrle --json
 
 Runs may be of different lengths, or still going on: only questions that are in both count. `gain`
-is the first run's grid IoU less the second's, with the 95 % interval of a bootstrap by photo.
+is the first run's grid IoU less the second's, with the 95 % interval of a bootstrap by image.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SHOWN = {
 
 
 def read(folder: Path) -> Rows:
-    """What a run has answered so far, by photo, expression and set."""
+    """What a run has answered so far, by image, expression and set."""
     found: Rows = {}
     for file in sorted(folder.glob("rows.*.jsonl")):
         for text in file.read_text().splitlines():
@@ -70,12 +70,12 @@ def figures(rows: Sequence[Row]) -> dict[str, float | None]:
 
 
 def gain(one: Sequence[Row], other: Sequence[Row]) -> list[float]:
-    """Mean difference of grid IoU, and its 95 % interval when photos are drawn again."""
+    """Mean difference of grid IoU, and its 95 % interval when images are drawn again."""
     pairs = [(a["image"], overlap(a), overlap(b)) for a, b in zip(one, other, strict=True)]
-    there = [(photo, a, b) for photo, a, b in pairs if a is not None and b is not None]
-    photos = [photo for photo, _, _ in there]
+    there = [(image, a, b) for image, a, b in pairs if a is not None and b is not None]
+    images = [image for image, _, _ in there]
     first, second = (np.array([[pair[at], 1.0] for pair in there]) for at in (1, 2))
-    found = compare_ratios(second, first, photos).difference
+    found = compare_ratios(second, first, images).difference
     return [found.value, found.low, found.high]
 
 

@@ -1,4 +1,4 @@
-"""How nano's gates are chosen on validation photos, and what that choice flatters.
+"""How nano's gates are chosen on validation images, and what that choice flatters.
 
     python -m benchmarks.nano_gates --data DIR --sets SETS [--features DIR] --json
 
@@ -7,9 +7,9 @@ else. The rule: the lowest gate that leaves empty at least so many of the absent
 90 %). For comparison, the gate of the largest gIoU (an absent thing counts 1 if left empty, else
 0).
 
-The check: photos are halved at random (by photo, so that a photo's questions stay together); a gate
+The check: images are halved at random (by image, so its questions stay together); a gate
 is chosen on one half and scored on the other, both ways, 200 times. `loss` is what choosing on
-other photos costs against choosing on the scored ones. IoU is of the fusion's target logits above
+other images costs against choosing on the scored ones. IoU is of the fusion's target logits above
 0: text follows them.
 """
 
@@ -36,15 +36,15 @@ COMMAND = "python -m benchmarks.nano_gates --data DIR --sets SETS --json"
 SHOWN = {"iou": "IoU", "false_empties": "false empties", "true_empties": "absent, empty"}
 
 Scores = np.ndarray
-"""`photos gates 5`: sum of IoU, things missed, things, absents left empty, absents."""
+"""`images gates 5`: sum of IoU, things missed, things, absents left empty, absents."""
 
 
 def tally(seen: Sequence[Seen]) -> Scores:
-    """Counts of each photo under each gate."""
-    photos = {name: index for index, name in enumerate(dict.fromkeys(one.photo for one in seen))}
-    sums = np.zeros((len(photos), len(GATES), 5))
+    """Counts of each image under each gate."""
+    images = {name: index for index, name in enumerate(dict.fromkeys(one.image for one in seen))}
+    sums = np.zeros((len(images), len(GATES), 5))
     for one in seen:
-        row = sums[photos[one.photo]]
+        row = sums[images[one.image]]
         marked = one.logits > 0
         kept = (float(one.logits.max()) >= GATES) & bool(marked.any())
         if one.truth is None:
@@ -59,7 +59,7 @@ def tally(seen: Sequence[Seen]) -> Scores:
 
 
 def score(sums: Scores) -> dict[str, np.ndarray]:
-    """Of the photos together, each figure under every gate."""
+    """Of the images together, each figure under every gate."""
     overlap, missed, there, empty, absent = sums.sum(axis=0).T
     return {
         "iou": overlap / np.maximum(there, 1),
@@ -84,7 +84,7 @@ def largest_giou(scores: dict[str, np.ndarray]) -> int:
 
 
 def check(sums: Scores, choose: Callable[[dict[str, np.ndarray]], int]) -> dict[str, Any]:
-    """The gate of all photos, its figures; the figures of gates that other photos chose."""
+    """The gate of all images, its figures; the figures of gates that other images chose."""
     everything = score(sums)
     index = choose(everything)
     random, gates = np.random.default_rng(SEED), []
@@ -149,7 +149,7 @@ def main() -> None:
         rules = {f"{wanted:.0%} of absents": lowest(wanted), "largest gIoU": largest_giou}
         sets[name] = {
             "questions": int(sums[:, 0, [2, 4]].sum()),
-            "photos": len(sums),
+            "images": len(sums),
             "shipped gate": gate,
             "shipped": at(sums, gate),
             "rules": {rule: check(sums, choose) for rule, choose in rules.items()},

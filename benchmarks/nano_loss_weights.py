@@ -4,7 +4,7 @@
 
 For each setting nano's writing (language layers, reader, projector) is learned anew: from SmolLM2's
 layers and fresh readers, over the fusion as it is shipped, the same batches in the same order. Then
-it writes the masks of validation photos in `rrle`, where digits are. The lesson is far shorter than
+it writes the masks of validation images in `rrle`, where digits are. The lesson is far shorter than
 nano's, so the figures tell how soon masks are right: their IoU with what the cells see, which is
 what there is to be written, and with the true masks. A setting that was stopped goes on.
 """
@@ -24,7 +24,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.nano_cells import SHAPE, add_arguments, by_photo, open_store, true_cells
+from benchmarks.nano_cells import SHAPE, add_arguments, by_image, open_store, true_cells
 from text4seg.metrics import iou
 from text4seg.metrics.bootstrap import compare_ratios
 from text4seg.models.nano.chat import NanoChat
@@ -84,13 +84,13 @@ def learn(arguments: argparse.Namespace, folder: Path, weights: tuple[float, flo
     chat = NanoChat.load(arguments.weights)
     unlearn(chat)
     settings = WriteSettings(
-        shape_steps=SHAPE_STEPS, photo_steps=arguments.steps - SHAPE_STEPS, grids=_GRID,
+        shape_steps=SHAPE_STEPS, image_steps=arguments.steps - SHAPE_STEPS, grids=_GRID,
         runs_share=1.0, digits_weight=weights[0], background_weight=weights[1],
     )  # fmt: skip
     scenes = list(read_collection(arguments.data, "train"))
     store = open_store(chat, arguments.features, arguments.data)
     names = chat.model.config.names
-    batches = Batches(scenes, store, names, photos=2, questions=4)
+    batches = Batches(scenes, store, names, images=2, questions=4)
     lesson = Lesson(chat.model, chat.text, batches, names, settings)
     train_to_write(chat.model, lesson, settings=settings, folder=folder)
     chat.model.eval()
@@ -116,7 +116,7 @@ def ask(chat: NanoChat, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     questions = [
         (image, record)
         for name in SETS
-        for image, records in by_photo(arguments.sets / f"{name}.jsonl").items()
+        for image, records in by_image(arguments.sets / f"{name}.jsonl").items()
         for record in records
         if record["mask"] is not None
     ]
@@ -141,12 +141,12 @@ def ask(chat: NanoChat, arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def figures(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Means, and how much each overlap is above `others`, with 95 % of a bootstrap by photo."""
+    """Means, and how much each overlap is above `others`, with 95 % of a bootstrap by image."""
     told: dict[str, Any] = {"passes": float(np.mean([row["passes"] for row in rows]))}
-    photos = [row["image"] for row in rows]
+    images = [row["image"] for row in rows]
     for kind in ("seen", "true"):
         here, there = (np.array([[row[kind], 1.0] for row in some]) for some in (rows, others))
-        gain = compare_ratios(there, here, photos).difference
+        gain = compare_ratios(there, here, images).difference
         told[kind] = float(here[:, 0].mean())
         told[f"{kind}_gain"] = [gain.value, gain.low, gain.high]
     return told

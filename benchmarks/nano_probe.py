@@ -1,6 +1,6 @@
 """A linear probe: logistic regression from the frozen features of a cell to what is in it.
 
-One for the names of a collection, learned on its train photos alone; no words, no neighbours. It is
+One for the names of a collection, learned on its train images alone; no words, no neighbours. It is
 what the eyes see without anything of nano's own.
 """
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from text4seg.training.nano.scenes import Scene
 
 EPOCHS = 8
-PHOTOS_A_STEP = 8
+IMAGES_A_STEP = 8
 RATE, DECAY = 1e-3, 1e-2
-# Every tenth train photo is kept back, to choose the threshold on.
+# Every tenth train image is kept back, to choose the threshold on.
 KEPT_BACK = 10
 THRESHOLDS = (
     0.005,
@@ -64,7 +64,7 @@ class Probe:
 
 
 def of_cells(features: Tensor) -> Tensor:
-    """What the eyes saw of a photo → `256 channels`, without colours and boxes."""
+    """What the eyes saw of an image → `256 channels`, without colors and boxes."""
     return features[:CELL_ROWS, :CHANNELS].float()
 
 
@@ -77,23 +77,23 @@ def inputs(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 def learn(
     scenes: Sequence[Scene], store: FeatureStore, *, epochs: int = EPOCHS, seed: int = 0
 ) -> Probe:
-    """From the train photos of one collection: all of its annotated names."""
+    """From the train images of one collection: all of its annotated names."""
     names = tuple(sorted({name for scene in scenes for name in scene.annotated}))
     kept_back = scenes[::KEPT_BACK]
     learned = [scene for index, scene in enumerate(scenes) if index % KEPT_BACK]
-    seen = [store[scene.photo][:CELL_ROWS, :CHANNELS] for scene in learned]
+    seen = [store[scene.image][:CELL_ROWS, :CHANNELS] for scene in learned]
     mean, std = statistics(seen, seen[0].shape[-1] - DETECTOR_CHANNELS)
     weight = torch.zeros(len(names), seen[0].shape[-1], requires_grad=True)
     # As rare as names are, a cell is none of them at first.
     bias = torch.full((len(names),), -4.0, requires_grad=True)
     optimizer = torch.optim.AdamW([weight, bias], lr=RATE, weight_decay=DECAY)
-    steps = epochs * -(-len(seen) // PHOTOS_A_STEP)
+    steps = epochs * -(-len(seen) // IMAGES_A_STEP)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     random = np.random.default_rng(seed)
     for _ in range(epochs):
         order = random.permutation(len(seen))
-        for start in range(0, len(order), PHOTOS_A_STEP):
-            chosen = order[start : start + PHOTOS_A_STEP]
+        for start in range(0, len(order), IMAGES_A_STEP):
+            chosen = order[start : start + IMAGES_A_STEP]
             features = torch.cat([seen[i] for i in chosen]).float()
             wanted = torch.cat([coverage(learned[i], names) for i in chosen])
             odds = functional.linear(inputs(features, mean, std), weight, bias)
@@ -116,10 +116,10 @@ def coverage(scene: Scene, names: Sequence[str]) -> Tensor:
 
 
 def with_best_threshold(probe: Probe, scenes: Sequence[Scene], store: FeatureStore) -> Probe:
-    """The threshold of the largest mean IoU over what is there on these photos."""
+    """The threshold of the largest mean IoU over what is there on these images."""
     overlaps: dict[float, list[float]] = {threshold: [] for threshold in THRESHOLDS}
     for scene in scenes:
-        chances = probe.odds(of_cells(store[scene.photo])).sigmoid()
+        chances = probe.odds(of_cells(store[scene.image])).sigmoid()
         wanted = coverage(scene, probe.names) > 0
         for name, layer in scene.layers.items():
             if layer.mean() > SMALLEST_SHARE and name in probe.names:

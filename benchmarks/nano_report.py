@@ -1,4 +1,4 @@
-"""A model's whole report on photos with masks: one command, one folder, one page.
+"""A model's whole report on images with masks: one command, one folder, one page.
 
     python benchmarks/nano_report.py --data DIR --out out/nano
 

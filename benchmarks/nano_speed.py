@@ -1,8 +1,8 @@
-"""Seconds from a photo to a mask, first and further expressions, and the peak of memory.
+"""Seconds from an image to a mask, first and further expressions, and the peak of memory.
 
-    python benchmarks/nano_speed.py --photo examples/photos/cat.jpg --threads 2 --json
+    python benchmarks/nano_speed.py --image examples/photos/cat.jpg --threads 2 --json
 
-The model is loaded and warmed up before; median of `--repeat` photos. Memory is the largest
+The model is loaded and warmed up before; median of `--repeat` images. Memory is the largest
 resident set of the whole process, weights and Python included. Without `--threads` nano chooses
 them itself; `--busy 1` lets a process beside it keep one core busy all the time.
 """
@@ -49,20 +49,20 @@ def busy_cores(count: int) -> Iterator[None]:
             loop.wait()
 
 
-def measure(photo: Path, threads: int | None, repeat: int) -> tuple[list[float], list[float]]:
-    """Seconds to the first mask of a photo and to each further one, `repeat` times."""
+def measure(image: Path, threads: int | None, repeat: int) -> tuple[list[float], list[float]]:
+    """Seconds to the first mask of an image and to each further one, `repeat` times."""
     segmenter = Segmenter.from_pretrained("nano")
     if threads is not None:
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
-    segmenter(photo, EXPRESSIONS[0])
+    segmenter(image, EXPRESSIONS[0])
     first, further = [], []
     for _ in range(repeat):
         began = time.perf_counter()
-        segmenter(photo, EXPRESSIONS[0])
+        segmenter(image, EXPRESSIONS[0])
         first.append(time.perf_counter() - began)
         began = time.perf_counter()
-        segmenter.segment_many(photo, EXPRESSIONS)
+        segmenter.segment_many(image, EXPRESSIONS)
         together = time.perf_counter() - began
         further.append((together - first[-1]) / (len(EXPRESSIONS) - 1))
     return first, further
@@ -70,14 +70,14 @@ def measure(photo: Path, threads: int | None, repeat: int) -> tuple[list[float],
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time nano.")
-    parser.add_argument("--photo", type=Path, required=True)
+    parser.add_argument("--image", type=Path, required=True)
     parser.add_argument("--threads", type=int, help="by default as many as nano chooses")
     parser.add_argument("--busy", type=int, default=0, help="cores that others keep busy")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with busy_cores(arguments.busy):
-        first, further = measure(arguments.photo, arguments.threads, arguments.repeat)
+        first, further = measure(arguments.image, arguments.threads, arguments.repeat)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     report = {
         "first_seconds": statistics.median(first),

@@ -153,11 +153,11 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     ):
         points = merged([row for row in rows if row["size"] in groups])
         hard = [row for row in points if not row["upsampling"].startswith("soft")]
-        for kind, colour in (("rrle", "tab:blue"), ("box", "tab:orange")):
+        for kind, color in (("rrle", "tab:blue"), ("box", "tab:orange")):
             chosen = [row for row in hard if row["format"] == kind]
             label = "grid over the image" if kind == "rrle" else "grid inside a box"
             axis.scatter(
-                [r["tokens"] for r in chosen], [r["iou"] for r in chosen], 9, colour, label=label
+                [r["tokens"] for r in chosen], [r["iou"] for r in chosen], 9, color, label=label
             )
         front = pareto(hard)
         axis.plot(

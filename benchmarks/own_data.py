@@ -1,13 +1,13 @@
-"""The own-data example: questions about 50 photos to learn from, about 30 others to ask.
+"""The own-data example: questions about 50 images to learn from, about 30 others to ask.
 
     python -m benchmarks.own_data --data DIR --out DIR [--names own|kinds] [--train [--json FILE]]
 
 Without `--train` it writes the two files of questions alone. With it, the recipe of nano is run on
 them as a user would, and figures from before and after and the seconds go into the record.
 
-The photos are the validation photos of the clothing set, none of which nano was trained on. With
+The images are the validation images of the clothing set, none of which nano was trained on. With
 `--names own` the things are asked for by German words: names of a user's own, which nano was never
-taught, a few of them false friends ("Rock" is a skirt). The photos to learn from are asked about
+taught, a few of them false friends ("Rock" is a skirt). The images to learn from are asked about
 `--absent` things that are not there; the others about two, as in nano's own evaluation. With
 `--names kinds` they are asked for by kinds of a user's own, each of several garments that nano
 knows apart, and about every kind that is not there.
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 RECIPE = Path(__file__).parents[1] / "recipes" / "nano-own-data.toml"
 WEIGHTS = "nano v4"  # as they come with the package; the recipe trains their fusion alone
 SHOWN = ("grid_iou", "false_empties", "true_empties")
-PHOTOS_TO_LEARN = 50
+IMAGES_TO_LEARN = 50
 OWN_NAMES = {
     "accessories": "Zubehör", "bag": "Tasche", "belt": "Gürtel", "blazer": "Sakko",
     "blouse": "Bluse", "bodysuit": "Bodysuit-Teil", "boots": "Stiefel", "bra": "Büstenhalter",
@@ -76,14 +76,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with clothing/")
     parser.add_argument("--out", type=Path, required=True, help="folder for the two files")
     parser.add_argument("--names", choices=("known", "own", "kinds"), default="known")
-    parser.add_argument("--absent", type=int, default=8, help="absent things a photo to learn")
+    parser.add_argument("--absent", type=int, default=8, help="absent things an image to learn")
     parser.add_argument("--train", action="store_true", help="run the recipe on them, too")
     parser.add_argument("--json", type=Path, help="add what it gave to this record")
     arguments = parser.parse_args()
     kinds = arguments.names == "kinds"
     records = list(kind_lines(arguments.data) if kinds else lines(arguments.data, "clothing"))
-    photos = list(dict.fromkeys(record["image"] for record in records))
-    learned = set(photos[:PHOTOS_TO_LEARN])
+    images = list(dict.fromkeys(record["image"] for record in records))
+    learned = set(images[:IMAGES_TO_LEARN])
     parts = {
         "train": [record for record in records if record["image"] in learned],
         "val": [record for record in records if record["image"] not in learned],
@@ -96,7 +96,7 @@ def main() -> None:
         file = arguments.out / f"{name}.jsonl"
         write_atomically(file, "".join(json.dumps(record) + "\n" for record in chosen).encode())
         count = len({record["image"] for record in chosen})
-        print(f"{file}: {len(chosen)} questions about {count} photos")
+        print(f"{file}: {len(chosen)} questions about {count} images")
     if arguments.train:
         row = {"names": arguments.names, "questions": len(parts["train"]), **train(arguments)}
         record: dict[str, Any] = {"benchmark": "own_data", "rows": []}
@@ -159,34 +159,34 @@ def table(record: dict[str, Any]) -> str:
 
 
 def more_absent(data: Path, records: list[dict[str, Any]], wanted: int) -> list[dict[str, Any]]:
-    """Further questions about absent things, so that each photo has as many as wanted."""
+    """Further questions about absent things, so that each image has as many as wanted."""
     random = np.random.default_rng(SEED + 1)
     asked: dict[str, set[str]] = {}
     absent: dict[str, int] = {}
     for record in records:
-        photo = record["image"]
-        asked.setdefault(photo, set()).add(record["expression"])
-        absent[photo] = absent.get(photo, 0) + (record["mask"] is None)
+        image = record["image"]
+        asked.setdefault(image, set()).add(record["expression"])
+        absent[image] = absent.get(image, 0) + (record["mask"] is None)
     more = []
-    for photo, masks, annotated in clothing_masks(data):
-        if photo not in asked:
+    for image, masks, annotated in clothing_masks(data):
+        if image not in asked:
             continue
         left = [
-            name for name in annotated if name not in masks and f"the {name}" not in asked[photo]
+            name for name in annotated if name not in masks and f"the {name}" not in asked[image]
         ]
-        drawn = random.choice(left, max(0, wanted - absent[photo]), replace=False)
-        more += [line(photo, str(name), None, "clothing") for name in drawn]
+        drawn = random.choice(left, max(0, wanted - absent[image]), replace=False)
+        more += [line(image, str(name), None, "clothing") for name in drawn]
     return more
 
 
 def kind_lines(data: Path) -> Iterator[dict[str, Any]]:
-    """Of every photo all kinds, present or absent; none whose things are all too small to ask."""
-    for photo, masks, _ in clothing_masks(data):
+    """Of every image all kinds, present or absent; none whose things are all too small to ask."""
+    for image, masks, _ in clothing_masks(data):
         for kind, names in OWN_KINDS.items():
             found = [masks[name] for name in names if name in masks]
             mask = np.any(found, axis=0) if found else None
             if mask is None or mask.mean() > SMALLEST_SHARE:
-                yield line(photo, kind, mask, "clothing")
+                yield line(image, kind, mask, "clothing")
 
 
 def rename(record: dict[str, Any]) -> dict[str, Any]:

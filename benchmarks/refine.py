@@ -2,12 +2,12 @@
 
     python benchmarks/refine.py --coco instances_val.json --images DIR
 
-Objects over 0.5 % of their image, at most --per-image of one photo, drawn with a fixed seed. Each
+Objects over 0.5 % of their image, at most --per-image of one image, drawn with a fixed seed. Each
 is laid on the grid in five ways: `soft` is the true coverage of each cell (what a model's
 probabilities stand for at best), `hard` a yes or no of half a cell; `flipped` is hard with cells at
 the border flipped with p = .2, `spurious` hard with a false 2 x 2 block, `halved` hard without the
-lower half of its rows. Means of the IoU over pixels, by size of the object and shape of the photo;
-gains over `none` of the same input with 95 % intervals (the photos drawn again 2,000 times).
+lower half of its rows. Means of the IoU over pixels, by size of the object and shape of the image;
+gains over `none` of the same input with 95 % intervals (the images drawn again 2,000 times).
 
 Each refiner runs in a process of its own, so that its peak memory is its own. With --records a run
 that was stopped, or stopped itself after --minutes, goes on where it was.
@@ -37,7 +37,7 @@ from text4seg.core.rle import rle_to_mask
 from text4seg.core.types import GridShape, Size
 from text4seg.metrics import iou
 from text4seg.pictures import open_image
-from text4seg.refine import Refiner, get_refiner, open_photo
+from text4seg.refine import Refiner, get_refiner, prepare_refiner
 from text4seg.refine.sam import SamRefiner
 
 if TYPE_CHECKING:
@@ -58,19 +58,19 @@ Cells = Float32[np.ndarray, "rows cols"]
 
 
 def read_objects(file: Path, per_image: int) -> list[tuple[str, list[Bool[np.ndarray, "h w"]]]]:
-    """Photos in a seeded order, each with some of its objects; no crowds."""
+    """Images in a seeded order, each with some of its objects; no crowds."""
     try:
         document = json.loads(file.read_text())
-        photos = {photo["id"]: photo for photo in document["images"]}
+        images = {image["id"]: image for image in document["images"]}
         objects: dict[str, list[Bool[np.ndarray, "h w"]]] = defaultdict(list)
         for record in document["annotations"]:
             if not record.get("iscrowd"):
-                photo, outline = photos[record["image_id"]], record["segmentation"]
-                size = Size(photo["height"], photo["width"])
+                image, outline = images[record["image_id"]], record["segmentation"]
+                size = Size(image["height"], image["width"])
                 whole = isinstance(outline, dict)
                 mask = rle_to_mask(outline) if whole else polygons_to_mask(outline, size)
                 if mask.mean() > SMALLEST_SHARE:
-                    objects[photo["file_name"]].append(mask)
+                    objects[image["file_name"]].append(mask)
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise InputError(f"{file} is not a COCO annotation file ({reason})") from None
@@ -108,7 +108,7 @@ def lay(
 
 
 def keep_features(refiner: Refiner, file: Path) -> None:
-    """Let a refiner with MobileSAM read the photo's features from a file, or write them there."""
+    """Let a refiner with MobileSAM read the image's features from a file, or write them there."""
     if not isinstance(refiner, SamRefiner):
         return
     import torch
@@ -130,7 +130,7 @@ def keep_features(refiner: Refiner, file: Path) -> None:
 Record = dict[str, Any]
 
 
-def measure_photo(
+def measure_image(
     name: str,
     masks: list[Bool[np.ndarray, "h w"]],
     title: str,
@@ -142,7 +142,7 @@ def measure_photo(
     image = open_image(arguments.images / name)
     if arguments.features:
         keep_features(refiner, arguments.features / f"{title}.{name}.npy")
-    refine = open_photo(refiner, image)
+    refine = prepare_refiner(refiner, image)
     first = True
     for number, mask in enumerate(masks):
         # Each object has its own chance, so that a run may stop and go on.
@@ -154,7 +154,7 @@ def measure_photo(
             seconds = time.perf_counter() - started[0], time.process_time() - started[1]
             yield {
                 "refiner": title,
-                "photo": name,
+                "image": name,
                 "object": number,
                 "input": way,
                 "iou": iou(refined.mask, mask),
@@ -170,21 +170,21 @@ def measure_photo(
 
 
 def measure(title: str, arguments: argparse.Namespace, file: Path, until: float) -> None:
-    """Write one refiner's records to the file, a photo at a time, and its peak memory."""
+    """Write one refiner's records to the file, an image at a time, and its peak memory."""
     from rich.console import Console
     from rich.progress import track
 
-    photos = read_objects(arguments.coco, arguments.per_image)[: arguments.limit]
+    images = read_objects(arguments.coco, arguments.per_image)[: arguments.limit]
     done = {
-        record["photo"] for record in read_records(file, arguments) if record["refiner"] == title
+        record["image"] for record in read_records(file, arguments) if record["refiner"] == title
     }
-    photos = [(name, masks) for name, masks in photos if name not in done]
+    images = [(name, masks) for name, masks in images if name not in done]
     refiner = get_refiner(title)
     bar = Console(stderr=True)
-    for name, masks in track(photos, title, console=bar, disable=not sys.stderr.isatty()):
+    for name, masks in track(images, title, console=bar, disable=not sys.stderr.isatty()):
         if time.monotonic() > until:
             break
-        found = list(measure_photo(name, masks, title, refiner, arguments))
+        found = list(measure_image(name, masks, title, refiner, arguments))
         peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         with file.open("a") as written:
             written.writelines(json.dumps(r | {"peak_memory_mb": peak}) + "\n" for r in found)
@@ -206,10 +206,10 @@ def measure_all(arguments: argparse.Namespace, file: Path) -> list[Record]:
         if process.exitcode:
             raise InputError(f"measuring {title} failed; its error stands above")
     records = [record for record in read_records(file, arguments) if record["refiner"] in titles]
-    # Of a run that was stopped: the photos that every refiner has seen.
-    seen = [{r["photo"] for r in records if r["refiner"] == title} for title in titles]
+    # Of a run that was stopped: the images that every refiner has seen.
+    seen = [{r["image"] for r in records if r["refiner"] == title} for title in titles]
     common = set.intersection(*seen)
-    return [record for record in records if record["photo"] in common]
+    return [record for record in records if record["image"] in common]
 
 
 def read_records(file: Path, arguments: argparse.Namespace) -> list[Record]:
@@ -244,16 +244,16 @@ def summarise(records: Sequence[Record]) -> list[Record]:
             "input": way,
             "refiner": refiner,
             "objects": len(group),
-            "photos": len({r["photo"] for r in group}),
+            "images": len({r["image"] for r in group}),
             "iou": float(np.mean([r["iou"] for r in group])),
             "by size": _by(group, "share", BINS),
-            "by photo": _by(group, "aspect", SHAPES),
+            "by image": _by(group, "aspect", SHAPES),
             **(_gains(group) if plain else {}),
             "kept coarse": float(np.mean([r["kept_coarse"] for r in group])),
             "processor seconds a mask": _median(
                 [r["processor_seconds"] for r in group if not r["first"]]
             ),
-            "processor seconds, first of a photo": _median(
+            "processor seconds, first of an image": _median(
                 [r["processor_seconds"] for r in group if r["first"] and r["encoded"]]
             ),
             "peak_memory_mb": max(r["peak_memory_mb"] for r in group),
@@ -263,25 +263,25 @@ def summarise(records: Sequence[Record]) -> list[Record]:
 
 
 def _object(record: Record) -> tuple[Any, ...]:
-    return record["photo"], record["object"], record["input"]
+    return record["image"], record["object"], record["input"]
 
 
 def _gains(group: list[Record]) -> dict[str, Any]:
-    """Mean gain over `none` and its interval: of all, and by shape of the photo."""
+    """Mean gain over `none` and its interval: of all, and by shape of the image."""
     by_shape: dict[str, list[Record]] = {}
     for record in group:
         title = next(title for title, end in SHAPES if record["aspect"] < end)
         by_shape.setdefault(title, []).append(record)
     shapes = {title: gain_of(by_shape[title]) for title, _ in SHAPES if title in by_shape}
-    return {"gain": gain_of(group), "gain by photo": shapes}
+    return {"gain": gain_of(group), "gain by image": shapes}
 
 
 def gain_of(group: list[Record]) -> list[float]:
-    """Mean, and the ends of its interval; whole photos are drawn, as their objects are alike."""
-    photos: dict[str, list[float]] = defaultdict(list)
+    """Mean, and the ends of its interval; whole images are drawn, as their objects are alike."""
+    images: dict[str, list[float]] = defaultdict(list)
     for record in group:
-        photos[record["photo"]].append(record["gain"])
-    sums = np.array([[sum(gains), len(gains)] for gains in photos.values()])
+        images[record["image"]].append(record["gain"])
+    sums = np.array([[sum(gains), len(gains)] for gains in images.values()])
     drawn = np.random.default_rng(SEED).integers(0, len(sums), (RESAMPLES, len(sums)))
     totals = sums[drawn].sum(axis=1)
     low, high = np.quantile(totals[:, 0] / totals[:, 1], [0.025, 0.975])
@@ -304,15 +304,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="What refiners add to true grids.")
     add = parser.add_argument
     add("--coco", type=Path, required=True, help="annotation file (instances_*.json)")
-    add("--images", type=Path, required=True, help="the photos' folder")
+    add("--images", type=Path, required=True, help="the images' folder")
     add("--grid", default="16x16", help="ROWSxCOLS")
     add("--refiners", default="none,smooth,crf,sam", help="several with commas")
     add("--inputs", default=",".join(INPUTS), help="several with commas")
-    add("--per-image", type=int, default=2, help="most objects of one photo (2)")
+    add("--per-image", type=int, default=2, help="most objects of one image (2)")
     add("--features", type=Path, help="folder that keeps MobileSAM's features between runs")
     add("--records", type=Path, help="file that keeps what was measured, to go on from there")
-    add("--minutes", type=float, default=1e6, help="stop after so many, at the next photo")
-    add("--limit", type=int, help="only so many photos")
+    add("--minutes", type=float, default=1e6, help="stop after so many, at the next image")
+    add("--limit", type=int, help="only so many images")
     add("--json", action="store_true", help="print JSON instead of a table")
     given = list(sys.argv[1:] if arguments is None else arguments)
     parsed = parser.parse_args(given)

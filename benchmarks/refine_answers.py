@@ -2,7 +2,7 @@
 
     python -m benchmarks.refine_answers --coco instances_val.json --images DIR --answers KEPT
 
-The model is asked once for each class present in each photo (all its instances together, over 0.5 %
+The model is asked once for each class present in each image (all its instances together, over 0.5 %
 of the image); the probabilities of its cells stay in --answers, so that refiners can be tried again
 without it. A question that it answers with nothing counts as IoU 0 with every refiner. Beside the
 refiners stands `bicubic`, the probabilities interpolated and cut at one half.
@@ -33,7 +33,7 @@ from text4seg.core.upsampling import probability_to_mask
 from text4seg.evaluation.summary import LARGE_CELLS
 from text4seg.metrics import iou
 from text4seg.pictures import open_image
-from text4seg.refine import Refined, get_refiner, open_photo
+from text4seg.refine import Refined, get_refiner, prepare_refiner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,18 +45,18 @@ Question = tuple[str, Bool[np.ndarray, "h w"]]
 
 
 def read_questions(file: Path) -> list[tuple[str, list[Question]]]:
-    """Photos in a seeded order, each with the classes in it and their masks."""
+    """Images in a seeded order, each with the classes in it and their masks."""
     try:
         document = json.loads(file.read_text())
-        photos = {photo["id"]: photo for photo in document["images"]}
+        images = {image["id"]: image for image in document["images"]}
         names = {category["id"]: category["name"] for category in document["categories"]}
         found: dict[str, dict[str, Bool[np.ndarray, "h w"]]] = defaultdict(dict)
         for record in document["annotations"]:
-            photo, outline = photos[record["image_id"]], record["segmentation"]
-            size = Size(photo["height"], photo["width"])
+            image, outline = images[record["image_id"]], record["segmentation"]
+            size = Size(image["height"], image["width"])
             whole = isinstance(outline, dict)
             mask = rle_to_mask(outline) if whole else polygons_to_mask(outline, size)
-            masks, name = found[photo["file_name"]], names[record["category_id"]]
+            masks, name = found[image["file_name"]], names[record["category_id"]]
             masks[name] = masks[name] | mask if name in masks else mask
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
@@ -98,13 +98,13 @@ def measure(arguments: argparse.Namespace) -> list[Record]:
 
     titles = arguments.refiners.split(",")
     refiners = {title: bicubic if title == "bicubic" else get_refiner(title) for title in titles}
-    photos = read_questions(arguments.coco)[: arguments.limit]
+    images = read_questions(arguments.coco)[: arguments.limit]
     arguments.answers.mkdir(parents=True, exist_ok=True)
     load = cache(lambda: Segmenter.from_pretrained(arguments.model))
     until = time.monotonic() + 60 * arguments.minutes
     records = []
     bar = Console(stderr=True)
-    for name, questions in track(photos, "photos", console=bar, disable=not sys.stderr.isatty()):
+    for name, questions in track(images, "images", console=bar, disable=not sys.stderr.isatty()):
         if time.monotonic() > until:
             break
         image = open_image(arguments.images / name)
@@ -112,12 +112,12 @@ def measure(arguments: argparse.Namespace) -> list[Record]:
         for title, refiner in refiners.items():
             if arguments.features:
                 keep_features(refiner, arguments.features / f"{title}.{name}.npy")
-            refine = open_photo(refiner, image)
+            refine = prepare_refiner(refiner, image)
             for (expression, mask), probability in zip(questions, answers, strict=True):
                 refined = refine(probability)
                 records.append(
                     {
-                        "photo": name,
+                        "image": name,
                         "expression": expression,
                         "refiner": title,
                         "iou": iou(refined.mask, mask),
@@ -133,10 +133,10 @@ def summarise(records: Sequence[Record]) -> list[Record]:
     if not records:
         return []
     base = records[0]["refiner"]
-    plain = {(r["photo"], r["expression"]): r["iou"] for r in records if r["refiner"] == base}
+    plain = {(r["image"], r["expression"]): r["iou"] for r in records if r["refiner"] == base}
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        record["gain"] = record["iou"] - plain[record["photo"], record["expression"]]
+        record["gain"] = record["iou"] - plain[record["image"], record["expression"]]
         groups[record["refiner"]].append(record)
     results = []
     for title, group in groups.items():
@@ -171,13 +171,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="What refiners add to a model's answers.")
     add = parser.add_argument
     add("--coco", type=Path, required=True, help="annotation file (instances_*.json)")
-    add("--images", type=Path, required=True, help="the photos' folder")
+    add("--images", type=Path, required=True, help="the images' folder")
     add("--answers", type=Path, required=True, help="folder that keeps the model's answers")
     add("--model", default="nano", help="nano, or a model's folder")
     add("--refiners", default="none,bicubic,smooth,crf,sam", help="gains are over the first")
     add("--features", type=Path, help="folder that keeps MobileSAM's features between runs")
-    add("--minutes", type=float, default=1e6, help="stop after so many, at the next photo")
-    add("--limit", type=int, help="only so many photos")
+    add("--minutes", type=float, default=1e6, help="stop after so many, at the next image")
+    add("--limit", type=int, help="only so many images")
     add("--json", action="store_true", help="print JSON instead of a table")
     parsed = parser.parse_args(arguments)
     try:

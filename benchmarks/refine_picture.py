@@ -1,4 +1,4 @@
-"""Draw docs/refine.png: true grids of example photos as each refiner makes pixels of them.
+"""Draw docs/refine.png: true grids of example images as each refiner makes pixels of them.
 
 python -m benchmarks.refine_picture --out docs/refine.png
 """
@@ -17,7 +17,7 @@ from text4seg.core.rle import rle_to_mask
 from text4seg.core.types import GridShape
 from text4seg.metrics import iou
 from text4seg.pictures import draw_overlay, open_image
-from text4seg.refine import get_refiner, open_photo
+from text4seg.refine import get_refiner, prepare_refiner
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "photos"
 SHOWN = (("coffee.jpg", "the spoon"), ("astronaut.jpg", "the person"))
@@ -26,21 +26,21 @@ GRID = GridShape(16, 16)
 WIDTH = 360
 
 
-def true_mask(photo: str, expression: str) -> np.ndarray:
+def true_mask(image: str, expression: str) -> np.ndarray:
     for line in (EXAMPLES / "examples.jsonl").read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
-        if (record["image"], record["expression"]) == (photo, expression):
+        if (record["image"], record["expression"]) == (image, expression):
             return rle_to_mask(record["mask"])
-    raise LookupError(f"no {expression!r} of {photo} in {EXAMPLES / 'examples.jsonl'}")
+    raise LookupError(f"no {expression!r} of {image} in {EXAMPLES / 'examples.jsonl'}")
 
 
-def row(photo: str, expression: str) -> Image.Image:
-    """One photo, refined by each: the cells outlined as `none` shows them, pixels by the others."""
-    image, truth = open_image(EXAMPLES / photo), true_mask(photo, expression)
+def row(image_name: str, expression: str) -> Image.Image:
+    """One image, refined by each: the cells outlined as `none` shows them, pixels by the others."""
+    image, truth = open_image(EXAMPLES / image_name), true_mask(image_name, expression)
     coverage = mask_to_coverage(truth, GRID).astype(np.float32)
     drawn = []
     for name in REFINERS:
-        mask = open_photo(get_refiner(name), image)(coverage).mask
+        mask = prepare_refiner(get_refiner(name), image)(coverage).mask
         caption = f"{name}, IoU {iou(mask, truth):.2f}"
         picture = draw_overlay(image, mask, caption=caption)
         drawn.append(picture.resize((WIDTH, round(WIDTH * picture.height / picture.width))))

@@ -10,14 +10,14 @@ from benchmarks.refine_tables import gain, seconds
 def table(record: dict[str, Any]) -> str:
     """A row for each refiner: processor seconds, memory, and the gain on both kinds of grids."""
     lines = [
-        "| `--refiner` | a photo's first mask, each further | MB | IoU, soft | IoU, hard |",
+        "| `--refiner` | an image's first mask, each further | MB | IoU, soft | IoU, hard |",
         "|---|---|---|---|---|",
     ]
     found = {(result["refiner"], result["input"]): result for result in record["results"]}
     for refiner in record["refiners"].split(","):
         soft, hard = found[refiner, "soft"], found[refiner, "hard"]
         costs = [
-            soft["processor seconds, first of a photo"],
+            soft["processor seconds, first of an image"],
             hard["processor seconds a mask"],
         ]
         cells = [

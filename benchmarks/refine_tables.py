@@ -11,11 +11,11 @@ Result = dict[str, Any]
 
 
 def table(record: dict[str, Any]) -> str:
-    """IoU and cost of each refiner, then by size of the object, then the gain by shape of photo."""
+    """IoU and cost of each refiner, then by size of the object, then the gain by shape of image."""
     results: list[Result] = record["results"]
     parts = [["Measured by", "", "```", command(record), "```"], list(_overall(results))]
     parts.append(list(_by_size(results)))
-    if "gain by photo" in results[0] and len(results[0]["gain by photo"]) > 1:
+    if "gain by image" in results[0] and len(results[0]["gain by image"]) > 1:
         parts.append(list(_by_shape(results)))
     return "\n\n".join("\n".join(part) for part in parts)
 
@@ -40,7 +40,7 @@ def _overall(results: Sequence[Result]) -> Iterator[str]:
             f"{result['iou']:.3f}",
             gain(result.get("gain")),
             f"{result['kept coarse']:.0%}",
-            seconds(result["processor seconds, first of a photo"]),
+            seconds(result["processor seconds, first of an image"]),
             seconds(result["processor seconds a mask"]),
             result["peak_memory_mb"],
         ]
@@ -58,13 +58,13 @@ def _by_size(results: Sequence[Result]) -> Iterator[str]:
 
 
 def _by_shape(results: Sequence[Result]) -> Iterator[str]:
-    titles = list(results[0]["gain by photo"])
-    yield _row(["gain by shape of the photo", "", *titles])
+    titles = list(results[0]["gain by image"])
+    yield _row(["gain by shape of the image", "", *titles])
     yield "|---" * (len(titles) + 2) + "|"
-    yield _row(["objects", "", *(results[0]["by photo"][title][1] for title in titles)])
+    yield _row(["objects", "", *(results[0]["by image"][title][1] for title in titles)])
     for result in results:
         if result["refiner"] != "none":
-            values = (gain(result["gain by photo"][title]) for title in titles)
+            values = (gain(result["gain by image"][title]) for title in titles)
             yield _row([result["input"], result["refiner"], *values])
 
 

@@ -8,7 +8,7 @@ is written with one token a pass, and again with the mask that this wrote as the
 choice differs one long pass verifies all of it, otherwise the text goes on from there in its own
 way. `--draft auto` takes the drafts that are usual instead (many more passes, on the same texts).
 
-`--data` as `benchmarks/evaluation_sets.py` writes it, several files with commas; their photos are
+`--data` as `benchmarks/evaluation_sets.py` writes it, several files with commas; their images are
 drawn in a fixed random order. Answers are kept in `--journal`, so that a long run may be made in
 pieces (`--minutes`): call it again with the same arguments.
 """
@@ -37,15 +37,15 @@ SEED = 0
 
 
 def questions(files: Sequence[Path], images: Path) -> list[tuple[Path, list[str]]]:
-    """Photos in a fixed random order, each with what is asked of it."""
+    """Images in a fixed random order, each with what is asked of it."""
     asked: dict[Path, list[str]] = {}
     for file in files:
         for sample in read_jsonl(file, images):
             texts = asked.setdefault(sample.image, [])
             texts += [one.expression for one in sample.asked if one.expression not in texts]
-    photos = sorted(asked)
-    random.Random(SEED).shuffle(photos)
-    return [(photo, asked[photo]) for photo in photos]
+    ordered = sorted(asked)
+    random.Random(SEED).shuffle(ordered)
+    return [(image, asked[image]) for image in ordered]
 
 
 class Twice:
@@ -60,15 +60,15 @@ class Twice:
         self.chat, self.plain = chat, first
         self.drafted = Segmenter(chat, format=form, grid=grid, draft=draft, pace=UNBOUNDED)
 
-    def compare(self, photo: Path, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+    def compare(self, image: Path, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
         """For each question whether the two differ, and in how many cells."""
-        session = self.chat.open(open_image(photo))
+        session = self.chat.open(open_image(image))
         for text in texts:
             one = self.plain.writer.write(session, text)
             many = self.drafted.writer.write(session, text, previous=one.grid)
             cells = one.grid.select(text) != many.grid.select(text)
             yield {
-                "image": photo.name,
+                "image": image.name,
                 "expression": text,
                 "choices": one.costs.decisions,
                 "differs": one.text != many.text,
@@ -109,11 +109,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     done = {(row["image"], row["expression"]) for row in rows}
     deadline = time.monotonic() + 60 * arguments.minutes
     twice = Twice(arguments.dtype, arguments.draft, arguments.format, arguments.grid)
-    for photo, texts in asked:
-        left = [text for text in texts if (photo.name, text) not in done]
+    for image, texts in asked:
+        left = [text for text in texts if (image.name, text) not in done]
         if len(rows) >= arguments.limit or time.monotonic() > deadline:
             break
-        for row in twice.compare(photo, left) if left else ():
+        for row in twice.compare(image, left) if left else ():
             rows.append(row)
             keep(arguments.journal, row)
         print(f"{len(rows)}: {sum(row['differs'] for row in rows)} differ", file=sys.stderr)
@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Masks that rounding changes.")
     add = parser.add_argument
     add("--data", required=True, help="files of questions, one a line; several with commas")
-    add("--images", type=Path, required=True, help="folder of the photos")
+    add("--images", type=Path, required=True, help="folder of the images")
     add("--dtype", choices=DTYPES, default="bfloat16")
     add("--draft", choices=DRAFTS, default="previous", help="previous: the very mask")
     add("--format", default="rrle", help="sd, rle or rrle")

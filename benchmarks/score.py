@@ -4,7 +4,7 @@
 
 Masks are blobs with ragged edges, a few hundred of them, written by pycocotools; each question
 takes one as its truth and another, often the same one moved, as its prediction. One question in
-ten means nothing, and one answer in ten is empty. Five questions a photo; no photo is opened.
+ten means nothing, and one answer in ten is empty. Five questions an image; no image is opened.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 HEIGHT, WIDTH = 480, 640
 SEED = 8
 SHAPES = 300
-A_PHOTO = 5
+A_IMAGE = 5
 
 
 def blob(random: np.random.Generator) -> np.ndarray:
     """A thing with a wavy, ragged outline."""
-    centre = random.uniform((80, 80), (HEIGHT - 80, WIDTH - 80))
+    center = random.uniform((80, 80), (HEIGHT - 80, WIDTH - 80))
     radius = random.uniform(20, 180)
     rows, cols = np.mgrid[:HEIGHT, :WIDTH]
-    down, across = rows - centre[0], cols - centre[1]
+    down, across = rows - center[0], cols - center[1]
     angle = np.arctan2(down, across)
     edge = radius * (1 + 0.3 * np.sin(random.integers(2, 9) * angle + random.uniform(0, 6)))
     return np.asarray(np.hypot(down, across) < edge + random.normal(0, 0.5, size=down.shape))
@@ -55,8 +55,8 @@ def write_files(folder: Path, count: int) -> dict[str, Any]:
         for index in range(count):
             chosen, other = random.integers(0, SHAPES, size=2)
             named = {
-                "image": f"{index // A_PHOTO:06d}.jpg",
-                "expression": f"the {('left', 'red', 'small')[index % 3]} thing {index % A_PHOTO}",
+                "image": f"{index // A_IMAGE:06d}.jpg",
+                "expression": f"the {('left', 'red', 'small')[index % 3]} thing {index % A_IMAGE}",
             }
             true = None if random.random() < 0.1 else shapes[chosen][0]
             said = shapes[chosen][1] if random.random() < 0.8 else shapes[other][0]

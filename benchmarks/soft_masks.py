@@ -112,7 +112,7 @@ def table(report: dict[str, Any]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="What probabilities of cells are worth.")
     parser.add_argument("--data", type=Path, required=True, help="questions with true masks")
-    parser.add_argument("--images", type=Path, required=True, help="folder of the photos")
+    parser.add_argument("--images", type=Path, required=True, help="folder of the images")
     parser.add_argument("--limit", type=int, default=60, help="so many questions (60)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parsed = parser.parse_args(arguments)

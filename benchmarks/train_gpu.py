@@ -6,7 +6,7 @@
 Trains an architecture of Qwen2.5-VL 3B's dimensions with random weights by the settings of
 `recipes/one-gpu-qlora.toml`, through what `text4seg train` runs. Nothing is fetched: the model is
 made on the device, written to a temporary folder (7.5 GB) and loaded as any model is, in four bits
-where bitsandbytes is there. A step is a batch of chats about the three photos of `examples/photos`,
+where bitsandbytes is there. A step is a batch of chats about the three images of `examples/photos`,
 stretched to squares of 448 pixels. The tokenizer is a toy's, so an answer has more tokens than
 Qwen's would give it: tokens a second say more than samples a second. The first steps are not
 counted.
@@ -34,7 +34,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.train_speed import PHOTOS, ROOT
+from benchmarks.train_speed import IMAGES, ROOT
 
 FAMILY = "qwen2_5_vl"
 # `config.json` of Qwen/Qwen2.5-VL-3B-Instruct.
@@ -222,12 +222,12 @@ def make_recipe(arguments: argparse.Namespace, folder: Path, work: Path, *, quan
     """The recipe for one GPU, with a batch of the example chats, some of them more than once."""
     from text4seg.training.recipe import load_recipe
 
-    lines = (PHOTOS / "examples.jsonl").read_text().splitlines()
+    lines = (IMAGES / "examples.jsonl").read_text().splitlines()
     data = work / "train.jsonl"
     data.write_text("\n".join(lines[i % len(lines)] for i in range(arguments.batch)) + "\n")
     return load_recipe(ROOT / "recipes" / "one-gpu-qlora.toml", (
         f"model.folder={folder}", f"model.quantize={quantize}", f"output={work / 'run'}",
-        f"data.train={data}", f"data.images={PHOTOS}",
+        f"data.train={data}", f"data.images={IMAGES}",
         f"training.steps={arguments.steps}", f"training.save_every={arguments.steps + 1}",
         f"training.batch={arguments.batch}", f"training.device_batch={arguments.batch}",
     ))  # fmt: skip

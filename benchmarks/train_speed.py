@@ -4,7 +4,7 @@
 
 Both train the same toy model (an architecture of the table with random weights, on the CPU) with
 the same adapter, batch and data. Plain TRL is `SFTTrainer` with its own collator for images, given
-photos that are already squares. Rounds alternate, each in a process of its own; the first steps of
+images that are already squares. Rounds alternate, each in a process of its own; the first steps of
 each are not counted, and seconds are those of the processor, so that other work on the machine
 counts little. The toy's tokens of a sample, and so its work, differ by a few: what is
 compared is tokens a second.
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PHOTOS = ROOT / "examples" / "photos"
+IMAGES = ROOT / "examples" / "photos"
 _WARM_UP = 4
 _BATCH = 4
 _LORA = {"rank": 16, "alpha": 32, "dropout": 0.0}
@@ -98,8 +98,8 @@ def _recipe(folder: Path, steps: int, output: Path) -> Any:
     file.write_text("")
     lora = [f"lora.{key}={value}" for key, value in _LORA.items()]
     return load_recipe(file, (
-        f"model.folder={folder}", f"output={output}", f"data.train={PHOTOS / 'examples.jsonl'}",
-        f"data.images={PHOTOS}", "data.limit=8", f"training.steps={steps}",
+        f"model.folder={folder}", f"output={output}", f"data.train={IMAGES / 'examples.jsonl'}",
+        f"data.images={IMAGES}", "data.limit=8", f"training.steps={steps}",
         f"training.batch={_BATCH}", f"training.device_batch={_BATCH}",
         "training.precision=float32", "training.gradient_checkpointing=false",
         f"training.save_every={steps + 1}", "report.every=1000", *lora,
@@ -173,7 +173,7 @@ def plain(folder: Path, steps: int) -> dict[str, float]:
         square = (loaded.side, loaded.side)
         rows = [
             {
-                "images": [chat.open_photo().resize(square)],
+                "images": [chat.prepare_refiner().resize(square)],
                 "messages": [dict(message) for message in chat.messages],
             }
             for chat in chats

@@ -5,8 +5,8 @@
 As `benchmarks/decode_time.py`, interleaved and with the fusion and the prompt's prefill in all
 ways, but every way is made to write the true mask: nano computes its passes and its logits as ever,
 and its choices are not heeded. So this tells what a model costs that sees as finely as the grid,
-such as 64x64; nano sees 16x16. `--data` as `benchmarks/evaluation_sets.py` writes it; one thing a
-photo.
+such as 64x64; nano sees 16x16. `--data` as `benchmarks/evaluation_sets.py` writes it; one thing an
+image.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Engine:
 
 
 def things(data: Path, images: Path) -> Iterator[tuple[Path, Asked]]:
-    """One thing of each photo, drawn at random but always alike."""
+    """One thing of each image, drawn at random but always alike."""
     draw = random.Random(SEED)
     samples = read_jsonl(data, images)
     draw.shuffle(samples)
@@ -102,8 +102,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     chat: Any = Segmenter.from_pretrained("nano").chat
     engines = [Engine(chat, form, shape) for shape in (SMALL, LARGE) for form in FORMATS]
     clock = Clock()
-    for photo, asked in asked_of:
-        image, expression = open_image(photo), asked.expression
+    for image_path, asked in asked_of:
+        image, expression = open_image(image_path), asked.expression
         mask = asked.to_mask(Size(image.height, image.width))
         generate, features = Generate(chat, image), chat.eyes.look(image)
         grids = {shape: mask_to_grid(mask, expression, shape) for shape in (SMALL, LARGE)}
@@ -117,7 +117,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             for draft in DRAFTS:
                 write = partial(engine.write, features, expression, text, draft)
                 clock.time(f"engine, {engine.form}, {engine.shape}, {draft}", write)
-        print(f"{photo.name}: {expression}", file=sys.stderr)
+        print(f"{image_path.name}: {expression}", file=sys.stderr)
     return {
         "benchmark": "true_masks",
         "model": "nano",
@@ -145,8 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Seconds to write true masks.")
     add = parser.add_argument
     add("--data", type=Path, required=True, help="questions with masks, one a line")
-    add("--images", type=Path, required=True, help="folder of the photos")
-    add("--limit", type=int, default=8, help="so many photos (8)")
+    add("--images", type=Path, required=True, help="folder of the images")
+    add("--limit", type=int, default=8, help="so many images (8)")
     add("--json", action="store_true", help="print JSON instead of a table")
     parsed = parser.parse_args(arguments)
     try:

@@ -1,4 +1,4 @@
-"""Segments the example photos, prints each mask as text and writes it over the photo.
+"""Segments the example images, prints each mask as text and writes it over the image.
 
 python examples/demo.py --out out
 """
@@ -17,7 +17,7 @@ from text4seg.cli.paint import print_grid, stats_line
 from text4seg.core.files import write_atomically
 from text4seg.pictures import draw_overlay, image_to_png
 
-PHOTOS = Path(__file__).parent / "photos"
+IMAGES = Path(__file__).parent / "photos"
 QUESTIONS = (
     ("cat.jpg", "the cat"),
     ("astronaut.jpg", "the person"),
@@ -28,7 +28,7 @@ SHEET_HEIGHT = 300
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Segment the example photos.")
+    parser = argparse.ArgumentParser(description="Segment the example images.")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the pictures")
     parser.add_argument("--model", default="nano", help="a model's name or folder")
     arguments = parser.parse_args()
@@ -44,12 +44,12 @@ def show(model: str, out: Path) -> None:
     """Ask all questions, print the answers and write them as pictures."""
     segmenter = load_segmenter(model, refiner="smooth")
     answers = []
-    for photo, expression in QUESTIONS:
-        segmentation = segmenter(PHOTOS / photo, expression)
-        print(f"\n{photo}: {expression}")
+    for image, expression in QUESTIONS:
+        segmentation = segmenter(IMAGES / image, expression)
+        print(f"\n{image}: {expression}")
         print_grid(segmentation.grid)
         print(stats_line(segmentation))
-        stem = f"{Path(photo).stem}.{expression.replace(' ', '-')}"
+        stem = f"{Path(image).stem}.{expression.replace(' ', '-')}"
         answers.append(segmentation)
         for path in segmentation.save(out, stem):
             print(f"wrote {path}", file=sys.stderr)
@@ -59,7 +59,7 @@ def show(model: str, out: Path) -> None:
 
 
 def side_by_side(answers: list[Segmentation]) -> Image.Image:
-    """The photos with their answers, all of one height, in a row."""
+    """The images with their answers, all of one height, in a row."""
     pictures = []
     for answer in answers:
         words = f"{answer.expression}: nothing" if answer.empty else answer.expression

@@ -30,7 +30,7 @@ settings.load_profile("default")
 
 @pytest.fixture(autouse=True)
 def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Colours and widths of the terminal that runs the tests must not reach them."""
+    """Colors and widths of the terminal that runs the tests must not reach them."""
     for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS", "GITHUB_ACTIONS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "100")

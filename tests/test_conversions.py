@@ -26,12 +26,12 @@ def test_a_label_picture_keeps_every_label() -> None:
 
 
 def test_a_cut_out_is_transparent_outside() -> None:
-    photo = Image.new("RGB", (30, 20), (9, 8, 7))
-    picture = np.asarray(cut_out(photo, MASK))
+    image = Image.new("RGB", (30, 20), (9, 8, 7))
+    picture = np.asarray(cut_out(image, MASK))
     assert np.array_equal(picture[..., 3] > 0, MASK)
     assert (picture[..., :3] == (9, 8, 7)).all()
     with pytest.raises(InputError, match="20x30"):
-        cut_out(photo.resize((10, 10)), MASK)
+        cut_out(image.resize((10, 10)), MASK)
 
 
 def test_an_outline_fills_to_nearly_the_mask() -> None:

@@ -22,7 +22,7 @@ from text4seg.pictures import (
 )
 
 
-def photo(mode: str = "RGB", size: tuple[int, int] = (6, 4)) -> Image.Image:
+def image(mode: str = "RGB", size: tuple[int, int] = (6, 4)) -> Image.Image:
     return Image.new(mode, size)
 
 
@@ -86,7 +86,7 @@ def test_a_missing_file_a_folder_and_a_device_are_input_errors(tmp_path: Path) -
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_forbidden_file_is_an_input_error(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
-    photo().save(path)
+    image().save(path)
     path.chmod(0)
     with pytest.raises(InputError, match="Permission denied"):
         open_image(path)
@@ -95,7 +95,7 @@ def test_a_forbidden_file_is_an_input_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I", "F", "CMYK"])
 def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / ("photo.tif" if mode in ("I", "F", "CMYK") else "photo.png")
-    photo(mode).save(path)
+    image(mode).save(path)
     opened = open_image(path)
     assert (opened.mode, opened.size) == ("RGB", (6, 4))
 
@@ -117,7 +117,7 @@ def test_the_noted_orientation_is_applied(tmp_path: Path, orientation: int) -> N
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / "turned.jpg"
-    photo(size=(6, 4)).save(path, exif=exif)
+    image(size=(6, 4)).save(path, exif=exif)
     upright = (4, 6) if orientation >= 5 else (6, 4)
     assert open_image(path).size == upright
     assert check_image(path) == Size(height=upright[1], width=upright[0])
@@ -156,8 +156,8 @@ def test_an_overlay_tints_the_mask_and_leaves_the_rest() -> None:
 
 def test_an_overlay_of_another_size_is_refused() -> None:
     with pytest.raises(InputError, match="4x6"):
-        draw_overlay(photo(), np.zeros((3, 3), dtype=bool))
+        draw_overlay(image(), np.zeros((3, 3), dtype=bool))
 
 
 def test_png_bytes_open_again() -> None:
-    assert Image.open(io.BytesIO(image_to_png(photo()))).size == (6, 4)
+    assert Image.open(io.BytesIO(image_to_png(image()))).size == (6, 4)

@@ -2,7 +2,7 @@
 
     from text4seg import Segmenter, open_image
     segmenter = Segmenter.from_pretrained("nano")
-    segmentation = segmenter(open_image("photo.jpg"), "the dog")
+    segmentation = segmenter(open_image("image.jpg"), "the dog")
 
 Names are loaded when first used: importing the package loads neither torch nor PIL.
 """

@@ -39,18 +39,18 @@ def label_map_to_png(labels: Int[np.ndarray, "h w"], count: int) -> bytes:
     if count > 256:
         raise InputError(f"a picture with a palette has 256 labels at most, got {count}")
     picture = Pillow.fromarray(labels.astype(np.uint8), mode="P")
-    colours = [(0, 0, 0), *(TINTS[number % len(TINTS)] for number in range(count - 1))]
-    picture.putpalette([value for colour in colours for value in colour])
+    colors = [(0, 0, 0), *(TINTS[number % len(TINTS)] for number in range(count - 1))]
+    picture.putpalette([value for color in colors for value in color])
     return image_to_png(picture)
 
 
 def cut_out(image: Image, mask: Bool[np.ndarray, "h w"]) -> Image:
-    """The photo as RGBA, transparent outside the mask; raises `InputError` on another size."""
+    """The image as RGBA, transparent outside the mask; raises `InputError` on another size."""
     from PIL import Image as Pillow
 
     if mask.shape != image.size[::-1]:
         raise InputError(
-            f"the mask is {mask.shape[0]}x{mask.shape[1]} and the photo "
+            f"the mask is {mask.shape[0]}x{mask.shape[1]} and the image "
             f"{image.height}x{image.width} (height x width)"
         )
     picture = image.convert("RGB")
@@ -62,7 +62,7 @@ def masks_to_svg(masks: Mapping[str, Bool[np.ndarray, "h w"]]) -> str:
     """Labelled masks of one size as outlines: one path a label, holes left open (even-odd).
 
     Found by OpenCV; an outline runs a quarter of a pixel inside the mask's edge, so that the
-    centres of exactly the mask's pixels lie in it. Raises `InputError` for no mask or different
+    centers of exactly the mask's pixels lie in it. Raises `InputError` for no mask or different
     sizes, `MissingExtraError` without OpenCV.
     """
     sizes = {mask.shape for mask in masks.values()}
@@ -71,8 +71,8 @@ def masks_to_svg(masks: Mapping[str, Bool[np.ndarray, "h w"]]) -> str:
     ((height, width),) = sizes
     root = ET.Element("svg", xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width} {height}")
     for number, (label, mask) in enumerate(masks.items()):
-        colour = "#{:02x}{:02x}{:02x}".format(*TINTS[number % len(TINTS)])
-        path = {"d": _path(mask), "fill": colour, "fill-rule": "evenodd"}
+        color = "#{:02x}{:02x}{:02x}".format(*TINTS[number % len(TINTS)])
+        path = {"d": _path(mask), "fill": color, "fill-rule": "evenodd"}
         ET.SubElement(ET.SubElement(root, "path", path), "title").text = label
     return ET.tostring(root, encoding="unicode") + "\n"
 
@@ -82,7 +82,7 @@ def _path(mask: Bool[np.ndarray, "h w"]) -> str:
         import cv2
     except ImportError:
         raise MissingExtraError("opencv-python-headless", "hf") from None
-    # OpenCV joins the centres of border pixels. In a picture twice as large those lie a quarter of
+    # OpenCV joins the centers of border pixels. In a picture twice as large those lie a quarter of
     # a pixel inside the edge; at its own size, a line one pixel wide would have no area at all.
     big = np.kron(np.pad(np.asarray(mask) != 0, 1), np.ones((2, 2), dtype=np.uint8))
     contours, _ = cv2.findContours(big.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)

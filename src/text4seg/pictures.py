@@ -1,4 +1,4 @@
-"""Photos and masks as picture files: opening them with checks, drawing a mask over a photo."""
+"""Images and masks as picture files: opening them with checks, drawing a mask over an image."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from text4seg.core.errors import InputError
 from text4seg.core.types import Size
 
 MAX_PIXELS = 100_000_000
-"""Largest photo that is opened: a decoded picture takes three bytes a pixel."""
+"""Largest image that is opened: a decoded picture takes three bytes a pixel."""
 
-PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-"""What the names of photos end in, in folders that hold other files too."""
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+"""What the names of images end in, in folders that hold other files too."""
 
 TINTS = ((255, 64, 84), (24, 148, 255), (255, 170, 0), (20, 184, 120), (170, 90, 255))
-"""Colours of masks, in the order in which expressions are asked."""
+"""Colors of masks, in the order in which expressions are asked."""
 
 # What Pillow's readers raise on damaged files; each of them has been seen.
 _BROKEN = (
@@ -45,19 +45,19 @@ _BROKEN = (
 )
 
 
-def photos_in(folder: Path) -> list[Path]:
-    """What is named like a photo in a folder, not below it, in the order of the names."""
-    return sorted(one for one in folder.iterdir() if one.suffix.lower() in PHOTO_ENDINGS)
+def images_in(folder: Path) -> list[Path]:
+    """What is named like an image in a folder, not below it, in the order of the names."""
+    return sorted(one for one in folder.iterdir() if one.suffix.lower() in IMAGE_ENDINGS)
 
 
 def open_image(
     path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS, content: bytes | None = None
 ) -> Image.Image:
-    """Open a photo as upright RGB.
+    """Open an image as upright RGB.
 
     The orientation that a camera noted is applied, transparent parts are laid on white, deep and
     single-channel pictures become 8-bit RGB, and of an animation the first frame is taken. Where
-    the photo is no file of its own, its bytes are `content` and `path` is what messages name.
+    the image is no file of its own, its bytes are `content` and `path` is what messages name.
 
     Raises:
         InputError: The file is missing, unreadable, no picture, broken, or has too many pixels.
@@ -93,7 +93,7 @@ def open_mask(
 ) -> Bool[np.ndarray, "h w"]:
     """Read a mask: every pixel that is neither black nor wholly transparent belongs to it.
 
-    In a picture with a palette the first entry is the background, whatever its colour.
+    In a picture with a palette the first entry is the background, whatever its color.
 
     Raises:
         InputError: As for `open_image`.
@@ -142,14 +142,14 @@ def draw_overlay(
     caption: str = "",
     tint: tuple[int, int, int] = TINTS[0],
 ) -> Image.Image:
-    """The photo with the mask tinted and outlined, and a caption in the upper left corner.
+    """The image with the mask tinted and outlined, and a caption in the upper left corner.
 
     Raises:
-        InputError: The mask has another size than the photo.
+        InputError: The mask has another size than the image.
     """
     if mask.shape != image.size[::-1]:
         raise InputError(
-            f"the mask is {mask.shape[0]}x{mask.shape[1]} and the photo "
+            f"the mask is {mask.shape[0]}x{mask.shape[1]} and the image "
             f"{image.height}x{image.width} (height x width)"
         )
     picture = image.convert("RGB")

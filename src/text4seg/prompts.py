@@ -16,7 +16,7 @@ QUESTIONS: tuple[str, ...] = (
     "Segment {expression} in this image.",
     "Where is {expression}? Answer with a mask.",
     "Please write the mask of {expression}.",
-    "Show which part of the photo is {expression}.",
+    "Show which part of the image is {expression}.",
     "Can you segment {expression}?",
 )
 DEFAULT_QUESTION = QUESTIONS[0]
@@ -49,14 +49,14 @@ def answer(body: str) -> str:
 EVERYTHING: tuple[str, ...] = (
     "Segment everything in this image.",
     "Please name and segment all that can be seen.",
-    "Write a mask with every thing and every surface of the photo.",
+    "Write a mask with every thing and every surface of the image.",
     "What is where in this image? Answer with a mask.",
 )
-"""Questions for all that a photo shows."""
+"""Questions for all that an image shows."""
 
 SEVERAL: tuple[str, ...] = (
     "Segment these in this image: {names}.",
-    "Which parts of the photo are {names}? Answer with one mask.",
+    "Which parts of the image are {names}? Answer with one mask.",
     "Please write one mask of {names}, as far as they are there.",
     "Find {names} and segment what you find.",
 )

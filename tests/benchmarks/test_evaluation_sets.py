@@ -20,7 +20,7 @@ SIDE = 40
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A photo of COCO with two cats, a crowd of people and a speck; one of clothing."""
+    """An image of COCO with two cats, a crowd of people and a speck; one of clothing."""
     people = np.zeros((SIDE, SIDE), dtype=bool)
     people[:, 30:] = True
     records = [
@@ -109,8 +109,8 @@ def test_positions_leave_out_crowds_and_single_things(root: Path) -> None:
     assert {line["expression"] for line in found} <= {"the left cat", "the right cat"}
 
 
-def test_a_garment_is_asked_for_by_its_colour_and_by_a_wrong_one(root: Path) -> None:
-    right, wrong = evaluation_sets.colour_lines(root)
+def test_a_garment_is_asked_for_by_its_color_and_by_a_wrong_one(root: Path) -> None:
+    right, wrong = evaluation_sets.color_lines(root)
     assert right["expression"] == "the black dress"
     assert rle_to_mask(right["mask"])[:20].all()
     assert wrong["mask"] is None
@@ -154,19 +154,19 @@ def test_all_questions_but_the_repeated_ones_stand_together(
     evaluation_sets.main()
     records = [json.loads(line) for line in (out / "all.jsonl").read_text().splitlines()]
     assert {record["set"] for record in records} == {"coco", "clothing", "positions", "unseen"}
-    photos = [record["image"] for record in records]
-    assert photos == sorted(photos), "each photo is looked at once"
+    images = [record["image"] for record in records]
+    assert images == sorted(images), "each image is looked at once"
 
 
 def test_classes_are_held_out_ones_with_a_clear_outline(root: Path) -> None:
-    photos, outlines = root / "photos" / "imagenet", root / "outlines"
-    photos.mkdir(parents=True)
+    images, outlines = root / "images" / "imagenet", root / "outlines"
+    images.mkdir(parents=True)
     outlines.mkdir()
     saliency = np.zeros((320, 320), dtype=np.uint8)
     saliency[:160] = 255
     for index, share in ((7, 1), (17, 1), (27, 0), (8, 1)):
         one = imagenet_classes()[index]
-        Image.new("RGB", (SIDE, SIDE)).save(photos / f"{one.wnid}_x.jpg")
+        Image.new("RGB", (SIDE, SIDE)).save(images / f"{one.wnid}_x.jpg")
         Image.fromarray(saliency * share).save(outlines / f"{one.wnid}_x.png")
     found = list(evaluation_sets.class_lines(root, outlines))
     present = {line["expression"]: line["mask"] for line in found if line["mask"]}

@@ -1,4 +1,4 @@
-"""What is counted about nano: the probe, what is taken away, and gates chosen on other photos."""
+"""What is counted about nano: the probe, what is taken away, and gates chosen on other images."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from text4seg.training.nano.scenes import Scene
 VISUAL = CHANNELS - DETECTOR_CHANNELS
 
 
-def seen(photo: str, *, there: bool, logit: float, expression: str = "the dog") -> Seen:
+def seen(image: str, *, there: bool, logit: float, expression: str = "the dog") -> Seen:
     """Two true cells, if it is there; one of them, and no other, has the logit above zero."""
     truth = np.zeros((16, 16), dtype=bool)
     truth[0, :2] = True
     logits = np.full((16, 16), -5.0, dtype=np.float32)
     logits[0, 0] = logit
-    return Seen(photo, expression, truth if there else None, logits, "presence_gate")
+    return Seen(image, expression, truth if there else None, logits, "presence_gate")
 
 
 # -- figures --------------------------------------------------------------------------------------
@@ -52,13 +52,13 @@ def test_figures_of_found_missed_and_absent_things() -> None:
     assert not seen("a", there=True, logit=3).cells(3.5).any()
 
 
-def test_questions_are_gathered_by_photo(tmp_path: Path) -> None:
+def test_questions_are_gathered_by_image(tmp_path: Path) -> None:
     mask = np.zeros((32, 32), dtype=bool)
     mask[:2, :2] = True
     records = [{"image": n, "mask": m} for n, m in (("a", mask_to_rle(mask)), ("b", None))]
     file = tmp_path / "set.jsonl"
     file.write_text("".join(json.dumps(record) + "\n" for record in [*records, records[0]]))
-    found = nano_cells.by_photo(file)
+    found = nano_cells.by_image(file)
     assert {name: len(lines) for name, lines in found.items()} == {"a": 2, "b": 1}
     cells = nano_cells.true_cells(found["a"][0]["mask"])
     assert cells is not None
@@ -71,7 +71,7 @@ def test_questions_are_gathered_by_photo(tmp_path: Path) -> None:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> tuple[list[Scene], FeatureStore]:
-    """Twelve photos: cups are where channel 3 is large, forks where channel 4 is."""
+    """Twelve images: cups are where channel 3 is large, forks where channel 4 is."""
     store, random = FeatureStore(tmp_path / "features", tmp_path), np.random.default_rng(0)
     scenes = []
     for index in range(12):
@@ -82,9 +82,9 @@ def pictures(tmp_path: Path) -> tuple[list[Scene], FeatureStore]:
             layer = (random.random((16, 16)) < 0.2).astype(np.float32)
             features[:, channel] += 12.0 * torch.from_numpy(layer).flatten()
             layers[name] = layer
-        photo = tmp_path / f"{index}.jpg"
-        store.keep(photo, features.half())
-        scenes.append(Scene(photo, "coco", layers, frozenset({"cup", "fork", "teacup"})))
+        image = tmp_path / f"{index}.jpg"
+        store.keep(image, features.half())
+        scenes.append(Scene(image, "coco", layers, frozenset({"cup", "fork", "teacup"})))
     return scenes, store
 
 
@@ -92,13 +92,13 @@ def test_a_probe_learns_what_is_linear(pictures: tuple[list[Scene], FeatureStore
     scenes, store = pictures
     probe = nano_probe.learn(scenes, store, epochs=300)
     truth = scenes[0].layers["fork"] > 0
-    marked = probe.cells(store[scenes[0].photo], "the left fork")
+    marked = probe.cells(store[scenes[0].image], "the left fork")
     assert (marked & truth).sum() / (marked | truth).sum() > 0.85
-    assert not probe.cells(store[scenes[0].photo], "the elephant").any()
-    assert not probe.cells(store[scenes[0].photo], "the teacup").any(), "the longest name counts"
+    assert not probe.cells(store[scenes[0].image], "the elephant").any()
+    assert not probe.cells(store[scenes[0].image], "the teacup").any(), "the longest name counts"
 
 
-def test_a_probe_reads_no_colours_and_no_boxes(tmp_path: Path) -> None:
+def test_a_probe_reads_no_colors_and_no_boxes(tmp_path: Path) -> None:
     """Its threshold is chosen on features as the eyes give them."""
     store = FeatureStore(tmp_path / "features", tmp_path)
     store.keep(tmp_path / "0.jpg", torch.zeros(ROWS, COLUMNS).half())
@@ -128,7 +128,7 @@ def test_eyes_see_the_mean_and_the_detector_nothing() -> None:
     with_boxes = torch.ones(258, CHANNELS + 12)
     unseen = nano_ablations.ABLATIONS["without the detector"].change(with_boxes, mean)
     assert not unseen[256:].any(), "boxes stand behind the cells"
-    assert unseen[:256, CHANNELS:].all(), "colours stay"
+    assert unseen[:256, CHANNELS:].all(), "colors stay"
     assert nano_ablations.ABLATIONS["without TinyViT"].change(with_boxes, mean)[256:].all()
 
 
@@ -170,14 +170,14 @@ def test_the_lowest_gate_that_leaves_enough_empty() -> None:
     assert scores["true_empties"][unreachable] == 1.0
 
 
-def test_gates_chosen_on_other_photos_flatter_nobody() -> None:
+def test_gates_chosen_on_other_images_flatter_nobody() -> None:
     random = np.random.default_rng(1)
     asked = [
         seen(str(i // 4), there=bool(i % 2), logit=float(random.normal(1.0 + 2 * (i % 2))))
         for i in range(160)
     ]
     found = nano_gates.check(nano_gates.tally(asked), nano_gates.largest_giou)
-    assert found["loss"]["giou"] > 0, "the best gate of other photos is not the best here"
+    assert found["loss"]["giou"] > 0, "the best gate of other images is not the best here"
     assert found["chosen on all"]["giou"] >= found["chosen on the other half"]["giou"]
     low, middle, high = found["gates"]
     assert low <= middle <= high
@@ -216,7 +216,7 @@ def test_formats_are_compared_on_what_both_were_asked(tmp_path: Path) -> None:
     assert found["sd"]["questions"] == found["rrle"]["questions"] == 3
     assert (found["sd"]["grid_iou"], found["rrle"]["grid_iou"]) == (1.0, 0.5)
     assert (found["sd"]["large_grid_iou"], found["rrle"]["false_empties"]) == (1.0, 0.5)
-    assert found["gain"] == [0.5, 0.0, 1.0], "one of the two photos, or none, or both"
+    assert found["gain"] == [0.5, 0.0, 1.0], "one of the two images, or none, or both"
     table = nano_formats.table({"sets": {"coco": found}, "command": "c"}).splitlines()
     assert [line.count("|") for line in table[:4]] == [11] * 4
     assert "+0.500 (+0.000 to +1.000)" in table[2]
@@ -230,6 +230,6 @@ def test_failures_are_among_what_was_tried() -> None:
         (name, e) for name, expressions in nano_failures.QUESTIONS.items() for e in expressions
     }
     assert set(nano_failures.SHOWN) <= tried
-    assert nano_failures.find_photo("cat.jpg").is_file()
+    assert nano_failures.find_image("cat.jpg").is_file()
     with pytest.raises(LookupError, match="pip install"):
-        nano_failures.find_photo("no_such_package/a.jpg")
+        nano_failures.find_image("no_such_package/a.jpg")

@@ -1,4 +1,4 @@
-"""The benchmark of refiners on the photos with masks that come with the project."""
+"""The benchmark of refiners on the images with masks that come with the project."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from PIL import Image
 
 from benchmarks import refine, refine_summary, refine_tables
 
-PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+IMAGES = Path(__file__).parents[2] / "examples" / "images"
 
 
 @pytest.fixture(scope="module")
 def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The masks of the example photos as COCO annotates."""
+    """The masks of the example images as COCO annotates."""
     images: dict[str, dict[str, object]] = {}
     annotations = []
-    for line in (PHOTOS / "examples.jsonl").read_text().splitlines():
+    for line in (IMAGES / "examples.jsonl").read_text().splitlines():
         record = json.loads(line)
         if record["mask"]:
             name = record["image"]
-            with Image.open(PHOTOS / name) as photo:
-                width, height = photo.size
+            with Image.open(IMAGES / name) as image:
+                width, height = image.size
             images.setdefault(
                 name, {"id": len(images), "file_name": name, "height": height, "width": width}
             )
@@ -39,7 +39,7 @@ def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_gains_costs_and_going_on(
     coco: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["--coco", str(coco), "--images", str(PHOTOS), "--inputs", "soft,hard"]
+    options = ["--coco", str(coco), "--images", str(IMAGES), "--inputs", "soft,hard"]
     options += ["--refiners", "none,smooth", "--records", str(tmp_path / "records.jsonl")]
     assert refine.main([*options, "--limit", "2", "--json"]) == 0
     short = json.loads(capsys.readouterr().out)
@@ -47,7 +47,7 @@ def test_gains_costs_and_going_on(
     assert refine.main([*options, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (tmp_path / "records.jsonl").read_text().startswith(kept)
-    assert [r["photos"] for r in (short["results"][0], report["results"][0])] == [2, 3]
+    assert [r["images"] for r in (short["results"][0], report["results"][0])] == [2, 3]
     soft = next(r for r in report["results"] if (r["refiner"], r["input"]) == ("smooth", "soft"))
     mean, low, high = soft["gain"]
     assert low <= mean <= high
@@ -62,7 +62,7 @@ def test_gains_costs_and_going_on(
 def test_records_of_another_measurement_are_not_mixed(
     coco: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["--coco", str(coco), "--images", str(PHOTOS), "--refiners", "none", "--limit", "1"]
+    options = ["--coco", str(coco), "--images", str(IMAGES), "--refiners", "none", "--limit", "1"]
     options += ["--records", str(tmp_path / "records.jsonl"), "--inputs", "hard"]
     assert refine.main(options) == 0
     assert refine.main([*options, "--grid", "8x8"]) == 1
@@ -95,6 +95,6 @@ BAD = [
 def test_bad_input_is_told(
     coco: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
-    given = ["--coco", str(coco), "--images", str(PHOTOS), "--refiners", "none", *options]
+    given = ["--coco", str(coco), "--images", str(IMAGES), "--refiners", "none", *options]
     assert refine.main(given) == 1
     assert message in capsys.readouterr().err

@@ -18,7 +18,7 @@ SQUARE = [[21.0, 13, 77, 13, 77, 69, 21, 69]]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """One photo with two classes and a speck, and the model's answers: one right, one empty."""
+    """One image with two classes and a speck, and the model's answers: one right, one empty."""
     document = {
         "images": [{"id": 1, "file_name": "a.jpg", "height": 96, "width": 96}],
         "categories": [{"id": n, "name": name} for n, name in enumerate(("cat", "dog", "bee"))],

@@ -35,7 +35,7 @@ def test_one_command_makes_the_sets_and_the_report(
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(nano_report.subprocess, "run", run)
-    arguments = ["--data", "photos", "--out", str(tmp_path), "--", "--limit", "3"]
+    arguments = ["--data", "images", "--out", str(tmp_path), "--", "--limit", "3"]
     assert nano_report.main(arguments) == 0
     assert (tmp_path / "questions.jsonl").read_text() == "clothing\ncoco\n"
     assert called[0][1].endswith("evaluation_sets.py")

@@ -111,7 +111,7 @@ def test_passes_of_a_head_that_sees_what_is_written() -> None:
 
 
 BAD = [
-    pytest.param(decode_time.main, ["--photos", "no/such"], "folder of photos", id="no folder"),
+    pytest.param(decode_time.main, ["--images", "no/such"], "folder of images", id="no folder"),
     pytest.param(decode_time.main, ["--config", "no.json"], "configuration", id="no config"),
     pytest.param(overhead.main, ["--repeats", "0"], "at least 1", id="no repeats"),
     pytest.param(

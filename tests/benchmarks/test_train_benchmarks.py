@@ -17,7 +17,7 @@ GARMENTS = ["dress", "hat", "coat", "shirt", "skin", "hair", "shoes"]
 
 @pytest.fixture
 def clothing(tmp_path: Path) -> Path:
-    """Three photos in the layout of the clothing set: a dress and hair in each."""
+    """Three images in the layout of the clothing set: a dress and hair in each."""
     folder = tmp_path / "clothing"
     (folder / "masks").mkdir(parents=True)
     stems = ["0001", "0002", "0003"]
@@ -30,7 +30,7 @@ def clothing(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("names", "dress"), [("known", "the dress"), ("own", "the Kleid")])
-def test_more_absent_things_are_asked_of_the_photos_to_learn(
+def test_more_absent_things_are_asked_of_the_images_to_learn(
     clothing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: str, dress: str
 ) -> None:
     monkeypatch.setattr(own_data, "PHOTOS_TO_LEARN", 2)

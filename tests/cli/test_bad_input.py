@@ -20,21 +20,21 @@ from text4seg import cli, models
 from text4seg.core.errors import WeightsError
 
 SEGMENT = [
-    pytest.param(["none.jpg", "the dog"], 1, "there is no file none.jpg", id="no such photo"),
-    pytest.param(["folder", "the dog"], 1, "no photo in it", id="a folder without photos"),
+    pytest.param(["none.jpg", "the dog"], 1, "there is no file none.jpg", id="no such image"),
+    pytest.param(["folder", "the dog"], 1, "no image in it", id="a folder without images"),
     pytest.param(["photo.png", "a", "b"], 1, "write each with -e", id="two expressions"),
     pytest.param(["empty.jpg", "the dog"], 1, "0 bytes", id="an empty file"),
     pytest.param(["notes.txt", "the dog"], 1, "not a picture", id="no picture"),
     pytest.param(["cut.png", "the dog"], 1, "broken picture", id="a picture cut off"),
     pytest.param(["bomb.png", "the dog"], 1, "pixels", id="an image bomb"),
-    pytest.param(["photo.png", "a", "the dog"], 1, "no file a", id="one photo of two is missing"),
+    pytest.param(["photo.png", "a", "the dog"], 1, "no file a", id="one image of two is missing"),
     pytest.param(["photo.png", ""], 2, "empty", id="an empty expression"),
     pytest.param(["photo.png", "the dog|cat"], 2, "write 'the dog cat'", id="a separator"),
     pytest.param(["photo.png", "a\nb"], 2, "line break", id="a line break"),
     pytest.param(["photo.png", "the dog *2"], 2, "run length", id="a run length"),
     pytest.param(["photo.png", "others"], 2, "reserved", id="the reserved label"),
     pytest.param(["photo.png", "-e", "x", "-e", ""], 2, "empty", id="one of several is empty"),
-    pytest.param(["photo.png"], 2, "text4seg segment photo.png", id="nothing asked"),
+    pytest.param(["photo.png"], 2, "text4seg segment image.png", id="nothing asked"),
     pytest.param([], 2, "Missing argument", id="nothing at all"),
     pytest.param(["photo.png", "x", "--grid", "0x16"], 2, "0x16", id="a grid of 0 rows"),
     pytest.param(["photo.png", "x", "--grid", "16x0"], 2, "16x0", id="a grid of 0 columns"),
@@ -52,11 +52,11 @@ SEGMENT = [
 
 
 @pytest.fixture
-def folder(tmp_path: Path, photo: Path) -> Path:
+def folder(tmp_path: Path, image: Path) -> Path:
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "notes.txt").write_text("hello")
-    (tmp_path / "cut.png").write_bytes((tmp_path / photo).read_bytes()[:5000])
+    (tmp_path / "cut.png").write_bytes((tmp_path / image).read_bytes()[:5000])
     (tmp_path / "bomb.png").write_bytes(png_that_claims(50_000, 50_000))
     return tmp_path
 
@@ -138,13 +138,13 @@ def test_bad_calls_do_not_load_the_model(
 
 
 def test_weights_that_cannot_be_had(
-    call: Call, photo: Path, monkeypatch: pytest.MonkeyPatch
+    call: Call, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load(name: str) -> None:
         raise WeightsError("the weights have the wrong sha256\nexpected …")
 
     monkeypatch.setattr(models, "load", load, raising=False)
-    done = call("segment", photo, "the dog", "-o", "out")
+    done = call("segment", image, "the dog", "-o", "out")
     assert (done.code, is_one_sentence(done.err)) == (1, True)
     assert "wrong sha256" in done.err
 
@@ -153,7 +153,7 @@ def test_weights_that_cannot_be_had(
 def test_a_full_disk(
     call: Call,
     chat: FakeChat,
-    photo: Path,
+    image: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     when: str,
@@ -165,7 +165,7 @@ def test_a_full_disk(
         monkeypatch.setattr(os, "fsync", full)
     else:
         monkeypatch.setattr(os, "fdopen", _FullDisk)
-    done = call("segment", photo, "the dog", "-o", "out")
+    done = call("segment", image, "the dog", "-o", "out")
     assert (done.code, is_one_sentence(done.err)) == (1, True)
     assert "No space left on device" in done.err
     assert files_under(tmp_path) == ["photo.png"], "no half-written file"
@@ -189,7 +189,7 @@ class _FullDisk:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 def test_a_disk_that_is_really_full(
-    call: Call, chat: FakeChat, photo: Path, tmp_path: Path
+    call: Call, chat: FakeChat, image: Path, tmp_path: Path
 ) -> None:
     small = tmp_path / "small"
     small.mkdir()
@@ -199,7 +199,7 @@ def test_a_disk_that_is_really_full(
     if mounted.returncode:
         pytest.skip("tmpfs cannot be mounted here")
     try:
-        done = call("segment", photo, "the dog", "-o", small)
+        done = call("segment", image, "the dog", "-o", small)
         assert (done.code, is_one_sentence(done.err.splitlines(keepends=True)[-1])) == (1, True)
         assert "No space left" in done.err
         assert all(not name.startswith(".") for name in files_under(small))
@@ -268,4 +268,4 @@ def test_help_and_version_are_data(call: Call) -> None:
     assert call("--version").out == f"text4seg {__version__}\n"
     done = call("segment", "--help")
     assert (done.code, done.err) == (0, "")
-    assert "PHOTO... EXPRESSION" in done.out
+    assert "IMAGE... EXPRESSION" in done.out

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 from tests.cli.conftest import Call, files_under, is_one_sentence
-from tests.data.conftest import coco_document, photo, write_json
+from tests.data.conftest import coco_document, image, write_json
 
 
 def coco(tmp_path: Path) -> str:
     for seed, name in enumerate(("a.png", "b.png")):
-        photo(tmp_path / "coco" / name, seed=seed)
+        image(tmp_path / "coco" / name, seed=seed)
     write_json(tmp_path / "coco" / "instances.json", coco_document())
     return "coco/instances.json"
 
@@ -18,7 +18,7 @@ def test_build_and_inspect(call: Call, tmp_path: Path) -> None:
     data = coco(tmp_path)
     done = call("build", "data", "coco", data, "-o", "out", "--turns", 2, "--json")
     (told,) = done.json
-    assert (done.code, told["report"]["photos"]) == (0, 2)
+    assert (done.code, told["report"]["images"]) == (0, 2)
     assert files_under(tmp_path / "out") == ["build.json", "manifest.json", "part-00000.jsonl"]
     looked = call("build", "inspect", "out", "--html", "sheet.html", "--json")
     assert looked.json[0]["samples"] == told["samples"]
@@ -46,7 +46,7 @@ def test_a_split_that_is_held_out(call: Call, tmp_path: Path) -> None:
         part = document | {"images": document["images"][:kept]}
         write_json(tmp_path / "root" / "annotations" / f"instances_{split}.json", part)
     for seed, name in enumerate(("a.png", "b.png")):
-        photo(tmp_path / "root" / "images" / name, seed=seed)
+        image(tmp_path / "root" / "images" / name, seed=seed)
     arguments = ("build", "data", "coco", "root", "--split", "train", "--images", "root/images")
     done = call(*arguments, "--hold-out", "val", "-o", "out", "--json")
     assert done.code == 0, done.err

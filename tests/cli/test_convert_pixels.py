@@ -43,7 +43,7 @@ def test_pictures(call: Call, tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(labels), FIRST + 2 * SECOND)
 
 
-def test_a_cut_out_of_the_photo(call: Call, tmp_path: Path) -> None:
+def test_a_cut_out_of_the_image(call: Call, tmp_path: Path) -> None:
     Image.new("RGB", (40, 20), (9, 8, 7)).save(tmp_path / "photo.png")
     done = call(
         *("convert", "text", "--to", "cutout", "-l", "dog 1", *GRID),
@@ -83,7 +83,7 @@ def test_detections_of_supervision(call: Call) -> None:
     [
         pytest.param(("--to", "png", *SIZE), "-o", id="a picture for stdout"),
         pytest.param(("--to", "svg"), "--size", id="pixels of no size"),
-        pytest.param(("--to", "cutout", *SIZE, "-o", "x"), "--image", id="no photo to cut from"),
+        pytest.param(("--to", "cutout", *SIZE, "-o", "x"), "--image", id="no image to cut from"),
         pytest.param(("--to", "png", *SIZE, "-o", "x", "-l", "cat"), "dog 1", id="no such label"),
         pytest.param(("--to", "gif"), "labels", id="an unknown kind"),
         pytest.param(("--to", "svg", "--size", "0x3"), "0x3", id="no size"),

@@ -14,12 +14,12 @@ from text4seg.core.types import Size
 
 
 @pytest.fixture
-def questions(photo: Path, tmp_path: Path) -> Path:
-    """Two questions about the photo: a dog that is found to the pixel, and an absent cat."""
+def questions(image: Path, tmp_path: Path) -> Path:
+    """Two questions about the image: a dog that is found to the pixel, and an absent cat."""
     dog = mask_to_rle(cells_to_mask(DOG.select("the dog"), Size(96, 160)))
     lines = [
-        {"image": str(photo), "expression": "the dog", "mask": dog, "set": "things"},
-        {"image": str(photo), "expression": "the cat", "mask": None, "set": "absent"},
+        {"image": str(image), "expression": "the dog", "mask": dog, "set": "things"},
+        {"image": str(image), "expression": "the cat", "mask": None, "set": "absent"},
     ]
     path = tmp_path / "val.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -79,7 +79,7 @@ def test_a_wrong_line_is_named_before_anything_runs(
     call: Call, chat: FakeChat, questions: Path
 ) -> None:
     with questions.open("a") as file:
-        file.write('{"image": "photo.png", "expression": "others", "mask": null}\n')
+        file.write('{"image": "image.png", "expression": "others", "mask": null}\n')
     done = call("evaluate", "--data", questions, "--images", ".", "--json")
     assert (done.code, is_one_sentence(done.err)) == (1, True)
     assert "val.jsonl, line 3: " in done.err

@@ -1,4 +1,4 @@
-"""`evaluate --task semantic` and `--task instances`, and processes that share the photos."""
+"""`evaluate --task semantic` and `--task instances`, and processes that share the images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def rle(*places: tuple[slice, slice]) -> dict:
 
 @pytest.fixture
 def coco(tmp_path: Path) -> tuple[str, ...]:
-    """Two photos with a dog and two cats each, and no bird."""
+    """Two images with a dog and two cats each, and no bird."""
     things = [(1, DOG), *((2, place) for place in CATS)]
     document = {
         "images": [
@@ -69,7 +69,7 @@ def test_semantic(call: Call, sees_all: FakeChat, coco: tuple[str, ...], tmp_pat
     done = call("evaluate", "--task", "semantic", *coco, "--json", "-o", "run")
     (report,) = done.json
     assert report["ious"] == {"cat": pytest.approx(0.5), "dog": pytest.approx(1.0)}
-    assert (report["photos"], report["miou"]) == (2, pytest.approx(0.75))
+    assert (report["images"], report["miou"]) == (2, pytest.approx(0.75))
     assert json.loads((tmp_path / "run" / "report.json").read_text()) == report
     asked = len(sees_all.questions)
     again = call("evaluate", "--task", "semantic", *coco, "--json", "-o", "run").json
@@ -176,7 +176,7 @@ def test_two_launched_processes_say_what_one_says(
                  "HOME": str(tmp_path)},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
-    kind = "photos" if task == "semantic" else "rows"
+    kind = "images" if task == "semantic" else "rows"
     shares = [(tmp_path / "two" / f"{kind}.{at}.jsonl").read_text() for at in (0, 1)]
     assert all(share.count("\n") > 1 for share in shares), "each process answered something"
     one, two = (json.loads((tmp_path / f / "report.json").read_text()) for f in ("one", "two"))

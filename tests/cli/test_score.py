@@ -25,12 +25,12 @@ def write(path: Path, *records: object) -> Path:
 
 
 @pytest.fixture
-def truth(photo: Path, tmp_path: Path) -> Path:
-    """A dog and an absent cat; the photo is there, and need not be."""
+def truth(image: Path, tmp_path: Path) -> Path:
+    """A dog and an absent cat; the image is there, and need not be."""
     return write(
         tmp_path / "val.jsonl",
-        {"image": str(photo), "expression": "the dog", "mask": RLE, "set": "val"},
-        {"image": str(photo), "expression": "the cat", "mask": None, "set": "val"},
+        {"image": str(image), "expression": "the dog", "mask": RLE, "set": "val"},
+        {"image": str(image), "expression": "the cat", "mask": None, "set": "val"},
     )
 
 
@@ -38,7 +38,7 @@ def dog(**answer: object) -> dict[str, object]:
     return {"image": "photo.png", "expression": "the dog", **answer}
 
 
-CAT = {"image": "photo", "expression": "the cat", "mask": None}
+CAT = {"image": "image", "expression": "the cat", "mask": None}
 
 SAME = [
     pytest.param(dog(mask=RLE), id="run lengths"),
@@ -47,7 +47,7 @@ SAME = [
     pytest.param(dog(segmentation=BOX), id="one polygon"),
     pytest.param(dog(text=get_format("rrle").encode(DOG)), id="raw text"),
     pytest.param(dog(text=f"It is:\n<seg>{get_format('rrle').encode(DOG)}</seg>"), id="an answer"),
-    pytest.param({"image_id": "photo", "expression": "the dog", "mask": RLE}, id="by stem"),
+    pytest.param({"image_id": "image", "expression": "the dog", "mask": RLE}, id="by stem"),
 ]
 
 
@@ -55,7 +55,7 @@ SAME = [
 def test_predictions_of_every_kind_score_alike(
     call: Call, truth: Path, tmp_path: Path, line: object
 ) -> None:
-    (tmp_path / "photo.png").unlink()  # no photo is needed
+    (tmp_path / "photo.png").unlink()  # no image is needed
     predictions = write(tmp_path / "p.jsonl", CAT, line)
     done = call("score", predictions, "--data", truth, "--grid", "16x16", "--json")
     assert done.code == 0, done.err
@@ -87,7 +87,7 @@ def test_a_folder_of_pictures(call: Call, truth: Path, tmp_path: Path, name: str
     assert done.json[0]["sets"]["val"]["giou"] == 1.0
 
 
-def test_a_coco_file_is_the_truth(call: Call, photo: Path, tmp_path: Path) -> None:
+def test_a_coco_file_is_the_truth(call: Call, image: Path, tmp_path: Path) -> None:
     document = {
         "images": [{"id": 7, "file_name": "photo.png", "height": 96, "width": 160}],
         "categories": [{"id": 3, "name": "dog"}],
@@ -103,7 +103,7 @@ def test_a_coco_file_is_the_truth(call: Call, photo: Path, tmp_path: Path) -> No
 
 
 def test_reports_are_written_and_can_be_compared(
-    call: Call, truth: Path, photo: Path, tmp_path: Path
+    call: Call, truth: Path, image: Path, tmp_path: Path
 ) -> None:
     good = write(tmp_path / "good.jsonl", CAT, dog(mask=RLE))
     bad = write(tmp_path / "bad.jsonl", CAT, dog(mask=None))
@@ -140,9 +140,9 @@ OTHER = mask_to_rle(np.ones((5, 6), dtype=bool))
 WRONG = [
     pytest.param("{", "line 1: ", id="no JSON"),
     pytest.param([], "an object is expected", id="a list"),
-    pytest.param({"mask": RLE}, '"image" must name', id="no photo named"),
-    pytest.param({"image": "x", "mask": RLE}, "no photo 'x'", id="an unknown photo"),
-    pytest.param({"image": "photo", "mask": RLE}, '"expression" is missing', id="no words"),
+    pytest.param({"mask": RLE}, '"image" must name', id="no image named"),
+    pytest.param({"image": "x", "mask": RLE}, "no image 'x'", id="an unknown image"),
+    pytest.param({"image": "image", "mask": RLE}, '"expression" is missing', id="no words"),
     pytest.param(dog(expression="cow", mask=None), "not ask for 'cow'", id="other words"),
     pytest.param(dog(expression=3, mask=None), '"expression" must be', id="a number for words"),
     pytest.param(dog(), 'one of "mask"', id="no answer"),
@@ -153,7 +153,7 @@ WRONG = [
     pytest.param(dog(text=4), '"text" must be', id="a number for a text"),
     pytest.param(dog(text="others *16"), "--grid", id="text without a grid"),
     pytest.param(dog(mask=RLE, seconds="1"), '"seconds" must be a number', id="a text for time"),
-    pytest.param(dog(mask=OTHER), "the answer is 5x6 and the photo 96x160", id="another size"),
+    pytest.param(dog(mask=OTHER), "the answer is 5x6 and the image 96x160", id="another size"),
 ]
 
 

@@ -8,15 +8,15 @@ import pytest
 
 from tests.cli.conftest import DOG, Call, files_under
 from tests.fakes import FakeChat
-from text4seg.cli.photos import split_arguments
+from text4seg.cli._images import split_arguments
 from text4seg.cli.segment import ASKING, unique_stems
 from text4seg.codec import get_format
 from text4seg.core.rle import rle_to_mask
 from text4seg.pictures import open_image, open_mask
 
 
-def test_a_photo_and_an_expression(call: Call, chat: FakeChat, photo: Path, tmp_path: Path) -> None:
-    done = call("segment", photo, "the dog", "-o", "out")
+def test_a_image_and_an_expression(call: Call, chat: FakeChat, image: Path, tmp_path: Path) -> None:
+    done = call("segment", image, "the dog", "-o", "out")
     assert done.code == 0
     assert files_under(tmp_path / "out") == [
         "photo.the-dog.mask.png",
@@ -28,21 +28,21 @@ def test_a_photo_and_an_expression(call: Call, chat: FakeChat, photo: Path, tmp_
     assert mask.sum() == 24 * 80
     assert open_image(tmp_path / "out" / "photo.the-dog.overlay.png").size == (160, 96)
     lines = done.out.splitlines()
-    assert lines[0] == "photo.png: the dog"
+    assert lines[0] == "image.png: the dog"
     assert lines[1] == "  " + "··" * 16 + "   others *16"
     assert lines[5] == "  ····" + "██" * 8 + "··" * 6 + "   others *2| the dog *8| others *6"
     assert lines[17].startswith("grid 16x16, ")
     assert "tokens of sd" in lines[17]
     assert "12.5 % of the image, score 0.9" in lines[17]
-    assert "\x1b" not in done.out, "no colours where nobody sees them"
+    assert "\x1b" not in done.out, "no colors where nobody sees them"
     assert done.err.splitlines() == [
-        "wrote out/photo.the-dog.mask.png",
-        "wrote out/photo.the-dog.overlay.png",
+        "wrote out/image.the-dog.mask.png",
+        "wrote out/image.the-dog.overlay.png",
     ]
 
 
-def test_json_is_one_object_with_everything(call: Call, chat: FakeChat, photo: Path) -> None:
-    done = call("segment", photo, "the dog", "-o", "out", "--json", "--refiner", "smooth")
+def test_json_is_one_object_with_everything(call: Call, chat: FakeChat, image: Path) -> None:
+    done = call("segment", image, "the dog", "-o", "out", "--json", "--refiner", "smooth")
     (record,) = done.json
     assert (done.code, done.err) == (0, "")
     assert record["image"] == "photo.png"
@@ -56,68 +56,68 @@ def test_json_is_one_object_with_everything(call: Call, chat: FakeChat, photo: P
     assert {"grid", "tokens", "passes", "seconds", "share", "score"} <= set(stats)
 
 
-def test_masks_are_drawn(call: Call, chat: FakeChat, photo: Path, tmp_path: Path) -> None:
+def test_masks_are_drawn(call: Call, chat: FakeChat, image: Path, tmp_path: Path) -> None:
     chat.certainty = 2.0
-    done = call("segment", photo, "the dog", "--samples", 2, "--seed", 3, "-o", "out", "--json")
+    done = call("segment", image, "the dog", "--samples", 2, "--seed", 3, "-o", "out", "--json")
     assert done.code == 0
     first, second = done.json
     assert first["text"] != second["text"]
     names = files_under(tmp_path / "out")
     assert "photo.the-dog.1.mask.png" in names
     assert len(names) == 4
-    (again,) = call("segment", photo, "the dog", "--temperature", 1, "--seed", 4, "--json").json
+    (again,) = call("segment", image, "the dog", "--temperature", 1, "--seed", 4, "--json").json
     assert again["text"] == second["text"]
 
 
-def test_an_absent_thing_is_said_to_be_absent(call: Call, chat: FakeChat, photo: Path) -> None:
-    done = call("segment", photo, "the cat")
+def test_an_absent_thing_is_said_to_be_absent(call: Call, chat: FakeChat, image: Path) -> None:
+    done = call("segment", image, "the cat")
     assert done.code == 0
     assert done.out.rstrip().endswith("nothing found")
-    assert call("segment", photo, "the cat", "--json").json[0]["empty"] is True
+    assert call("segment", image, "the cat", "--json").json[0]["empty"] is True
 
 
 def test_without_a_folder_nothing_is_written(
-    call: Call, chat: FakeChat, photo: Path, tmp_path: Path
+    call: Call, chat: FakeChat, image: Path, tmp_path: Path
 ) -> None:
-    assert call("segment", photo, "the dog").code == 0
+    assert call("segment", image, "the dog").code == 0
     assert files_under(tmp_path) == ["photo.png"]
 
 
 def test_a_folder_is_gone_through_and_what_cannot_be_read_is_told(
-    call: Call, chat: FakeChat, photo: Path, tmp_path: Path
+    call: Call, chat: FakeChat, image: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "photos"
+    folder = tmp_path / "images"
     folder.mkdir()
-    content = (tmp_path / photo).read_bytes()
+    content = (tmp_path / image).read_bytes()
     (folder / "b.png").write_bytes(content)
     (folder / "a.PNG").write_bytes(content)
     (folder / "cut.png").write_bytes(content[:5000])
-    (folder / "notes.txt").write_text("no photo")
-    done = call("segment", "photos", "the dog", "--json", "-o", "out")
+    (folder / "notes.txt").write_text("no image")
+    done = call("segment", "images", "the dog", "--json", "-o", "out")
     assert [record["image"] for record in done.json] == ["photos/a.PNG", "photos/b.png"]
     assert done.code == 1
     assert "left out: " in done.err
     assert "cut.png" in done.err
-    assert "1 of 3 photos could not be read" in done.err
+    assert "1 of 3 images could not be read" in done.err
     assert len(files_under(tmp_path / "out")) == 4, "what could be read is written"
 
 
-def test_many_photos_and_expressions(
-    call: Call, chat: FakeChat, photo: Path, tmp_path: Path
+def test_many_images_and_expressions(
+    call: Call, chat: FakeChat, image: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other.png"
-    other.write_bytes((tmp_path / photo).read_bytes())
-    done = call("segment", photo, other, "-e", "the dog", "-e", "the cat", "--json", "-o", "out")
+    other.write_bytes((tmp_path / image).read_bytes())
+    done = call("segment", image, other, "-e", "the dog", "-e", "the cat", "--json", "-o", "out")
     assert [(record["expression"], record["empty"]) for record in done.json] == [
         ("the dog", False),
         ("the cat", True),
     ] * 2
-    assert len(chat.opened) == 2, "a photo is opened once for all its expressions"
+    assert len(chat.opened) == 2, "an image is opened once for all its expressions"
     assert len(files_under(tmp_path / "out")) == 8
 
 
-def test_the_options_reach_the_model(call: Call, chat: FakeChat, photo: Path) -> None:
-    done = call("segment", photo, "a bird", "--json", "--grid", "16x16", "--draft", "none")
+def test_the_options_reach_the_model(call: Call, chat: FakeChat, image: Path) -> None:
+    done = call("segment", image, "a bird", "--json", "--grid", "16x16", "--draft", "none")
     stats = done.json[0]["stats"]
     assert stats["drafted"] == 0
     assert stats["passes"] >= stats["tokens"] - 1
@@ -133,7 +133,7 @@ def test_the_last_argument_is_the_expression_unless_e_is_given() -> None:
 
 STEMS = [
     pytest.param(["a/x.jpg"], ["the dog"], ["x.the-dog"], id="plain"),
-    pytest.param(["a/x.jpg", "b/x.png"], ["dog"], ["x.dog", "x.dog-2"], id="photos of one name"),
+    pytest.param(["a/x.jpg", "b/x.png"], ["dog"], ["x.dog", "x.dog-2"], id="images of one name"),
     pytest.param(["x.jpg"], ["the/dog", "the dog"], ["x.the-dog", "x.the-dog-2"], id="one slug"),
     pytest.param(["x.jpg"], ["Dog", "dog"], ["x.Dog", "x.dog-2"], id="file systems without case"),
     pytest.param(["x.jpg"], ["../../etc"], ["x.etc"], id="no way out of the folder"),
@@ -142,29 +142,29 @@ STEMS = [
 ]
 
 
-@pytest.mark.parametrize(("photos", "expressions", "stems"), STEMS)
+@pytest.mark.parametrize(("images", "expressions", "stems"), STEMS)
 def test_file_names_do_not_collide(
-    photos: list[str], expressions: list[str], stems: list[str]
+    images: list[str], expressions: list[str], stems: list[str]
 ) -> None:
-    paths = [Path(photo) for photo in photos]
+    paths = [Path(image) for image in images]
     assert list(unique_stems(paths, expressions).values()) == stems
 
 
 def test_a_file_name_that_is_no_text(
-    call: Call, chat: FakeChat, photo: Path, tmp_path: Path
+    call: Call, chat: FakeChat, image: Path, tmp_path: Path
 ) -> None:
     odd = os.fsdecode(b"ph\xffoto.png")
-    (tmp_path / photo).rename(tmp_path / odd)
+    (tmp_path / image).rename(tmp_path / odd)
     done = call("segment", odd, "the dog", "-o", "out")
     assert (done.code, done.out.splitlines()[0]) == (0, r"ph\udcffoto.png: the dog")
     assert len(list((tmp_path / "out").iterdir())) == 2
     assert call("segment", odd, "the dog", "--json").json[0]["image"] == odd
 
 
-def test_colours_where_they_are_wanted(
-    call: Call, chat: FakeChat, photo: Path, monkeypatch: pytest.MonkeyPatch
+def test_colors_where_they_are_wanted(
+    call: Call, chat: FakeChat, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert "\x1b[31m" in call("segment", photo, "the dog").out
+    assert "\x1b[31m" in call("segment", image, "the dog").out
     monkeypatch.setenv("NO_COLOR", "1")
-    assert "\x1b[31m" not in call("segment", photo, "the dog").out
+    assert "\x1b[31m" not in call("segment", image, "the dog").out

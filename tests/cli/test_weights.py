@@ -131,8 +131,8 @@ def test_a_download_that_breaks_off_leaves_nothing(
 
 
 def test_the_first_use_of_a_model_fetches_its_parts(
-    call: Call, parts: list[str], chat: object, photo: Path
+    call: Call, parts: list[str], chat: object, image: Path
 ) -> None:
-    assert call("segment", photo, "the dog").code == 0
-    assert call("segment", photo, "the dog").code == 0
+    assert call("segment", image, "the dog").code == 0
+    assert call("segment", image, "the dog").code == 0
     assert parts == ["some-eyes==1.0"]

@@ -132,7 +132,7 @@ class TestCells:
         assert list(zip(*np.nonzero(cells), strict=True)) == [(y // 4, x // 3)]
 
     @given(MASKS, SHAPES)
-    def test_center_is_the_nearest_cell_centre(self, mask: np.ndarray, shape: GridShape) -> None:
+    def test_center_is_the_nearest_cell_center(self, mask: np.ndarray, shape: GridShape) -> None:
         height, width = mask.shape
         expected = [
             [
@@ -248,7 +248,7 @@ class TestSeveralMasks:
 
 class TestBackToPixels:
     @given(CELLS, st.integers(1, 20), st.integers(1, 20))
-    def test_a_pixel_takes_the_cell_of_its_centre(
+    def test_a_pixel_takes_the_cell_of_its_center(
         self, cells: np.ndarray, height: int, width: int
     ) -> None:
         rows, cols = cells.shape
@@ -275,7 +275,7 @@ class TestBackToPixels:
         assert mask_to_grid(mask, "dog", GridShape(rows, cols), rule="center") == grid
 
     @given(CELLS, st.integers(0, 9), st.integers(0, 9))
-    def test_cells_come_back_through_the_centre_rule_at_any_larger_size(
+    def test_cells_come_back_through_the_center_rule_at_any_larger_size(
         self, cells: np.ndarray, more: int, wider: int
     ) -> None:
         rows, cols = cells.shape
@@ -301,7 +301,7 @@ class TestBackToPixels:
         assert wavy.max() <= 1
 
     def test_bilinear_by_hand(self) -> None:
-        # Cell centres lie at 1 and 3 of 4 pixels, pixel centres at .5, 1.5, 2.5 and 3.5.
+        # Cell centers lie at 1 and 3 of 4 pixels, pixel centers at .5, 1.5, 2.5 and 3.5.
         line = resize_probability(np.array([[0.0, 1.0]]), Size(1, 4), "bilinear")
         assert line.tolist() == [[0.0, 0.25, 0.75, 1.0]]
 

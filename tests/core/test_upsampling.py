@@ -68,7 +68,7 @@ def test_a_run_without_partner_tapers_off() -> None:
 @given(CELLS)
 def test_the_middle_of_a_row_is_the_row(cells: np.ndarray) -> None:
     rows, cols = cells.shape
-    size = Size(3 * rows, 4 * cols)  # pixel 1 of each three has its centre in the middle of a row
+    size = Size(3 * rows, 4 * cols)  # pixel 1 of each three has its center in the middle of a row
     assert np.array_equal(scanline_mask(cells, size)[1::3], cells_to_mask(cells, size)[1::3])
 
 

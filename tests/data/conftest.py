@@ -19,8 +19,8 @@ CORNER = [40.0, 0.0, 64.0, 0.0, 64.0, 12.0, 40.0, 12.0]
 """24 x 12 pixels."""
 
 
-def photo(path: Path, size: Size = SIZE, seed: int = 0) -> Path:
-    """A small photo of noise."""
+def write_image(path: Path, size: Size = SIZE, seed: int = 0) -> Path:
+    """A small image of noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (size.height, size.width, 3))
     Image.fromarray(pixels.astype(np.uint8)).save(path)
@@ -44,7 +44,7 @@ def annotation(number: int, image: int, category: int, *polygons: list[float], *
 
 
 def coco_document() -> dict[str, Any]:
-    """Two photos: in the first two dogs and a hot dog, in the second one dog."""
+    """Two images: in the first two dogs and a hot dog, in the second one dog."""
     return {
         "info": {"description": "made by a test"},
         "images": [
@@ -67,7 +67,7 @@ def coco_document() -> dict[str, Any]:
 
 @pytest.fixture
 def coco(tmp_path: Path) -> Path:
-    """A COCO file with its photos beside it."""
+    """A COCO file with its images beside it."""
     for seed, name in enumerate(("a.png", "b.png")):
-        photo(tmp_path / "coco" / name, seed=seed)
+        write_image(tmp_path / "coco" / name, seed=seed)
     return write_json(tmp_path / "coco" / "instances.json", coco_document())

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.data.conftest import SIZE, SQUARE, annotation, coco_document, photo, write_json
+from tests.data.conftest import SIZE, SQUARE, annotation, coco_document, write_image, write_json
 from text4seg.codec import get_format
 from text4seg.codec.answer import body_of
 from text4seg.core.errors import InputError
@@ -29,12 +29,12 @@ from text4seg.data.shards import read_records
 
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
-    """A COCO file of forty photos, in turn two of a kind."""
+    """A COCO file of forty images, in turn two of a kind."""
     document = coco_document()
     document["images"], document["annotations"] = [], []
     for number in range(40):
         name = f"{number:02d}.png"
-        photo(tmp_path / "many" / name, seed=number)
+        write_image(tmp_path / "many" / name, seed=number)
         image = {"id": number, "file_name": name, "height": SIZE.height, "width": SIZE.width}
         document["images"].append(image)
         moved = [value + number % 7 for value in SQUARE]
@@ -74,24 +74,24 @@ def test_every_answer_is_a_mask_in_strict_text(coco: Path, tmp_path: Path) -> No
 def test_the_same_input_and_seed_give_the_same_bytes(
     many: Path, tmp_path: Path, schema: str, files: str
 ) -> None:
-    plan = Plan(schema=schema, files=files, photos_a_part=16, seed=7)
+    plan = Plan(schema=schema, files=files, images_a_part=16, seed=7)
     build(read("coco", many), tmp_path / "first", plan)
     build(read("coco", many), tmp_path / "second", plan)
     assert contents(tmp_path / "first") == contents(tmp_path / "second")
-    other = Plan(schema=schema, files=files, photos_a_part=16, seed=8)
+    other = Plan(schema=schema, files=files, images_a_part=16, seed=8)
     build(read("coco", many), tmp_path / "third", other)
     assert contents(tmp_path / "first") != contents(tmp_path / "third")
 
 
 def test_processes_do_not_change_anything(many: Path, tmp_path: Path) -> None:
-    plan = Plan(photos_a_part=10)
+    plan = Plan(images_a_part=10)
     build(read("coco", many), tmp_path / "one", plan)
     build(read("coco", many), tmp_path / "two", plan, processes=2)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
 def test_what_is_missing_or_damaged_is_made_again(many: Path, tmp_path: Path) -> None:
-    out, plan = tmp_path / "out", Plan(photos_a_part=10)
+    out, plan = tmp_path / "out", Plan(images_a_part=10)
     build(read("coco", many), out, plan)
     before = contents(out)
     (out / "part-00001.jsonl").unlink()
@@ -103,10 +103,10 @@ def test_what_is_missing_or_damaged_is_made_again(many: Path, tmp_path: Path) ->
 
 def test_a_folder_of_other_things_is_left_alone(many: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    build(read("coco", many), out, Plan(photos_a_part=10))
+    build(read("coco", many), out, Plan(images_a_part=10))
     before = contents(out)
     with pytest.raises(InputError, match="other settings"):
-        build(read("coco", many), out, Plan(photos_a_part=10, seed=1))
+        build(read("coco", many), out, Plan(images_a_part=10, seed=1))
     assert contents(out) == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
@@ -116,7 +116,7 @@ def test_a_folder_of_other_things_is_left_alone(many: Path, tmp_path: Path) -> N
 
 
 def test_two_builds_in_one_folder_are_refused(many: Path, tmp_path: Path) -> None:
-    out, plan = tmp_path / "out", Plan(photos_a_part=10)
+    out, plan = tmp_path / "out", Plan(images_a_part=10)
     with FileLock(tmp_path / ".out.lock"), pytest.raises(InputError, match="another build"):
         build(read("coco", many), out, plan)
     assert not out.exists()
@@ -126,9 +126,9 @@ def test_two_builds_in_one_folder_are_refused(many: Path, tmp_path: Path) -> Non
 def test_a_build_of_nothing_leaves_nothing(many: Path, tmp_path: Path) -> None:
     out, none = tmp_path / "out", Selection(min_area=1e9)
     with pytest.raises(InputError, match="nothing could be made"):
-        build(read("coco", many, select=none), out, Plan(photos_a_part=10))
+        build(read("coco", many, select=none), out, Plan(images_a_part=10))
     assert not out.exists()
-    assert build(read("coco", many), out, Plan(photos_a_part=10))["samples"]
+    assert build(read("coco", many), out, Plan(images_a_part=10))["samples"]
 
 
 def test_wrong_records_are_counted_or_stop_it(coco: Path, tmp_path: Path) -> None:
@@ -146,12 +146,12 @@ def test_wrong_records_are_counted_or_stop_it(coco: Path, tmp_path: Path) -> Non
         build(read("coco", coco), tmp_path / "none", Plan())
 
 
-def test_photos_that_are_held_out_by_id_and_by_look(many: Path, tmp_path: Path) -> None:
+def test_images_that_are_held_out_by_id_and_by_look(many: Path, tmp_path: Path) -> None:
     from PIL import Image
 
     folder = tmp_path / "held"
     folder.mkdir()
-    # The same photo as 05.png, larger and as JPEG, under another id.
+    # The same image as 05.png, larger and as JPEG, under another id.
     Image.open(many.parent / "05.png").resize((128, 96)).save(folder / "other.jpg", quality=80)
     document = coco_document()
     document["images"] = [{"id": 999, "file_name": "other.jpg", "height": 96, "width": 128}]
@@ -162,7 +162,7 @@ def test_photos_that_are_held_out_by_id_and_by_look(many: Path, tmp_path: Path) 
     held = hold(read("coco", write_json(folder / "val.json", document)))
     manifest = build(read("coco", many), tmp_path / "out", Plan(), held=held)
     assert manifest["report"]["filtered"] == {"held out": 2}
-    assert manifest["report"]["photos"] == 38
+    assert manifest["report"]["images"] == 38
     images = {Path(image_of_record(one)).name for one in all_records(tmp_path / "out")}
     assert not images & {"05.png", "07.png"}
 
@@ -205,7 +205,7 @@ def kill_and_rerun(many: Path, out: Path, times: int, seed: int) -> None:
 
 
 def undisturbed(many: Path, out: Path) -> dict[str, str]:
-    build(read("coco", many), out, Plan(photos_a_part=1))
+    build(read("coco", many), out, Plan(images_a_part=1))
     return contents(out)
 
 
@@ -221,9 +221,9 @@ def test_twenty_kills_lose_and_double_nothing(many: Path, tmp_path: Path) -> Non
 
 
 def test_manifest_tells_what_is_there(many: Path, tmp_path: Path) -> None:
-    manifest = build(read("coco", many), tmp_path / "out", Plan(photos_a_part=16))
+    manifest = build(read("coco", many), tmp_path / "out", Plan(images_a_part=16))
     assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == manifest
-    assert [part["photos"] for part in manifest["parts"]] == [16, 16, 8]
+    assert [part["images"] for part in manifest["parts"]] == [16, 16, 8]
     for part in manifest["parts"]:
         data = (tmp_path / "out" / part["file"]).read_bytes()
         assert hashlib.sha256(data).hexdigest() == part["sha256"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.conftest import CORNER, SIZE, SQUARE, photo
+from tests.data.conftest import CORNER, SIZE, SQUARE, write_image
 from text4seg.codec import get_any_format, get_format
 from text4seg.codec.answer import body_of
 from text4seg.core.errors import InputError, UnknownNameError
@@ -68,10 +68,10 @@ def test_one_thing_is_its_mask_on_the_grid() -> None:
         expected = mask_to_grid(one.to_mask(SIZE), one.expression, GridShape(16, 16))
         assert grid(ones[one.expression]) == expected
         assert one.expression in ones[one.expression].question
-    centre = turns(SCENE, Mixture(absent=0.0), target=Target(rule="center"))
+    center = turns(SCENE, Mixture(absent=0.0), target=Target(rule="center"))
     expected = mask_to_grid(SCENE.asked[0].to_mask(SIZE), "dog", GridShape(16, 16), rule="center")
     assert (
-        grid(next(one for one in centre if one.labels == ("dog",) and one.kind == "one"))
+        grid(next(one for one in center if one.labels == ("dog",) and one.kind == "one"))
         == expected
     )
 
@@ -138,7 +138,7 @@ def test_synonyms_and_turns() -> None:
 
 def test_crops_are_cut_and_saved(tmp_path: Path) -> None:
     outline = {"size": [48, 64], "counts": [64 * 24, 64 * 24]}
-    path = photo(tmp_path / "a.png")
+    path = write_image(tmp_path / "a.png")
     line = '{"image": "a.png", "expression": "dog", "mask": null}\n'
     (tmp_path / "q.jsonl").write_text(line)
     sample = Sample(path, (Asked("right half", outline, "s", "x", kind="class"),), SIZE)  # type: ignore[arg-type]

@@ -28,7 +28,7 @@ def test_run_lengths_cover_what_their_pixels_cover(seed, height, width, rows, co
 
 POLYGONS = [
     pytest.param([[1.0, 1.0, 20.0, 2.0, 15.0, 28.0]], id="a triangle"),
-    pytest.param([[-5.0, -5.0, 99.0, -5.0, 99.0, 99.0, -5.0, 99.0]], id="beyond the photo"),
+    pytest.param([[-5.0, -5.0, 99.0, -5.0, 99.0, 99.0, -5.0, 99.0]], id="beyond the image"),
     pytest.param([[1.0, 1.0, 9.0, 1.0, 9.0, 9.0], [5.0, 5.0, 30.0, 5.0, 30.0, 20.0]], id="two"),
 ]
 

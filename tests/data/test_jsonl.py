@@ -34,7 +34,7 @@ def write(folder: Path, *lines: object) -> Path:
     return path
 
 
-def test_questions_are_gathered_by_photo(tmp_path: Path, images: Path) -> None:
+def test_questions_are_gathered_by_image(tmp_path: Path, images: Path) -> None:
     absent = {**GOOD, "mask": None, "expression": "the cat"}
     other = {key: GOOD[key] for key in ("expression", "mask")} | {"image": "b.png"}
     path = write(tmp_path, GOOD, other, "", absent)
@@ -59,18 +59,18 @@ WRONG = [
     pytest.param([1], "an object is expected, not list", id="a list"),
     pytest.param({**GOOD, "image": 3}, '"image" must be a text', id="a number for a name"),
     pytest.param({**GOOD, "image": "/etc/x.png"}, "below the folder", id="an absolute path"),
-    pytest.param({**GOOD, "image": "none.png"}, "there is no file", id="no such photo"),
-    pytest.param({**GOOD, "image": "broken.png"}, "not a picture", id="no photo"),
+    pytest.param({**GOOD, "image": "none.png"}, "there is no file", id="no such image"),
+    pytest.param({**GOOD, "image": "broken.png"}, "not a picture", id="no image"),
     pytest.param({**GOOD, "expression": ""}, '"expression" must be', id="nothing asked"),
     pytest.param({**GOOD, "expression": "a|b"}, "'|'", id="a forbidden character"),
     pytest.param({**GOOD, "expression": "others"}, "reserved", id="the reserved label"),
     pytest.param({**GOOD, "mask": [1]}, "run lengths or null", id="a mask of another kind"),
     pytest.param({**GOOD, "mask": {"size": [4, 6], "counts": [3]}}, "sum to 3", id="a short mask"),
     pytest.param({**GOOD, "mask": {"size": [4, 6], "counts": [24]}}, "no pixel", id="no pixel"),
-    pytest.param({**GOOD, "mask": SMALL}, "mask is 2x2 and the photo is 4x6", id="another size"),
+    pytest.param({**GOOD, "mask": SMALL}, "mask is 2x2 and the image is 4x6", id="another size"),
     pytest.param({**GOOD, "set": None}, '"set" must be', id="no name of a set"),
     pytest.param({"image": "a.png", "expression": "x"}, '"mask" is missing', id="no mask"),
-    pytest.param({"expression": "x", "mask": None}, '"image" is missing', id="no photo named"),
+    pytest.param({"expression": "x", "mask": None}, '"image" is missing', id="no image named"),
 ]
 
 
@@ -97,7 +97,7 @@ def test_files_that_hold_nothing(tmp_path: Path, images: Path) -> None:
 
 
 def test_the_questions_that_the_repository_ships_are_right() -> None:
-    folder = Path(__file__).parents[2] / "examples" / "photos"
+    folder = Path(__file__).parents[2] / "examples" / "images"
     samples = read_jsonl(folder / "examples.jsonl", folder)
     assert len(samples) == 3
     masks = [asked.mask is not None for sample in samples for asked in sample.asked]
@@ -112,7 +112,7 @@ def test_as_a_layout_wrong_lines_are_skipped_and_counted(tmp_path: Path, images:
     assert (first.image, second.image) == (images / "a.png", images / "b.png")
     assert [asked.source for asked in first.asked] == [f"{path}, line 1", f"{path}, line 5"]
     assert second.asked[0].mask is None
-    assert reading.report.skipped == {"bad record": 3}  # the line, its photo, and the label
+    assert reading.report.skipped == {"bad record": 3}  # the line, its image, and the label
     assert any("line 4: " in text for text in reading.report.messages["bad record"])
     with pytest.raises(RecordError, match="line 4: "):
         list(read("jsonl", path, images=images, select=Selection(strict=True)))

@@ -48,10 +48,10 @@ def asked(expression: str, mask: np.ndarray | None) -> Asked:
 
 @pytest.fixture
 def samples(tmp_path: Path) -> list[Sample]:
-    """Five photos with two questions each: a dog that is there and a cat that is not."""
+    """Five images with two questions each: a dog that is there and a cat that is not."""
     made = []
     for name in "abcde":
-        path = tmp_path / "photos" / f"{name}.png"
+        path = tmp_path / "images" / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
         Image.new("RGB", (SIDE, SIDE)).save(path)
         made.append(Sample(path, (asked("the dog", block(0, 32)), asked("the cat", None))))

@@ -8,14 +8,14 @@ from text4seg.evaluation import Row
 from text4seg.evaluation.compare import compare_runs
 
 
-def rows(shift: int, photos: int = 40) -> list[Row]:
-    """A thing in every photo, found that many pixels too far right; an absent one too."""
+def rows(shift: int, images: int = 40) -> list[Row]:
+    """A thing in every image, found that many pixels too far right; an absent one too."""
     made = []
-    for photo in range(photos):
-        image = f"{photo}.jpg"
-        truth, answer = block(0), block((photo % 3) + shift)
-        made.append(make_row(truth, answer, image=image, index=2 * photo))
-        made.append(make_row(None, None, image=image, index=2 * photo + 1, expression="the cat"))
+    for number in range(images):
+        image = f"{number}.jpg"
+        truth, answer = block(0), block((number % 3) + shift)
+        made.append(make_row(truth, answer, image=image, index=2 * number))
+        made.append(make_row(None, None, image=image, index=2 * number + 1, expression="the cat"))
     return made
 
 

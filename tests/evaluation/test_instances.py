@@ -84,7 +84,7 @@ WRONG = [
     pytest.param([], "empty", id="nothing"),
     pytest.param([3], "result 0: an object", id="a number"),
     pytest.param([{"image_id": 1, "category_id": 3}], "score is missing", id="no score"),
-    pytest.param([{**result(square(0), 1), "image_id": 5}], "no photo 5", id="another photo"),
+    pytest.param([{**result(square(0), 1), "image_id": 5}], "no image 5", id="another image"),
 ]
 
 

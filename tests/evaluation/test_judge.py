@@ -58,9 +58,9 @@ def test_outlines_are_measured_where_asked_for() -> None:
 
 def test_masks_that_do_not_fit_are_named() -> None:
     other = mask_to_rle(np.ones((3, 4), dtype=np.bool_))
-    with pytest.raises(InputError, match=r"'the dog' of a\.jpg: the answer is 3x4 and the photo"):
+    with pytest.raises(InputError, match=r"'the dog' of a\.jpg: the answer is 3x4 and the image"):
         judge(Truth(0, "a.jpg", "the dog", "val", mask_to_rle(block(0))), Answer(other))
-    with pytest.raises(InputError, match="3x4 and the photo 9x9"):
+    with pytest.raises(InputError, match="3x4 and the image 9x9"):
         judge(Truth(0, "a.jpg", "the dog", "val", None, size=Size(9, 9)), Answer(other))
     with pytest.raises(InputError, match=r"the true mask is no mask.*sum to 1"):
         judge(Truth(0, "a.jpg", "x", "val", {"size": [2, 2], "counts": [1]}), Answer(None))

@@ -65,7 +65,7 @@ def test_the_page_is_whole_and_needs_nothing_else(rows: list[Row]) -> None:
     assert re.search(r"hallucinated</b> · IoU –", page)
 
 
-def test_the_page_can_do_without_photos(rows: list[Row]) -> None:
+def test_the_page_can_do_without_images(rows: list[Row]) -> None:
     page = to_html(build(rows, SETTINGS), rows, limit=1)
     assert "1 of 3, lowest IoU first" in page
 

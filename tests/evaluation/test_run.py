@@ -37,7 +37,7 @@ def without_time(rows: list[Row]) -> list[dict]:
 
 def test_answers_are_scored_on_the_grid_and_in_pixels(samples: list[Sample]) -> None:
     chat = model()
-    photo = samples[0].image
+    image = samples[0].image
     questions = (
         # the answer is rows 16…32 and columns 0…32 of pixels; half of it is right
         asked("the dog", block(0, 16)),
@@ -48,22 +48,22 @@ def test_answers_are_scored_on_the_grid_and_in_pixels(samples: list[Sample]) -> 
     told: list[str] = []
     rows = evaluate(
         Segmenter(chat),
-        questions_of([Sample(photo, questions)]),
+        questions_of([Sample(image, questions)]),
         on_row=lambda row: told.append(row.expression),
     )
-    assert chat.opened == [(64, 64)], "a photo is opened once"
+    assert chat.opened == [(64, 64)], "an image is opened once"
     assert told == ["the dog", "the cat", "the cow", "the dog"]
     assert [row.cells.iou for row in rows if row.cells and row.present] == [0.5, 0.0]
     assert [row.pixels.iou for row in rows] == [0.5, 0.0, 1.0, 0.0]
     assert [row.cells.target for row in rows if row.cells] == [16, 1, 0, 0], (
         "one pixel still has a cell"
     )
-    assert rows[0].text == Segmenter(model())(photo, "the dog").text
+    assert rows[0].text == Segmenter(model())(image, "the dog").text
     figures = summarise(rows)["val"]
     assert (figures.false_empties, figures.true_empties, figures.strict) == (0.5, 0.5, 1.0)
 
 
-def test_questions_are_numbered_and_photos_named_from_a_root(samples: list[Sample]) -> None:
+def test_questions_are_numbered_and_images_named_from_a_root(samples: list[Sample]) -> None:
     found = list(questions_of(samples, root=samples[0].image.parent, limit=5))
     assert [(one.image, one.first, len(one.sample.asked)) for one in found] == [
         ("a.png", 0, 2),
@@ -73,20 +73,20 @@ def test_questions_are_numbered_and_photos_named_from_a_root(samples: list[Sampl
     assert [truth.index for truth in found[1].truths()] == [2, 3]
 
 
-def test_a_photo_that_breaks_in_the_middle_is_named(samples: list[Sample]) -> None:
-    photo = samples[0].image
-    photo.write_bytes(photo.read_bytes()[:60])
+def test_a_image_that_breaks_in_the_middle_is_named(samples: list[Sample]) -> None:
+    image = samples[0].image
+    image.write_bytes(image.read_bytes()[:60])
     with pytest.raises(InputError, match=r"a\.png"):
         evaluate(Segmenter(model()), questions_of(samples))
 
 
 def test_a_mask_of_another_size_is_named(samples: list[Sample]) -> None:
     wrong = Sample(samples[0].image, (asked("the dog", block(0)[:40]),))
-    with pytest.raises(InputError, match="line 1: the mask is 40x64 and the photo 64x64"):
+    with pytest.raises(InputError, match="line 1: the mask is 40x64 and the image 64x64"):
         evaluate(Segmenter(model()), questions_of([wrong]))
 
 
-def test_processes_share_the_photos_and_are_put_together_exactly(
+def test_processes_share_the_images_and_are_put_together_exactly(
     samples: list[Sample], tmp_path: Path
 ) -> None:
     alone = evaluate(Segmenter(model()), questions_of(samples))

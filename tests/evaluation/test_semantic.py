@@ -56,10 +56,10 @@ def test_every_pixel_takes_its_likeliest_name(sample: Sample, chunk: int) -> Non
 def test_mean_iou_over_the_names_that_occur(sample: Sample) -> None:
     told: list[int] = []
     found = evaluate_semantic(
-        Segmenter(model()), [sample, sample], NAMES, on_photo=lambda: told.append(1)
+        Segmenter(model()), [sample, sample], NAMES, on_image=lambda: told.append(1)
     )
     record = found.to_json()
-    assert (record["photos"], record["classes"], len(told)) == (2, 3, 2)
+    assert (record["images"], record["classes"], len(told)) == (2, 3, 2)
     assert set(record["ious"]) == {"the dog", "the sofa"}, "a cat is neither there nor seen"
     assert record["ious"] == pytest.approx({"the dog": 1.0, "the sofa": 0.75})
     assert record["miou"] == pytest.approx(0.875)

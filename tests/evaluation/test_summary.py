@@ -88,4 +88,4 @@ def test_intervals_hold_their_figures(rows: list[Row]) -> None:
     assert found["found"].value == pytest.approx(1 - (figures.false_empties or 0))
     for interval in found.values():
         assert interval.low <= interval.value <= interval.high
-    assert intervals_of(rows[:3]) == {}, "of one photo there is nothing to draw"
+    assert intervals_of(rows[:3]) == {}, "of one image there is nothing to draw"

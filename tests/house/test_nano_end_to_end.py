@@ -20,7 +20,7 @@ from text4seg.pictures import open_image, open_mask
 from text4seg.segmenter import Segmenter
 
 ROOT = Path(__file__).parents[2]
-PHOTOS = ROOT / "examples" / "photos"
+IMAGES = ROOT / "examples" / "photos"
 
 pytestmark = [pytest.mark.nano, pytest.mark.usefixtures("nano_parts")]
 
@@ -41,7 +41,7 @@ def answer(
 ) -> tuple[Path, dict[str, Any]]:
     """One call of the command line: its folder and the object it printed."""
     folder = tmp_path_factory.mktemp("answer")
-    done = text4seg("segment", PHOTOS / "cat.jpg", "the cat", "-o", "out", "--json", folder=folder)
+    done = text4seg("segment", IMAGES / "cat.jpg", "the cat", "-o", "out", "--json", folder=folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return folder, json.loads(done.stdout)
@@ -63,43 +63,43 @@ def test_the_command_line_finds_the_cat(answer: tuple[Path, dict[str, Any]]) -> 
 def test_python_gives_the_same_answer(
     answer: tuple[Path, dict[str, Any]], segmenter: Segmenter
 ) -> None:
-    found = segmenter(PHOTOS / "cat.jpg", "the cat")
+    found = segmenter(IMAGES / "cat.jpg", "the cat")
     assert found.text == answer[1]["text"]
     grid = get_format(segmenter.format.name).decode(found.text, GridShape(16, 16), ("the cat",))
     assert found.grid == grid
 
 
 def test_a_draft_changes_the_passes_and_not_the_text(segmenter: Segmenter) -> None:
-    drafted = segmenter(PHOTOS / "coffee.jpg", "the cup")
-    plain = Segmenter(segmenter.chat, draft="none")(PHOTOS / "coffee.jpg", "the cup")
+    drafted = segmenter(IMAGES / "coffee.jpg", "the cup")
+    plain = Segmenter(segmenter.chat, draft="none")(IMAGES / "coffee.jpg", "the cup")
     assert plain.text == drafted.text
     assert plain.stats.passes > 5 * drafted.stats.passes
 
 
 def test_asking_together_or_alone_makes_no_difference(segmenter: Segmenter) -> None:
     expressions = ["the cup", "the spoon", "the cat"]
-    together = segmenter.segment_many(PHOTOS / "coffee.jpg", expressions)
-    alone = [segmenter(PHOTOS / "coffee.jpg", expression) for expression in expressions]
+    together = segmenter.segment_many(IMAGES / "coffee.jpg", expressions)
+    alone = [segmenter(IMAGES / "coffee.jpg", expression) for expression in expressions]
     assert [answer.text for answer in together] == [answer.text for answer in alone]
 
 
 def test_a_stream_ends_in_the_same_answer(segmenter: Segmenter) -> None:
-    *states, last = segmenter.stream(PHOTOS / "cat.jpg", "the cat")
+    *states, last = segmenter.stream(IMAGES / "cat.jpg", "the cat")
     assert [state.rows for state in states] == list(range(1, 16))
     assert last.segmentation
-    assert last.segmentation.text == segmenter(PHOTOS / "cat.jpg", "the cat").text
+    assert last.segmentation.text == segmenter(IMAGES / "cat.jpg", "the cat").text
 
 
 def test_the_other_formats_are_written_validly(segmenter: Segmenter) -> None:
     for form in ("sd", "rle", "rrle"):
-        found = Segmenter(segmenter.chat, format=form)(PHOTOS / "cat.jpg", "the cat")
+        found = Segmenter(segmenter.chat, format=form)(IMAGES / "cat.jpg", "the cat")
         assert found.validity == "strict"
         assert get_format(form).encode(found.grid) == found.text
 
 
 def test_nano_is_not_blind(segmenter: Segmenter) -> None:
     """Far below what it reaches: a guard against a broken model, not a measurement."""
-    samples = read_jsonl(PHOTOS / "examples.jsonl", PHOTOS)
+    samples = read_jsonl(IMAGES / "examples.jsonl", IMAGES)
     outcomes = [
         score(asked, segmenter(sample.image, asked.expression))
         for sample in samples

@@ -31,7 +31,7 @@ def test_an_interval_is_as_wide_as_theory_says() -> None:
     assert found.high == pytest.approx(values.mean() + error, abs=error / 5)
 
 
-def test_questions_about_one_photo_are_drawn_together() -> None:
+def test_questions_about_one_image_are_drawn_together() -> None:
     values = np.repeat(np.random.default_rng(2).random(50), 20)
     apart = ratio_interval(means(values), range(1000))
     together = ratio_interval(means(values), np.repeat(range(50), 20).tolist())
@@ -41,9 +41,9 @@ def test_questions_about_one_photo_are_drawn_together() -> None:
 def test_figures_together_are_figures_apart() -> None:
     random = np.random.default_rng(3)
     parts = random.random((30, 3, 2))
-    photos = random.integers(0, 9, size=30).tolist()
-    together = ratio_intervals(parts, photos)
-    assert together == [ratio_interval(parts[:, figure], photos) for figure in range(3)]
+    images = random.integers(0, 9, size=30).tolist()
+    together = ratio_intervals(parts, images)
+    assert together == [ratio_interval(parts[:, figure], images) for figure in range(3)]
 
 
 def test_the_same_answers_do_not_differ() -> None:
@@ -67,7 +67,7 @@ def test_a_clear_difference_is_clear_and_chance_is_not() -> None:
 
 
 def test_p_is_that_of_all_swaps() -> None:
-    """Of three photos all eight swaps can be written down: 2 of 8 are as extreme."""
+    """Of three images all eight swaps can be written down: 2 of 8 are as extreme."""
     found = compare_ratios(means([0.0, 0.0, 0.0]), means([1.0, 1.0, 1.0]), "abc", draws=20_000)
     assert found.p == pytest.approx(2 / 8, abs=0.02)
 

@@ -36,7 +36,7 @@ def test_void_pixels_do_not_count_whatever_is_answered() -> None:
     assert np.array_equal(confusion_matrix(other, TRUTH, 4), confusion_matrix(ANSWER, TRUTH, 4))
 
 
-def test_photos_add_up() -> None:
+def test_images_add_up() -> None:
     once = confusion_matrix(ANSWER, TRUTH, 4)
     doubled = confusion_matrix(np.tile(ANSWER, (2, 1)), np.tile(TRUTH, (2, 1)), 4)
     assert np.array_equal(once + once, doubled)

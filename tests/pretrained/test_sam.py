@@ -13,9 +13,9 @@ from PIL import Image
 from text4seg.core.errors import InputError, WeightsError
 from text4seg.core.types import Size
 from text4seg.pretrained.sam import FAMILIES, Prompt, Sam
-from text4seg.refine import get_refiner, open_photo
+from text4seg.refine import get_refiner, prepare_refiner
 
-PHOTO = Image.new("RGB", (80, 60), (90, 120, 30))
+IMAGE = Image.new("RGB", (80, 60), (90, 120, 30))
 SMALL_DECODER = {
     "hidden_size": 32,
     "mlp_dim": 32,
@@ -100,7 +100,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_a_family_is_read_and_answers_a_prompt(folders: dict[str, Path], family: str) -> None:
     sam = Sam.from_pretrained(str(folders[family]), family=family)
-    features = sam.encode(PHOTO)
+    features = sam.encode(IMAGE)
     assert features.frame == sam.frame(Size(60, 80))
     assert sam.stretched is (family in ("sam2", "sam3"))
     prompt = Prompt(
@@ -123,7 +123,7 @@ def test_a_family_is_read_and_answers_a_prompt(folders: dict[str, Path], family:
 def test_a_family_refines_by_name(folders: dict[str, Path], family: str) -> None:
     probability = np.zeros((4, 4), dtype=np.float32)
     probability[1:3, 1:3] = 1
-    refined = open_photo(get_refiner(f"{family}:{folders[family]}"), PHOTO)(probability)
+    refined = prepare_refiner(get_refiner(f"{family}:{folders[family]}"), IMAGE)(probability)
     assert refined.mask.shape == (60, 80)
     assert refined.mask.any(), "random weights at worst fall back"
 

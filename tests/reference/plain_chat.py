@@ -17,12 +17,12 @@ from text4seg.models.local.prompts import chat
 
 
 def whole_prompt(
-    local: LocalChat, photo: Image, expression: str, grid: GridShape = prompts.PLAIN_GRID
+    local: LocalChat, image: Image, expression: str, grid: GridShape = prompts.PLAIN_GRID
 ) -> dict[str, Any]:
     """The processor's own inputs, and the answer's prefix behind them."""
     prompter = local.prompter
     messages = chat(prompts.question(expression, grid=grid))
-    inputs = prompter.inputs(prompter.text(messages), prompter.square(photo))
+    inputs = prompter.inputs(prompter.text(messages), prompter.square(image))
     prompt = inputs["input_ids"]
     answer = torch.tensor([prompter.encode(prompts.ANSWER_PREFIX)])
     types = torch.full_like(answer, local.family.answer_type)
@@ -37,13 +37,13 @@ def whole_prompt(
 
 def plain_tokens(
     local: LocalChat,
-    photo: Image,
+    image: Image,
     expression: str,
     grammar: str,
     grid: GridShape = prompts.PLAIN_GRID,
 ) -> list[int]:
     """What generate writes under the grammar, one token at a time, without the end."""
-    inputs = whole_prompt(local, photo, expression, grid)
+    inputs = whole_prompt(local, image, expression, grid)
     table = local.prompter.vocabulary
     known = Vocabulary(table.tokens, table.eos, table.encode, special=table.special)
     length = inputs["input_ids"].shape[1]

@@ -18,7 +18,7 @@ from tests.reference.small_nano import (
     small_text,
 )
 from text4seg.models.nano.chat import NanoChat
-from text4seg.models.nano.colours import COLOURS
+from text4seg.models.nano.colors import COLORS
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
 
 WIDTH = 8
@@ -70,11 +70,11 @@ def answering_chat(*, answers: bool = True) -> NanoChat:
 
 
 def boxed_features(seed: int = 0) -> Tensor:
-    """What eyes might see, `288 c`: cells with colours, and three boxes of cats."""
+    """What eyes might see, `288 c`: cells with colors, and three boxes of cats."""
     noise = torch.Generator().manual_seed(seed)
-    seen = torch.zeros(256 + 32, VISUAL + DETECTOR + len(COLOURS))
+    seen = torch.zeros(256 + 32, VISUAL + DETECTOR + len(COLORS))
     seen[:256, :VISUAL] = torch.randn(256, VISUAL, generator=noise)
-    seen[:256, -len(COLOURS)] = 1.0
+    seen[:256, -len(COLORS)] = 1.0
     for row, left in enumerate((0.0, 0.3, 0.6)):
         seen[256 + row, :6] = torch.tensor([16.0, 0.9, left, 0.2, left + 0.2, 0.6])
     return seen

@@ -374,7 +374,7 @@ def numbered(model_type: str, tokenizer: Tokenizer) -> tuple[Tokenizer, dict[str
 
 
 def save_reading(model_type: str, folder: Path, joined: Tokenizer, size: Size) -> None:
-    """Write what reads text and photos: tokenizer, image processor, template."""
+    """Write what reads text and images: tokenizer, image processor, template."""
     recipe, family = RECIPES[model_type], get_family(model_type)
     fast = transformers.PreTrainedTokenizerFast(
         tokenizer_object=joined,

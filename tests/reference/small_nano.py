@@ -104,11 +104,11 @@ def small_model(seed: int = 0) -> NanoForConditionalGeneration:
     return model.eval()
 
 
-def small_features(seed: int = 0, photos: int = 1) -> Tensor:
-    """What eyes might see: `photos 256 channels`; the detector's channels lie in 0 to 1."""
+def small_features(seed: int = 0, images: int = 1) -> Tensor:
+    """What eyes might see: `images 256 channels`; the detector's channels lie in 0 to 1."""
     noise = torch.Generator().manual_seed(seed)
-    seen = torch.randn(photos, 256, VISUAL, generator=noise)
-    boxes = torch.rand(photos, 256, DETECTOR, generator=noise)
+    seen = torch.randn(images, 256, VISUAL, generator=noise)
+    boxes = torch.rand(images, 256, DETECTOR, generator=noise)
     return torch.cat([seen, boxes], dim=-1)
 
 
@@ -127,5 +127,5 @@ class SmallParts:
 
 
 def small_prompt(expression: str = "the dog") -> list[int]:
-    """A question about a photo and the beginning of its answer, up to `<seg>`."""
+    """A question about an image and the beginning of its answer, up to `<seg>`."""
     return small_text().prompt(question(expression), ANSWER_PREFIX)

@@ -1,4 +1,4 @@
-"""The SAM refiner: prompts by rule, one encoding a photo, the guard; MobileSAM on a real photo."""
+"""The SAM refiner: prompts by rule, one encoding an image, the guard; MobileSAM on a real image."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from text4seg.core.types import GridShape, Size
 from text4seg.metrics import iou
 from text4seg.pretrained.frame import Frame, Prompt
 from text4seg.refine import _names as names
-from text4seg.refine import get_refiner, none, open_photo
+from text4seg.refine import get_refiner, none, prepare_refiner
 from text4seg.refine._field import softness
 from text4seg.refine._prompts import Prompting, place_prompt
 from text4seg.refine.sam import SamRefiner, SamSettings, agree, cover
 
-PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+IMAGES = Path(__file__).parents[2] / "examples" / "photos"
 SIZES = [Size(480, 640), Size(360, 640), Size(640, 480), Size(500, 500)]
 
 
@@ -70,7 +70,7 @@ def test_a_prompt_lies_where_the_cells_lie(size: Size, stretched: bool) -> None:
     inside = ((points > [3, 2]) & (points < [9, 6])).all(axis=1)
     assert np.array_equal(inside, prompt.labels == 1)
     assert (prompt.labels == 0).any()
-    mask = frame.to_photo(prompt.mask) >= 0
+    mask = frame.to_image(prompt.mask) >= 0
     assert iou(mask, none(None, blob(), size).mask) > 0.9  # type: ignore[arg-type]
     again = place_prompt(blob(), frame, Prompting())
     assert again is not None
@@ -93,7 +93,7 @@ def test_each_part_gets_a_point_and_specks_get_none() -> None:
 def test_one_encoding_serves_all_masks_and_an_empty_one_needs_none() -> None:
     sam = FakeSam()
     refiner = SamRefiner(lambda: sam)  # type: ignore[arg-type,return-value]
-    refine = open_photo(refiner, Image.new("RGB", (96, 64)))
+    refine = prepare_refiner(refiner, Image.new("RGB", (96, 64)))
     assert not refine(np.zeros((12, 12), dtype=np.float32)).mask.any()
     assert sam.encoded == []
     for _ in range(3):
@@ -107,9 +107,9 @@ def test_one_encoding_serves_all_masks_and_an_empty_one_needs_none() -> None:
 @pytest.mark.parametrize("answer", [9.0, -9.0])
 def test_a_sam_that_disagrees_is_not_believed(answer: float) -> None:
     sam = FakeSam(answer)
-    photo = Image.new("RGB", (96, 64))
-    refined = SamRefiner(lambda: sam)(photo, blob(), Size(64, 96))  # type: ignore[arg-type,return-value]
-    smooth = get_refiner("smooth")(photo, blob(), Size(64, 96))
+    image = Image.new("RGB", (96, 64))
+    refined = SamRefiner(lambda: sam)(image, blob(), Size(64, 96))  # type: ignore[arg-type,return-value]
+    smooth = get_refiner("smooth")(image, blob(), Size(64, 96))
     assert np.array_equal(refined.mask, smooth.mask)
     assert "agrees with the text by only" in refined.notes[0]
 
@@ -137,7 +137,7 @@ def test_the_outline_covers_the_cells_by_their_shares_and_keeps_its_shape() -> N
     lattice = frame.lattice
     grown = np.roll(disc(lattice.height, lattice.width), (3, 4), axis=(0, 1))
     logits = frame.pad(np.where(grown, 9.0, -9.0).astype(np.float32), fill=-9.0)
-    before = frame.to_photo(logits) >= 0
+    before = frame.to_image(logits) >= 0
     after = cover(logits, coverage, frame, slack=0.0)
     assert iou(before, truth) < 0.93
     assert iou(after, truth) > 0.95
@@ -177,8 +177,8 @@ def test_coverage_is_soft_at_the_outline_and_a_sure_model_is_not() -> None:
 def test_of_a_yes_or_no_the_last_pass_wins() -> None:
     sam = FakeSam()
     wide, narrow = blob().round(), blob(cols=slice(3, 7)).round()
-    photo, size = Image.new("RGB", (256, 256)), Size(256, 256)
-    masks = [none(photo, cells, Size(64, 64)).mask for cells in (wide, narrow)]
+    image, size = Image.new("RGB", (256, 256)), Size(256, 256)
+    masks = [none(image, cells, Size(64, 64)).mask for cells in (wide, narrow)]
 
     def decode(features: str, prompt: Prompt, *, several: bool) -> tuple[np.ndarray, np.ndarray]:
         del features, prompt
@@ -187,8 +187,8 @@ def test_of_a_yes_or_no_the_last_pass_wins() -> None:
 
     sam.decode = decode  # type: ignore[method-assign]
     refiner = SamRefiner(lambda: sam, SamSettings(slack=1))  # type: ignore[arg-type,return-value]
-    found = refiner(photo, wide, size).mask
-    assert iou(found, none(photo, narrow, size).mask) > 0.95
+    found = refiner(image, wide, size).mask
+    assert iou(found, none(image, narrow, size).mask) > 0.95
 
 
 BAD = [
@@ -217,12 +217,12 @@ def test_an_unknown_refiner() -> None:
 def test_auto_looks_at_the_grid_and_at_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert names.choose(GridShape(64, 64)) == "smooth"
     assert names.choose(GridShape(16, 16)) in ("sam", "sam@768")
-    photo = Image.new("RGB", (64, 64))
+    image = Image.new("RGB", (64, 64))
     fine = np.zeros((64, 64), dtype=np.float32)
     fine[10:30, 10:30] = 0.9
     assert np.array_equal(
-        get_refiner("auto")(photo, fine, Size(64, 64)).mask,
-        get_refiner("smooth")(photo, fine, Size(64, 64)).mask,
+        get_refiner("auto")(image, fine, Size(64, 64)).mask,
+        get_refiner("smooth")(image, fine, Size(64, 64)).mask,
     )
     monkeypatch.setattr(names, "find_spec", lambda name: None)
     assert names.choose(GridShape(16, 16)) == "smooth"
@@ -230,13 +230,13 @@ def test_auto_looks_at_the_grid_and_at_what_is_installed(monkeypatch: pytest.Mon
 
 @pytest.mark.nano
 def test_mobilesam_outlines_the_cup(nano_parts: None) -> None:
-    lines = (PHOTOS / "examples.jsonl").read_text().splitlines()
+    lines = (IMAGES / "examples.jsonl").read_text().splitlines()
     record = next(r for r in map(json.loads, lines) if r["expression"] == "the cup")
     truth = rle_to_mask(record["mask"])
-    photo = Image.open(PHOTOS / record["image"]).convert("RGB")
+    image = Image.open(IMAGES / record["image"]).convert("RGB")
     coverage = mask_to_coverage(truth, GridShape(16, 16))
     found = {
-        name: iou(open_photo(get_refiner(name), photo)(coverage).mask, truth)
+        name: iou(prepare_refiner(get_refiner(name), image)(coverage).mask, truth)
         for name in ("none", "sam@512")
     }
     assert found["sam@512"] > found["none"] + 0.03

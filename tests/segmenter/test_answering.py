@@ -12,7 +12,7 @@ from text4seg.models import Asked
 from text4seg.segmenter import Answer, Segmenter
 from text4seg.segmenter.answering import MASK
 
-PHOTO = Image.new("RGB", (32, 24))
+IMAGE = Image.new("RGB", (32, 24))
 
 
 class FakeTalker:
@@ -43,7 +43,7 @@ class FakeServed(FakeWriter):
 
 
 class OneSession:
-    """A chat with one session for all photos."""
+    """A chat with one session for all images."""
 
     default_format = "sd"
 
@@ -56,7 +56,7 @@ class OneSession:
 
 def test_an_answer_is_what_the_model_says_to_its_end() -> None:
     chat = FakeTalker(b" two dogs ")
-    answer = Segmenter(chat).answer(PHOTO, "How many dogs are there?")
+    answer = Segmenter(chat).answer(IMAGE, "How many dogs are there?")
     assert (answer.text, answer.tokens, answer.finished) == ("two dogs", 10, True)
     assert chat.asked == [("How many dogs are there?", "")]
     assert not answer.holds_mask
@@ -66,9 +66,9 @@ def test_an_answer_is_what_the_model_says_to_its_end() -> None:
     assert record["answer"] == "two dogs"
 
 
-def test_a_photo_is_opened_once_for_all_its_questions() -> None:
+def test_a_image_is_opened_once_for_all_its_questions() -> None:
     chat = FakeTalker(b"yes")
-    answers = Segmenter(chat).answer_many(PHOTO, ["Is there a dog?", "And a cat?"])
+    answers = Segmenter(chat).answer_many(IMAGE, ["Is there a dog?", "And a cat?"])
     assert [answer.question for answer in answers] == ["Is there a dog?", "And a cat?"]
     assert chat.opened == 1
 
@@ -76,13 +76,13 @@ def test_a_photo_is_opened_once_for_all_its_questions() -> None:
 @pytest.mark.parametrize(("most", "room"), [(4, None), (64, 4)])
 def test_an_answer_may_be_cut(most: int, room: int | None) -> None:
     answer = Segmenter(FakeTalker(b"a long answer", room)).answer(
-        PHOTO, "What is this?", max_tokens=most
+        IMAGE, "What is this?", max_tokens=most
     )
     assert (answer.text, answer.tokens, answer.finished) == ("a lo", 4, False)
 
 
 def test_bytes_that_are_no_text_harm_nothing() -> None:
-    assert Segmenter(FakeTalker(b"caf\xc3")).answer(PHOTO, "Where?").text == "caf\ufffd"
+    assert Segmenter(FakeTalker(b"caf\xc3")).answer(IMAGE, "Where?").text == "caf\ufffd"
 
 
 def test_padding_of_the_vocabulary_is_no_token() -> None:
@@ -95,7 +95,7 @@ def test_padding_of_the_vocabulary_is_no_token() -> None:
             assert len(logits) == END + 2
             return Asked(step, logits, byte_table(), prompt_tokens=7)
 
-    assert Segmenter(Padded(b"yes")).answer(PHOTO, "Is it?").text == "yes"
+    assert Segmenter(Padded(b"yes")).answer(IMAGE, "Is it?").text == "yes"
 
 
 @pytest.mark.parametrize(
@@ -125,23 +125,23 @@ def test_a_mask_in_an_answer_is_told(text: str, words: str) -> None:
 def test_questions_that_cannot_be_asked(question: str, message: str) -> None:
     chat = FakeTalker(b"yes")
     with pytest.raises(InputError, match=message):
-        Segmenter(chat).answer(PHOTO, question)
+        Segmenter(chat).answer(IMAGE, question)
     assert chat.opened == 0
 
 
 def test_no_room_and_no_tokens() -> None:
     with pytest.raises(Text4SegError):
-        Segmenter(FakeTalker(b"yes", room=0)).answer(PHOTO, "Is it?")
+        Segmenter(FakeTalker(b"yes", room=0)).answer(IMAGE, "Is it?")
     with pytest.raises(InputError, match="at least one token"):
-        Segmenter(FakeTalker(b"yes")).answer(PHOTO, "Is it?", max_tokens=0)
+        Segmenter(FakeTalker(b"yes")).answer(IMAGE, "Is it?", max_tokens=0)
 
 
 def test_a_served_model_is_asked_plainly() -> None:
     segmenter = Segmenter(OneSession(FakeServed("")))  # type: ignore[arg-type]
-    answer = segmenter.answer(PHOTO, "Is it?", max_tokens=5)
+    answer = segmenter.answer(IMAGE, "Is it?", max_tokens=5)
     assert (answer.text, answer.tokens, answer.finished) == ("Is it? 5", None, True)
 
 
 def test_a_model_that_writes_masks_only_says_so() -> None:
     with pytest.raises(InputError, match="masks only"):
-        Segmenter(FakeChat(written="")).answer(PHOTO, "Is it?")
+        Segmenter(FakeChat(written="")).answer(IMAGE, "Is it?")

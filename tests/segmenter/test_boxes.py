@@ -15,7 +15,7 @@ from text4seg.segmenter import Segmenter
 from text4seg.segmenter.boxes import FINE, BoxesOnImage
 
 SHAPE = GridShape(4, 4)
-PHOTO = Image.new("RGB", (200, 100))
+IMAGE = Image.new("RGB", (200, 100))
 MASK = np.zeros((100, 200), dtype=np.bool_)
 MASK[20:28, 40:56] = True
 MASK[20:24, 40:48] = False
@@ -34,21 +34,21 @@ class BoxChat(FakeChat):
 def test_a_small_thing_has_the_whole_grid() -> None:
     for refiner, least in (("none", 0.95), ("smooth", 0.8)):
         segmenter = Segmenter(BoxChat(), grid="4x4", refiner=refiner)
-        answer = segmenter(PHOTO, "the ring")
+        answer = segmenter(IMAGE, "the ring")
         assert (answer.text, answer.validity, answer.stats.grid) == (TEXT, "strict", "4x4")
         assert iou(answer.mask, MASK) >= least
         assert answer.grid.shape == FINE
         assert answer.probability.shape == answer.grid.cells.shape
-        nothing = segmenter(PHOTO, "the cat")
+        nothing = segmenter(IMAGE, "the cat")
         assert (nothing.text, nothing.empty, nothing.no_target) == ("others\n", True, 1.0)
 
 
 def test_all_ways_of_asking() -> None:
     segmenter = Segmenter(BoxChat(), grid="4x4", draft="previous")
-    ring = segmenter(PHOTO, "the ring")
-    many = segmenter.segment_many(PHOTO, ["the ring", "the cat", "the ring"])
+    ring = segmenter(IMAGE, "the ring")
+    many = segmenter.segment_many(IMAGE, ["the ring", "the cat", "the ring"])
     assert [answer.text for answer in many] == [TEXT, "others\n", TEXT]
-    (last,) = segmenter.stream(PHOTO, "the ring")
+    (last,) = segmenter.stream(IMAGE, "the ring")
     assert last.segmentation is not None
     assert np.array_equal(last.segmentation.mask, ring.mask)
 
@@ -62,7 +62,7 @@ def test_all_ways_of_asking() -> None:
     ],
 )
 def test_what_a_server_wrote(written: str, validity: str, found: bool) -> None:
-    answer = Segmenter(BoxChat(written=f"<seg>{written}</seg>"), grid="4x4")(PHOTO, "the ring")
+    answer = Segmenter(BoxChat(written=f"<seg>{written}</seg>"), grid="4x4")(IMAGE, "the ring")
     assert (answer.validity, answer.empty) == (validity, not found)
 
 

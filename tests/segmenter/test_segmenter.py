@@ -18,7 +18,7 @@ from text4seg.pictures import open_image, open_mask
 from text4seg.segmenter import Choices, Segmentation, Segmenter, Streamed
 
 DOG = block("the dog", slice(4, 8), slice(2, 10))
-PHOTO = Image.new("RGB", (160, 96), (30, 60, 90))
+IMAGE = Image.new("RGB", (160, 96), (30, 60, 90))
 
 
 def chat(form: str = "sd", **options: object) -> FakeChat:
@@ -28,7 +28,7 @@ def chat(form: str = "sd", **options: object) -> FakeChat:
 @pytest.mark.parametrize("form", ["sd", "rle", "rrle"])
 @pytest.mark.parametrize("draft", ["row", "forced", "none"])
 def test_what_the_model_writes_becomes_the_mask(form: str, draft: str) -> None:
-    found = Segmenter(chat(form, certainty=30.0), format=form, draft=draft)(PHOTO, "the dog")
+    found = Segmenter(chat(form, certainty=30.0), format=form, draft=draft)(IMAGE, "the dog")
     assert found.text == get_format(form).encode(DOG)
     assert found.grid == DOG
     expected = np.zeros((96, 160), dtype=bool)
@@ -43,7 +43,7 @@ def test_what_the_model_writes_becomes_the_mask(form: str, draft: str) -> None:
 
 
 def test_a_draft_saves_passes_and_changes_nothing() -> None:
-    plain, drafted = (Segmenter(chat(), draft=draft)(PHOTO, "the dog") for draft in ("none", "row"))
+    plain, drafted = (Segmenter(chat(), draft=draft)(IMAGE, "the dog") for draft in ("none", "row"))
     assert plain.text == drafted.text
     assert np.array_equal(plain.probability, drafted.probability)
     assert drafted.stats.passes < plain.stats.passes / 10
@@ -51,22 +51,22 @@ def test_a_draft_saves_passes_and_changes_nothing() -> None:
 
 @pytest.mark.parametrize("form", ["sd", "rle", "rrle"])
 def test_the_probability_agrees_with_the_text(form: str) -> None:
-    found = Segmenter(chat(form, certainty=2.0), format=form)(PHOTO, "the dog")
+    found = Segmenter(chat(form, certainty=2.0), format=form)(IMAGE, "the dog")
     assert np.array_equal(found.probability >= 0.5, found.grid.select("the dog"))
     assert 0.5 < found.score < 1
     assert found.score == pytest.approx(found.probability[found.grid.select("the dog")].mean())
 
 
 def test_nothing_found_is_empty_with_a_score_of_zero() -> None:
-    found = Segmenter(chat())(PHOTO, "the cat")
+    found = Segmenter(chat())(IMAGE, "the cat")
     assert (found.empty, found.box, found.score, found.mask.any()) == (True, None, 0.0, False)
     assert found.to_record()["box"] is None
     assert found.to_coco()["area"] == 0
 
 
-def test_a_photo_is_opened_once_for_all_its_expressions() -> None:
+def test_a_image_is_opened_once_for_all_its_expressions() -> None:
     model = chat()
-    dog, cat = Segmenter(model).segment_many(PHOTO, ["the dog", "the cat"])
+    dog, cat = Segmenter(model).segment_many(IMAGE, ["the dog", "the cat"])
     assert model.opened == [(160, 96)]
     assert [dog.expression, cat.expression] == ["the dog", "the cat"]
     assert [dog.empty, cat.empty] == [False, True]
@@ -77,16 +77,16 @@ def test_a_grid_need_not_be_square() -> None:
     shape = GridShape(4, 9)
     grid = block("the dog", slice(1, 3), slice(5, 9), shape)
     model = FakeChat({"the dog": grid}, shape=shape)
-    found = Segmenter(model, grid="4x9")(PHOTO, "the dog")
+    found = Segmenter(model, grid="4x9")(IMAGE, "the dog")
     assert found.grid == grid
     assert model.grids == [(4, 9)]
     assert found.probability.shape == (4, 9)
 
 
 def test_a_path_is_opened_and_other_modes_become_rgb(tmp_path: Path) -> None:
-    PHOTO.save(tmp_path / "photo.png")
+    IMAGE.save(tmp_path / "photo.png")
     assert Segmenter(chat())(tmp_path / "photo.png", "the dog").grid == DOG
-    assert Segmenter(chat())(PHOTO.convert("L"), "the dog").image.mode == "RGB"
+    assert Segmenter(chat())(IMAGE.convert("L"), "the dog").image.mode == "RGB"
     with pytest.raises(InputError, match="there is no file"):
         Segmenter(chat())(tmp_path / "none.png", "the dog")
 
@@ -106,9 +106,9 @@ EXPRESSIONS = [
 def test_an_expression_that_no_text_can_carry(expression: str, message: str) -> None:
     model = chat()
     with pytest.raises(LabelError, match=message):
-        Segmenter(model).segment_many(PHOTO, ["the dog", expression])
+        Segmenter(model).segment_many(IMAGE, ["the dog", expression])
     with pytest.raises(LabelError, match=message):
-        next(Segmenter(model).stream(PHOTO, expression))
+        next(Segmenter(model).stream(IMAGE, expression))
     assert model.opened == [], "bad calls cost nothing"
 
 
@@ -141,12 +141,12 @@ def test_a_refiner_may_be_any_callable() -> None:
     def everything(image: Image.Image, probability: np.ndarray, size: object) -> Refined:
         return Refined(np.ones((image.height, image.width), dtype=bool), ("took all",))
 
-    found = Segmenter(chat(), refiner=everything)(PHOTO, "the dog")
+    found = Segmenter(chat(), refiner=everything)(IMAGE, "the dog")
     assert found.mask.all()
     assert found.notes == ("took all",)
 
 
-def test_a_refiner_that_opens_photos_opens_each_once() -> None:
+def test_a_refiner_that_opens_images_opens_each_once() -> None:
     from text4seg.refine import Refined
 
     class Opening:
@@ -160,7 +160,7 @@ def test_a_refiner_that_opens_photos_opens_each_once() -> None:
             return lambda probability: Refined(np.ones((image.height, image.width), dtype=bool))
 
     refiner = Opening()
-    found = Segmenter(chat(), refiner=refiner).segment_many(PHOTO, ["the dog", "the cat"])
+    found = Segmenter(chat(), refiner=refiner).segment_many(IMAGE, ["the dog", "the cat"])
     assert all(answer.mask.all() for answer in found)
     assert refiner.opened == 1
 
@@ -169,28 +169,28 @@ class TestDrafts:
     @pytest.mark.parametrize("draft", ["previous", "auto"])
     def test_the_frame_before_saves_passes_and_changes_nothing(self, draft: str) -> None:
         segmenter = Segmenter(chat(), draft=draft, pace=UNBOUNDED)
-        plain = segmenter(PHOTO, "the dog")
-        following = segmenter(PHOTO, "the dog", previous=plain.grid)
+        plain = segmenter(IMAGE, "the dog")
+        following = segmenter(IMAGE, "the dog", previous=plain.grid)
         assert following.text == plain.text
         assert following.stats.passes < plain.stats.passes
-        *_, last = segmenter.stream(PHOTO, "the dog", previous=plain.grid)
+        *_, last = segmenter.stream(IMAGE, "the dog", previous=plain.grid)
         assert last.segmentation is not None
         assert last.segmentation.text == plain.text
 
     def test_each_expression_is_drafted_from_the_one_before(self) -> None:
         both = FakeChat({"the dog": DOG, "the hound": block("the hound", *_PLACE)})
         segmenter = Segmenter(both, draft="previous", pace=UNBOUNDED)
-        dog, hound = segmenter.segment_many(PHOTO, ["the dog", "the hound"])
+        dog, hound = segmenter.segment_many(IMAGE, ["the dog", "the hound"])
         assert hound.stats.passes < dog.stats.passes
         assert np.array_equal(dog.mask, hound.mask)
 
     def test_a_previous_mask_of_another_grid_is_refused(self) -> None:
         with pytest.raises(InputError, match="4x4 cells, and the grid is 16x16"):
-            Segmenter(chat())(PHOTO, "the dog", previous=DescriptorGrid.empty(GridShape(4, 4)))
+            Segmenter(chat())(IMAGE, "the dog", previous=DescriptorGrid.empty(GridShape(4, 4)))
 
     def test_a_model_without_a_head_is_told(self) -> None:
         with pytest.raises(InputError, match="'head' needs a model"):
-            Segmenter(chat(), draft="head")(PHOTO, "the dog")
+            Segmenter(chat(), draft="head")(IMAGE, "the dog")
 
 
 _PLACE = (slice(4, 8), slice(2, 10))
@@ -199,13 +199,13 @@ _PLACE = (slice(4, 8), slice(2, 10))
 class TestChoices:
     def test_a_bias_of_the_background_moves_the_answer(self) -> None:
         for bias, empty in ((0.0, False), (20.0, True)):
-            found = Segmenter(chat(), choices=Choices(background_bias=bias))(PHOTO, "the dog")
+            found = Segmenter(chat(), choices=Choices(background_bias=bias))(IMAGE, "the dog")
             assert found.empty == empty
 
     def test_medians_write_what_a_sure_model_means(self) -> None:
         found = Segmenter(
             chat("rrle", certainty=30.0), format="rrle", choices=Choices(runs="median")
-        )(PHOTO, "the dog")
+        )(IMAGE, "the dog")
         assert found.grid == DOG
 
     def test_bad_choices(self) -> None:
@@ -224,36 +224,36 @@ class TestChoices:
         for seed in (1, 2, 1):
             choices = Choices(temperature=1.0, seed=seed)
             model = chat(certainty=2.0)
-            texts.append(Segmenter(model, choices=choices, draft=draft)(PHOTO, "the dog").text)
+            texts.append(Segmenter(model, choices=choices, draft=draft)(IMAGE, "the dog").text)
         assert texts[0] == texts[2] != texts[1]
 
     def test_draws_are_those_of_their_seeds(self) -> None:
         model = chat(certainty=2.0)
-        drawn = Segmenter(model, choices=Choices(seed=5)).draw(PHOTO, "the dog", 3)
+        drawn = Segmenter(model, choices=Choices(seed=5)).draw(IMAGE, "the dog", 3)
         assert len(model.opened) == 1
         assert len({one.text for one in drawn}) == 3
         for number, one in enumerate(drawn):
             choices = Choices(temperature=1.0, seed=5 + number)
-            assert Segmenter(model, choices=choices)(PHOTO, "the dog").text == one.text
+            assert Segmenter(model, choices=choices)(IMAGE, "the dog").text == one.text
 
     def test_what_cannot_be_drawn(self) -> None:
         with pytest.raises(InputError, match="at least one"):
-            Segmenter(chat()).draw(PHOTO, "the dog", 0)
+            Segmenter(chat()).draw(IMAGE, "the dog", 0)
         with pytest.raises(InputError, match="text alone"):
-            Segmenter(chat(written="<seg>others</seg>")).draw(PHOTO, "the dog", 2)
+            Segmenter(chat(written="<seg>others</seg>")).draw(IMAGE, "the dog", 2)
 
 
 def test_how_probable_nothing_was() -> None:
-    dog, cat = Segmenter(chat(certainty=30.0)).segment_many(PHOTO, ["the dog", "the cat"])
+    dog, cat = Segmenter(chat(certainty=30.0)).segment_many(IMAGE, ["the dog", "the cat"])
     assert dog.no_target == pytest.approx(0.0, abs=1e-6)
     assert cat.no_target == pytest.approx(1.0, abs=1e-6)
-    unsure = Segmenter(chat(certainty=1.0))(PHOTO, "the cat")
+    unsure = Segmenter(chat(certainty=1.0))(IMAGE, "the cat")
     assert 0 < unsure.no_target < 1
 
 
 def test_a_batch_of_a_model_that_cannot_share_is_asked_one_by_one() -> None:
     model = chat()
-    answers = Segmenter(model).segment_batch([(PHOTO, "the dog"), (PHOTO, "the cat")])
+    answers = Segmenter(model).segment_batch([(IMAGE, "the dog"), (IMAGE, "the cat")])
     assert [found.empty for found in answers] == [False, True]
     assert Segmenter(model).segment_batch([]) == []
 
@@ -261,7 +261,7 @@ def test_a_batch_of_a_model_that_cannot_share_is_asked_one_by_one() -> None:
 class TestStream:
     @pytest.mark.parametrize("form", ["sd", "rrle"])
     def test_every_row_is_told_once_and_the_last_one_brings_the_answer(self, form: str) -> None:
-        states = list(Segmenter(chat(form), format=form).stream(PHOTO, "the dog"))
+        states = list(Segmenter(chat(form), format=form).stream(IMAGE, "the dog"))
         assert [state.rows for state in states] == list(range(1, 17))
         assert all(state.segmentation is None for state in states[:-1])
         answer = states[-1].segmentation
@@ -273,13 +273,13 @@ class TestStream:
             assert not state.grid.cells[state.rows :].any()
 
     def test_image_wise_runs_complete_rows_together(self) -> None:
-        states = list(Segmenter(chat("rle"), format="rle").stream(PHOTO, "the dog"))
+        states = list(Segmenter(chat("rle"), format="rle").stream(IMAGE, "the dog"))
         assert [state.rows for state in states] == [1, 2, 3, 4, 5, 6, 7, 16]
         assert states[3].grid == DescriptorGrid.empty(GridShape(16, 16))
 
     def test_leaving_early_stops_the_model(self) -> None:
         segmenter = Segmenter(chat(), draft="none")
-        stream = segmenter.stream(PHOTO, "the dog")
+        stream = segmenter.stream(IMAGE, "the dog")
         first = next(stream)
         assert isinstance(first, Streamed)
         stream.close()
@@ -288,12 +288,12 @@ class TestStream:
         model = chat()
         model.text_for = lambda question: 1 / 0  # type: ignore[method-assign,assignment]
         with pytest.raises(ZeroDivisionError):
-            next(Segmenter(model).stream(PHOTO, "the dog"))
+            next(Segmenter(model).stream(IMAGE, "the dog"))
 
 
 class TestModelsThatOnlyWrite:
     def answer(self, written: str) -> Segmentation:
-        return Segmenter(FakeChat(written=written), format="rrle")(PHOTO, "the dog")
+        return Segmenter(FakeChat(written=written), format="rrle")(IMAGE, "the dog")
 
     def test_a_right_answer_is_read_strictly(self) -> None:
         found = self.answer(get_format("rrle").encode(DOG) + "</seg>")
@@ -316,15 +316,15 @@ class TestModelsThatOnlyWrite:
 
 class TestResults:
     def test_saving_writes_two_pictures(self, tmp_path: Path) -> None:
-        found = Segmenter(chat())(PHOTO, "the dog")
+        found = Segmenter(chat())(IMAGE, "the dog")
         mask, overlay = found.save(tmp_path / "new" / "folder", "photo.dog")
         assert (mask.name, overlay.name) == ("photo.dog.mask.png", "photo.dog.overlay.png")
         assert np.array_equal(open_mask(mask), found.mask)
-        assert open_image(overlay).size == PHOTO.size
+        assert open_image(overlay).size == IMAGE.size
 
     def test_supervision(self) -> None:
         pytest.importorskip("supervision", exc_type=ImportError)
-        dog, cat = Segmenter(chat()).segment_many(PHOTO, ["the dog", "the cat"])
+        dog, cat = Segmenter(chat()).segment_many(IMAGE, ["the dog", "the cat"])
         found = dog.to_supervision()
         assert found.xyxy.tolist() == [[20, 24, 100, 48]]
         assert np.array_equal(found.mask[0], dog.mask)
@@ -334,12 +334,12 @@ class TestResults:
     def test_without_supervision_the_extra_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "supervision", None)
         with pytest.raises(MissingExtraError, match=r"text4seg\[supervision\]"):
-            Segmenter(chat())(PHOTO, "the dog").to_supervision()
+            Segmenter(chat())(IMAGE, "the dog").to_supervision()
 
     def test_coco_and_json(self) -> None:
         import json
 
-        found = Segmenter(chat())(PHOTO, "the dog")
+        found = Segmenter(chat())(IMAGE, "the dog")
         coco = found.to_coco()
         assert coco["bbox"] == [20, 24, 80, 24]
         assert coco["area"] == 80 * 24

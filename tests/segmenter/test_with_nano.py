@@ -10,12 +10,12 @@ import pytest
 from text4seg.models.nano.chat import NanoChat
 from text4seg.segmenter import Choices, Segmentation, Segmenter
 
-PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+IMAGES = Path(__file__).parents[2] / "examples" / "photos"
 QUESTIONS = [
-    (PHOTOS / "cat.jpg", "the cat"),
-    (PHOTOS / "coffee.jpg", "the cup"),
-    (PHOTOS / "cat.jpg", "the dog"),  # the model is sure that there is none
-    (PHOTOS / "coffee.jpg", "the spoon"),
+    (IMAGES / "cat.jpg", "the cat"),
+    (IMAGES / "coffee.jpg", "the cup"),
+    (IMAGES / "cat.jpg", "the dog"),  # the model is sure that there is none
+    (IMAGES / "coffee.jpg", "the spoon"),
 ]
 
 pytestmark = [pytest.mark.nano, pytest.mark.usefixtures("nano_parts")]
@@ -37,7 +37,7 @@ def check_alike(together: Segmentation, alone: Segmentation) -> None:
 def test_a_batch_equals_one_by_one(chat: NanoChat, form: str) -> None:
     segmenter = Segmenter(chat, format=form)
     together = segmenter.segment_batch(QUESTIONS)
-    alone = [segmenter(photo, expression) for photo, expression in QUESTIONS]
+    alone = [segmenter(image, expression) for image, expression in QUESTIONS]
     assert sum(not found.empty for found in alone) >= 2
     for one, other in zip(together, alone, strict=True):
         check_alike(one, other)
@@ -45,12 +45,12 @@ def test_a_batch_equals_one_by_one(chat: NanoChat, form: str) -> None:
 
 @pytest.mark.slow
 def test_masks_drawn_together_equal_those_drawn_alone(chat: NanoChat) -> None:
-    photo, expression = QUESTIONS[0]
-    drawn = Segmenter(chat, choices=Choices(temperature=2.0)).draw(photo, expression, 3)
+    image, expression = QUESTIONS[0]
+    drawn = Segmenter(chat, choices=Choices(temperature=2.0)).draw(image, expression, 3)
     assert len({one.text for one in drawn}) > 1
     for seed, one in enumerate(drawn):
         choices = Choices(temperature=2.0, seed=seed)
-        check_alike(one, Segmenter(chat, choices=choices)(photo, expression))
+        check_alike(one, Segmenter(chat, choices=choices)(image, expression))
 
 
 @pytest.mark.parametrize(
@@ -58,10 +58,10 @@ def test_masks_drawn_together_equal_those_drawn_alone(chat: NanoChat) -> None:
     [("cat.jpg", "kitty", 150), ("coffee.jpg", "a mug", 35), ("coffee.jpg", "The mug", 35)],
 )
 def test_any_word_is_written_as_surely_as_behind_the(
-    chat: NanoChat, photo: str, word: str, cells: int
+    chat: NanoChat, image: str, word: str, cells: int
 ) -> None:
     """nano's lesson had bare names, and all other words behind `the`; the answer says the word."""
-    segmenter, file = Segmenter(chat), PHOTOS / photo
+    segmenter, file = Segmenter(chat), IMAGES / image
     answer = segmenter(file, word)
     assert answer.grid.labels == ("others", word)
     assert (answer.grid.cells > 0).sum() > cells

@@ -16,7 +16,7 @@ from text4seg.training.aliases import find_aliases
 from text4seg.training.nano_lessons import Question
 
 NAMES = ["cat", "dog", "sheep"]
-PHOTOS = 6
+IMAGES = 6
 
 
 class FakeChat:
@@ -38,8 +38,8 @@ class FakeChat:
 
 
 def features() -> Tensor:
-    """`photos 256 names`; the fourth photo shows no dog."""
-    seen = torch.randn(PHOTOS, 256, len(NAMES), generator=torch.Generator().manual_seed(5)) - 0.8
+    """`images 256 names`; the fourth image shows no dog."""
+    seen = torch.randn(IMAGES, 256, len(NAMES), generator=torch.Generator().manual_seed(5)) - 0.8
     seen[3, :, 1] = -1.0
     return seen
 
@@ -49,13 +49,13 @@ def questions(word: str, channel: int | None) -> list[Question]:
     nothing = torch.zeros(16, 16)
     return [
         Question(
-            photo,
-            question(f"the {word}", index=photo % 5),
+            image,
+            question(f"the {word}", index=image % 5),
             f"the {word}",
-            nothing if channel is None else (given[photo, :, channel] > 0).float().reshape(16, 16),
-            f"line {photo}",
+            nothing if channel is None else (given[image, :, channel] > 0).float().reshape(16, 16),
+            f"line {image}",
         )
-        for photo in range(PHOTOS)
+        for image in range(IMAGES)
     ]
 
 
@@ -70,7 +70,7 @@ CASES = [
     ),
     pytest.param(questions("Zorble", 1), {"cat": 0}, {}, id="no name finds them"),
     pytest.param(
-        [questions("Zorble", photo % 3)[photo] for photo in range(PHOTOS)],
+        [questions("Zorble", image % 3)[image] for image in range(IMAGES)],
         KNOWN,
         {},
         id="a word for several things",
@@ -95,11 +95,11 @@ def test_a_word_is_read_as_the_name_that_finds_its_masks(
     assert [count for count, _ in told] == list(range(len(told)))
 
 
-def test_a_photo_is_asked_by_a_name_once() -> None:
+def test_a_image_is_asked_by_a_name_once() -> None:
     chat = FakeChat(KNOWN)
     both = questions("Zorble", 1) + questions("Wug", 2)
     find_aliases(chat, both, features())  # type: ignore[arg-type]
-    assert chat.asked == PHOTOS * (2 + len(NAMES))
+    assert chat.asked == IMAGES * (2 + len(NAMES))
 
 
 def test_weights_without_open_matching_have_none() -> None:

@@ -29,8 +29,8 @@ from text4seg.training.collate import IGNORED, Collator
 from text4seg.training.recipe import Data, Loss
 from text4seg.training.samples import Chat, one_turn, read_chats, read_validation
 
-PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
-CAT = PHOTOS / "cat.jpg"
+IMAGES = Path(__file__).parents[2] / "examples" / "images"
+CAT = IMAGES / "cat.jpg"
 BODY = "others *2\nothers| the dog *12\nothers *2"
 
 
@@ -72,7 +72,7 @@ def test_a_text_starts_once_as_its_tokenizer_starts_texts(
     text = prompter.text(chat("Where is the dog?"))
     ids = prompter.inputs(text, prompter.square(Image.open(CAT)))["input_ids"][0].tolist()
     assert ids.count(bos) == 1
-    if family.template is None:  # PaliGemma's processor writes it behind the photo
+    if family.template is None:  # PaliGemma's processor writes it behind the image
         assert ids[0] == bos
         assert processor.tokenizer.decode(ids[1:2]) == "<|im_start|>"
 
@@ -158,22 +158,22 @@ def test_chats_are_read_as_trainers_write_them(tmp_path: Path) -> None:
     ]  # fmt: skip
     file = tmp_path / "chats.jsonl"
     file.write_text("\n".join(map(json.dumps, lines)))
-    first, second = read_chats(file, Data(images=str(PHOTOS)))
+    first, second = read_chats(file, Data(images=str(IMAGES)))
     assert first.messages == one_turn("Where is the cat?", "Here.")
     assert second.answers == ["There."]
 
 
 BAD = [
-    pytest.param({"images": [], "messages": []}, "one photo", id="no photo"),
+    pytest.param({"images": [], "messages": []}, "one image", id="no image"),
     pytest.param({"images": ["no.jpg"], "messages": [dict(m) for m in one_turn("a", "b")]},
-                 "no.jpg", id="a photo that is not there"),
+                 "no.jpg", id="an image that is not there"),
     pytest.param({"images": ["cat.jpg"], "messages": [dict(one_turn("a", "b")[0])]},
                  "last message", id="no answer"),
     pytest.param({"images": ["cat.jpg"], "messages": [{"role": "user"}]}, "no chat", id="no text"),
     pytest.param({"images": ["cat.jpg"], "messages": [{"role": "bot", "content": "x"}]},
                  "bot", id="another role"),
     pytest.param({"images": ["cat.jpg"], "messages": [{"role": "assistant", "content": "x"}]},
-                 "0 places", id="no place for the photo"),
+                 "0 places", id="no place for the image"),
 ]  # fmt: skip
 
 
@@ -182,11 +182,11 @@ def test_a_bad_chat_is_named(tmp_path: Path, record: dict, match: str) -> None:
     file = tmp_path / "chats.jsonl"
     file.write_text(json.dumps(record))
     with pytest.raises(InputError, match=match):
-        read_chats(file, Data(images=str(PHOTOS)))
+        read_chats(file, Data(images=str(IMAGES)))
 
 
 def test_questions_become_chats(tmp_path: Path) -> None:
-    chats = read_chats(PHOTOS / "examples.jsonl", Data(images=str(PHOTOS), grid="4x4"))
+    chats = read_chats(IMAGES / "examples.jsonl", Data(images=str(IMAGES), grid="4x4"))
     assert chats[0].messages[0]["content"][0] == {"type": "image"}
     assert chats[1].answers[0] == prompts.answer("others *4" + "\n others *4" * 3 + "\n")
     with pytest.raises(InputError, match="cannot be read"):
@@ -194,8 +194,8 @@ def test_questions_become_chats(tmp_path: Path) -> None:
 
 
 def test_answers_may_be_boxes_with_grids() -> None:
-    data = Data(images=str(PHOTOS), grid="4x4", format="box")
-    there, absent = read_chats(PHOTOS / "examples.jsonl", data)[:2]
+    data = Data(images=str(IMAGES), grid="4x4", format="box")
+    there, absent = read_chats(IMAGES / "examples.jsonl", data)[:2]
     (region,) = BOX.decode(body_of(there.answers[0]), GridShape(4, 4)).regions
     assert region.grid.shape == GridShape(4, 4)
     assert there.expression in region.grid.labels
@@ -203,16 +203,16 @@ def test_answers_may_be_boxes_with_grids() -> None:
 
 
 def mask_pairs(folder: Path, count: int) -> Path:
-    """Photos with masks as a user has them: `images/` and `masks/LABEL/`."""
+    """Images with masks as a user has them: `images/` and `masks/LABEL/`."""
     from PIL import Image
 
-    photo = Image.open(CAT).resize((48, 32))
-    mask = Image.new("L", photo.size)
+    image = Image.open(CAT).resize((48, 32))
+    mask = Image.new("L", image.size)
     mask.paste(255, (8, 8, 40, 30))
     for name in ("images", "masks/tabby"):
         (folder / name).mkdir(parents=True)
     for number in range(count):
-        photo.save(folder / "images" / f"{number:03}.jpg")
+        image.save(folder / "images" / f"{number:03}.jpg")
         mask.save(folder / "masks" / "tabby" / f"{number:03}.png")
     return folder
 
@@ -224,7 +224,7 @@ def test_a_folder_of_own_masks_is_learned_from_and_part_of_it_held_back(tmp_path
     learned, held = read_chats(folder, data), read_validation(data)
     assert len(learned) == 9
     assert len(held) == 3
-    assert not {chat.photo for chat in learned} & {sample.image for sample in held}
+    assert not {chat.image for chat in learned} & {sample.image for sample in held}
     assert learned[0].expression == "tabby"
     assert "tabby" in learned[0].answers[0]
     with pytest.raises(InputError, match="holds back none"):
@@ -233,10 +233,10 @@ def test_a_folder_of_own_masks_is_learned_from_and_part_of_it_held_back(tmp_path
         read_chats(tmp_path / "nothing", data)
 
 
-def test_photos_inside_parquet_files_are_read(tmp_path: Path, prompter: Prompter) -> None:
+def test_images_inside_parquet_files_are_read(tmp_path: Path, prompter: Prompter) -> None:
     pa = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
-    rle = json.loads((PHOTOS / "examples.jsonl").read_text().splitlines()[0])["mask"]
+    rle = json.loads((IMAGES / "examples.jsonl").read_text().splitlines()[0])["mask"]
     row = {"image": {"bytes": CAT.read_bytes(), "path": "cat.jpg"}, "mask": rle, "text": "the cat"}
     file = tmp_path / "part.parquet"
     parquet.write_table(pa.Table.from_pylist([row]), file)
@@ -253,7 +253,7 @@ def test_parquet_files_of_a_build_are_the_json_lines(tmp_path: Path, embed: bool
     pytest.importorskip("pyarrow")
     from text4seg.data.shards import records_to_bytes
 
-    written = read_chats(PHOTOS / "examples.jsonl", Data(images=str(PHOTOS), grid="4x4"))[:3]
+    written = read_chats(IMAGES / "examples.jsonl", Data(images=str(IMAGES), grid="4x4"))[:3]
     records = [
         {
             "messages": [
@@ -261,8 +261,8 @@ def test_parquet_files_of_a_build_are_the_json_lines(tmp_path: Path, embed: bool
                 {"role": "assistant", "content": chat.answers[0]},
             ],
             "images": [
-                {"bytes": chat.photo.read_bytes(), "path": chat.photo.name}
-                if embed else {"bytes": None, "path": str(chat.photo)}
+                {"bytes": chat.image.read_bytes(), "path": chat.image.name}
+                if embed else {"bytes": None, "path": str(chat.image)}
             ],
         }
         for chat in written
@@ -273,7 +273,7 @@ def test_parquet_files_of_a_build_are_the_json_lines(tmp_path: Path, embed: bool
     assert [chat.messages for chat in read] == [chat.messages for chat in written]
     assert [chat.content is not None for chat in read] == [embed] * 3
     assert read[2].source.endswith("row 2")
-    assert read[0].open_photo().size == written[0].open_photo().size
+    assert read[0].prepare_refiner().size == written[0].prepare_refiner().size
 
 
 def test_a_parquet_file_of_something_else_is_told(tmp_path: Path) -> None:
@@ -290,5 +290,5 @@ def test_a_parquet_file_of_something_else_is_told(tmp_path: Path) -> None:
         read_chats(file, Data())
     row = {"messages": [{"role": "user", "content": "Where?"}], "images": [None]}
     parquet.write_table(pa.Table.from_pylist([row]), file)
-    with pytest.raises(InputError, match=r"row 0.*the photo must be a path"):
+    with pytest.raises(InputError, match=r"row 0.*the image must be a path"):
         read_chats(file, Data())

@@ -33,13 +33,13 @@ from text4seg.training.recipe import Recipe, load_recipe
 from text4seg.training.samples import read_chats
 from text4seg.training.tune_local import linear_modules
 
-PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+IMAGES = Path(__file__).parents[2] / "examples" / "images"
 PATCHES, SIDE = 8, 112
 PATCH = {"qwen3_vl": 16}  # ms-swift and LLaMA-Factory know its true one
 RECIPE = """
 output = "{folder}/run"
 model.folder = "{folder}/base"
-data = {{ train = "{folder}/four.jsonl", images = "{photos}", grid = "8x8", wordings = "one" }}
+data = {{ train = "{folder}/four.jsonl", images = "{images}", grid = "8x8", wordings = "one" }}
 lora = {{ rank = 16, alpha = 32, dropout = 0.0 }}
 
 [training]
@@ -52,7 +52,7 @@ precision = "float32"
 # By heart; the others take two steps.
 LEARNED = {"ms-swift": "llava", "LLaMA-Factory": "qwen2_vl"}
 ADAPTERS = {"ms-swift": "run-ms-swift/last-checkpoint", "LLaMA-Factory": "run-llama-factory"}
-# ms-swift knows these families' photos by the numbers of the published vocabularies.
+# ms-swift knows these families' images by the numbers of the published vocabularies.
 PLACES = {
     "gemma3": 255999,
     "idefics3": 128257,
@@ -72,13 +72,13 @@ LLAVA = (
 
 
 def toy(kind: str, folder: Path, places: Mapping[str, int] = MappingProxyType({})) -> Path:
-    """A toy whose photo has the token of such a number."""
+    """A toy whose image has the token of such a number."""
     tokenizer = json.loads(small_tokenizer().to_str())
     words = tokenizer["model"]["vocab"]
     if kind == "gemma3":
         words["<end_of_turn>"] = len(words)  # LLaMA-Factory ends answers with it
     if kind in places:
-        # build() adds one token before that of the photo.
+        # build() adds one token before that of the image.
         filled = range(len(words), places[kind] - 1)
         words |= {f"<filler {number}>": number for number in filled}
     size = Size(hidden=64, vision=32, patches=PATCHES, patch=PATCH.get(kind, SIDE // PATCHES))
@@ -86,11 +86,11 @@ def toy(kind: str, folder: Path, places: Mapping[str, int] = MappingProxyType({}
 
 
 def write_recipe(folder: Path, steps: int = 2) -> Path:
-    lines = [json.loads(line) for line in (PHOTOS / "examples.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (IMAGES / "examples.jsonl").read_text().splitlines()]
     present = [line for line in lines if line["mask"] is not None][:4]
     (folder / "four.jsonl").write_text("\n".join(map(json.dumps, present)))
     file = folder / "recipe.toml"
-    file.write_text(RECIPE.format(folder=folder, photos=PHOTOS, steps=steps))
+    file.write_text(RECIPE.format(folder=folder, images=IMAGES, steps=steps))
     return file
 
 
@@ -183,9 +183,9 @@ def test_the_samples_are_squares_that_are_learned_from(
     prompter = LocalChat.load(base).prompter
     for before, after in zip(given, written, strict=True):
         assert before.messages == after.messages
-        square = prompter.square(before.open_photo())
-        assert square.tobytes() == Image.open(after.photo).tobytes()
-    assert len(list((out / "photos").iterdir())) == len({chat.photo for chat in given})
+        square = prompter.square(before.prepare_refiner())
+        assert square.tobytes() == Image.open(after.image).tobytes()
+    assert len(list((out / "images").iterdir())) == len({chat.image for chat in given})
     assert main(["train", str(file), "--samples", str(out)]) == 1
     assert "not empty" in capsys.readouterr().err
 
@@ -267,10 +267,10 @@ def check_adapter(
     assert adapted == set(linear_modules(loaded.model, loaded.family))
     chat = LocalChat.load(adapter)
     assert chat.prompter.side == loaded.side
-    photo = Image.open(PHOTOS / "cat.jpg")
+    picture = Image.open(IMAGES / "cat.jpg")
     ours = chat.prompter.inputs(
         chat.prompter.text([{"role": "user", "content": [{"type": "image"}]}]),
-        chat.prompter.square(photo),
+        chat.prompter.square(picture),
     )["input_ids"][0].tolist()
     image = max(set(ours), key=ours.count)
     first = re.search(ids, said)
@@ -280,7 +280,7 @@ def check_adapter(
     if learned:
         assert min(answers(segmenter, chat, folder / "four.jsonl")) >= 0.95
     else:
-        assert segmenter(photo, "the cat").text
+        assert segmenter(picture, "the cat").text
 
 
 # Of each: its field of a family, its command, the variable that names it, how it prints tokens.

@@ -25,12 +25,12 @@ from text4seg.training.export import export, nest_encoder, serving_commands
 from text4seg.training.recipe import load_recipe
 from text4seg.training.run import train
 
-PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+IMAGES = Path(__file__).parents[2] / "examples" / "images"
 QUESTION = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "?"}]}]
 RECIPE = """
 model.folder = "{base}"
 output = "{output}"
-data = {{ train = "{photos}/examples.jsonl", images = "{photos}", grid = "4x4" }}
+data = {{ train = "{images}/examples.jsonl", images = "{images}", grid = "4x4" }}
 lora = {{ rank = 2, alpha = 64 }}
 training = {{ steps = 2, batch = 2, device_batch = 2, precision = "float32", learning_rate = 0.05 }}
 """
@@ -41,7 +41,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
     base = build("qwen2_vl", folder / "base", small_tokenizer())
     file, output = folder / "recipe.toml", folder / "run"
-    file.write_text(RECIPE.format(base=base, output=output, photos=PHOTOS))
+    file.write_text(RECIPE.format(base=base, output=output, images=IMAGES))
     train(load_recipe(file))
     return output
 
@@ -57,7 +57,7 @@ def test_a_run_an_adapter_and_a_model_become_one_folder(
     for name, value in merged.items():
         torch.testing.assert_close(written[name], value)
     before, after = (
-        Segmenter(LocalChat.load(f), grid="4x4")(str(PHOTOS / "cat.jpg"), "the cat").text
+        Segmenter(LocalChat.load(f), grid="4x4")(str(IMAGES / "cat.jpg"), "the cat").text
         for f in (trained / "merged", made.folder)
     )
     assert before == after
@@ -85,12 +85,12 @@ def test_the_processor_neither_crops_nor_pads_nor_tiles(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in RECIPES if get_family(kind).stretches])
-def test_a_server_stretches_a_photo_as_it_is_stretched_here(kind: str, tmp_path: Path) -> None:
+def test_a_server_stretches_a_image_as_it_is_stretched_here(kind: str, tmp_path: Path) -> None:
     made = export(build(kind, tmp_path / "base", small_tokenizer()), tmp_path / "out").folder
     prompter = LocalChat.load(made).prompter
-    photo = Image.open(PHOTOS / "cat.jpg").convert("RGB")
-    ours = prompter.inputs(prompter.text(QUESTION), prompter.square(photo))["pixel_values"]
-    theirs = image_reader(get_family(kind)).from_pretrained(made)(photo, return_tensors="pt")
+    image = Image.open(IMAGES / "cat.jpg").convert("RGB")
+    ours = prompter.inputs(prompter.text(QUESTION), prompter.square(image))["pixel_values"]
+    theirs = image_reader(get_family(kind)).from_pretrained(made)(image, return_tensors="pt")
     torch.testing.assert_close(theirs["pixel_values"], ours)
     assert "are stretched to 32×32" in (made / "README.md").read_text()
 

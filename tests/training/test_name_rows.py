@@ -31,18 +31,18 @@ class Seen(nn.Module):
         return SimpleNamespace(names=self.name_head(features))
 
 
-def lessons(expression: str, channel: int, *, photos: int = 8) -> Lessons:
+def lessons(expression: str, channel: int, *, images: int = 8) -> Lessons:
     """What is asked for is where a channel of the features is above zero."""
-    features = torch.randn(photos, 256, WIDTH, generator=torch.Generator().manual_seed(3))
+    features = torch.randn(images, 256, WIDTH, generator=torch.Generator().manual_seed(3))
     questions = [
         Question(
-            photo,
+            image,
             f"Where is {expression}?",
             expression,
-            (features[photo, :, channel] > 0).float().reshape(16, 16),
-            f"line {photo}",
+            (features[image, :, channel] > 0).float().reshape(16, 16),
+            f"line {image}",
         )
-        for photo in range(photos)
+        for image in range(images)
     ]
     return Lessons(questions, features, [*KNOWN, "zorble"])
 
@@ -83,14 +83,14 @@ def test_masks_without_sense_leave_the_row_that_was_best() -> None:
     assert fusion.name_head[1].weight[2].abs().max() < 0.3
 
 
-def test_without_new_names_or_with_one_photo_nothing_breaks() -> None:
+def test_without_new_names_or_with_one_image_nothing_breaks() -> None:
     fusion = Seen(3)
     assert fit_names(fusion, lessons("the zorble", 2), []) == []  # type: ignore[arg-type]
-    (begun,) = fit_names(fusion, lessons("the zorble", 2, photos=1), ["zorble"])  # type: ignore[arg-type]
+    (begun,) = fit_names(fusion, lessons("the zorble", 2, images=1), ["zorble"])  # type: ignore[arg-type]
     assert begun.steps == 0  # nothing to hold back
 
 
-def test_photos_are_spread() -> None:
-    given = lessons("the zorble", 2, photos=10)
-    assert given.photos_of(5) == [0, 2, 4, 6, 8]
-    assert given.photos_of(99) == list(range(10))
+def test_images_are_spread() -> None:
+    given = lessons("the zorble", 2, images=10)
+    assert given.images_of(5) == [0, 2, 4, 6, 8]
+    assert given.images_of(99) == list(range(10))

@@ -1,4 +1,4 @@
-"""What is kept of what nano learned is what helps on photos that it did not learn from."""
+"""What is kept of what nano learned is what helps on images that it did not learn from."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from text4seg.training.run import train
 from text4seg.training.samples import Chat
 
 ROOT = Path(__file__).parents[2]
-PHOTOS = ROOT / "examples" / "photos"
+IMAGES = ROOT / "examples" / "images"
 
 
 class Fusion(nn.Module):
@@ -85,12 +85,12 @@ def test_the_model_is_left_with_the_chosen_share() -> None:
     assert torch.equal(fusion.trunk.bias, torch.full((2,), 0.5))
 
 
-def test_photos_are_held_back_by_their_names_and_not_too_few() -> None:
+def test_images_are_held_back_by_their_names_and_not_too_few() -> None:
     chats = [Chat(Path(f"{number // 2}.jpg"), (), "") for number in range(40)]
     held = hold_back(chats, 0.2)
     assert len(held) == 4
     assert held == hold_back(chats[::-1], 0.2)
-    assert hold_back(chats, 0.1) == set()  # two photos tell nothing
+    assert hold_back(chats, 0.1) == set()  # two images tell nothing
     assert hold_back(chats, 0.0) == set()
 
 
@@ -110,13 +110,13 @@ def test_nano_forgets_what_harms_it() -> None:
     with torch.no_grad():
         fusion.target.bias += 50.0  # sees everything everywhere
     choice = choose_by(chat, before, asked, features=features, names=())
-    assert (choice.share, choice.photos, choice.own) == (0.0, 2, ())
+    assert (choice.share, choice.images, choice.own) == (0.0, 2, ())
     assert choice.known[-1] == 0.0
     assert torch.equal(fusion.target.bias, before["target.bias"])
 
 
 def test_other_families_keep_all(tmp_path: Path) -> None:
-    data = (f"data.train={PHOTOS / 'examples.jsonl'}", f"data.images={PHOTOS}")
+    data = (f"data.train={IMAGES / 'examples.jsonl'}", f"data.images={IMAGES}")
     model = (f"model.folder={tmp_path}", f"output={tmp_path / 'out'}", "training.choose_on=0.2")
     recipe = load_recipe(ROOT / "recipes" / "own-data.toml", (*data, *model))
     with pytest.raises(InputError, match="choose_on=0"):

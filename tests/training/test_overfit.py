@@ -29,7 +29,7 @@ from text4seg.segmenter import Segmenter
 from text4seg.training.recipe import load_recipe
 from text4seg.training.run import train
 
-PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+IMAGES = Path(__file__).parents[2] / "examples" / "images"
 SIZE = Size(hidden=64, layers=2, vision=32, patches=4)
 GRID = GridShape(8, 8)
 FAST = ("deepseek_vl", "smolvlm")  # one with tied embeddings, one without
@@ -38,8 +38,8 @@ STEPS = {"lfm2_vl": 300, "paligemma": 400}  # the others take 150
 
 @pytest.fixture
 def questions(tmp_path: Path) -> Path:
-    """Four photo-mask pairs of the examples."""
-    lines = [json.loads(line) for line in (PHOTOS / "examples.jsonl").read_text().splitlines()]
+    """Four image-mask pairs of the examples."""
+    lines = [json.loads(line) for line in (IMAGES / "examples.jsonl").read_text().splitlines()]
     present = [line for line in lines if line["mask"] is not None][:4]
     assert len(present) == 4
     file = tmp_path / "four.jsonl"
@@ -77,7 +77,7 @@ def test_four_masks_are_learned_by_heart(family: str, tmp_path: Path, questions:
     folder = build(family, tmp_path / "base", small_tokenizer(), size=SIZE)
     file, steps = tmp_path / "recipe.toml", STEPS.get(family, 150)
     file.write_text(RECIPE.format(
-        output=tmp_path / "run", folder=folder, train=questions, images=PHOTOS, steps=steps
+        output=tmp_path / "run", folder=folder, train=questions, images=IMAGES, steps=steps
     ))  # fmt: skip
     losses: dict[int, float] = {}
 
@@ -96,15 +96,15 @@ def test_four_masks_are_learned_by_heart(family: str, tmp_path: Path, questions:
 def answers(segmenter: Segmenter, chat: LocalChat, questions: Path) -> list[float]:
     """IoU of cells; each text is also what plain `generate` writes."""
     scores = []
-    for sample in read_jsonl(questions, PHOTOS):
-        photo = Image.open(sample.image).convert("RGB")
+    for sample in read_jsonl(questions, IMAGES):
+        image = Image.open(sample.image).convert("RGB")
         for asked in sample.asked:
-            answer = segmenter(photo, asked.expression)
-            truth = asked.to_mask(Pixels(photo.height, photo.width))
+            answer = segmenter(image, asked.expression)
+            truth = asked.to_mask(Pixels(image.height, image.width))
             cells = coverage_to_cells(mask_to_coverage(truth, GRID))
             scores.append(iou(answer.grid.select(asked.expression), cells))
             grammar = get_format("rrle").grammar(GRID, (asked.expression,))
-            tokens = plain_tokens(chat, photo, asked.expression, grammar, GRID)
+            tokens = plain_tokens(chat, image, asked.expression, grammar, GRID)
             written = b"".join(chat.prompter.vocabulary.tokens[token] for token in tokens)
             assert written.decode() == answer.text
     return scores

@@ -37,7 +37,7 @@ from text4seg.training.recipe import load_recipe
 from text4seg.training.run import train
 
 pytestmark = pytest.mark.slow
-PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+IMAGES = Path(__file__).parents[2] / "examples" / "images"
 GRID = GridShape(8, 8)
 # vLLM's attention wants heads of 32 numbers or more.
 SIZE = Size(hidden=128, vision=64, patch=14)
@@ -56,12 +56,12 @@ def tool() -> str:
 def exported(request: pytest.FixtureRequest, tool: str, tmp_path: Path) -> Exported:
     """A toy that has learned four masks by heart."""
     folder = build(request.param, tmp_path / "base", small_tokenizer(), size=SIZE)
-    lines = [json.loads(line) for line in (PHOTOS / "examples.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (IMAGES / "examples.jsonl").read_text().splitlines()]
     present = [line for line in lines if line["mask"] is not None][:4]
     questions, file = tmp_path / "four.jsonl", tmp_path / "recipe.toml"
     questions.write_text("\n".join(map(json.dumps, present)))
     file.write_text(RECIPE.format(
-        output=tmp_path / "run", folder=folder, train=questions, images=PHOTOS, steps=150
+        output=tmp_path / "run", folder=folder, train=questions, images=IMAGES, steps=150
     ))  # fmt: skip
     return export(train(load_recipe(file)).folder, tmp_path / "out")
 
@@ -122,13 +122,13 @@ def test_vllm_writes_what_the_segmenter_writes(exported: Exported, server: str) 
         "continue_final_message": True,
         "add_generation_prompt": False,
     }
-    for sample in read_jsonl(exported.folder.parent / "four.jsonl", PHOTOS):
-        photo = sample.open_image()
-        square = chat.prompter.square(photo)
+    for sample in read_jsonl(exported.folder.parent / "four.jsonl", IMAGES):
+        image = sample.open_image()
+        square = chat.prompter.square(image)
         for asked in sample.asked:
-            ours = segmenter(photo, asked.expression).text
+            ours = segmenter(image, asked.expression).text
             question = prompts.question(asked.expression, index=0, grid=GRID)
-            sent = photo if chat.prompter.family.stretches else square
+            sent = image if chat.prompter.family.stretches else square
             theirs = ask(server, exported.folder, sent, question)
             assert theirs == prompts.answer(ours)
             grammar = get_format("rrle").grammar(GRID, (asked.expression,), "ebnf")

@@ -33,12 +33,12 @@ from text4seg.training.recipe import load_recipe
 from text4seg.training.run import Trained, train
 
 ROOT = Path(__file__).parents[2]
-PHOTOS = ROOT / "examples" / "photos"
+IMAGES = ROOT / "examples" / "images"
 CONFIGURATIONS = ROOT / "recipes" / "accelerate"
 # Eight samples: two processes fill up a last, smaller batch with samples they have had before.
 RECIPE = """
 model.folder = "{base}"
-data = {{ train = "{photos}/examples.jsonl", images = "{photos}", grid = "4x4", limit = 8 }}
+data = {{ train = "{images}/examples.jsonl", images = "{images}", grid = "4x4", limit = 8 }}
 lora = {{ rank = 256, alpha = 256, dropout = 0 }}
 report.every = 1
 
@@ -81,7 +81,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def file(base: Path, tmp_path: Path) -> Path:
     file = tmp_path / "recipe.toml"
-    file.write_text(RECIPE.format(base=base, photos=PHOTOS))
+    file.write_text(RECIPE.format(base=base, images=IMAGES))
     return file
 
 
@@ -141,7 +141,7 @@ def assert_same(output: Path, single: Trained) -> None:
 def test_two_processes_learn_as_one_through_a_kill(kind: str, file: Path, tmp_path: Path) -> None:
     single = train(load_recipe(file, (f"output={tmp_path / 'one'}",)))
     output = tmp_path / kind
-    asked = (f"data.validation={PHOTOS / 'examples.jsonl'}", *WATCHED.get(kind, ()))
+    asked = (f"data.validation={IMAGES / 'examples.jsonl'}", *WATCHED.get(kind, ()))
     killed = start(kind, file, output, *asked)
     mark = output / FOLDER / "checkpoint-2" / MARK
     while not mark.is_file():
@@ -160,7 +160,7 @@ def test_two_processes_learn_as_one_through_a_kill(kind: str, file: Path, tmp_pa
     assert told["before"]["present"]["questions"] == told["after"]["present"]["questions"] == 5
     for name in ("adapter", "merged"):
         segmenter = Segmenter.from_pretrained(str(output / name), grid="4x4")
-        assert segmenter(PHOTOS / "cat.jpg", "the cat").grid
+        assert segmenter(IMAGES / "cat.jpg", "the cat").grid
 
 
 @pytest.mark.slow

@@ -31,11 +31,11 @@ from text4seg.training.recipe import Recipe, load_recipe
 from text4seg.training.run import train
 from text4seg.training.trainer import MaskTrainer, TrainingError
 
-PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+IMAGES = Path(__file__).parents[2] / "examples" / "images"
 ROOT = Path(__file__).parents[2]
 RECIPE = """
 model.folder = "{base}"
-data = {{ train = "{photos}/examples.jsonl", images = "{photos}", grid = "4x4" }}
+data = {{ train = "{images}/examples.jsonl", images = "{images}", grid = "4x4" }}
 lora = {{ rank = 2, alpha = 4, dropout = 0.1 }}
 report.every = 1
 
@@ -57,7 +57,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def file(base: Path, tmp_path: Path) -> Path:
     file = tmp_path / "recipe.toml"
-    file.write_text(RECIPE.format(base=base, photos=PHOTOS))
+    file.write_text(RECIPE.format(base=base, images=IMAGES))
     return file
 
 
@@ -176,11 +176,11 @@ def test_modules_are_trained_without_an_adapter(file: Path, tmp_path: Path) -> N
 
 def test_the_verb(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changes = ["--set", f"output={tmp_path / 'run'}", "--set", "training.steps=1",
-               "--set", f"data.validation={PHOTOS / 'examples.jsonl'}"]  # fmt: skip
+               "--set", f"data.validation={IMAGES / 'examples.jsonl'}"]  # fmt: skip
     assert main(["train", str(file), *changes, "--plan", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["samples"] == 11
-    assert plan["photos"] == 3
+    assert plan["images"] == 3
     assert plan["steps"] == 1
     assert 0 < plan["trained"] < plan["parameters"]
     assert 0 < plan["loss_share"] < 1
@@ -192,8 +192,8 @@ def test_the_verb(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "IoU before" in out
     assert "present" in out
     model = str(tmp_path / "run" / "adapter")
-    photo = str(PHOTOS / "cat.jpg")
-    assert main(["segment", photo, "the cat", "--model", model, "--grid", "4x4", "--json"]) == 0
+    image = str(IMAGES / "cat.jpg")
+    assert main(["segment", image, "the cat", "--model", model, "--grid", "4x4", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["stats"]["format"] == "rrle"
     assert main(["train", str(file), "--commands"]) == 0
     told = capsys.readouterr()
@@ -209,7 +209,7 @@ def test_validation_and_pictures_go_to_the_tracker_and_change_nothing(
 
     def changes(output: str, *more: str) -> list[str]:
         given = (f"output={tmp_path / output}", "training.steps=4",
-                 f"data.validation={PHOTOS / 'examples.jsonl'}", *more)  # fmt: skip
+                 f"data.validation={IMAGES / 'examples.jsonl'}", *more)  # fmt: skip
         return [word for change in given for word in ("--set", change)]
 
     watched = ('report.to=["tensorboard"]', "report.validate_every=2",
@@ -231,7 +231,7 @@ def test_validation_and_pictures_go_to_the_tracker_and_change_nothing(
 
 
 def test_questions_are_spread_over_the_file() -> None:
-    samples = read_jsonl(PHOTOS / "examples.jsonl", PHOTOS)
+    samples = read_jsonl(IMAGES / "examples.jsonl", IMAGES)
     assert sum(len(sample.asked) for sample in spread(samples, 100)) == 11
     few = spread(samples, 3)
     assert sum(len(sample.asked) for sample in few) == 3
@@ -246,12 +246,12 @@ def test_the_commands_of_the_docs_run(
     page = (ROOT / "docs" / "train.md").read_text()
     commands = [line for line in page.splitlines() if line.startswith("text4seg ")]
     assert len(commands) >= 3
-    questions = (PHOTOS / "examples.jsonl").read_text()
+    questions = (IMAGES / "examples.jsonl").read_text()
     for name in ("recipes", "examples"):
         (tmp_path / name).symlink_to(ROOT / name)
-    for photo in PHOTOS.glob("*.jpg"):
-        (tmp_path / photo.name).symlink_to(photo)
-    (tmp_path / "photo.jpg").symlink_to(PHOTOS / "cat.jpg")
+    for image in IMAGES.glob("*.jpg"):
+        (tmp_path / image.name).symlink_to(image)
+    (tmp_path / "photo.jpg").symlink_to(IMAGES / "cat.jpg")
     (tmp_path / "train.jsonl").write_text(questions)
     monkeypatch.chdir(tmp_path)
     for command in commands:

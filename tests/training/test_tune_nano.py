@@ -24,12 +24,12 @@ from text4seg.training.run import train
 from text4seg.training.samples import Chat, one_turn, read_chats
 
 ROOT = Path(__file__).parents[2]
-PHOTOS = ROOT / "examples" / "photos"
+IMAGES = ROOT / "examples" / "images"
 nano = [pytest.mark.nano, pytest.mark.usefixtures("nano_parts")]
 
 
 def recipe(*more: str) -> Recipe:
-    data = (f"data.train={PHOTOS / 'examples.jsonl'}", f"data.images={PHOTOS}")
+    data = (f"data.train={IMAGES / 'examples.jsonl'}", f"data.images={IMAGES}")
     return load_recipe(ROOT / "recipes" / "nano-own-data.toml", (*data, *more))
 
 
@@ -49,7 +49,7 @@ def test_an_expression_is_a_name_or_not(expression: str, name: str | None) -> No
     assert own_names.name_of(expression) == name
 
 
-def test_names_are_those_of_several_photos() -> None:
+def test_names_are_those_of_several_images() -> None:
     found = [("cup", 1), ("cup", 1), ("dog", 1), ("dog", 2)]
     assert own_names.frequent_names(found) == ["dog"]
 
@@ -64,17 +64,17 @@ def questions_of(given: Recipe) -> tuple[list[Chat], list]:
 def test_chats_become_cells(change: str) -> None:
     chats, questions = questions_of(recipe(change))
     assert len(questions) == len(chats) == 11
-    assert [q.photo for q in questions] == sorted(q.photo for q in questions)
+    assert [q.image for q in questions] == sorted(q.image for q in questions)
     cat, dog = questions[:2]
     assert (cat.name, dog.name) == ("cat", "dog")
     assert 20 < float(cat.cells.sum()) < 256
     assert not dog.cells.any()
 
 
-def test_a_batch_is_the_same_for_the_same_seed_and_moved_with_its_photo() -> None:
+def test_a_batch_is_the_same_for_the_same_seed_and_moved_with_its_image() -> None:
     _, questions = questions_of(recipe())
-    photos = 1 + max(q.photo for q in questions)
-    features = torch.rand(photos, 256, 2048)
+    images = 1 + max(q.image for q in questions)
+    features = torch.rand(images, 256, 2048)
     lessons = Lessons(questions, features, ["cat", "dog", "unasked"])
     plain, first, again = (lessons.batch([0, 1, 5], s) for s in (None, (7,), (7,)))
     assert torch.equal(first.features, again.features)
@@ -85,11 +85,11 @@ def test_a_batch_is_the_same_for_the_same_seed_and_moved_with_its_photo() -> Non
     assert torch.equal(plain.names[0, :, 0] > 0, plain.cells[0] > 0)
 
 
-def test_a_mirrored_photo_has_its_cells_and_words_mirrored() -> None:
+def test_a_mirrored_image_has_its_cells_and_words_mirrored() -> None:
     still = Change(torch.tensor([True]), torch.ones(1), torch.zeros(1, 2))
     cells = torch.rand(1, 3, 16, 16)
     torch.testing.assert_close(still.apply(cells), cells.flip(3))
-    chat = Chat(PHOTOS / "cat.jpg", one_turn("Segment the left cat.", "x"), "", "the left cat")
+    chat = Chat(IMAGES / "cat.jpg", one_turn("Segment the left cat.", "x"), "", "the left cat")
     from text4seg.training.nano_lessons import _swap
 
     assert _swap(chat.expression) == "the right cat"
@@ -100,18 +100,18 @@ def test_what_was_seen_is_kept(tmp_path: Path) -> None:
     chats, _ = questions_of(recipe())
     looked = []
 
-    def look(photo: object) -> torch.Tensor:
-        looked.append(photo)
+    def look(image: object) -> torch.Tensor:
+        looked.append(image)
         return torch.ones(256, 4, dtype=torch.float16)
 
     sights = Sights(tmp_path / "f", look)
-    assert torch.equal(sights.of(chats[0]), sights.of(chats[1]))  # one photo
+    assert torch.equal(sights.of(chats[0]), sights.of(chats[1]))  # one image
     assert len(looked) == 1
 
 
 def spoil(answers: tuple[str, ...]) -> Chat:
     turns = tuple(message for text in answers for message in one_turn("Where?", text))
-    return Chat(PHOTOS / "cat.jpg", turns, "line 7")
+    return Chat(IMAGES / "cat.jpg", turns, "line 7")
 
 
 FAULTS = [
@@ -148,12 +148,12 @@ def test_new_names_leave_the_old_ones_as_they_were() -> None:
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    """Two photos in a user's own words, and a recipe of few steps.
+    """Two images in a user's own words, and a recipe of few steps.
 
-    What is a zorble nano knows by other names; a wug is a corner of the photo, which has none.
+    What is a zorble nano knows by other names; a wug is a corner of the image, which has none.
     """
     monkeypatch.chdir(tmp_path)
-    lines = [json.loads(line) for line in (PHOTOS / "examples.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (IMAGES / "examples.jsonl").read_text().splitlines()]
     present = {line["image"]: line for line in lines if line["mask"] is not None}
     things = list(present.values())[:2]
     chosen = [{**line, "expression": "the zorble"} for line in things]
@@ -164,7 +164,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     Path("own.jsonl").write_text("\n".join(map(json.dumps, chosen)))
     Path("one.jsonl").write_text(json.dumps(chosen[0]))
     return (
-        "data.train=own.jsonl", "data.validation=one.jsonl", f"data.images={PHOTOS}",
+        "data.train=own.jsonl", "data.validation=one.jsonl", f"data.images={IMAGES}",
         "training.steps=2", "training.batch=2", "training.device_batch=2", "training.save_every=1",
         "output=run", "report.every=1",
     )  # fmt: skip
@@ -195,7 +195,7 @@ def test_nano_learns_own_words_and_is_loaded_again(
     assert {name for name in changed if not name.startswith("fusion.")} == {
         "answer_reader.name_offset"
     }
-    answer = Segmenter(chat)(str(PHOTOS / "cat.jpg"), "the zorble")
+    answer = Segmenter(chat)(str(IMAGES / "cat.jpg"), "the zorble")
     assert answer.grid.cells.shape == (16, 16)
 
 
@@ -223,12 +223,12 @@ def test_nano_goes_on_where_it_was_stopped(own: tuple[str, ...]) -> None:
 @pytest.mark.usefixtures("nano_parts")
 def test_the_plan_of_nano(capsys: pytest.CaptureFixture[str]) -> None:
     file = str(ROOT / "recipes" / "nano-own-data.toml")
-    changes = [f"data.train={PHOTOS / 'examples.jsonl'}", f"data.images={PHOTOS}"]
+    changes = [f"data.train={IMAGES / 'examples.jsonl'}", f"data.images={IMAGES}"]
     words = [word for change in changes for word in ("--set", change)]
     assert main(["train", file, *words, "--plan", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["samples"] == 11
-    assert plan["photos"] == 3
+    assert plan["images"] == 3
     assert 0 < plan["trained"] < plan["parameters"]
     assert plan["hours"] > 0
     assert main(["train", file, *words, "--plan", "--set", "loss.digits=2.0"]) == 1

@@ -1,4 +1,4 @@
-"""Every command of docs/tutorial.md, on photos and masks as the page lays them out."""
+"""Every command of docs/tutorial.md, on images and masks as the page lays them out."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from text4seg.core.rle import rle_to_mask
 from text4seg.models.nano.chat import NanoChat
 
 ROOT = Path(__file__).parents[2]
-PHOTOS = ROOT / "examples" / "photos"
+IMAGES = ROOT / "examples" / "images"
 pytestmark = [pytest.mark.nano, pytest.mark.usefixtures("nano_parts")]
 
 
-def make_data(folder: Path, photos: int) -> None:
-    """Crops and mirror images of the example photos, each with the masks of what is there."""
-    lines = [json.loads(line) for line in (PHOTOS / "examples.jsonl").read_text().splitlines()]
+def make_data(folder: Path, images: int) -> None:
+    """Crops and mirror images of the example images, each with the masks of what is there."""
+    lines = [json.loads(line) for line in (IMAGES / "examples.jsonl").read_text().splitlines()]
     present = [line for line in lines if line["mask"] is not None]
     names = sorted({line["image"] for line in present})
     (folder / "images").mkdir(parents=True)
-    for number in range(photos):
+    for number in range(images):
         name = names[number % len(names)]
-        photo = Image.open(PHOTOS / name).convert("RGB")
+        image = Image.open(IMAGES / name).convert("RGB")
         cut = number // len(names) * 4
-        box = (cut, cut, photo.width - cut, photo.height - cut)
+        box = (cut, cut, image.width - cut, image.height - cut)
 
         def changed(picture: Image.Image, box: tuple[int, ...] = box, n: int = number):
             return ImageOps.mirror(picture.crop(box)) if n % 2 else picture.crop(box)
 
-        changed(photo).save(folder / "images" / f"{number:04}.jpg")
+        changed(image).save(folder / "images" / f"{number:04}.jpg")
         found = next(line for line in present if line["image"] == name)
         mask = Image.fromarray(rle_to_mask(found["mask"]).astype(np.uint8) * 255)
         (folder / "masks" / "zip").mkdir(parents=True, exist_ok=True)
@@ -50,10 +50,10 @@ def commands() -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line.startswith("text4seg ")]
 
 
-def walk_through(folder: Path, monkeypatch: pytest.MonkeyPatch, photos: int, *smaller: str) -> None:
-    make_data(folder / "my-data", photos)
+def walk_through(folder: Path, monkeypatch: pytest.MonkeyPatch, images: int, *smaller: str) -> None:
+    make_data(folder / "my-data", images)
     (folder / "recipes").symlink_to(ROOT / "recipes")
-    (folder / "photo.jpg").symlink_to(PHOTOS / "cat.jpg")
+    (folder / "photo.jpg").symlink_to(IMAGES / "cat.jpg")
     monkeypatch.chdir(folder)
     for command in commands():
         words = shlex.split(command)[1:]
@@ -80,7 +80,7 @@ def test_the_commands_run(
 
 
 @pytest.mark.slow
-def test_a_hundred_photos_are_learned(
+def test_a_hundred_images_are_learned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As the page has it, with fewer steps; the word means something else in nano's own English."""

@@ -49,7 +49,7 @@ def text4seg(
         bool, typer.Option("--version", callback=_print_version, help="Print the version.")
     ] = False,
 ) -> None:
-    """Segment photos with a language model that writes the mask as text."""
+    """Segment images with a language model that writes the mask as text."""
     del version
     if context.invoked_subcommand is None:
         print(context.get_help(), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`text4seg ask`: photos and questions in, answers in words out."""
+"""`text4seg ask`: images and questions in, answers in words out."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Annotated
 
 import typer
 
+from text4seg.cli._images import Asking, check_images, go_through, split_arguments
 from text4seg.cli._talk import checking_the_call, print_json, say
 from text4seg.cli.loading import load_segmenter
-from text4seg.cli.photos import Asking, check_photos, go_through, split_arguments
 from text4seg.segmenter import Answer, check_question
 
-ASKING = Asking("question", "-q", ("ask", "What is in the photo?"))
+ASKING = Asking("question", "-q", ("ask", "What is in the image?"))
 
 
 def ask(
     arguments: Annotated[
         list[str],
         typer.Argument(
-            metavar="PHOTO... QUESTION",
-            help="Photos or folders of them, then the question. With -q, photos only.",
+            metavar="IMAGE... QUESTION",
+            help="Images or folders of them, then the question. With -q, images only.",
             show_default=False,
         ),
     ],
@@ -33,47 +33,47 @@ def ask(
         int, typer.Option(help="The longest answer, in the model's tokens.", min=1)
     ] = 64,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON object for each photo and question.")
+        bool, typer.Option("--json", help="Print a JSON object for each image and question.")
     ] = False,
 ) -> None:
-    """Ask a question about a photo, to be answered in words.
+    """Ask a question about an image, to be answered in words.
 
     \b
-    text4seg ask cat.jpg "Is there a cat in the photo?"
+    text4seg ask cat.jpg "Is there a cat in the image?"
     text4seg ask a.jpg b.jpg "How many dogs are there?"
-    text4seg ask photos/ -q "What is in the photo?" -q "Where is the dog?" --json
+    text4seg ask images/ -q "What is in the image?" -q "Where is the dog?" --json
 
-    A photo is opened once for all its questions. nano answers simple ones: whether something is
-    there, how many, of what colour and where it is, and what is in the photo. What cannot be read
+    An image is opened once for all its questions. nano answers simple ones: whether something is
+    there, how many, of what color and where it is, and what is in the image. What cannot be read
     of a folder is told and left out, and the exit code is 1 at the end.
     """  # noqa: D301 - the sign tells click to leave the lines alone
     named, asked = split_arguments(arguments, questions or [], ASKING)
     with checking_the_call():
         for question in asked:
             check_question(question)
-    photos = check_photos(named, ASKING)
+    images = check_images(named, ASKING)
     segmenter = load_segmenter(model)
-    several = len(photos) * len(asked) > 1
+    several = len(images) * len(asked) > 1
 
-    def report(photo: Path, answers: list[Answer]) -> None:
+    def report(image: Path, answers: list[Answer]) -> None:
         for answer in answers:
-            _report(photo, answer, several=several, as_json=as_json)
+            _report(image, answer, several=several, as_json=as_json)
 
     go_through(
-        photos, lambda photo: segmenter.answer_many(photo, asked, max_tokens=max_tokens), report
+        images, lambda image: segmenter.answer_many(image, asked, max_tokens=max_tokens), report
     )
 
 
-def _report(photo: Path, answer: Answer, *, several: bool, as_json: bool) -> None:
+def _report(image: Path, answer: Answer, *, several: bool, as_json: bool) -> None:
     if answer.holds_mask:
         say(
-            f"{photo}: the answer to {answer.question!r} holds a mask; text4seg segment draws masks"
+            f"{image}: the answer to {answer.question!r} holds a mask; text4seg segment draws masks"
         )
     if not answer.finished:
-        say(f"{photo}: cut after {answer.tokens} tokens; --max-tokens allows more")
+        say(f"{image}: cut after {answer.tokens} tokens; --max-tokens allows more")
     if as_json:
-        print_json({"image": str(photo), **answer.to_record()})
+        print_json({"image": str(image), **answer.to_record()})
     elif several:
-        print(f"{photo}: {answer.question} {answer.words}", flush=True)
+        print(f"{image}: {answer.question} {answer.words}", flush=True)
     else:
         print(answer.words, flush=True)

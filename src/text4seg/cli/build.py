@@ -33,15 +33,15 @@ def build_data(
     reader: Annotated[str, typer.Argument(help="The layout, as `build readers` lists them.")],
     path: Annotated[Path, typer.Argument(help="The folder or file of the annotations.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
-    images: Annotated[Path | None, typer.Option(help="The folder of the photos.")] = None,
+    images: Annotated[Path | None, typer.Option(help="The folder of the images.")] = None,
     split: Annotated[str | None, typer.Option(help="The part of the data set.")] = None,
     classes: Annotated[
         str | None, typer.Option(help="Only these classes, with commas between them.")
     ] = None,
     min_area: Annotated[
-        float, typer.Option(min=0, help="Least pixels of a mask; below 1, share of the photo.")
+        float, typer.Option(min=0, help="Least pixels of a mask; below 1, share of the image.")
     ] = 0.0,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many photos.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many images.")] = None,
     option: Annotated[
         list[str] | None, typer.Option(help="The reader's own option, KEY=VALUE.")
     ] = None,
@@ -64,13 +64,13 @@ def build_data(
     embed: Annotated[bool, typer.Option("--embed", help="Pictures inside parquet files.")] = False,
     hold_out: Annotated[
         str | None,
-        typer.Option(help="A split whose photos, by id and by look, are left out."),
+        typer.Option(help="A split whose images, by id and by look, are left out."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
     processes: Annotated[int, typer.Option(min=1, help="So many work at once.")] = 1,
-    part_size: Annotated[int, typer.Option(min=1, help="Photos a file.")] = 1000,
-    check_photos: Annotated[
-        bool, typer.Option("--check-photos/--no-check-photos", help="Look at each photo's header.")
+    part_size: Annotated[int, typer.Option(min=1, help="Images a file.")] = 1000,
+    check_images: Annotated[
+        bool, typer.Option("--check-images/--no-check-images", help="Look at each image's header.")
     ] = True,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first fault.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -88,15 +88,15 @@ def build_data(
         target = Target(GridShape.parse(grid), format_name, check_rule(rule))
         plan = Plan(mixture, target, schema, files, embed, seed, part_size)
         wanted = None if classes is None else tuple(one.strip() for one in classes.split(","))
-        select = Selection(wanted, min_area, limit, strict, check_photos)
+        select = Selection(wanted, min_area, limit, strict, check_images)
         options = dict(_option(one) for one in option or ())
     with patience("opening"):
         reading = read(reader, path, split=split, images=images, select=select, options=options)
         held = None
         if hold_out is not None:
-            other = Selection(check_photos=check_photos)
+            other = Selection(check_images=check_images)
             kept = read(reader, path, split=hold_out, images=images, select=other, options=options)
-            held = hold(kept, by_look=check_photos)
+            held = hold(kept, by_look=check_images)
     with patience("parts", count_parts(reading, plan)) as bar:
 
         def on_part(note: Note) -> None:
@@ -156,7 +156,7 @@ def inspect(
         Path | None, typer.Option(help="A tokenizer.json, to count tokens a sample.")
     ] = None,
     oracle: Annotated[
-        int, typer.Option(min=0, help="Photos to measure the grid's best IoU on; 0 for none.")
+        int, typer.Option(min=0, help="Images to measure the grid's best IoU on; 0 for none.")
     ] = 200,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -167,7 +167,7 @@ def inspect(
     with patience("records"):
         figures = count_records(built, tokens).to_json()
         figures["kinds"] = built.manifest["kinds"]
-        best = oracle_iou(built, photos=oracle) if oracle else None
+        best = oracle_iou(built, images=oracle) if oracle else None
         figures["oracle_iou"] = None if best is None else best["mean"]
         figures["oracle_masks"] = None if best is None else best["masks"]
         if page is not None:

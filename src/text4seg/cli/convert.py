@@ -31,7 +31,7 @@ def convert(
         typer.Option(
             "--to",
             help="Text: sd, rle, rrle, box; json: the grid itself; pixels: png, labels (a picture "
-            "with a palette), cutout (the photo, transparent around), svg, coco, detections "
+            "with a palette), cutout (the image, transparent around), svg, coco, detections "
             "(supervision's).",
         ),
     ],
@@ -40,10 +40,10 @@ def convert(
         str, typer.Option("--format", help="Format of the text: sd, rle, rrle, box or json.")
     ] = "rrle",
     size: Annotated[
-        str | None, typer.Option(help="Height x width of the photo, where pixels are made.")
+        str | None, typer.Option(help="Height x width of the image, where pixels are made.")
     ] = None,
     image: Annotated[
-        Path | None, typer.Option(help="The photo, for a cut-out or instead of --size.")
+        Path | None, typer.Option(help="The image, for a cut-out or instead of --size.")
     ] = None,
     label: Annotated[
         str | None, typer.Option("--label", "-l", help="Only this label, where pixels are made.")
@@ -61,7 +61,7 @@ def convert(
     \b
     text4seg convert mask.txt --to sd
     text4seg convert - --to json < mask.txt
-    text4seg convert mask.txt --to cutout --image photo.jpg -o cut.png
+    text4seg convert mask.txt --to cutout --image image.jpg -o cut.png
     text4seg convert mask.txt --to coco --size 480x640
 
     Reading is strict unless --salvage is given.
@@ -77,15 +77,15 @@ def convert(
     value, repairs = read_value(file, form, shape, salvage=salvage)
     for repair in repairs:
         say(f"repaired {repair}")
-    photo = None if image is None else open_image(image)
-    if photo is not None:
-        if pixels not in (None, Size(photo.height, photo.width)):
-            raise CallError(f"{image} is {photo.height}x{photo.width}, and --size says {pixels}")
-        pixels = Size(photo.height, photo.width)
+    opened = None if image is None else open_image(image)
+    if opened is not None:
+        if pixels not in (None, Size(opened.height, opened.width)):
+            raise CallError(f"{opened} is {opened.height}x{opened.width}, and --size says {pixels}")
+        pixels = Size(opened.height, opened.width)
     if to in KINDS:
         assert pixels is not None  # noqa: S101 - check_kind refuses None; this tells mypy
         wanted = None if label is None else choose(value, label)
-        data = KINDS[to].write(Export(value, pixels, photo, wanted))
+        data = KINDS[to].write(Export(value, pixels, opened, wanted))
     else:
         data = _text(value, to, shape, pixels).encode()
     if out is not None:

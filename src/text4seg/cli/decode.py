@@ -75,7 +75,7 @@ def parse_size(text: str) -> Size:
     """Read `HEIGHTxWIDTH` in pixels.
 
     Raises:
-        InputError: It is not a size, or one of more pixels than a photo may have.
+        InputError: It is not a size, or one of more pixels than an image may have.
     """
     match = re.fullmatch(r"([0-9]{1,9})[xX×]([0-9]{1,9})", text.strip())
     if not match:

@@ -24,9 +24,9 @@ from text4seg.cli.measuring import (
     SplitOption,
     check_places,
     check_task,
+    images_of,
     opener,
     parse_options,
-    photos_of,
     print_table,
     processes,
     show,
@@ -85,7 +85,7 @@ def evaluate(
     refiner: Annotated[str, typer.Option(help=REFINER_HELP)] = "none",
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="Ask only the first so many questions; of names, photos."),
+        typer.Option(min=1, help="Ask only the first so many questions; of names, images."),
     ] = None,
     outline: OutlineOption = False,
     out: Annotated[
@@ -101,7 +101,7 @@ def evaluate(
 
     With -o the run survives being killed: the same call goes on where it stopped, and writes
     report.json, report.md and report.html at the end. Under `accelerate launch -m text4seg`, or
-    torchrun, the processes share the photos.
+    torchrun, the processes share the images.
     """
     if context.invoked_subcommand is not None:
         return
@@ -134,7 +134,7 @@ def evaluate(
         kept = {**run, "data": data.name}
         evaluate_names(reading, asked, kept, load, out=out, as_json=as_json)
         return
-    questions = list(questions_of(reading, root=photos_of(data, images), limit=limit))
+    questions = list(questions_of(reading, root=images_of(data, images), limit=limit))
     if not questions:
         raise InputError(f"{data} holds no question")
     fewest = GREFCOCO_EMPTY_BELOW if task == "gres" else 1
@@ -199,8 +199,8 @@ def compare(
 ) -> None:
     """Compare two runs on the same questions: how much better is B, and is it chance?
 
-    Differences have 95 % bootstrap intervals over photos; p is that of a paired randomisation
-    test, which swaps the answers of A and B photo by photo.
+    Differences have 95 % bootstrap intervals over images; p is that of a paired randomisation
+    test, which swaps the answers of A and B image by image.
     """
     (_, ours), (_, theirs) = read_run(first), read_run(second)
     comparison = compare_runs(ours, theirs, empty_below=empty_below)

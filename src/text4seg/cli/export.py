@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Export:
-    """A value, the size of its photo, the photo if there is one, and the label that is wanted."""
+    """A value, the size of its image, the image if there is one, and the label that is wanted."""
 
     value: Value
     size: Size
-    photo: Image | None = None
+    image: Image | None = None
     label: str | None = None
 
     def mask(self) -> np.ndarray:
@@ -56,10 +56,10 @@ def to_labels(export: Export) -> bytes:
 
 
 def to_cutout(export: Export) -> bytes:
-    """The photo, transparent outside the mask."""
-    if export.photo is None:
-        raise CallError("a cut-out is cut from a photo: give it with --image")
-    return image_to_png(cut_out(export.photo, export.mask()))
+    """The image, transparent outside the mask."""
+    if export.image is None:
+        raise CallError("a cut-out is cut from an image: give it with --image")
+    return image_to_png(cut_out(export.image, export.mask()))
 
 
 def to_svg(export: Export) -> bytes:
@@ -122,6 +122,6 @@ def check_kind(kind: str, out: Path | None, size: Size | None, image: Path | Non
     if not KINDS[kind].is_text and out is None:
         raise CallError(f"{kind} is a picture: give its file with -o")
     if size is None and image is None:
-        raise CallError(f"{kind} is made of pixels: give the photo's --size, or the photo: --image")
+        raise CallError(f"{kind} is made of pixels: give the image's --size, or the image: --image")
     if kind == "cutout" and image is None:
-        raise CallError("a cut-out is cut from a photo: give it with --image")
+        raise CallError("a cut-out is cut from an image: give it with --image")

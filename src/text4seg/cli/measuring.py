@@ -17,7 +17,7 @@ from text4seg.cli._talk import CallError, patience, print_json, say
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.files import write_atomically
 from text4seg.data import READERS
-from text4seg.evaluation.page import OpenPhoto, to_html
+from text4seg.evaluation.page import OpenImage, to_html
 from text4seg.evaluation.report import Table, Task, tables, to_markdown
 from text4seg.evaluation.rows import Row
 from text4seg.evaluation.run import Question, Share
@@ -79,8 +79,8 @@ def parse_options(given: list[str] | None) -> dict[str, str]:
     return options
 
 
-def photos_of(data: Path, images: Path | None) -> Path:
-    """The folder from which rows name photos."""
+def images_of(data: Path, images: Path | None) -> Path:
+    """The folder from which rows name images."""
     return images if images is not None else data if data.is_dir() else data.parent
 
 
@@ -113,21 +113,21 @@ def processes(out: Path | None) -> Iterator[Share]:
     state.destroy_process_group()
 
 
-def opener(questions: list[Question]) -> OpenPhoto:
-    """Opens the photos of rows."""
+def opener(questions: list[Question]) -> OpenImage:
+    """Opens the images of rows."""
     samples = {question.image: question.sample for question in questions}
     return lambda row: samples[row.image].open_image()
 
 
 def write_report(
-    folder: Path, report: dict[str, Any], rows: list[Row], open_photo: OpenPhoto | None
+    folder: Path, report: dict[str, Any], rows: list[Row], prepare_refiner: OpenImage | None
 ) -> None:
     """Write `report.json`, `report.md` and `report.html`; raises `OutputError`."""
     with patience("report"):
         pages = {
             "report.json": json.dumps(report, indent=1) + "\n",
             "report.md": to_markdown(report),
-            "report.html": to_html(report, rows, open_photo),
+            "report.html": to_html(report, rows, prepare_refiner),
         }
         for name, text in pages.items():
             write_atomically(folder / name, text.encode())

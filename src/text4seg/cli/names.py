@@ -1,4 +1,4 @@
-"""`text4seg evaluate --task semantic` and `--task instances`: every name asked of every photo."""
+"""`text4seg evaluate --task semantic` and `--task instances`: every name asked of every image."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from text4seg.core.errors import InputError
 from text4seg.core.files import write_atomically
 from text4seg.core.types import label_fault
 from text4seg.data import Reading, Sample
-from text4seg.evaluation.instances import ap_of_photos, instances_photo
-from text4seg.evaluation.photos import PhotoJournal, each_photo, read_photos
+from text4seg.evaluation.image_journal import ImageJournal, each_image, read_images
+from text4seg.evaluation.instances import ap_of_images, instances_image
 from text4seg.evaluation.report import Table
-from text4seg.evaluation.semantic import semantic_photo, sum_confusions
+from text4seg.evaluation.semantic import semantic_image, sum_confusions
 from text4seg.segmenter import Segmenter
 
 NAME_TASKS = ("semantic", "instances")
@@ -55,24 +55,24 @@ def evaluate_names(
     names = names_of(reading, asked.names)
     samples = list(reading)
     if not samples:
-        raise InputError("the data set holds no photo")
+        raise InputError("the data set holds no image")
     kept = {**settings, **asdict(asked), "names": list(names)}
     with processes(out) as share:
-        journal = None if out is None else PhotoJournal.open(out, kept, process=share.process)
+        journal = None if out is None else ImageJournal.open(out, kept, process=share.process)
         work = _worker(load(), names, asked)
-        with patience("photos", len(samples)) as bar:
-            results = each_photo(
-                samples, work, journal=journal, share=share, on_photo=lambda: bar.advance(share.of)
+        with patience("images", len(samples)) as bar:
+            results = each_image(
+                samples, work, journal=journal, share=share, on_image=lambda: bar.advance(share.of)
             )
     if share.process > 0:
         return
     if out is not None:
-        results = read_photos(out, kept)
-    report: dict[str, Any] = {**kept, "photos": len(results)}
+        results = read_images(out, kept)
+    report: dict[str, Any] = {**kept, "images": len(results)}
     if asked.task == "semantic":
         report |= sum_confusions(results.values(), names).to_json()
     else:
-        report |= {"ap": ap_of_photos(results, names), "classes": len(names)}
+        report |= {"ap": ap_of_images(results, names), "classes": len(names)}
     tables = _tables(report)
     if out is not None:
         markdown = "\n\n".join(table.to_markdown() for table in tables) + "\n"
@@ -104,13 +104,13 @@ def _worker(
     segmenter: Segmenter, names: tuple[str, ...], asked: NamesAsked
 ) -> Callable[[Sample], dict[str, Any]]:
     def semantic(sample: Sample) -> dict[str, Any]:
-        return semantic_photo(segmenter, sample, names, together=asked.together)
+        return semantic_image(segmenter, sample, names, together=asked.together)
 
     return semantic if asked.task == "semantic" else partial(_instances, segmenter, names)
 
 
 def _instances(segmenter: Segmenter, names: tuple[str, ...], sample: Sample) -> dict[str, Any]:
-    return instances_photo(segmenter, sample, names)
+    return instances_image(segmenter, sample, names)
 
 
 def _tables(report: Mapping[str, Any]) -> list[Table]:
@@ -122,7 +122,7 @@ def _tables(report: Mapping[str, Any]) -> list[Table]:
     else:
         figures = list(report["ap"].items())
         more = []
-    rows = [("photos", str(report["photos"])), ("names", str(report["classes"]))]
+    rows = [("images", str(report["images"])), ("names", str(report["classes"]))]
     rows += [(name, _told(value)) for name, value in figures]
     return [Table("Figures", ("", ""), tuple(rows)), *more]
 

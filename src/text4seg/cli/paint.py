@@ -9,11 +9,11 @@ from text4seg.codec import get_format
 from text4seg.core.types import DescriptorGrid
 from text4seg.segmenter import Segmentation
 
-COLOURS = ("red", "blue", "yellow", "green", "magenta", "cyan")
+COLORS = ("red", "blue", "yellow", "green", "magenta", "cyan")
 
 
 def print_grid(grid: DescriptorGrid) -> None:
-    """Print a grid: a block for each cell in its label's colour, and each row as run lengths."""
+    """Print a grid: a block for each cell in its label's color, and each row as run lengths."""
     console = Console(soft_wrap=True, highlight=False)
     full, empty = ("█", "·") if _speaks_unicode(console) else ("#", ".")
     texts = get_format("rrle").encode(grid).splitlines()
@@ -30,7 +30,7 @@ def print_grid(grid: DescriptorGrid) -> None:
 
 
 def _style(index: int) -> str:
-    return COLOURS[(index - 1) % len(COLOURS)] if index else "dim"
+    return COLORS[(index - 1) % len(COLORS)] if index else "dim"
 
 
 def _speaks_unicode(console: Console) -> bool:

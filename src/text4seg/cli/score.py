@@ -20,9 +20,9 @@ from text4seg.cli.measuring import (
     SplitOption,
     check_places,
     check_task,
+    images_of,
     opener,
     parse_options,
-    photos_of,
     show,
     write_report,
 )
@@ -80,7 +80,7 @@ def score(
     text4seg score masks/ --data val.jsonl
     text4seg score answers.jsonl --data val.jsonl --grid 16x16 --format rrle
 
-    A prediction names its photo and its expression as the truth does. Photos are opened only for
+    A prediction names its image and its expression as the truth does. Images are opened only for
     the pictures of the report, and only with --images.
     """  # noqa: D301 - the sign tells click to leave the lines alone
     with checking_the_call():
@@ -92,13 +92,13 @@ def score(
         if not predictions.exists():
             raise InputError(f"there is no file or folder {predictions}")
     assert data is not None  # noqa: S101 - check_places refuses None; this tells mypy
-    selection = Selection(strict=True, check_photos=False)
+    selection = Selection(strict=True, check_images=False)
     with patience("truth"):
         reading = read(
             layout, data, split=split, images=images, select=selection,
             options=parse_options(option),
         )  # fmt: skip
-        questions = list(questions_of(reading, root=photos_of(data, images)))
+        questions = list(questions_of(reading, root=images_of(data, images)))
         truths = [truth for question in questions for truth in question.truths()]
     if not truths:
         raise InputError(f"{data} holds no question")

@@ -1,4 +1,4 @@
-"""`text4seg segment`: photos and expressions in, masks out."""
+"""`text4seg segment`: images and expressions in, masks out."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Annotated, cast
 
 import typer
 
+from text4seg.cli._images import Asking, check_images, go_through, split_arguments
 from text4seg.cli._talk import checking_the_call, print_json, say
 from text4seg.cli.loading import REFINER_HELP, load_segmenter
 from text4seg.cli.paint import print_grid, stats_line
-from text4seg.cli.photos import Asking, check_photos, go_through, split_arguments
 from text4seg.codec import get_any_format
 from text4seg.core.errors import InputError
 from text4seg.core.types import GridShape
@@ -26,8 +26,8 @@ def segment(
     arguments: Annotated[
         list[str],
         typer.Argument(
-            metavar="PHOTO... EXPRESSION",
-            help="Photos or folders of them, then what to look for. With -e, photos only.",
+            metavar="IMAGE... EXPRESSION",
+            help="Images or folders of them, then what to look for. With -e, images only.",
             show_default=False,
         ),
     ],
@@ -79,17 +79,17 @@ def segment(
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON object for each photo and expression.")
+        bool, typer.Option("--json", help="Print a JSON object for each image and expression.")
     ] = False,
 ) -> None:
-    """Segment what an expression names in a photo.
+    """Segment what an expression names in an image.
 
     \b
     text4seg segment cat.jpg "the cat" -o out/
     text4seg segment a.jpg b.jpg "the dog" -o out/
-    text4seg segment photos/ -e "the dog" -e "the ball" -o out/ --json
+    text4seg segment images/ -e "the dog" -e "the ball" -o out/ --json
 
-    A photo is opened once for all its expressions. Without -o nothing is written. What cannot be
+    An image is opened once for all its expressions. Without -o nothing is written. What cannot be
     read of a folder is told and left out, and the exit code is 1 at the end.
     """  # noqa: D301 - the sign tells click to leave the lines alone
     named, asked = split_arguments(arguments, expressions or [], ASKING)
@@ -105,7 +105,7 @@ def segment(
             check_expression(expression)
         if out is not None and out.exists() and not out.is_dir():
             raise InputError(f"{out} is a file, and -o needs a folder")
-    photos = check_photos(named, ASKING)
+    images = check_images(named, ASKING)
     segmenter = load_segmenter(
         model,
         refiner=refiner,
@@ -114,58 +114,58 @@ def segment(
         draft=draft,
         choices=choices,
     )
-    stems = unique_stems(list(photos), asked)
+    stems = unique_stems(list(images), asked)
 
-    def report(photo: Path, answers: list[tuple[Segmentation, str]]) -> None:
+    def report(image: Path, answers: list[tuple[Segmentation, str]]) -> None:
         for segmentation, draw in answers:
-            stem = stems[photo, segmentation.expression] + draw
+            stem = stems[image, segmentation.expression] + draw
             files = segmentation.save(out, stem) if out is not None else ()
-            _report(photo, segmentation, files, as_json=as_json)
+            _report(image, segmentation, files, as_json=as_json)
 
-    go_through(photos, lambda photo: answer(segmenter, photo, asked, samples), report)
+    go_through(images, lambda image: answer(segmenter, image, asked, samples), report)
 
 
 def answer(
-    segmenter: Segmenter, photo: Path, expressions: list[str], samples: int | None
+    segmenter: Segmenter, image: Path, expressions: list[str], samples: int | None
 ) -> list[tuple[Segmentation, str]]:
-    """The answers about a photo, each with what tells its files from those of other draws."""
+    """The answers about an image, each with what tells its files from those of other draws."""
     if samples is None:
-        return [(one, "") for one in segmenter.segment_many(photo, expressions)]
+        return [(one, "") for one in segmenter.segment_many(image, expressions)]
     return [
         (one, f".{number}")
         for expression in expressions
-        for number, one in enumerate(segmenter.draw(photo, expression, samples), start=1)
+        for number, one in enumerate(segmenter.draw(image, expression, samples), start=1)
     ]
 
 
-def unique_stems(photos: list[Path], expressions: list[str]) -> dict[tuple[Path, str], str]:
-    """A file name for each photo and expression; those that would be alike are numbered."""
+def unique_stems(images: list[Path], expressions: list[str]) -> dict[tuple[Path, str], str]:
+    """A file name for each image and expression; those that would be alike are numbered."""
     stems: dict[tuple[Path, str], str] = {}
     taken: set[str] = set()
-    for photo in photos:
+    for image in images:
         for expression in expressions:
             words = re.sub(r"[^\w]+", "-", expression).strip("-")[:60] or "expression"
-            stem = base = f"{photo.stem}.{words}"
+            stem = base = f"{image.stem}.{words}"
             number = 2
             while stem.casefold() in taken:
                 stem, number = f"{base}-{number}", number + 1
             taken.add(stem.casefold())
-            stems[photo, expression] = stem
+            stems[image, expression] = stem
     return stems
 
 
 def _report(
-    photo: Path, segmentation: Segmentation, files: tuple[Path, ...], *, as_json: bool
+    image: Path, segmentation: Segmentation, files: tuple[Path, ...], *, as_json: bool
 ) -> None:
     for repair in segmentation.repairs:
-        say(f"{photo}: repaired {repair}")
+        say(f"{image}: repaired {repair}")
     for note in segmentation.notes:
-        say(f"{photo}: {note}")
+        say(f"{image}: {note}")
     if as_json:
         kinds = dict(zip(("mask", "overlay"), map(str, files), strict=False))
-        print_json({"image": str(photo), **segmentation.to_record(), "files": kinds})
+        print_json({"image": str(image), **segmentation.to_record(), "files": kinds})
         return
-    print(f"{photo}: {segmentation.expression}")
+    print(f"{image}: {segmentation.expression}")
     if segmentation.stats.format == "box":
         print(segmentation.text, end="")
     else:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from text4seg.training.run import Trained
     from text4seg.training.watch import Watched
 
-_DRAWN = 320  # pixels of a drawn photo's longer side
+_DRAWN = 320  # pixels of a drawn image's longer side
 _HALF = 127
 # What is present and was answered empty, and what is absent and was answered empty.
 _HEADS = {"IoU": "grid_iou", "missed": "false_empties", "absent": "true_empties"}
@@ -145,30 +145,30 @@ def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
 def pictures_of(
     rows: Sequence[Row], samples: Sequence[Sample], count: int
 ) -> list[tuple[str, Image]]:
-    """The first photos of which something is meant: the true mask, and beside it the answer."""
+    """The first images of which something is meant: the true mask, and beside it the answer."""
     import numpy as np
     import PIL.Image
 
     drawn: list[tuple[str, Image]] = []
-    photos = {sample.image.as_posix(): sample for sample in samples}
+    images = {sample.image.as_posix(): sample for sample in samples}
     for row in [row for row in rows if row.truth is not None][:count]:
-        photo = photos[row.image].open_image()
-        photo.thumbnail((_DRAWN, _DRAWN))
-        picture = PIL.Image.new("RGB", (2 * photo.width, photo.height))
+        image = images[row.image].open_image()
+        image.thumbnail((_DRAWN, _DRAWN))
+        picture = PIL.Image.new("RGB", (2 * image.width, image.height))
         for place, (what, rle) in enumerate((("true", row.truth), ("answer", row.answer))):
-            mask = np.zeros((photo.height, photo.width), dtype=bool)
+            mask = np.zeros((image.height, image.width), dtype=bool)
             if rle is not None:
                 whole = PIL.Image.fromarray(rle_to_mask(rle).astype(np.uint8) * 255)
-                mask = np.asarray(whole.resize(photo.size)) > _HALF
+                mask = np.asarray(whole.resize(image.size)) > _HALF
             caption = f"{what}: {row.expression}"
-            picture.paste(draw_overlay(photo, mask, caption=caption), (place * photo.width, 0))
+            picture.paste(draw_overlay(image, mask, caption=caption), (place * image.width, 0))
         drawn.append((f"{len(drawn)}", picture))
     return drawn
 
 
 def _print_plan(plan: Plan) -> None:
     giga = 1e9
-    print(f"samples          {plan.samples:,} about {plan.photos:,} photos")
+    print(f"samples          {plan.samples:,} about {plan.images:,} images")
     print(f"steps            {plan.steps:,}")
     share = f", loss on {plan.loss_share:.0%}" if plan.loss_share else " of a question"
     print(f"tokens a sample  {plan.tokens:.0f} (longest {plan.longest}){share}")

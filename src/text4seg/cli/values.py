@@ -134,7 +134,7 @@ def _by_pixels(value: DescriptorGrid, size: Size | None) -> Things:
 
 def _needed(size: Size | None) -> Size:
     if size is None:
-        raise InputError("between boxes and a grid the pixels count: give the photo's --size")
+        raise InputError("between boxes and a grid the pixels count: give the image's --size")
     return size
 
 

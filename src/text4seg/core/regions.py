@@ -42,7 +42,7 @@ class LatticeBox:
     def place(self, pixels: Size, shape: GridShape) -> tuple[np.ndarray, np.ndarray]:
         """For every row and column of pixels, the row and column of the box's grid; -1 outside.
 
-        A pixel belongs to what its centre lies in, as in `cells_to_mask`.
+        A pixel belongs to what its center lies in, as in `cells_to_mask`.
         """
         return (
             _place(pixels.height, self.y0, self.y1, shape.rows),
@@ -51,7 +51,7 @@ class LatticeBox:
 
 
 def _place(pixels: int, first: int, last: int, cells: int) -> np.ndarray:
-    # A centre, counted in parts, is (2p + 1) PARTS / (2 pixels): from `first` to `last` + 1.
+    # A center, counted in parts, is (2p + 1) PARTS / (2 pixels): from `first` to `last` + 1.
     inside = (2 * np.arange(pixels, dtype=np.int64) + 1) * PARTS - 2 * pixels * first
     cell = inside * cells // (2 * pixels * (last + 1 - first))
     return np.where((cell >= 0) & (cell < cells), cell, -1)

@@ -166,7 +166,7 @@ def _strings(rles: Sequence[Mapping[str, Any]]) -> tuple[list[bytes], list[Size]
 def cells_to_runs(cells: Bool[np.ndarray, "rows cols"], size: Size) -> Runs:
     """The runs of a grid's cells as blocks of pixels: those of `cells_to_mask`, without pixels."""
     rows, cols = cells.shape
-    # A pixel belongs to the cell that its centre lies in: (2y + 1) R // 2H, so the first pixel of
+    # A pixel belongs to the cell that its center lies in: (2y + 1) R // 2H, so the first pixel of
     # row r is the smallest y with (2y + 1) R >= 2H r.
     down = -((rows - 2 * size.height * np.arange(rows + 1, dtype=np.int64)) // (2 * rows))
     across = -((cols - 2 * size.width * np.arange(cols + 1, dtype=np.int64)) // (2 * cols))
@@ -180,7 +180,7 @@ def cells_to_runs(cells: Bool[np.ndarray, "rows cols"], size: Size) -> Runs:
         ends.append((columns + down[np.flatnonzero(turns[:, col] == -1)]).ravel())
     nothing = np.zeros(0, dtype=np.int64)
     begun, ended = np.concatenate([nothing, *starts]), np.concatenate([nothing, *ends])
-    kept = ended > begun  # in a photo smaller than the grid, a cell may have no pixel
+    kept = ended > begun  # in an image smaller than the grid, a cell may have no pixel
     return Runs(size, begun[kept], ended[kept])
 
 

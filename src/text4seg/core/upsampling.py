@@ -1,7 +1,7 @@
 """From cells back to pixels: blocks, interpolated probabilities, and runs followed from row to row.
 
 The image is stretched onto the grid, so a cell has a place in the image whatever its aspect; the
-value of a cell stands at its centre, and a pixel is asked at its own.
+value of a cell stands at its center, and a pixel is asked at its own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def centers(count: int, length: int) -> Int64[np.ndarray, " count"]:
 
 
 def cells_to_mask(cells: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndarray, "h w"]:
-    """Every pixel takes the cell that its centre lies in."""
+    """Every pixel takes the cell that its center lies in."""
     rows, cols = np.asarray(cells).shape
     at = np.ix_(centers(size.height, rows), centers(size.width, cols))
     return np.asarray(np.asarray(cells)[at] != 0)
@@ -43,9 +43,9 @@ def probability_to_mask(
 def resize_probability(
     probability: Float[np.ndarray, "rows cols"], size: Size, how: Interpolation = "bilinear"
 ) -> Float32[np.ndarray, "h w"]:
-    """Probabilities of cells, taken as values at their centres, at the centres of pixels.
+    """Probabilities of cells, taken as values at their centers, at the centers of pixels.
 
-    Beyond the outermost centres the outermost values go on. `bicubic` is Keys' kernel with
+    Beyond the outermost centers the outermost values go on. `bicubic` is Keys' kernel with
     a = -1/2, its overshoot clipped to 0…1.
     """
     values = np.asarray(probability, dtype=np.float64)
@@ -89,7 +89,7 @@ def _keys(x: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
 def scanline_mask(cells: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndarray, "h w"]:
     """The pixels where `scanline_probability` is at least one half.
 
-    Where the photo is smaller than the grid, a lone cell may fall between its pixels.
+    Where the image is smaller than the grid, a lone cell may fall between its pixels.
     """
     return np.asarray(scanline_probability(cells, size) >= 0.5)
 

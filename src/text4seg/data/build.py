@@ -1,6 +1,6 @@
 """From a data set to files of training samples: in parallel, and as often interrupted as you like.
 
-Work is cut into parts of a fixed number of photos of one pass. A part's file is renamed into its
+Work is cut into parts of a fixed number of images of one pass. A part's file is renamed into its
 place when it is whole, then a note beside it with its hash and counts; a part that has both is
 never made again. When all are there the notes become `manifest.json`. A run after a kill makes
 what is missing, and the folder ends as if nothing had happened.
@@ -51,7 +51,7 @@ class Plan:
         files: jsonl or parquet.
         embed: Whether pictures stand in the files (parquet alone); otherwise their paths do.
         seed: Of every draw.
-        photos_a_part: So many photos make one file.
+        images_a_part: So many images make one file.
     """
 
     mixture: Mixture = field(default_factory=Mixture)
@@ -60,7 +60,7 @@ class Plan:
     files: str = "jsonl"
     embed: bool = False
     seed: int = 0
-    photos_a_part: int = 1000
+    images_a_part: int = 1000
 
     def __post_init__(self) -> None:
         get_schema(self.schema)
@@ -68,17 +68,17 @@ class Plan:
             raise InputError(f"files are {' or '.join(FILES)}, got {self.files!r}")
         if self.embed and self.files != "parquet":
             raise InputError("pictures are embedded in parquet files only")
-        if self.photos_a_part < 1:
-            raise InputError("a part has at least one photo")
+        if self.images_a_part < 1:
+            raise InputError("a part has at least one image")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file: its number, its pass, and its photos."""
+    """One file: its number, its pass, and its images."""
 
     number: int
     turn: int
-    photos: range
+    images: range
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def build(
         reading: The data set with what is wanted of it.
         out: The folder; made if missing. What a build with other settings left is refused.
         plan: How.
-        held: Photos to leave out.
+        held: Images to leave out.
         processes: So many work at once; the result is the same for any number.
         on_part: Told of each finished part, those of an earlier run too.
 
@@ -161,7 +161,7 @@ def _build(work: Work, processes: int, on_part: Callable[[Note], None]) -> dict[
 
 
 def _parts(reading: Reading, plan: Plan) -> Iterator[Part]:
-    total, step = len(reading), plan.photos_a_part
+    total, step = len(reading), plan.images_a_part
     limit = reading.select.limit
     starts = range(0, total if limit is None else _enough(reading, limit), step)
     number = 0
@@ -172,7 +172,7 @@ def _parts(reading: Reading, plan: Plan) -> Iterator[Part]:
 
 
 def _enough(reading: Reading, limit: int) -> int:
-    """So many photos hold `limit` that are wanted."""
+    """So many images hold `limit` that are wanted."""
     quiet = Report()
     given = 0
     for index in range(len(reading)):
@@ -235,7 +235,7 @@ def _describe(work: Work) -> dict[str, Any]:
     return {
         "version": VERSION,
         "data": work.reading.source,
-        "photos": len(work.reading),
+        "images": len(work.reading),
         "select": select,
         "plan": plan,
         "held_out": _hash(held) if work.held != Held() else None,
@@ -289,7 +289,7 @@ def make_part(work: Work, part: Part) -> Note:
     report = Report(strict=work.reading.select.strict)
     records: list[Record] = []
     kinds: Counter[str] = Counter()
-    for index in part.photos:
+    for index in part.images:
         sample = _load(work, index, report)
         if sample is None:
             continue
@@ -312,7 +312,7 @@ def make_part(work: Work, part: Part) -> Note:
         "file": name,
         "sha256": _hash(data),
         "samples": len(records),
-        "photos": len(part.photos),
+        "images": len(part.images),
         "kinds": dict(sorted(kinds.items())),
         # Each pass meets the same faults: they are told once.
         "report": report.to_json() if part.turn == 0 else Report().to_json(),
@@ -329,12 +329,12 @@ def _load(work: Work, index: int, report: Report) -> Sample | None:
     try:
         leak = work.held.leak(sample)
     except InputError as error:
-        report.skip("broken photo", str(error))
+        report.skip("broken image", str(error))
         return None
     if not leak:
         return sample
     report.filter("held out")
-    report.photos -= 1
+    report.images -= 1
     report.expressions -= len(sample.asked)
     return None
 
@@ -361,7 +361,7 @@ def _record(
             content = path.read_bytes()
         except OSError as error:
             raise RecordError(
-                "missing photo", f"{path} cannot be read: {error.strerror}"
+                "missing image", f"{path} cannot be read: {error.strerror}"
             ) from error
     picture = {"bytes": content, "path": path.name}
     return get_schema(plan.schema)(conversation, identity, picture)

@@ -1,4 +1,4 @@
-"""What is checked of every photo and every mask, whatever its reader."""
+"""What is checked of every image and every mask, whatever its reader."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from text4seg.data.reports import RecordError
 from text4seg.data.samples import Sample
 
 
-def check_photo(sample: Sample) -> Sample:
-    """The sample with its photo's true size; raises `RecordError` where they do not agree."""
+def check_image(sample: Sample) -> Sample:
+    """The sample with its image's true size; raises `RecordError` where they do not agree."""
     from text4seg.pictures import check_image
 
     if sample.content is None and not sample.image.exists():
-        raise RecordError("missing photo", f"there is no photo {sample.image}")
+        raise RecordError("missing image", f"there is no image {sample.image}")
     try:
         size = check_image(sample.image, content=sample.content)
     except InputError as error:
-        raise RecordError("broken photo", str(error)) from error
+        raise RecordError("broken image", str(error)) from error
     if sample.size is not None and size != sample.size:
         raise RecordError(
             "mask of another size",
@@ -32,7 +32,7 @@ def check_photo(sample: Sample) -> Sample:
 
 
 def check_region(region: Region, size: Size | None, *, count: bool) -> int | None:
-    """Check a mask against the photo's size; with `count`, its number of pixels.
+    """Check a mask against the image's size; with `count`, its number of pixels.
 
     Polygons are looked at without drawing them, so their pixels are known only when counted.
 
@@ -44,7 +44,7 @@ def check_region(region: Region, size: Size | None, *, count: bool) -> int | Non
             check_region(part, size, count=False)
     elif size is not None and region.size != size:
         raise RecordError(
-            "mask of another size", f"the mask is {region.size} and the photo is {size}"
+            "mask of another size", f"the mask is {region.size} and the image is {size}"
         )
     elif isinstance(region, Polygons):
         _check_polygons(region)
@@ -85,7 +85,7 @@ def _check_polygons(region: Polygons) -> None:
         )
     if not inside:
         raise RecordError(
-            "polygon outside the photo", f"no polygon meets the photo of {region.size}"
+            "polygon outside the image", f"no polygon meets the image of {region.size}"
         )
 
 

@@ -1,7 +1,7 @@
-"""From a photo with true masks to questions and answers.
+"""From an image with true masks to questions and answers.
 
-Every draw comes from one seeded generator a photo and pass, so a sample depends on the seed, the
-photo's number and the pass alone, never on how the work was divided.
+Every draw comes from one seeded generator an image and pass, so a sample depends on the seed, the
+image's number and the pass alone, never on how the work was divided.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Questions about one photo, or about the crop of it that `crop` tells in pixels."""
+    """Questions about one image, or about the crop of it that `crop` tells in pixels."""
 
     sample: Sample
     turns: tuple[Turn, ...]
@@ -75,7 +75,7 @@ class Conversation:
 def converse(
     sample: Sample, mixture: Mixture, target: Target, random: np.random.Generator
 ) -> Iterator[Conversation]:
-    """The conversations of one pass over a photo; raises `InputError` for a mask it cannot read."""
+    """The conversations of one pass over an image; raises `InputError` for an unreadable mask."""
     writer = _Writer(sample, mixture, target, random, _cover(sample, mixture, target))
     whole = [writer.one(asked) for asked in sample.asked if asked.kind == "expression"]
     whole += writer.parts()
@@ -88,7 +88,7 @@ def converse(
 
 
 def _cover(sample: Sample, mixture: Mixture, target: Target) -> dict[int, np.ndarray]:
-    """The coverage under everything that is asked of the whole photo, by object."""
+    """The coverage under everything that is asked of the whole image, by object."""
     if target.rule == "center" or target.is_boxes:
         return {}
     regions = {
@@ -108,7 +108,7 @@ def _gather(
 
 
 def _draw_crop(sample: Sample, sides: Sequence[int], random: np.random.Generator) -> Box | None:
-    """A random square as large as drawn, or as the photo allows."""
+    """A random square as large as drawn, or as the image allows."""
     if not sides or sample.size is None:
         return None
     side = min(int(random.choice(sides)), sample.size.height, sample.size.width)
@@ -119,7 +119,7 @@ def _draw_crop(sample: Sample, sides: Sequence[int], random: np.random.Generator
 
 @dataclass(frozen=True, slots=True)
 class _Writer:
-    """Writes turns about one photo."""
+    """Writes turns about one image."""
 
     sample: Sample
     mixture: Mixture

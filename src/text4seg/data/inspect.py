@@ -186,21 +186,21 @@ def _mask(value: DescriptorGrid | Regions | None, label: str, size: Size) -> np.
     return cells_to_mask(grid.select(label), size)
 
 
-def oracle_iou(built: Built, *, photos: int = 200) -> dict[str, Any] | None:
+def oracle_iou(built: Built, *, images: int = 200) -> dict[str, Any] | None:
     """What IoU the grid allows at best: the true masks, put on the grid and taken off it again.
 
-    Looks at up to so many photos of the data set, evenly spread, and at whole photos, not crops.
+    Looks at up to so many images of the data set, evenly spread, and at whole images, not crops.
     None where the data set is no longer where it was, or has no masks.
     """
     data = built.plan["data"]
     try:
         reading = read(
             data["reader"], data["path"], split=data["split"], images=data["images"],
-            select=Selection(check_photos=False), options=data["options"],
+            select=Selection(check_images=False), options=data["options"],
         )  # fmt: skip
     except InputError:
         return None
-    step = max(1, -(-len(reading) // photos))
+    step = max(1, -(-len(reading) // images))
     values: list[float] = []
     for index in range(0, len(reading), step):
         sample = reading.load(index, reading.report)
@@ -262,14 +262,14 @@ def _say(value: object) -> str:
 def _cards(built: Built, record: Record) -> Iterator[str]:
     """One card for each question of a record."""
     try:
-        photo = _open(image_of_record(record))
+        image = _open(image_of_record(record))
     except InputError as error:
         yield f"<figure><figcaption>{html.escape(str(error))}</figcaption></figure>"
         return
-    photo.thumbnail((_THUMB, _THUMB))
+    image.thumbnail((_THUMB, _THUMB))
     for question, answer in turns_of(record):
         value = _read(built, answer)
-        drawn = photo.copy()
+        drawn = image.copy()
         names = [] if value is None else [label for label in value.labels if label != OTHERS]
         for at, label in enumerate(names):
             size = Size(drawn.height, drawn.width)

@@ -1,4 +1,4 @@
-"""Questions about photos, one JSON object a line: `{"image", "expression", "mask", "set"}`."""
+"""Questions about images, one JSON object a line: `{"image", "expression", "mask", "set"}`."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ IMAGES/<image>    --images; by default beside the file
 def read_jsonl(
     path: str | PathLike[str], images: str | PathLike[str], *, limit: int | None = None
 ) -> list[Sample]:
-    """Read and check a file of questions; questions about one photo are gathered in one sample.
+    """Read and check a file of questions; questions about one image are gathered in one sample.
 
     A line is `{"image": path below the folder of images, "expression": text, "mask": COCO run
-    lengths of the photo's size or null where nothing is meant, "set": name}`; the set may be
+    lengths of the image's size or null where nothing is meant, "set": name}`; the set may be
     left out and is `all` then. Blank lines are skipped, further keys are ignored.
 
     Args:
@@ -38,7 +38,7 @@ def read_jsonl(
         limit: Read only so many questions.
 
     Raises:
-        InputError: The file or a photo cannot be read, or a line is wrong; file and line are named.
+        InputError: The file or an image cannot be read, or a line is wrong; both are named.
     """
     name = Path(path)
     asked: dict[Path, list[Asked]] = {}
@@ -83,14 +83,14 @@ def _parse(line: str, images: Path, source: str) -> tuple[Path, Asked]:
     image, expression = _text(record, "image"), _text(record, "expression")
     check_label(expression)
     if "mask" not in record:
-        raise InputError('"mask" is missing; it is null where nothing in the photo is meant')
+        raise InputError('"mask" is missing; it is null where nothing in the image is meant')
     mask = record["mask"]
     if mask is not None:
         if not isinstance(mask, dict):
             raise InputError('"mask" must be COCO run lengths or null')
         if not rle_area(mask):
             raise InputError(
-                "the mask has no pixel; write null where nothing in the photo is meant"
+                "the mask has no pixel; write null where nothing in the image is meant"
             )
     group = _text(record, "set") if "set" in record else "all"
     if Path(image).is_absolute():
@@ -110,12 +110,12 @@ def _text(record: dict[str, Any], key: str) -> str:
 
 def _check_size(question: Asked, size: Size) -> None:
     if question.mask is not None and question.mask.size != size:
-        raise InputError(f"the mask is {question.mask.size} and the photo is {size}")
+        raise InputError(f"the mask is {question.mask.size} and the image is {size}")
 
 
 @dataclass(frozen=True, slots=True)
 class JsonlDataset:
-    """Photos of a file of questions, by number; `groups` are the lines that ask of each."""
+    """Images of a file of questions, by number; `groups` are the lines that ask of each."""
 
     path: Path
     images: Path
@@ -126,7 +126,7 @@ class JsonlDataset:
         return len(self.groups)
 
     def load(self, index: int, report: Report) -> Sample:
-        """One photo with all lines about it."""
+        """One image with all lines about it."""
         asked = []
         image = Path()
         with self.path.open("rb") as file:
@@ -140,7 +140,7 @@ class JsonlDataset:
                 except (Text4SegError, UnicodeDecodeError) as error:
                     report.skip("bad record", f"{source}: {error}")
         if not asked:
-            raise RecordError("bad record", f"{self.path}: no line about photo {index} can be used")
+            raise RecordError("bad record", f"{self.path}: no line about image {index} can be used")
         return Sample(image, tuple(asked), id=asked[0].source, dataset="jsonl")
 
 
@@ -152,7 +152,7 @@ def _open(source: Source) -> JsonlDataset:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     place = (number, offset, offset + len(line))
-                    groups.setdefault(_photo_of(line, number), []).append(place)
+                    groups.setdefault(_image_of(line, number), []).append(place)
                 offset += len(line)
     except OSError as error:
         raise InputError(f"{source.root} cannot be read: {error.strerror}") from error
@@ -162,8 +162,8 @@ def _open(source: Source) -> JsonlDataset:
     return JsonlDataset(source.root, images, tuple(map(tuple, groups.values())))
 
 
-def _photo_of(line: bytes, number: int) -> object:
-    """The photo that a line names; a line that cannot be read stands alone."""
+def _image_of(line: bytes, number: int) -> object:
+    """The image that a line names; a line that cannot be read stands alone."""
     try:
         image = json.loads(line)["image"]
     except (ValueError, KeyError, TypeError, RecursionError):

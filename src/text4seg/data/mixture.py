@@ -1,4 +1,4 @@
-"""Which questions are asked of a photo: kinds, proportions, repeats."""
+"""Which questions are asked of an image: kinds, proportions, repeats."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from text4seg.core.errors import InputError, UnknownNameError
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """What one pass over the photos asks.
+    """What one pass over the images asks.
 
     Attributes:
-        passes: So many passes over all photos, each with its own draw.
-        rounds: So many times a photo with classes is taken in each pass.
-        crops: Sides in pixels of random square crops; empty for whole photos. Expressions are
+        passes: So many passes over all images, each with its own draw.
+        rounds: So many times an image with classes is taken in each pass.
+        crops: Sides in pixels of random square crops; empty for whole images. Expressions are
             never cropped: "on the left" would change its meaning.
         everything: Share of questions about all classes at once.
         present: Share of questions about a few classes that are there.
         distracted: Share of questions about a list of classes, some of which are not there.
         single: Ask also of every class alone, once a round.
-        absent: Share of photos with a question about one thing that is not there.
+        absent: Share of images with a question about one thing that is not there.
         distractors: So many absent classes at most in a list.
         synonyms: Share of questions that use another word, where the data set knows one.
-        turns: So many questions about a photo stand in one conversation.
+        turns: So many questions about an image stand in one conversation.
     """
 
     passes: int = 1

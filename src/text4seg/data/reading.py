@@ -1,4 +1,4 @@
-"""Reading any data set by the name of its layout: checked, filtered, one photo after the other.
+"""Reading any data set by the name of its layout: checked, filtered, one image after the other.
 
 reading = read("refcoco", "refer/data", split="val", images="train2014")
 for sample in reading:
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from text4seg.core.errors import InputError, LabelError, UnknownNameError
 from text4seg.core.types import clean_label
-from text4seg.data.checks import check_photo, check_region
+from text4seg.data.checks import check_image, check_region
 from text4seg.data.regions import Joined, join
 from text4seg.data.reports import RecordError, Report
 from text4seg.data.samples import Asked, Sample
@@ -28,32 +28,32 @@ class Selection:
 
     Attributes:
         classes: Keep only expressions of these classes (or, without a class, of these words).
-        min_area: Keep only masks of so many pixels; below 1, of such a share of the photo.
-        limit: Stop after so many photos.
+        min_area: Keep only masks of so many pixels; below 1, of such a share of the image.
+        limit: Stop after so many images.
         strict: The first wrong record is an error; otherwise it is skipped and reported.
-        check_photos: Look at the header of each photo: is it there, is it a picture, is it as
-            large as its masks? False believes the annotations, and touches no photo.
+        check_images: Look at the header of each image: is it there, is it a picture, is it as
+            large as its masks? False believes the annotations, and touches no image.
     """
 
     classes: tuple[str, ...] | None = None
     min_area: float = 0.0
     limit: int | None = None
     strict: bool = False
-    check_photos: bool = True
+    check_images: bool = True
 
 
 class Dataset(Protocol):
-    """An opened data set: photos by number. It is picklable, and keeps only an index in memory."""
+    """An opened data set: images by number. It is picklable, and keeps only an index in memory."""
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The names that its annotators looked for; empty where expressions are free."""
 
     def __len__(self) -> int:
-        """How many photos there are."""
+        """How many images there are."""
 
     def load(self, index: int, report: Report) -> Sample:
-        """One photo; wrong expressions go to `report`, a wrong photo raises `RecordError`."""
+        """One image; wrong expressions go to `report`, a wrong image raises `RecordError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Source:
 
     Attributes:
         root: The folder or file of the annotations.
-        images: The folder of the photos, where it was given.
+        images: The folder of the images, where it was given.
         split: The part of the data set, where it was given.
         options: The reader's own options.
         report: Told of what is wrong while the data set is opened.
@@ -100,7 +100,7 @@ class Reader:
 class Reading:
     """A data set being read: iterate over it for samples, then look at its `report`.
 
-    `source` tells what was opened, `opened` what was wrong before the first photo.
+    `source` tells what was opened, `opened` what was wrong before the first image.
     """
 
     dataset: Dataset
@@ -115,7 +115,7 @@ class Reading:
         return self.dataset.classes
 
     def __len__(self) -> int:
-        """How many photos the data set has, wanted or not."""
+        """How many images the data set has, wanted or not."""
         return len(self.dataset)
 
     def __iter__(self) -> Iterator[Sample]:
@@ -130,11 +130,11 @@ class Reading:
                 yield sample
 
     def load(self, index: int, report: Report) -> Sample | None:
-        """One photo with what is wanted of it, checked; None where nothing is left."""
+        """One image with what is wanted of it, checked; None where nothing is left."""
         try:
             sample = self.dataset.load(index, report)
-            if self.select.check_photos:
-                sample = check_photo(sample)
+            if self.select.check_images:
+                sample = check_image(sample)
         except RecordError as error:
             report.skip(error.kind, str(error))
             return None
@@ -145,7 +145,7 @@ class Reading:
         )
         if not asked:
             return None
-        report.photos += 1
+        report.images += 1
         report.expressions += len(asked)
         return replace(sample, asked=asked)
 
@@ -165,7 +165,7 @@ def read(
         name: The layout, one of `READERS`.
         path: The folder or file of the annotations.
         split: The part of the data set; by default the reader's first.
-        images: The folder of the photos, where they do not lie in their usual place.
+        images: The folder of the images, where they do not lie in their usual place.
         select: What is wanted; by default all of it, wrong records skipped.
         options: The reader's own options.
 

@@ -1,4 +1,4 @@
-"""Pixels of a photo, kept as their annotation gives them until somebody asks for them.
+"""Pixels of an image, kept as their annotation gives them until somebody asks for them.
 
 A reader hands out polygons, COCO run lengths or a place in a picture file; nothing is drawn or
 opened while it reads. All kinds answer the same questions, and all of them say what is wrong with
@@ -23,11 +23,11 @@ from text4seg.core.types import Size
 
 
 class Region(Protocol):
-    """Some pixels of a photo of `size`."""
+    """Some pixels of an image of `size`."""
 
     @property
     def size(self) -> Size:
-        """The size of the photo that they belong to."""
+        """The size of the image that they belong to."""
 
     def to_mask(self) -> Bool[np.ndarray, "h w"]:
         """The pixels themselves; raises `InputError`."""
@@ -95,7 +95,7 @@ class Labelled:
     """Pixels of a picture file that hold one of some values; without values, all but zero.
 
     Attributes:
-        size: The size of the photo, which is also that of the picture.
+        size: The size of the image, which is also that of the picture.
         path: The picture; for one inside another file, where it stands.
         values: What the pixels hold: grey or palette index, or `red + 256 green + 65536 blue`.
         content: The bytes of the picture where it is no file of its own.
@@ -111,7 +111,7 @@ class Labelled:
         labels = open_labels(self.path, self.content)
         if labels.shape != (self.size.height, self.size.width):
             raise InputError(
-                f"{self.path} is {labels.shape[0]}x{labels.shape[1]} and the photo {self.size}"
+                f"{self.path} is {labels.shape[0]}x{labels.shape[1]} and the image {self.size}"
             )
         if self.values is None:
             return np.asarray(labels != 0)
@@ -130,13 +130,13 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Pixels of any of several regions of one photo: the instances of a class, many targets."""
+    """Pixels of any of several regions of one image: the instances of a class, many targets."""
 
     regions: tuple[Region, ...]
 
     @property
     def size(self) -> Size:
-        """The size of the photo."""
+        """The size of the image."""
         return self.regions[0].size
 
     def to_mask(self) -> Bool[np.ndarray, "h w"]:

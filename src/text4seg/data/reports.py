@@ -29,7 +29,7 @@ class Report:
 
     Attributes:
         strict: Whether the first wrong record is an error rather than skipped.
-        photos: Photos that were handed out.
+        images: Images that were handed out.
         expressions: Expressions that were handed out.
         skipped: Wrong records by kind.
         filtered: Records that the selection left out, by reason.
@@ -38,7 +38,7 @@ class Report:
     """
 
     strict: bool = False
-    photos: int = 0
+    images: int = 0
     expressions: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     filtered: Counter[str] = field(default_factory=Counter)
@@ -63,7 +63,7 @@ class Report:
 
     def add(self, other: Report) -> None:
         """Count what another report counted."""
-        self.photos += other.photos
+        self.images += other.images
         self.expressions += other.expressions
         self.skipped += other.skipped
         self.filtered += other.filtered
@@ -75,7 +75,7 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """The report as plain values, in a fixed order."""
         return {
-            "photos": self.photos,
+            "images": self.images,
             "expressions": self.expressions,
             "skipped": dict(sorted(self.skipped.items())),
             "filtered": dict(sorted(self.filtered.items())),
@@ -87,7 +87,7 @@ class Report:
     def from_json(cls, record: dict[str, Any]) -> Report:
         """The report that `to_json` wrote."""
         return cls(
-            photos=record["photos"],
+            images=record["images"],
             expressions=record["expressions"],
             skipped=Counter(record["skipped"]),
             filtered=Counter(record["filtered"]),

@@ -1,4 +1,4 @@
-"""What every reader yields: a photo with what is asked of it."""
+"""What every reader yields: an image with what is asked of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Asked:
 
     Attributes:
         expression: What is asked for.
-        mask: Where it is, or None where nothing in the photo is meant. COCO run lengths are taken
+        mask: Where it is, or None where nothing in the image is meant. COCO run lengths are taken
             too. Of a class with several instances, and of an expression with several targets, it
             is a `Joined` region whose `regions` are the single ones.
         set: The name under which results are gathered.
@@ -72,23 +72,23 @@ class Asked:
 
     def _check(self, size: Size) -> None:
         if self.mask is not None and self.mask.size != size:
-            raise InputError(f"{self.source}: the mask is {self.mask.size} and the photo {size}")
+            raise InputError(f"{self.source}: the mask is {self.mask.size} and the image {size}")
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A photo and all that is asked of it.
+    """An image and all that is asked of it.
 
     Attributes:
-        image: The photo; for one inside another file, that file and a name in it.
+        image: The image; for one inside another file, that file and a name in it.
         asked: What is asked, with the true masks.
-        size: The size of the upright photo, as annotated; None where the reader does not know.
-        id: The photo's id in its data set.
+        size: The size of the upright image, as annotated; None where the reader does not know.
+        id: The image's id in its data set.
         dataset: The name of the data set.
         split: The part of the data set.
-        absent: Names that the annotators looked for and did not find in this photo.
+        absent: Names that the annotators looked for and did not find in this image.
         void: Pixels that nobody annotated and nobody scores.
-        content: The bytes of the photo where it is no file of its own.
+        content: The bytes of the image where it is no file of its own.
     """
 
     image: Path
@@ -102,7 +102,7 @@ class Sample:
     content: bytes | None = None
 
     def open_image(self) -> Image.Image:
-        """The photo as upright RGB; raises `InputError`."""
+        """The image as upright RGB; raises `InputError`."""
         from text4seg.pictures import open_image
 
         return open_image(self.image, content=self.content)

@@ -60,7 +60,7 @@ def compare_runs(
 ) -> Comparison:
     """Compare the rows of two runs question by question.
 
-    A question is known by its photo, its words and its set; where it was asked several times, by
+    A question is known by its image, its words and its set; where it was asked several times, by
     its place among those.
 
     Raises:
@@ -107,11 +107,11 @@ def _keyed(rows: Sequence[Row]) -> dict[tuple[str, str, str, int], Row]:
 def _differences(
     first: Sequence[Row], second: Sequence[Row], empty_below: int
 ) -> dict[str, Difference]:
-    photos = [row.image for row in first]
+    images = [row.image for row in first]
     parts = parts_of(first, empty_below), parts_of(second, empty_below)
     found = {}
     for at, name in enumerate(COMPARED):
-        difference = compare_ratios(parts[0][:, at], parts[1][:, at], photos)
+        difference = compare_ratios(parts[0][:, at], parts[1][:, at], images)
         if not np.isnan(difference.difference.value):
             found[name] = difference
     return found

@@ -15,7 +15,7 @@ SIZES: Mapping[str, tuple[float, float]] = {
     "5 – 20 %": (0.05, 0.2),
     "20 % and more": (0.2, 1.01),
 }
-"""Sizes of what is meant, as shares of the photo; 5 % are 13 cells of 16×16."""
+"""Sizes of what is meant, as shares of the image; 5 % are 13 cells of 16×16."""
 
 POSITIONS: Mapping[str, str] = {
     "left, right": r"left|right|leftmost|rightmost|lefthand|righthand",

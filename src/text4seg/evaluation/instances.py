@@ -31,14 +31,14 @@ NAMES = {
     "AP_small": "ap_small",
     "AP_medium": "ap_medium",
     "AP_large": "ap_large",
-    "AR_third": "ar_100",  # the third of 1, 10 and 100 detections a photo
+    "AR_third": "ar_100",  # the third of 1, 10 and 100 detections an image
 }
 
 
 def instance_ap(truth: Path, results: Path, *, kind: str = "segm") -> dict[str, float | None]:
     """AP and AR of instances: means over classes and IoU thresholds 0.5, 0.55 … 0.95.
 
-    Lin et al., Microsoft COCO, ECCV 2014; areas and the 100 detections a photo are COCO's.
+    Lin et al., Microsoft COCO, ECCV 2014; areas and the 100 detections an image are COCO's.
 
     Args:
         truth: An annotation file of COCO.
@@ -85,7 +85,7 @@ def average_precision(
 
 
 def instances_of(sample: Sample, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The true things of a photo, each with the place of its name in `names`; others left out."""
+    """The true things of an image, each with the place of its name in `names`; others left out."""
     found = []
     for asked in sample.asked:
         if asked.mask is None or asked.expression not in names:
@@ -98,7 +98,7 @@ def instances_of(sample: Sample, names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def answered_instances(
-    segmenter: Segmenter, photo: Image, names: Sequence[str], *, chunk: int = 32
+    segmenter: Segmenter, image: Image, names: Sequence[str], *, chunk: int = 32
 ) -> list[dict[str, Any]]:
     """What a model finds under each name, taken apart into things that do not touch.
 
@@ -106,9 +106,9 @@ def answered_instances(
     number instances are not asked to: two things that touch are one here.
     """
     found = []
-    size = Size(photo.height, photo.width)
+    size = Size(image.height, image.width)
     for start in range(0, len(names), chunk):
-        answers = segmenter.segment_many(photo, names[start : start + chunk])
+        answers = segmenter.segment_many(image, names[start : start + chunk])
         for place, answer in enumerate(answers, start=start):
             sure = resize_probability(answer.probability, size, "nearest")
             found += [
@@ -132,22 +132,22 @@ def _pieces(mask: Bool[np.ndarray, "h w"]) -> Iterator[Bool[np.ndarray, "h w"]]:
         yield np.asarray(labels == number)
 
 
-def instances_photo(
+def instances_image(
     segmenter: Segmenter, sample: Sample, names: Sequence[str], *, chunk: int = 32
 ) -> dict[str, Any]:
-    """Truth and answers of one photo as plain values; raises `InputError`."""
-    photo = sample.open_image()
+    """Truth and answers of one image as plain values; raises `InputError`."""
+    image = sample.open_image()
     return {
-        "size": [photo.height, photo.width],
+        "size": [image.height, image.width],
         "truth": instances_of(sample, names),
-        "answers": answered_instances(segmenter, photo, names, chunk=chunk),
+        "answers": answered_instances(segmenter, image, names, chunk=chunk),
     }
 
 
-def ap_of_photos(
+def ap_of_images(
     results: Mapping[int, Mapping[str, Any]], names: Sequence[str]
 ) -> dict[str, float | None]:
-    """AP over photos, by their numbers; all figures 0 where nothing was answered."""
+    """AP over images, by their numbers; all figures 0 where nothing was answered."""
     document: dict[str, Any] = {
         "images": [
             {"id": number, "height": one["size"][0], "width": one["size"][1]}
@@ -169,7 +169,7 @@ def ap_of_photos(
             )
         answers += [_record(number, said) | {"score": said["score"]} for said in one["answers"]]
     if not document["annotations"]:
-        raise InputError("no photo has a thing of these names: there is nothing to score")
+        raise InputError("no image has a thing of these names: there is nothing to score")
     if not answers:
         return dict.fromkeys(NAMES.values(), 0.0)
     return average_precision(document, answers)
@@ -206,7 +206,7 @@ def _check(document: Any, found: Any, truth: Path, results: Path) -> None:
         raise InputError(f"{truth} is no annotation file of COCO")
     if not isinstance(found, list) or not found:
         raise InputError(f"{results} is no list of results, or an empty one")
-    photos = {image["id"] for image in document["images"]}
+    images = {image["id"] for image in document["images"]}
     for number, record in enumerate(found):
         where = f"{results}, result {number}"
         if not isinstance(record, dict):
@@ -214,5 +214,5 @@ def _check(document: Any, found: Any, truth: Path, results: Path) -> None:
         lacking = {"image_id", "category_id", "score"} - {*record}
         if lacking:
             raise InputError(f"{where}: {', '.join(sorted(lacking))} is missing")
-        if record["image_id"] not in photos:
-            raise InputError(f"{where}: the truth has no photo {record['image_id']!r}")
+        if record["image_id"] not in images:
+            raise InputError(f"{where}: the truth has no image {record['image_id']!r}")

@@ -28,12 +28,12 @@ class Truth:
 
     Attributes:
         index: The question's place in its data set.
-        image: The photo, as the data set names it.
+        image: The image, as the data set names it.
         expression: What is asked for.
         set: The name under which figures are gathered.
         mask: Run lengths; None where nothing is meant.
         box: The annotated box; None where there is none of its own.
-        size: The photo's size, where it is known without the mask.
+        size: The image's size, where it is known without the mask.
     """
 
     index: int
@@ -100,7 +100,7 @@ def judge(truth: Truth, answer: Answer, *, outline: bool = False) -> Row:
     given = None if answer.mask is None else _runs(answer.mask, truth, "the answer")
     size = target.size if target else truth.size or (given.size if given else None)
     if given is not None and given.size != size:
-        raise InputError(f"{_named(truth)}: the answer is {given.size} and the photo {size}")
+        raise InputError(f"{_named(truth)}: the answer is {given.size} and the image {size}")
     cells, oracle = _on_grid(target, answer.cells)
     boundary = None
     if outline and target is not None:

@@ -22,8 +22,8 @@ from text4seg.evaluation.report import settings_lines, tables, title_of
 from text4seg.evaluation.rows import Rle, Row
 from text4seg.pictures import draw_overlay
 
-OpenPhoto: TypeAlias = Callable[[Row], Image.Image | None]
-"""Opens the photo of a row; None where there is none to be had."""
+OpenImage: TypeAlias = Callable[[Row], Image.Image | None]
+"""Opens the image of a row; None where there is none to be had."""
 
 GALLERY = 60
 WIDTH = 320
@@ -34,11 +34,11 @@ ANSWER_TINT = (255, 64, 84)
 def to_html(
     report: Mapping[str, Any],
     rows: Sequence[Row],
-    open_photo: OpenPhoto | None = None,
+    prepare_refiner: OpenImage | None = None,
     *,
     limit: int = GALLERY,
 ) -> str:
-    """The page; photos are small JPEGs inside it, so that it can be sent as one file.
+    """The page; images are small JPEGs inside it, so that it can be sent as one file.
 
     Raises:
         MissingExtraError: Jinja2 is not installed.
@@ -58,12 +58,12 @@ def to_html(
         splits=_bars(report),
         kinds=VERDICTS,
         failed=len(worst),
-        cards=[_card(row, open_photo, below) for row in worst[:limit]],
+        cards=[_card(row, prepare_refiner, below) for row in worst[:limit]],
     )
 
 
 def failures(rows: Sequence[Row], *, empty_below: int = 1) -> list[Row]:
-    """What went wrong, worst first; among equals, what covers most of the photo."""
+    """What went wrong, worst first; among equals, what covers most of the image."""
     wrong = [row for row in rows if verdict(row, empty_below=empty_below) != "right"]
     return sorted(
         wrong,
@@ -79,26 +79,26 @@ def _bars(report: Mapping[str, Any]) -> list[tuple[str, list[tuple[Verdict, int,
     return bars
 
 
-def _card(row: Row, open_photo: OpenPhoto | None, empty_below: int) -> dict[str, Any]:
-    photo = open_photo(row) if open_photo is not None else None
+def _card(row: Row, prepare_refiner: OpenImage | None, empty_below: int) -> dict[str, Any]:
+    image = prepare_refiner(row) if prepare_refiner is not None else None
     height, width = row.size
     return {
         "row": row,
         "kind": verdict(row, empty_below=empty_below),
         "iou": f"{row.pixels.iou:.3f}" if row.present else "–",
         "oracle": "–" if row.oracle is None else f"{row.oracle:.3f}",
-        "truth": _picture(photo, row.truth, (height, width), TRUTH_TINT),
-        "answer": _picture(photo, row.answer, (height, width), ANSWER_TINT),
+        "truth": _picture(image, row.truth, (height, width), TRUTH_TINT),
+        "answer": _picture(image, row.answer, (height, width), ANSWER_TINT),
         "grid": _grid(row),
     }
 
 
 def _picture(
-    photo: Image.Image | None, rle: Rle | None, size: tuple[int, int], tint: tuple[int, int, int]
+    image: Image.Image | None, rle: Rle | None, size: tuple[int, int], tint: tuple[int, int, int]
 ) -> str:
-    """A small JPEG with the mask over the photo, or over grey, as a data address."""
+    """A small JPEG with the mask over the image, or over grey, as a data address."""
     height, width = size
-    base = photo or Image.new("RGB", (width, height), (222, 222, 222))
+    base = image or Image.new("RGB", (width, height), (222, 222, 222))
     scale = min(1.0, WIDTH / base.width)
     small = base.resize((max(1, round(base.width * scale)), max(1, round(base.height * scale))))
     if rle is not None:

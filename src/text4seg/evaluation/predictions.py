@@ -1,7 +1,7 @@
 """Predictions from anywhere: run lengths, polygons or raw text in JSONL, or a folder of pictures.
 
-A line is an object. `image` (or `image_id`) names the photo as the truth does: by its path, its
-file name, its stem or its id. `expression` may be left out where the photo has one question. What
+A line is an object. `image` (or `image_id`) names the image as the truth does: by its path, its
+file name, its stem or its id. `expression` may be left out where the image has one question. What
 was answered stands under one of
 
 - `mask`: COCO run lengths, or null for an empty answer;
@@ -68,7 +68,7 @@ class Matcher:
     ids: Mapping[str, str] = field(default_factory=dict)
     """The image of a truth by another name, such as an id."""
 
-    _photos: dict[str, set[str]] = field(default_factory=dict)
+    _images: dict[str, set[str]] = field(default_factory=dict)
     _questions: dict[str, dict[str, list[int]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -77,17 +77,17 @@ class Matcher:
             if not asked:
                 path = Path(truth.image)
                 for name in {truth.image, path.name, path.stem}:
-                    self._photos.setdefault(name, set()).add(truth.image)
+                    self._images.setdefault(name, set()).add(truth.image)
             asked.setdefault(truth.expression, []).append(place)
         for name, image in self.ids.items():
-            self._photos.setdefault(name, set()).add(image)
+            self._images.setdefault(name, set()).add(image)
 
     def find(self, name: str, expression: str | None) -> list[int]:
-        """The places of the questions with this photo and these words; raises `InputError`."""
-        found = self._photos.get(name, set())
+        """The places of the questions with this image and these words; raises `InputError`."""
+        found = self._images.get(name, set())
         images = {name} if name in self._questions else found
         if not images:
-            raise InputError(f"the truth has no photo {name!r}")
+            raise InputError(f"the truth has no image {name!r}")
         if len(images) > 1:
             some = ", ".join(sorted(images)[:3])
             raise InputError(f"{name!r} may be any of {some}: write the path as the truth does")
@@ -107,7 +107,7 @@ def read_predictions(
 ) -> dict[int, Answer]:
     """The answers of a JSONL file by the place of their question.
 
-    Where a question is asked several times of a photo, answers are taken in order.
+    Where a question is asked several times of an image, answers are taken in order.
 
     Raises:
         InputError: The file cannot be read, or a line is wrong; file and line are named.
@@ -131,8 +131,8 @@ def read_predictions(
 def read_pictures(folder: Path, truths: Sequence[Truth]) -> dict[int, Answer]:
     """The answers of a folder of mask pictures by the place of their question.
 
-    Of a photo `cat.jpg` asked for "the cat", the picture is `cat.the-cat.mask.png` (as `text4seg
-    segment` writes it), `cat.the-cat.png`, or, where the photo has one question, `cat.png`.
+    Of an image `cat.jpg` asked for "the cat", the picture is `cat.the-cat.mask.png` (as `text4seg
+    segment` writes it), `cat.the-cat.png`, or, where the image has one question, `cat.png`.
 
     Raises:
         InputError: No picture has a name that fits, or one is broken.
@@ -158,7 +158,7 @@ def read_pictures(folder: Path, truths: Sequence[Truth]) -> dict[int, Answer]:
 
 
 def picture_names(truth: Truth, *, alone: bool = False) -> list[str]:
-    """The file names that a picture of this question may have; `alone`: its photo has no other."""
+    """The file names that a picture of this question may have; `alone`: its image has no other."""
     stem = Path(truth.image).stem
     words = re.sub(r"[^\w]+", "-", truth.expression).strip("-")[:60] or "expression"
     names = [f"{stem}.{words}.mask.png", f"{stem}.{words}.png"]
@@ -180,7 +180,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 def _name(record: Mapping[str, Any]) -> str:
     value = record.get("image", record.get("image_id"))
     if not isinstance(value, str | int) or isinstance(value, bool):
-        raise InputError('"image" must name a photo of the truth')
+        raise InputError('"image" must name an image of the truth')
     if not isinstance(record.get("expression", ""), str):
         raise InputError('"expression" must be a text')
     return str(value)
@@ -231,6 +231,6 @@ def _size(truth: Truth, record: Mapping[str, Any]) -> Size:
         return Size(int(height), int(width))
     except (TypeError, ValueError):
         raise InputError(
-            'the size of the photo is not known: write "size": [height, width], or a mask '
+            'the size of the image is not known: write "size": [height, width], or a mask '
             "as run lengths"
         ) from None

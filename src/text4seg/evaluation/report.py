@@ -122,7 +122,7 @@ def tables(report: Mapping[str, Any]) -> list[Table]:
     for key, title in (("by_size", "By size"), ("by_position", "By position words")):
         if report[key]:
             note = (
-                "Size is the share of the photo that is meant; absent things are left out."
+                "Size is the share of the image that is meant; absent things are left out."
                 if key == "by_size"
                 else "An expression may use words of several groups."
             )
@@ -165,7 +165,7 @@ def _by_set(report: Mapping[str, Any]) -> Table:
         sure = [_interval(report, name, key) for name in sets]
         shown = [f"{value} {extra}".strip() for value, extra in zip(values, sure, strict=True)]
         rows.append((COLUMNS[key][0], *shown))
-    note = "In brackets: 95 % bootstrap intervals over photos." if report["intervals"] else ""
+    note = "In brackets: 95 % bootstrap intervals over images." if report["intervals"] else ""
     return Table("Figures", ("", *sets), tuple(rows), note)
 
 

@@ -24,10 +24,10 @@ class Row:
 
     Attributes:
         index: The question's place in its data set, from 0.
-        image: The photo, as the data set names it.
+        image: The image, as the data set names it.
         expression: What was asked for.
         set: The name under which figures are gathered.
-        size: Height and width of the photo in pixels.
+        size: Height and width of the image in pixels.
         pixels: Pixels of the answer, of the truth and of both.
         truth: The true mask; None where nothing is meant.
         answer: The answered mask; None if it is empty.
@@ -40,7 +40,7 @@ class Row:
         validity: How the text could be read; None where there was no text.
         tokens: Tokens of the mask text; None where unknown, as are the next ones.
         passes: Forward passes after the prompt.
-        seconds: Wall time, with the question's part of opening the photo.
+        seconds: Wall time, with the question's part of opening the image.
         score: How sure the model was.
         grid: Rows x columns of the text.
         format: The format of the text.
@@ -70,12 +70,12 @@ class Row:
 
     @property
     def present(self) -> bool:
-        """Whether something in the photo is meant."""
+        """Whether something in the image is meant."""
         return self.pixels.target > 0
 
     @property
     def share(self) -> float:
-        """The share of the photo that is meant."""
+        """The share of the image that is meant."""
         return self.pixels.target / (self.size[0] * self.size[1])
 
     def to_json(self) -> dict[str, Any]:

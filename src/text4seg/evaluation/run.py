@@ -25,11 +25,11 @@ class Share:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """A photo with what is asked of it.
+    """An image with what is asked of it.
 
     Attributes:
-        sample: The photo and the questions.
-        image: How the photo is named in rows.
+        sample: The image and the questions.
+        image: How the image is named in rows.
         first: The place of its first question in the data set.
     """
 
@@ -52,7 +52,7 @@ def questions_of(
 ) -> Iterator[Question]:
     """The questions of a data set, numbered, up to a limit.
 
-    Photos below `root` are named from there on, so that rows do not depend on the machine.
+    Images below `root` are named from there on, so that rows do not depend on the machine.
     """
     first = 0
     for sample in samples:
@@ -76,11 +76,11 @@ def evaluate(
     outline: bool = False,
     on_row: Callable[[Row], None] | None = None,
 ) -> list[Row]:
-    """Answer all questions, each photo opened once, and judge every answer.
+    """Answer all questions, each image opened once, and judge every answer.
 
     Args:
         segmenter: The one to evaluate.
-        questions: Photos with their questions.
+        questions: Images with their questions.
         journal: Keeps every sample's rows as soon as they are there; what it has is not asked
             again.
         share: Which samples to answer; by default all.
@@ -91,7 +91,7 @@ def evaluate(
         The rows of this share.
 
     Raises:
-        InputError: A photo turns out to be broken, or the journal is that of other questions.
+        InputError: An image turns out to be broken, or the journal is that of other questions.
     """
     share = share or Share()
     rows: list[Row] = []
@@ -131,13 +131,13 @@ def _there(question: Question, journal: Journal | None) -> list[Row] | None:
 
 def _answer(segmenter: Segmenter, question: Question, *, outline: bool) -> list[Row]:
     sample = question.sample
-    photo = sample.open_image()
-    size = Size(photo.height, photo.width)
-    answers = segmenter.segment_many(photo, [asked.expression for asked in sample.asked])
+    image = sample.open_image()
+    size = Size(image.height, image.width)
+    answers = segmenter.segment_many(image, [asked.expression for asked in sample.asked])
     rows = []
     for asked, truth, answer in zip(sample.asked, question.truths(), answers, strict=True):
         if asked.mask is not None and asked.mask.size != size:
-            raise InputError(f"{asked.source}: the mask is {asked.mask.size} and the photo {size}")
+            raise InputError(f"{asked.source}: the mask is {asked.mask.size} and the image {size}")
         rows.append(judge(truth, Answer.of(answer), outline=outline))
     return rows
 

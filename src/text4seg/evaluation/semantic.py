@@ -22,7 +22,7 @@ from text4seg.core.geometry import resize_probability
 from text4seg.core.types import Size
 from text4seg.core.upsampling import centers
 from text4seg.data import Sample
-from text4seg.evaluation.photos import each_photo
+from text4seg.evaluation.image_journal import each_image
 from text4seg.metrics import class_ious, confusion_matrix, mean_class_iou
 from text4seg.metrics.semantic import VOID
 from text4seg.segmenter.naming import name_cells
@@ -36,26 +36,26 @@ NONE = -1
 
 
 def label_map(
-    segmenter: Segmenter, photo: Image, names: Sequence[str], *, chunk: int = 32, together: int = 1
+    segmenter: Segmenter, image: Image, names: Sequence[str], *, chunk: int = 32, together: int = 1
 ) -> Int64[np.ndarray, "h w"]:
     """The index of a name for each pixel, -1 where none of them is.
 
     Args:
         segmenter: What answers for each name.
-        photo: The photo.
+        image: The image.
         names: The names, each a legal label.
-        chunk: How many names are asked together; the photo is opened once for them, and their
+        chunk: How many names are asked together; the image is opened once for them, and their
             answers are held in memory. It does not change the result.
         together: How many names are put into one question; with more than one, all answers are
             taken as cells.
     """
     if together > 1:
-        return _named_together(segmenter, photo, names, together)
-    best = np.zeros((photo.height, photo.width), dtype=np.float32)
+        return _named_together(segmenter, image, names, together)
+    best = np.zeros((image.height, image.width), dtype=np.float32)
     labels = np.full(best.shape, NONE, dtype=np.int64)
-    size = Size(photo.height, photo.width)
+    size = Size(image.height, image.width)
     for start in range(0, len(names), chunk):
-        answers = segmenter.segment_many(photo, names[start : start + chunk])
+        answers = segmenter.segment_many(image, names[start : start + chunk])
         for index, answer in enumerate(answers, start=start):
             if not answer.mask.any():
                 continue
@@ -71,15 +71,15 @@ def label_map(
 
 
 def _named_together(
-    segmenter: Segmenter, photo: Image, names: Sequence[str], together: int
+    segmenter: Segmenter, image: Image, names: Sequence[str], together: int
 ) -> Int64[np.ndarray, "h w"]:
-    labels = np.full((photo.height, photo.width), NONE, dtype=np.int64)
+    labels = np.full((image.height, image.width), NONE, dtype=np.int64)
     place = {name: index for index, name in enumerate(names)}
     for start in range(0, len(names), together):
-        grid = name_cells(segmenter, photo, names[start : start + together])
+        grid = name_cells(segmenter, image, names[start : start + together])
         number = np.array([place.get(label, NONE) for label in grid.labels], dtype=np.int64)
         rows, cols = grid.cells.shape
-        at = np.ix_(centers(photo.height, rows), centers(photo.width, cols))
+        at = np.ix_(centers(image.height, rows), centers(image.width, cols))
         said = number[grid.cells[at]]
         labels = np.where(labels == NONE, said, labels)
     return labels
@@ -91,7 +91,7 @@ def true_map(sample: Sample, names: Sequence[str], size: Size) -> Int64[np.ndarr
     Where masks overlap, the smaller thing lies in front.
 
     Raises:
-        InputError: A mask does not fit the photo.
+        InputError: A mask does not fit the image.
     """
     index = {name: place for place, name in enumerate(names)}
     masks = [
@@ -113,11 +113,11 @@ def _void(names: Sequence[str]) -> int:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Confusion:
-    """Pixels of all photos by true and answered name; the last column is "none of them"."""
+    """Pixels of all images by true and answered name; the last column is "none of them"."""
 
     names: tuple[str, ...]
     matrix: Int64[np.ndarray, "classes answers"]
-    photos: int
+    images: int
 
     def to_json(self) -> dict[str, Any]:
         """MIoU and the IoU of each name that occurs, as plain values."""
@@ -130,7 +130,7 @@ class Confusion:
         mean = mean_class_iou(self.matrix)
         total = int(self.matrix.sum())
         return {
-            "photos": self.photos,
+            "images": self.images,
             "classes": len(self.names),
             "miou": None if np.isnan(mean) else mean,
             "pixel_accuracy": float(np.trace(self.matrix[:, :-1]) / total) if total else None,
@@ -139,7 +139,7 @@ class Confusion:
         }
 
 
-def semantic_photo(
+def semantic_image(
     segmenter: Segmenter,
     sample: Sample,
     names: Sequence[str],
@@ -147,31 +147,31 @@ def semantic_photo(
     chunk: int = 32,
     together: int = 1,
 ) -> dict[str, Any]:
-    """The confusion of one photo as plain values: `cells` are [true, answered, pixels].
+    """The confusion of one image as plain values: `cells` are [true, answered, pixels].
 
     Raises:
-        InputError: The photo or a mask is broken.
+        InputError: The image or a mask is broken.
     """
-    photo = sample.open_image()
-    truth = true_map(sample, names, Size(photo.height, photo.width))
-    said = label_map(segmenter, photo, names, chunk=chunk, together=together)
+    image = sample.open_image()
+    truth = true_map(sample, names, Size(image.height, image.width))
+    said = label_map(segmenter, image, names, chunk=chunk, together=together)
     matrix = confusion_matrix(said, truth, len(names), void=_void(names))
     at = np.argwhere(matrix)
     return {"cells": [[*pair, int(matrix[tuple(pair)])] for pair in at.tolist()]}
 
 
 def sum_confusions(results: Iterable[Mapping[str, Any]], names: Sequence[str]) -> Confusion:
-    """The confusion of all photos; raises `InputError` where they are those of other names."""
+    """The confusion of all images; raises `InputError` where they are those of other names."""
     total = np.zeros((len(names), len(names) + 1), dtype=np.int64)
-    photos = 0
+    images = 0
     for result in results:
-        photos += 1
+        images += 1
         try:
             for true, answered, pixels in result["cells"]:
                 total[true, answered] += pixels
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise InputError(f"the result of a photo is none of these names: {error}") from error
-    return Confusion(tuple(names), total, photos)
+            raise InputError(f"the result of an image is none of these names: {error}") from error
+    return Confusion(tuple(names), total, images)
 
 
 def evaluate_semantic(
@@ -180,18 +180,18 @@ def evaluate_semantic(
     names: Sequence[str],
     *,
     chunk: int = 32,
-    on_photo: Callable[[], None] | None = None,
+    on_image: Callable[[], None] | None = None,
 ) -> Confusion:
-    """Ask for every name in every photo, in this process and at one go.
+    """Ask for every name in every image, in this process and at one go.
 
     Raises:
-        InputError: A photo or a mask is broken.
+        InputError: An image or a mask is broken.
     """
     work = partial(_of_sample, segmenter, names, chunk)
-    return sum_confusions(each_photo(samples, work, on_photo=on_photo).values(), names)
+    return sum_confusions(each_image(samples, work, on_image=on_image).values(), names)
 
 
 def _of_sample(
     segmenter: Segmenter, names: Sequence[str], chunk: int, sample: Sample
 ) -> dict[str, Any]:
-    return semantic_photo(segmenter, sample, names, chunk=chunk)
+    return semantic_image(segmenter, sample, names, chunk=chunk)

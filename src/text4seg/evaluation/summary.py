@@ -21,7 +21,7 @@ class Summary:
 
     Attributes:
         questions: How many there were.
-        present: How many of them mean something that is in the photo.
+        present: How many of them mean something that is in the image.
         absent: How many mean something that is not.
         grid_iou: Mean IoU of cells over present things.
         pixel_iou: The same in pixels: mIoU.
@@ -175,15 +175,15 @@ def parts_of(rows: Sequence[Row], empty_below: int) -> np.ndarray:
 
 
 def intervals_of(rows: Sequence[Row], *, empty_below: int = 1) -> dict[str, Interval]:
-    """The figures of `COMPARED` with bootstrap intervals over photos; those over nothing left out.
+    """The figures of `COMPARED` with bootstrap intervals over images; those over nothing left out.
 
-    Of a single photo there is nothing to draw: its intervals are as narrow as they are useless,
+    Of a single image there is nothing to draw: its intervals are as narrow as they are useless,
     and are left out too.
     """
-    photos = [row.image for row in rows]
-    if len(set(photos)) < 2:
+    images = [row.image for row in rows]
+    if len(set(images)) < 2:
         return {}
-    found = ratio_intervals(parts_of(rows, empty_below), photos)
+    found = ratio_intervals(parts_of(rows, empty_below), images)
     named = zip(COMPARED, found, strict=True)
     return {name: interval for name, interval in named if not np.isnan(interval.value)}
 

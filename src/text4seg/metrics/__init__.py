@@ -8,7 +8,7 @@ its formula and where it comes from.
 - `boxes`: box IoU and REC accuracy
 - `semantic`: mean IoU of classes by confusion matrix
 - `boundary`: F of the outlines
-- `bootstrap`: intervals over photos, paired comparison of two models
+- `bootstrap`: intervals over images, paired comparison of two models
 """
 
 from __future__ import annotations

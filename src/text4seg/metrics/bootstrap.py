@@ -1,8 +1,8 @@
-"""How sure a figure is: bootstrap intervals over photos, and paired comparison of two models.
+"""How sure a figure is: bootstrap intervals over images, and paired comparison of two models.
 
-Questions about one photo are not independent, so whole photos are drawn, not questions. Every
+Questions about one image are not independent, so whole images are drawn, not questions. Every
 figure here is a ratio of sums, Σa / Σb, over samples (see `referring.FIGURES`): a draw weighs the
-sums of its photos. Draws are seeded, so results are the same each time.
+sums of its images. Draws are seeded, so results are the same each time.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Difference:
         first: The figure of the first.
         second: The figure of the second.
         difference: Second less first, with its interval.
-        p: How often chance alone, swapping the two models' answers photo by photo, makes a
+        p: How often chance alone, swapping the two models' answers image by image, makes a
             difference at least as large either way.
     """
 
@@ -49,23 +49,23 @@ class Difference:
 
 def ratio_intervals(
     parts: Float64[np.ndarray, "n figures 2"],
-    photos: Sequence[Hashable],
+    images: Sequence[Hashable],
     *,
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> list[Interval]:
     """Σa / Σb over samples, for several figures, with 95 % percentile bootstrap intervals.
 
-    Photos are drawn with all their samples, and all figures are taken of the same draws. Efron
+    Images are drawn with all their samples, and all figures are taken of the same draws. Efron
     and Tibshirani, An Introduction to the Bootstrap, 1993, §13.3.
 
     Args:
         parts: a and b of each sample for each figure.
-        photos: The photo of each sample.
+        images: The image of each sample.
         draws: How many resamples.
         seed: What the draws are made from.
     """
-    sums = _by_photo(parts, photos)
+    sums = _by_image(parts, images)
     values = _ratios(sums.sum(axis=0))
     drawn = np.concatenate(
         [_ratios(np.tensordot(weights, sums, 1)) for weights in _weights(len(sums), draws, seed)]
@@ -78,35 +78,35 @@ def ratio_intervals(
 
 def ratio_interval(
     parts: Float64[np.ndarray, "n 2"],
-    photos: Sequence[Hashable],
+    images: Sequence[Hashable],
     *,
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> Interval:
     """`ratio_intervals` of one figure."""
-    return ratio_intervals(parts[:, None], photos, draws=draws, seed=seed)[0]
+    return ratio_intervals(parts[:, None], images, draws=draws, seed=seed)[0]
 
 
 def compare_ratios(
     first: Float64[np.ndarray, "n 2"],
     second: Float64[np.ndarray, "n 2"],
-    photos: Sequence[Hashable],
+    images: Sequence[Hashable],
     *,
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> Difference:
     """Two models on the same samples, in the same order: a paired comparison.
 
-    The interval is a bootstrap over photos, both models drawn together; `p` is that of a
+    The interval is a bootstrap over images, both models drawn together; `p` is that of a
     randomisation test (Noreen, Computer-Intensive Methods for Testing Hypotheses, 1989), with
     one added to both counts, so never 0.
 
     Raises:
         InputError: The numbers of samples differ.
     """
-    if first.shape != second.shape or len(photos) != len(first):
+    if first.shape != second.shape or len(images) != len(first):
         raise InputError(f"{len(first)} and {len(second)} samples cannot be compared in pairs")
-    ours, theirs = _by_photo(first, photos), _by_photo(second, photos)
+    ours, theirs = _by_image(first, images), _by_image(second, images)
     values = _ratios(ours.sum(axis=0)), _ratios(theirs.sum(axis=0))
     observed = float(values[1] - values[0])
     differences = np.concatenate(
@@ -122,35 +122,35 @@ def compare_ratios(
     return Difference(float(values[0]), float(values[1]), interval, p)
 
 
-def _by_photo(
-    parts: Float64[np.ndarray, "n *figures 2"], photos: Sequence[Hashable]
-) -> Float64[np.ndarray, "photos *figures 2"]:
-    if len(photos) != len(parts):
-        raise InputError(f"{len(parts)} samples have {len(photos)} photos named")
+def _by_image(
+    parts: Float64[np.ndarray, "n *figures 2"], images: Sequence[Hashable]
+) -> Float64[np.ndarray, "images *figures 2"]:
+    if len(images) != len(parts):
+        raise InputError(f"{len(parts)} samples have {len(images)} images named")
     index: dict[Hashable, int] = {}
-    places = np.array([index.setdefault(photo, len(index)) for photo in photos], dtype=np.intp)
+    places = np.array([index.setdefault(image, len(index)) for image in images], dtype=np.intp)
     sums = np.zeros((len(index), *parts.shape[1:]))
     np.add.at(sums, places, parts)
     return sums
 
 
-def _weights(photos: int, draws: int, seed: int) -> Iterator[Float64[np.ndarray, "draws photos"]]:
-    """How often each photo is drawn, in portions that fit in memory."""
+def _weights(images: int, draws: int, seed: int) -> Iterator[Float64[np.ndarray, "draws images"]]:
+    """How often each image is drawn, in portions that fit in memory."""
     random = np.random.default_rng(seed)
-    for count in _portions(photos, draws):
-        drawn = random.integers(0, max(photos, 1), size=(count, photos))
-        rows = np.arange(count)[:, None] * photos
-        counts = np.bincount((drawn + rows).ravel(), minlength=count * photos)
-        yield counts.reshape(count, photos).astype(np.float64)
+    for count in _portions(images, draws):
+        drawn = random.integers(0, max(images, 1), size=(count, images))
+        rows = np.arange(count)[:, None] * images
+        counts = np.bincount((drawn + rows).ravel(), minlength=count * images)
+        yield counts.reshape(count, images).astype(np.float64)
 
 
 def _swaps(
-    first: Float64[np.ndarray, "photos 2"],
-    second: Float64[np.ndarray, "photos 2"],
+    first: Float64[np.ndarray, "images 2"],
+    second: Float64[np.ndarray, "images 2"],
     draws: int,
     seed: int,
 ) -> Iterator[Float64[np.ndarray, " draws"]]:
-    """The difference after the two models' answers to each photo were swapped, or not."""
+    """The difference after the two models' answers to each image were swapped, or not."""
     random = np.random.default_rng(seed + 1)
     for count in _portions(len(first), draws):
         kept = random.integers(0, 2, size=(count, len(first))).astype(np.float64)
@@ -159,8 +159,8 @@ def _swaps(
         yield _ratios(theirs) - _ratios(ours)
 
 
-def _portions(photos: int, draws: int) -> Iterator[int]:
-    most = max(1, _CHUNK // max(photos, 1))
+def _portions(images: int, draws: int) -> Iterator[int]:
+    most = max(1, _CHUNK // max(images, 1))
     for done in range(0, draws, most):
         yield min(most, draws - done)
 

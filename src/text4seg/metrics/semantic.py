@@ -28,7 +28,7 @@ def confusion_matrix(
 ) -> Int64[np.ndarray, "classes answers"]:
     """Pixels by true class (rows) and answered class (columns; the last is "none of them").
 
-    The matrices of several photos add up.
+    The matrices of several images add up.
 
     Raises:
         InputError: Sizes differ, or the truth has a value that is neither a class nor void.

@@ -2,12 +2,12 @@
 
 Nothing in the house asks which family a model is of; it reads the model's row. The facts:
 
-- **image**: a photo is stretched to one square that the vision encoder takes as it is, with no
+- **image**: an image is stretched to one square that the vision encoder takes as it is, with no
   crop, no pad and no tiles, so that a cell of the text grid is where the text says it is;
 - **prompt**: the chat template comes with the model; the row has one for models without;
 - **training**: which modules LoRA adapts (all linear layers of the language model and of the
   projector; the vision encoder stays frozen);
-- **stepping**: what a cache that holds the photo can be reused for, and how positions count.
+- **stepping**: what a cache that holds the image can be reused for, and how positions count.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class SteppedModel(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """A question put to an opened photo: ready for the first token of the mask.
+    """A question put to an opened image: ready for the first token of the mask.
 
     `bias` offsets logits by token id wherever a choice is open: a model's own calibration.
     `cell_odds` are log-odds that a cell is of the target, where the model has a head that tells:
@@ -80,7 +80,7 @@ class JoinedModel(Protocol):
 
 
 class Session(Protocol):
-    """A photo, encoded and prefilled once; every question forks from there.
+    """An image, encoded and prefilled once; every question forks from there.
 
     A question whose answer is words is `ask`ed with an empty beginning; a model that reads such
     questions in another way also has `ask_words(question) -> Asked`.
@@ -100,5 +100,5 @@ class VisionChat(Protocol):
     default_format: str
 
     def open(self, image: Image) -> Session:
-        """Encode an RGB photo and prefill what is the same for all its questions."""
+        """Encode an RGB image and prefill what is the same for all its questions."""
         ...

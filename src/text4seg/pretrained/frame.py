@@ -1,8 +1,8 @@
-"""Where a photo lies in the square that a SAM sees, and what it is told there; numpy only.
+"""Where an image lies in the square that a SAM sees, and what it is told there; numpy only.
 
-SAM scales the long side of a photo to the square's and pads the rest below and to the right; SAM 2
+SAM scales the long side of an image to the square's and pads the rest below and to the right; SAM 2
 and 3 stretch it over the whole square. Its masks, in and out, are coarser squares over the same
-place. Everything here is in continuous coordinates: a photo is 0 to 1 along both axes.
+place. Everything here is in continuous coordinates: an image is 0 to 1 along both axes.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from text4seg.core.types import Size
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A photo's place in a SAM's square.
+    """An image's place in a SAM's square.
 
     Attributes:
-        photo: The photo's own size in pixels.
+        image: The image's own size in pixels.
         inner: The pixels of the square that it covers, from the upper left corner.
         side: The side of the square in pixels.
         mask_side: The side of the square of mask logits, both those given and those returned.
     """
 
-    photo: Size
+    image: Size
     inner: Size
     side: int
     mask_side: int
 
     @classmethod
-    def build(cls, photo: Size, side: int, mask_side: int, *, stretched: bool = False) -> Frame:
-        """Place a photo; lengths are rounded as SAM rounds them, and none becomes zero."""
+    def build(cls, image: Size, side: int, mask_side: int, *, stretched: bool = False) -> Frame:
+        """Place an image; lengths are rounded as SAM rounds them, and none becomes zero."""
         if stretched:
-            return cls(photo, Size(side, side), side, mask_side)
-        scale = side / max(photo.height, photo.width)
-        height, width = (max(1, int(x * scale + 0.5)) for x in (photo.height, photo.width))
-        return cls(photo, Size(height, width), side, mask_side)
+            return cls(image, Size(side, side), side, mask_side)
+        scale = side / max(image.height, image.width)
+        height, width = (max(1, int(x * scale + 0.5)) for x in (image.height, image.width))
+        return cls(image, Size(height, width), side, mask_side)
 
     @property
     def lattice(self) -> Size:
-        """How many mask logits the photo covers, those that it covers in part counted."""
+        """How many mask logits the image covers, those that it covers in part counted."""
         height, width = (
             -(-length * self.mask_side // self.side)
             for length in (self.inner.height, self.inner.width)
         )
         return Size(height, width)
 
-    def lattice_centres(
+    def lattice_centers(
         self,
     ) -> tuple[Float64[np.ndarray, " height"], Float64[np.ndarray, " width"]]:
-        """The centres of those logits as shares of the photo's height and width, at most 1."""
+        """The centers of those logits as shares of the image's height and width, at most 1."""
         step = self.side / self.mask_side
         ys = (np.arange(self.lattice.height) + 0.5) * step / self.inner.height
         xs = (np.arange(self.lattice.width) + 0.5) * step / self.inner.width
@@ -62,16 +62,16 @@ class Frame:
     def pad(
         self, values: Float[np.ndarray, "height width"], fill: float
     ) -> Float32[np.ndarray, "side side"]:
-        """Values on the lattice as a whole square of mask logits; `fill` outside the photo."""
+        """Values on the lattice as a whole square of mask logits; `fill` outside the image."""
         square = np.full((self.mask_side, self.mask_side), fill, dtype=np.float32)
         square[: self.lattice.height, : self.lattice.width] = values
         return square
 
-    def to_photo(
+    def to_image(
         self, logits: Float[np.ndarray, "side side"], size: Size | None = None
     ) -> Float32[np.ndarray, "h w"]:
-        """Mask logits, interpolated linearly at the pixels of the photo (or of `size` on it)."""
-        height, width = (size or self.photo).height, (size or self.photo).width
+        """Mask logits, interpolated linearly at the pixels of the image (or of `size` on it)."""
+        height, width = (size or self.image).height, (size or self.image).width
         step = self.side / self.mask_side
         ys = (np.arange(height) + 0.5) / height * self.inner.height / step - 0.5
         xs = (np.arange(width) + 0.5) / width * self.inner.width / step - 0.5

@@ -17,10 +17,10 @@ from text4seg.pretrained import weights
 from text4seg.pretrained.tinyvit import TinyViT
 
 SIDE = 1024
-"""Long side of a photo, in pixels, that MobileSAM was trained with."""
+"""Long side of an image, in pixels, that MobileSAM was trained with."""
 
 PATCH = 16
-"""Pixels a feature; the side of a photo is a multiple of two of them."""
+"""Pixels a feature; the side of an image is a multiple of two of them."""
 
 _ENCODER = "image_encoder."
 _UNUSED = ("image_encoder.norm_head.", "image_encoder.head.")
@@ -71,7 +71,7 @@ def mobilesam_name(name: str) -> str:
 
 
 def load_mobilesam(path: Path | None = None, *, side: int = SIDE) -> Any:
-    """MobileSAM as an ordinary `SamModel` for photos of that long side, ready to infer.
+    """MobileSAM as an ordinary `SamModel` for images of that long side, ready to infer.
 
     Its image encoder takes RGB values from 0 to 255, padded with `tinyvit.PIXEL_MEAN`.
 

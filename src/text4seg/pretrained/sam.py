@@ -1,4 +1,4 @@
-"""Promptable segmentation models behind one face: photo → features, prompt → mask logits.
+"""Promptable segmentation models behind one face: image → features, prompt → mask logits.
 
 MobileSAM is embedded; SAM, SAM-HQ, SAM 2 and the tracker of SAM 3 are read by transformers from a
 folder or a hub. What distinguishes them is a table of facts.
@@ -40,7 +40,7 @@ class Family:
         model: The class in transformers.
         types: What its configurations call themselves.
         normalisation: Mean and standard deviation of the pixels, 0 to 1.
-        stretched: Whether photos are stretched over the square instead of padded.
+        stretched: Whether images are stretched over the square instead of padded.
     """
 
     model: str
@@ -59,7 +59,7 @@ FAMILIES = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """A photo, encoded: whatever the model's decoder wants, and where the photo lies."""
+    """An image, encoded: whatever the model's decoder wants, and where the image lies."""
 
     given: dict[str, Any]
     frame: Frame
@@ -89,7 +89,7 @@ class Sam:
 
     @classmethod
     def embedded(cls, side: int = SIDE, *, int8: bool = False, device: str | None = None) -> Sam:
-        """MobileSAM, for photos of that long side; `int8` makes its encoder's weights bytes.
+        """MobileSAM, for images of that long side; `int8` makes its encoder's weights bytes.
 
         Raises:
             InputError: The side is not a multiple of 32.
@@ -142,12 +142,12 @@ class Sam:
         return cls(model, encode=encode, side=side, mask_side=mask_side, stretched=facts.stretched)
 
     def frame(self, size: Size) -> Frame:
-        """Where a photo of that size lies in this model's square."""
+        """Where an image of that size lies in this model's square."""
         return Frame.build(size, self.side, self.mask_side, stretched=self.stretched)
 
     @torch.inference_mode()
     def encode(self, image: Image) -> Features:
-        """Look at a photo, upright RGB; the expensive part, once for all its prompts."""
+        """Look at an image, upright RGB; the expensive part, once for all its prompts."""
         frame = self.frame(Size(image.height, image.width))
         square = np.empty((self.side, self.side, 3), dtype=np.float32)
         square[:] = PIXEL_MEAN

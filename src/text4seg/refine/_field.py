@@ -1,4 +1,4 @@
-"""A smooth field over the photo whose level one half is the outline that the cells tell of."""
+"""A smooth field over the image whose level one half is the outline that the cells tell of."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _PLAIN = 0.02
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Field:
-    """Values at the centres of the cells, interpolated bicubically between them."""
+    """Values at the centers of the cells, interpolated bicubically between them."""
 
     values: Float64[np.ndarray, "rows cols"]
 
     def at(
         self, ys: Float64[np.ndarray, " h"], xs: Float64[np.ndarray, " w"]
     ) -> Float64[np.ndarray, "h w"]:
-        """The field on a raster of places, each a share of the photo's height or width."""
+        """The field on a raster of places, each a share of the image's height or width."""
         rows, cols = self.values.shape
         down = interpolation_weights(ys * rows - 0.5, rows, "bicubic")
         across = interpolation_weights(xs * cols - 0.5, cols, "bicubic")
@@ -53,7 +53,7 @@ def covering_field(probability: Float[np.ndarray, "rows cols"]) -> Field:
     corners.
     """
     wanted = np.asarray(probability, dtype=np.float64)
-    down, across = (_between_centres(n, _SUBCELLS) for n in wanted.shape)
+    down, across = (_between_centers(n, _SUBCELLS) for n in wanted.shape)
     return Field(wanted + shift_to_cover(down @ wanted @ across.T, wanted, wanted))
 
 
@@ -105,11 +105,11 @@ def shift_to_cover(
         most: The largest.
 
     Returns:
-        Values at the centres of the cells, to be interpolated bicubically between them.
+        Values at the centers of the cells, to be interpolated bicubically between them.
     """
     rows, cols = least.shape
     subcells = len(field) // rows
-    down, across = (_between_centres(n, subcells) for n in (rows, cols))
+    down, across = (_between_centers(n, subcells) for n in (rows, cols))
     values = np.zeros((rows, cols))
     for _ in range(_STEPS):
         cut = np.clip((field + down @ values @ across.T - 0.5) * _STEEPNESS + 0.5, 0, 1)
@@ -118,7 +118,7 @@ def shift_to_cover(
     return values
 
 
-def _between_centres(cells: int, subcells: int) -> Float64[np.ndarray, "samples cells"]:
-    """From values at the centres of cells to samples within them, along one axis."""
+def _between_centers(cells: int, subcells: int) -> Float64[np.ndarray, "samples cells"]:
+    """From values at the centers of cells to samples within them, along one axis."""
     places = (np.arange(cells * subcells) + 0.5) / subcells - 0.5
     return interpolation_weights(places, cells, "bicubic")

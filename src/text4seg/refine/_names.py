@@ -11,7 +11,7 @@ from jaxtyping import Float32
 
 from text4seg.core.errors import InputError, MissingExtraError, UnknownNameError
 from text4seg.core.types import GridShape, Size
-from text4seg.refine._protocol import Refined, RefineMask, Refiner, open_photo
+from text4seg.refine._protocol import Refined, RefineMask, Refiner, prepare_refiner
 from text4seg.refine.crf import crf, crf_paper
 from text4seg.refine.none import none
 from text4seg.refine.smooth import smooth
@@ -82,11 +82,11 @@ class AutoRefiner:
         self, image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size
     ) -> Refined:
         """Refine one mask."""
-        del size  # the photo's own
+        del size  # the image's own
         return self.open(image)(probability)
 
     def open(self, image: Image) -> RefineMask:
-        """Take a photo for all its masks."""
+        """Take an image for all its masks."""
         opened: list[RefineMask] = []
 
         def refine(probability: Float32[np.ndarray, "rows cols"]) -> Refined:
@@ -94,7 +94,7 @@ class AutoRefiner:
                 return smooth(image, probability, Size(image.height, image.width))
             if not opened:
                 self._sam = self._sam or get_refiner(choose(GridShape(*probability.shape)))
-                opened.append(open_photo(self._sam, image))
+                opened.append(prepare_refiner(self._sam, image))
             return opened[0](probability)
 
         return refine

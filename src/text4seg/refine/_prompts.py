@@ -1,6 +1,6 @@
 """From the probability of cells to what a SAM is told: box, points inside and outside, logits.
 
-All of it is found on the lattice of mask logits that the photo covers, by rule: the same cells make
+All of it is found on the lattice of mask logits that the image covers, by rule: the same cells make
 the same prompt.
 """
 
@@ -44,7 +44,7 @@ def place_prompt(
     probability: Float[np.ndarray, "rows cols"], frame: Frame, how: Prompting
 ) -> Prompt | None:
     """The prompt for one mask; None where no cell reaches one half."""
-    field = covering_field(probability).at(*frame.lattice_centres())
+    field = covering_field(probability).at(*frame.lattice_centers())
     object_ = field >= 0.5
     if not object_.any():  # a thin thing's field may not reach it
         object_ = cells_to_mask(probability >= 0.5, frame.lattice)
@@ -91,7 +91,7 @@ def _inside(
     for place, part in enumerate(np.argsort(-areas, kind="stable")[: how.parts]):
         if areas[part] < _SMALLEST_PART * areas.max():
             break
-        # A border of background, so that the edge of the photo counts as one.
+        # A border of background, so that the edge of the image counts as one.
         padded = np.pad((parts == part + 1).astype(np.uint8), 1)
         depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
         gap = max(2 * cell, 0.5 * float(areas[part]) ** 0.5)

@@ -24,7 +24,7 @@ class Refined:
 
 
 class Refiner(Protocol):
-    """Turns the probability of each cell into a mask of the photo's size."""
+    """Turns the probability of each cell into a mask of the image's size."""
 
     def __call__(
         self, image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size
@@ -34,20 +34,20 @@ class Refiner(Protocol):
 
 
 RefineMask: TypeAlias = "Callable[[Float32[np.ndarray, 'rows cols']], Refined]"
-"""A refiner with a photo: the probability of each cell in, a mask out."""
+"""A refiner with an image: the probability of each cell in, a mask out."""
 
 
 @runtime_checkable
 class OpeningRefiner(Refiner, Protocol):
-    """A refiner that does once a photo what all its masks share."""
+    """A refiner that does once an image what all its masks share."""
 
     def open(self, image: Image) -> RefineMask:
-        """Take a photo, upright RGB; costs nothing before the first mask."""
+        """Take an image, upright RGB; costs nothing before the first mask."""
         ...
 
 
-def open_photo(refiner: Refiner, image: Image) -> RefineMask:
-    """The refiner for all masks of one photo."""
+def prepare_refiner(refiner: Refiner, image: Image) -> RefineMask:
+    """The refiner for all masks of one image."""
     if isinstance(refiner, OpeningRefiner):
         return refiner.open(image)
     size = Size(image.height, image.width)

@@ -1,7 +1,7 @@
-"""A dense CRF in numpy: no weights, a second or so a photo.
+"""A dense CRF in numpy: no weights, a second or so an image.
 
 Krähenbühl and Koltun (2011): mean field over all pairs of pixels, whose messages are Gaussian
-filters – one over places, one over places and colours. The second runs on the permutohedral lattice
+filters – one over places, one over places and colors. The second runs on the permutohedral lattice
 (Adams et al. 2010); both are normalised symmetrically, as in the usual implementation.
 """
 
@@ -33,7 +33,7 @@ Filter: TypeAlias = Callable[[Float64[np.ndarray, "h w"]], Float64[np.ndarray, "
 
 @dataclass(frozen=True, slots=True)
 class CrfSettings:
-    """Lengths in pixels, colours from 0 to 255.
+    """Lengths in pixels, colors from 0 to 255.
 
     Attributes:
         certainty: Log odds of a pixel well inside what the cells say.
@@ -42,8 +42,8 @@ class CrfSettings:
         near: Deviation of the smoothness kernel, and its weight.
         near_weight: How much differing from near pixels costs.
         far: Deviation of the appearance kernel over places.
-        colour: Its deviation over colours.
-        far_weight: How much differing from pixels of like colour costs.
+        color: Its deviation over colors.
+        far_weight: How much differing from pixels of like color costs.
         steps: Of mean field.
     """
 
@@ -52,7 +52,7 @@ class CrfSettings:
     near: float = 3.0
     near_weight: float = 3.0
     far: float = 50.0
-    colour: float = 13.0
+    color: float = 13.0
     far_weight: float = 3.0
     steps: int = 5
 
@@ -62,7 +62,7 @@ PAPER = CrfSettings(certainty=float(np.log(0.9 / 0.1)), steepness=None, far_weig
 
 
 def crf(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size) -> Refined:
-    """Mean field from the cells; a large photo is looked at in 512 × 512 pixels' worth.
+    """Mean field from the cells; a large image is looked at in 512 × 512 pixels' worth.
 
     An answer that the CRF would lose stays smooth, and the notes say so.
     """
@@ -94,7 +94,7 @@ def _refine(
 def log_odds(
     probability: Float32[np.ndarray, "rows cols"], size: Size, settings: CrfSettings
 ) -> Float64[np.ndarray, "h w"]:
-    """What the cells say of each pixel, before the photo is looked at."""
+    """What the cells say of each pixel, before the image is looked at."""
     top = settings.certainty
     if settings.steepness is None:
         cells = (probability >= 0.5).astype(np.float32)
@@ -116,7 +116,7 @@ def mean_field(
     height, width = unary.shape
     ys, xs = np.mgrid[:height, :width]
     features = np.stack(
-        [ys / settings.far, xs / settings.far, *np.moveaxis(pixels / settings.colour, -1, 0)]
+        [ys / settings.far, xs / settings.far, *np.moveaxis(pixels / settings.color, -1, 0)]
     )
     lattice = Permutohedral(features.reshape(5, -1).T)
     near = _normalised(lambda values: _blur(values, settings.near), (height, width))

@@ -14,7 +14,7 @@ from text4seg.refine._protocol import Refined
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-LOST = "the photo is smaller than the grid: the pixels nearest to the cells are marked"
+LOST = "the image is smaller than the grid: the pixels nearest to the cells are marked"
 
 
 def none(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size) -> Refined:
@@ -23,12 +23,12 @@ def none(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size
     cells = probability >= 0.5
     mask = cells_to_mask(cells, size)
     if cells.any() and not mask.any():
-        return Refined(_mark_centres(cells, size), (LOST,))
+        return Refined(_mark_centers(cells, size), (LOST,))
     return Refined(mask)
 
 
-def _mark_centres(cells: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndarray, "h w"]:
-    """The pixels that the centres of the cells lie in."""
+def _mark_centers(cells: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndarray, "h w"]:
+    """The pixels that the centers of the cells lie in."""
     rows, cols = np.nonzero(cells)
     mask = np.zeros((size.height, size.width), dtype=bool)
     down, along = (2 * rows + 1) * size.height, (2 * cols + 1) * size.width

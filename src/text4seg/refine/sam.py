@@ -1,6 +1,6 @@
 """Sharp outlines from a SAM, told where to look by the cells.
 
-The photo is encoded once, at its first mask that is not empty. Each mask is then a prompt and a few
+The image is encoded once, at its first mask that is not empty. Each mask is then a prompt and a few
 passes of the decoder, each fed the logits of the one before that cover the cells most as the text
 says. Where the probabilities read as coverage, the best candidate of all passes wins, and its
 outline is shifted until it covers each cell by its share; where they are a yes or no, or nearly so,
@@ -74,13 +74,13 @@ class SamRefiner:
     def __call__(
         self, image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size
     ) -> Refined:
-        """Refine one mask; for several of one photo, `open` it."""
-        del size  # the photo's own
+        """Refine one mask; for several of one image, `open` it."""
+        del size  # the image's own
         return self.open(image)(probability)
 
-    def open(self, image: Image) -> OpenedPhoto:
-        """A photo for several masks: its encoding, made when first needed, serves all of them."""
-        return OpenedPhoto(self, image)
+    def open(self, image: Image) -> OpenedImage:
+        """An image for several masks: its encoding, made when first needed, serves all of them."""
+        return OpenedImage(self, image)
 
     @property
     def sam(self) -> Sam:
@@ -94,8 +94,8 @@ class SamRefiner:
         return self._sam
 
 
-class OpenedPhoto:
-    """One photo, refined for any number of masks; see `SamRefiner.open`."""
+class OpenedImage:
+    """One image, refined for any number of masks; see `SamRefiner.open`."""
 
     def __init__(self, refiner: SamRefiner, image: Image) -> None:
         self._refiner = refiner
@@ -103,7 +103,7 @@ class OpenedPhoto:
         self._features: Features | None = None
 
     def __call__(self, probability: Float32[np.ndarray, "rows cols"]) -> Refined:
-        """The mask of those cells, the photo's size."""
+        """The mask of those cells, the image's size."""
         coarse = smooth(self._image, probability, Size(self._image.height, self._image.width))
         if not coarse.mask.any():
             return coarse
@@ -161,12 +161,12 @@ def cover(
     rows, cols = probability.shape
     share = held_inside(probability).astype(np.float64)
     least, most = np.maximum(share - slack, 0), np.minimum(share + slack, 1)
-    samples = _levelled(frame.to_photo(logits, Size(rows * _SUBCELLS, cols * _SUBCELLS)))
+    samples = _levelled(frame.to_image(logits, Size(rows * _SUBCELLS, cols * _SUBCELLS)))
     shift = Field(shift_to_cover(samples, least, most))
-    ys, xs = ((np.arange(n) + 0.5) / n for n in (frame.photo.height, frame.photo.width))
-    own = frame.to_photo(logits)
+    ys, xs = ((np.arange(n) + 0.5) / n for n in (frame.image.height, frame.image.width))
+    own = frame.to_image(logits)
     shifted = np.asarray(_levelled(own) + shift.at(ys, xs) >= 0.5)
-    marked = cells_to_mask(probability >= _MARKED, frame.photo)
+    marked = cells_to_mask(probability >= _MARKED, frame.image)
     return _pieces_that_touch(shifted, (own >= 0) | marked)
 
 
@@ -195,7 +195,7 @@ def agree(
 ) -> float:
     """How far a candidate covers the cells as their probabilities say, from 0 to 1."""
     rows, cols = probability.shape
-    mask = frame.to_photo(logits, Size(rows * _SUBCELLS, cols * _SUBCELLS)) >= 0
+    mask = frame.to_image(logits, Size(rows * _SUBCELLS, cols * _SUBCELLS)) >= 0
     covered = mask.reshape(rows, _SUBCELLS, cols, _SUBCELLS).mean(axis=(1, 3))
     either = np.maximum(covered, probability).sum()
     return float(np.minimum(covered, probability).sum() / either) if either else 0.0

@@ -23,7 +23,7 @@ def smooth(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Si
 
     Where cells on both sides of the outline are soft, it covers each by its probability, as if that
     were its coverage. A plain yes or no everywhere is interpolated bicubically instead, since a
-    covering outline would be blocks again. A lone, unsure cell may vanish in a small photo; then
+    covering outline would be blocks again. A lone, unsure cell may vanish in a small image; then
     the cells' own mask is kept, and the notes say so.
     """
     blocks = none(image, probability, size)

@@ -1,4 +1,4 @@
-"""The main path: a photo and an expression in, a mask out."""
+"""The main path: an image and an expression in, a mask out."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ MASK = "[a mask]"
 
 @runtime_checkable
 class ReplyingSession(Protocol):
-    """A photo opened by a model that only returns text, and that can also be asked plainly."""
+    """An image opened by a model that only returns text, and that can also be asked plainly."""
 
     def reply(self, question: str, *, max_tokens: int) -> str:
         """The model's answer, whatever it is: an ordinary request of a chat."""
@@ -39,8 +39,8 @@ class Answer:
         question: As it was asked.
         text: As the model wrote it, without space around it.
         tokens: Written, the end not counted; None where the model does not tell.
-        seconds: From the photo to the answer; of several questions, each with its share of the
-            photo.
+        seconds: From the image to the answer; of several questions, each with its share of the
+            image.
         finished: Whether the model came to its end, not to the most tokens it was allowed.
     """
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def name_cells(segmenter: Segmenter, photo: Image, names: Sequence[str]) -> DescriptorGrid:
+def name_cells(segmenter: Segmenter, image: Image, names: Sequence[str]) -> DescriptorGrid:
     """Ask for several names at once; each cell has one of them or `others`.
 
     For models that were trained on lists of names, as `text4seg build data` makes them; nano takes
@@ -29,7 +29,7 @@ def name_cells(segmenter: Segmenter, photo: Image, names: Sequence[str]) -> Desc
     for name in names:
         check_expression(name)
     writer, form, shape = segmenter.writer, segmenter.format, segmenter.shape
-    session = segmenter.chat.open(photo)
+    session = segmenter.chat.open(image)
     question = prompts.several(names, grid=writer.named_grid(session))
     if isinstance(session, WritingSession):
         grammar = form.grammar(shape, names, "gbnf")

@@ -1,4 +1,4 @@
-"""What a segmenter returns: the answer to one expression about one photo."""
+"""What a segmenter returns: the answer to one expression about one image."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class SegmentationStats:
         forced: Tokens that the grammar left no choice about.
         drafted: Tokens that were guessed ahead of the model.
         accepted: Guesses that the model confirmed.
-        seconds: Wall time, with this answer's part of opening the photo.
-        share: Share of the photo's pixels under the mask.
+        seconds: Wall time, with this answer's part of opening the image.
+        share: Share of the image's pixels under the mask.
         score: How sure the model is: the mean probability of the label over its cells; 0 if empty.
         no_target: How probable it was that nothing would be marked: exact where nothing is, else
             an upper bound.
@@ -59,7 +59,7 @@ class SegmentationStats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmentation:
-    """The answer to one expression about one photo.
+    """The answer to one expression about one image.
 
     Attributes:
         expression: What was asked for; also the label in the text.
@@ -67,11 +67,11 @@ class Segmentation:
         grid: The text, read.
         probability: For each cell, how probable the label is; at least one half where the text
             has it.
-        mask: Pixels of the photo.
+        mask: Pixels of the image.
         repairs: What had to be repaired to read the text; none under a grammar.
         validity: Whether the text was read strictly, after repairs, or not at all.
         notes: What the refiner had to say.
-        image: The photo, upright RGB.
+        image: The image, upright RGB.
     """
 
     expression: str
@@ -106,7 +106,7 @@ class Segmentation:
 
     @property
     def empty(self) -> bool:
-        """Whether the model answered that nothing in the photo is meant."""
+        """Whether the model answered that nothing in the image is meant."""
         return self.grid.is_empty
 
     def to_coco(self) -> dict[str, Any]:

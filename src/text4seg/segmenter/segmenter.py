@@ -1,6 +1,6 @@
-"""The main path: a photo and an expression in, a mask out.
+"""The main path: an image and an expression in, a mask out.
 
-The way of a photo: the model opens it once, writes the mask as text under a grammar, the text
+The way of an image: the model opens it once, writes the mask as text under a grammar, the text
 becomes a grid, the probabilities of its tokens those of its cells, and a refiner makes pixels.
 """
 
@@ -18,7 +18,7 @@ from text4seg.core.errors import InputError, LabelError, Text4SegError
 from text4seg.core.types import DescriptorGrid, GridShape, check_label, clean_label
 from text4seg.decoding import MeasuredPace, Pace, decode_batch
 from text4seg.pictures import open_image, to_rgb
-from text4seg.refine import Refiner, get_refiner, open_photo
+from text4seg.refine import Refiner, get_refiner, prepare_refiner
 from text4seg.segmenter.answering import MAX_TOKENS, Answer, check_question, reply
 from text4seg.segmenter.boxes import format_on_image
 from text4seg.segmenter.segmentation import Segmentation, SegmentationStats
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Segmenter:
-    """Segments photos by expressions with one model, one grid and one refiner.
+    """Segments images by expressions with one model, one grid and one refiner.
 
     Args:
         chat: The model.
@@ -96,13 +96,13 @@ class Segmenter:
         *,
         previous: DescriptorGrid | None = None,
     ) -> Segmentation:
-        """Segment what the expression names in a photo, given as such or as a path.
+        """Segment what the expression names in an image, given as such or as a path.
 
         `previous`, the grid of the video frame before, makes the drafts `auto` and `previous`
         faster; it does not change the mask.
 
         Raises:
-            InputError: The photo cannot be used, or the previous grid has another shape.
+            InputError: The image cannot be used, or the previous grid has another shape.
             LabelError: The expression cannot be a label; the error proposes one that can.
             DecodingError, GrammarError: The model cannot write this mask.
         """
@@ -113,7 +113,7 @@ class Segmenter:
     def segment_many(
         self, image: Image | str | PathLike[str], expressions: Sequence[str]
     ) -> list[Segmentation]:
-        """Segment several expressions; the photo is encoded and prefilled once for all of them.
+        """Segment several expressions; the image is encoded and prefilled once for all of them.
 
         With the draft `previous` each mask is drafted from the one before it.
         """
@@ -131,7 +131,7 @@ class Segmenter:
     def segment_batch(
         self, questions: Sequence[tuple[Image | str | PathLike[str], str]]
     ) -> list[Segmentation]:
-        """Segment (photo, expression) pairs together: their passes are shared.
+        """Segment (image, expression) pairs together: their passes are shared.
 
         The answers are those that each pair gets alone, in order; `stats.seconds` is a pair's
         share of the whole. A model that cannot share passes is asked one pair after the other.
@@ -175,15 +175,15 @@ class Segmenter:
     def answer(
         self, image: Image | str | PathLike[str], question: str, *, max_tokens: int = MAX_TOKENS
     ) -> Answer:
-        """Ask a question whose answer is words, not a mask: how many, which colour, is there one.
+        """Ask a question whose answer is words, not a mask: how many, which color, is there one.
 
         The question goes to the model as it is, in the chat template that it has for masks, and
         under no grammar; always the likeliest token is taken, until the model ends its answer. A
-        local model sees the photo as it does in training: stretched to its square. What nano can
+        local model sees the image as it does in training: stretched to its square. What nano can
         answer, its model card tells.
 
         Raises:
-            InputError: The photo or the question cannot be used, or the model writes masks only.
+            InputError: The image or the question cannot be used, or the model writes masks only.
             WeightsError: The weights were not taught to answer in words.
         """
         return self.answer_many(image, [question], max_tokens=max_tokens)[0]
@@ -195,14 +195,14 @@ class Segmenter:
         *,
         max_tokens: int = MAX_TOKENS,
     ) -> list[Answer]:
-        """Answer several questions; the photo is encoded once for all of them."""
+        """Answer several questions; the image is encoded once for all of them."""
         for question in questions:
             check_question(question)
         if max_tokens < 1:
             raise InputError(f"an answer has at least one token, got max_tokens={max_tokens}")
-        photo = open_image(image) if isinstance(image, str | PathLike) else to_rgb(image)
+        rgb = open_image(image) if isinstance(image, str | PathLike) else to_rgb(image)
         started = time.perf_counter()
-        session = self.chat.open(photo)
+        session = self.chat.open(rgb)
         share = (time.perf_counter() - started) / max(1, len(questions))
         answers = [reply(session, question, max_tokens=max_tokens) for question in questions]
         return [replace(one, seconds=one.seconds + share) for one in answers]
@@ -255,11 +255,11 @@ class Segmenter:
                 yield from rows.new_in(told)
 
     def _open(self, image: Image | str | PathLike[str]) -> _Opened:
-        photo = open_image(image) if isinstance(image, str | PathLike) else to_rgb(image)
+        rgb = open_image(image) if isinstance(image, str | PathLike) else to_rgb(image)
         started = time.perf_counter()
-        session = self.chat.open(photo)
+        session = self.chat.open(rgb)
         seconds = time.perf_counter() - started
-        return _Opened(photo, session, open_photo(self._refine, photo), seconds)
+        return _Opened(rgb, session, prepare_refiner(self._refine, rgb), seconds)
 
     def _answer(
         self,
@@ -306,15 +306,15 @@ class Segmenter:
             validity=written.validity,
             notes=refined.notes,
             stats=stats,
-            image=opened.photo,
+            image=opened.image,
         )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Opened:
-    """A photo that the model and the refiner look at, for any number of expressions."""
+    """An image that the model and the refiner look at, for any number of expressions."""
 
-    photo: Image
+    image: Image
     session: Session
     refine: RefineMask
     seconds: float

@@ -1,4 +1,4 @@
-"""From an opened photo and an expression to a mask text, its grid and its probabilities."""
+"""From an opened image and an expression to a mask text, its grid and its probabilities."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ RUNS: tuple[Runs, ...] = ("likeliest", "median")
 
 @runtime_checkable
 class WritingSession(Protocol):
-    """A photo opened by a model that only returns text, such as one behind a server.
+    """An image opened by a model that only returns text, such as one behind a server.
 
     It may honour the grammar or not: what it writes is salvaged if need be.
     """

@@ -1,7 +1,7 @@
 """A user's own word for a thing that nano knows by another: `Hose`, if its masks are of pants.
 
-Few photos cannot teach what a name that nano knows was taught by thousands. So before anything is
-learned, nano is asked about the photos of each word by the names that it knows; where one of them
+Few images cannot teach what a name that nano knows was taught by thousands. So before anything is
+learned, nano is asked about the images of each word by the names that it knows; where one of them
 finds the masks, the word is read as that name from then on, and training goes on from there.
 """
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from text4seg.models.nano.fusion import ImageState
     from text4seg.training.nano_lessons import Question
 
-_MOST_PHOTOS = 24
+_MOST_IMAGES = 24
 _CANDIDATES = 8
 _THING = 5.0  # what a cell of the thing weighs, of one beside it; as in nano's own lesson
 _HALF = 0.5  # a cell is the thing's where the thing covers so much of it
-_FOUND = 0.25  # IoU that half of the photos with the thing reach, where a name has found it
+_FOUND = 0.25  # IoU that half of the images with the thing reach, where a name has found it
 
 
 def find_aliases(
@@ -36,7 +36,7 @@ def find_aliases(
     features: Tensor,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, str]:
-    """Words of the questions → the known names to read them as; `features photos 256 c`.
+    """Words of the questions → the known names to read them as; `features images 256 c`.
 
     A word is left out where no name finds its masks, or none better than the word itself.
     `progress` is told of the word, and of how many there are.
@@ -59,7 +59,7 @@ def find_aliases(
 def _some(questions: Sequence[Question]) -> list[Question]:
     """At most so many; half of them are about absent things where there are enough."""
     away = [one for one in questions if not one.cells.any()]
-    return _present(questions)[: _MOST_PHOTOS // 2] + away[: _MOST_PHOTOS // 2]
+    return _present(questions)[: _MOST_IMAGES // 2] + away[: _MOST_IMAGES // 2]
 
 
 def _present(questions: Sequence[Question]) -> list[Question]:
@@ -67,7 +67,7 @@ def _present(questions: Sequence[Question]) -> list[Question]:
 
 
 class _Search:
-    """Asks by names; a photo is encoded once, and asked by a name once."""
+    """Asks by names; an image is encoded once, and asked by a name once."""
 
     def __init__(self, chat: NanoChat, features: Tensor) -> None:
         self._chat, self._features = chat, features
@@ -89,23 +89,23 @@ class _Search:
     def _logits(self, questions: Sequence[Question], wordings: Sequence[str]) -> Tensor:
         """Target logits `q 256`."""
         for one, wording in zip(questions, wordings, strict=True):
-            key = one.photo, wording
+            key = one.image, wording
             if key not in self._asked:
-                target = self._chat.ask(self._image(one.photo), wording)
+                target = self._chat.ask(self._image(one.image), wording)
                 self._asked[key] = target.logits[0].float()
         pairs = zip(questions, wordings, strict=True)
-        return torch.stack([self._asked[one.photo, wording] for one, wording in pairs])
+        return torch.stack([self._asked[one.image, wording] for one, wording in pairs])
 
-    def _image(self, photo: int) -> ImageState:
-        if photo not in self._images:
-            features = self._features[[photo]].to(self._chat.model.dtype)
+    def _image(self, image: int) -> ImageState:
+        if image not in self._images:
+            features = self._features[[image]].to(self._chat.model.dtype)
             with torch.inference_mode():
-                self._images[photo] = self._chat.model.fusion.encode_image(features)
-        return self._images[photo]
+                self._images[image] = self._chat.model.fusion.encode_image(features)
+        return self._images[image]
 
     def _candidates(self, truth: Tensor, questions: Sequence[Question]) -> list[int]:
         """Names seen where the masks are before any question is: by loss, and by overlap."""
-        seen = torch.cat([self._image(one.photo).names for one in questions]).float()  # q 256 names
+        seen = torch.cat([self._image(one.image).names for one in questions]).float()  # q 256 names
         losses = _entropy(seen, truth[..., None].expand_as(seen)).sum((0, 1))
         shares, there = seen.sigmoid(), truth[..., None]
         both = (shares * there).sum(1)

@@ -2,7 +2,7 @@
 
 TRL's own collator for images tokenizes an answer as one text. Decoding, however, goes on behind
 `<seg>`, so here an answer is tokenized in the same pieces: what training sees is what decoding
-continues. The photo is stretched as the family's row says.
+continues. The image is stretched as the family's row says.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ class Collator:
         """Examples hold a `Chat` as `chat`.
 
         Raises:
-            InputError: A photo cannot be read, or a chat cannot be written in the template.
+            InputError: An image cannot be read, or a chat cannot be written in the template.
         """
         return self.batch([example["chat"] for example in examples])
 
     def batch(self, chats: Sequence[Chat]) -> dict[str, Tensor]:
-        """`input_ids`, `attention_mask` and `labels` of `b t`, and the photos' tensors."""
+        """`input_ids`, `attention_mask` and `labels` of `b t`, and the images' tensors."""
         made = [self.encode(chat) for chat in chats]
         length = max(len(row.ids) for row, _ in made)
         short = [length - len(row.ids) for row, _ in made]
@@ -95,11 +95,11 @@ class Collator:
         return batch
 
     def encode(self, chat: Chat) -> tuple[Row, dict[str, Any]]:
-        """A chat as tokens; and what comes with them: lists a token, tensors a photo."""
+        """A chat as tokens; and what comes with them: lists a token, tensors an image."""
         prompter, row = self._prompter, Row()
         turns = [i for i, message in enumerate(chat.messages) if message["role"] == "assistant"]
         written = prompter.text(chat.messages[: turns[0]])
-        inputs = prompter.inputs(written, prompter.square(chat.open_photo()))
+        inputs = prompter.inputs(written, prompter.square(chat.prepare_refiner()))
         shape = inputs["input_ids"].shape
         types = {
             name: value[0].tolist()
@@ -115,8 +115,8 @@ class Collator:
                 written = self._next_question(row, written, chat, turns[place + 1])
         for kept in types.values():
             kept.extend([prompter.family.answer_type] * (len(row.ids) - len(kept)))
-        photo = {k: v for k, v in inputs.items() if k != "input_ids" and k not in types}
-        return row, {**types, **photo}
+        image = {k: v for k, v in inputs.items() if k != "input_ids" and k not in types}
+        return row, {**types, **image}
 
     def _answer(self, row: Row, answer: str) -> None:
         inside = False

@@ -159,7 +159,7 @@ def _llama_factory(recipe: Recipe, family: Family | None, system: str | None, si
     lines = [_command("llamafactory-cli train", options)]
     lines.append(f"cp {_told(recipe)} {shlex.quote(output)}")
     if family is not None and family.template is not None:
-        # It writes a template of its own, which takes no photo.
+        # It writes a template of its own, which takes no image.
         lines.append(f"rm {shlex.quote(output)}/chat_template.jinja")
     return "\n".join(lines)
 

@@ -1,8 +1,8 @@
 """A trained model, handed over: one folder that any server of Hugging Face models loads.
 
 The folder is whole (an adapter is merged), says where it is from, and its image processor neither
-crops nor pads nor tiles: a server that reads it treats a square photo as training did, and any
-photo where the family's processor can stretch.
+crops nor pads nor tiles: a server that reads it treats a square image as training did, and any
+image where the family's processor can stretch.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _write_processor(loaded: Loaded, made: Path) -> None:
     if loaded.family.stretches:
         square = {"height": loaded.side, "width": loaded.side}
         settings |= {"do_resize": True, "size": square, "resample": Resampling.BICUBIC}
-    # The class that a server looks up by name, not the one that reads photos here.
+    # The class that a server looks up by name, not the one that reads images here.
     for key in ("image_processor_type", "processor_class"):
         settings.pop(key, None)
     kept: dict[str, Any] = {}
@@ -211,9 +211,9 @@ def notes(gguf: bool) -> tuple[str, ...]:  # noqa: FBT001 - a fact, no switch
 def serving_section(commands: Mapping[str, str], side: int, stretches: bool) -> str:  # noqa: FBT001 - a fact, no switch
     """How to serve the folder, in Markdown, for its card."""
     first = (
-        f"Photos are stretched to {side}×{side} pixels by the image processor of this folder. Ask"
+        f"Images are stretched to {side}×{side} pixels by the image processor of this folder. Ask"
         if stretches
-        else f"Stretch a photo to {side}×{side} pixels before it is sent (the image processor of\n"
+        else f"Stretch an image to {side}×{side} pixels before it is sent (the image processor of\n"
         "this folder neither resizes nor crops it), ask"
     )
     blocks = [f"{name}:\n\n```sh\n{text}\n```\n" for name, text in commands.items()]

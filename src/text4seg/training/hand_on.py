@@ -1,6 +1,6 @@
-"""What a recipe's samples are for other trainers: chats about photos that are squares already.
+"""What a recipe's samples are for other trainers: chats about images that are squares already.
 
-Other trainers keep a photo's proportions, or cut it into tiles; a square that the encoder takes as
+Other trainers keep an image's proportions, or cut it into tiles; a square that the encoder takes as
 it is leaves them nothing to do, so a cell of the grid stays where the text says it is.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from text4seg.training.recipe import Recipe
 
 CHATS, DATASET = "chats.jsonl", "text4seg"
-_MARK = "<image>"  # both trainers' place for a photo
+_MARK = "<image>"  # both trainers' place for an image
 _ENTRY: Mapping[str, Any] = {
     "file_name": CHATS,
     "formatting": "sharegpt",
@@ -70,14 +70,14 @@ def family_and_side(recipe: Recipe) -> tuple[Family | None, int]:
 def write_samples(recipe: Recipe, folder: Path) -> int:
     """Write all that the recipe learns from as files of ms-swift and LLaMA-Factory.
 
-    `chats.jsonl` with `photos/` beside it, `dataset_info.json` for LLaMA-Factory, and
+    `chats.jsonl` with `images/` beside it, `dataset_info.json` for LLaMA-Factory, and
     `text4seg.json`, which tells a `Segmenter` of the adapter that is trained on them.
 
     Returns:
         The number of samples.
 
     Raises:
-        InputError: Data or photos cannot be used, or `folder` holds something.
+        InputError: Data or images cannot be used, or `folder` holds something.
         OutputError: `folder` cannot be written; nothing is left of it.
     """
     from text4seg.models.local.loading import SETTINGS
@@ -108,20 +108,20 @@ def write_samples(recipe: Recipe, folder: Path) -> int:
 
 
 def _records(chats: Sequence[Chat], made: Path, folder: Path, side: int) -> list[str]:
-    """The chats as JSON, their photos written below `made`, which will become `folder`."""
+    """The chats as JSON, their images written below `made`, which will become `folder`."""
     from text4seg.models.local.prompts import stretch
 
     names: dict[tuple[Path, bytes | None], str] = {}
     records = []
     for chat in chats:
-        photo = chat.photo, chat.content
-        if photo not in names:
-            names[photo] = f"photos/{len(names):06d}.png"
-            stretch(chat.open_photo(), side).save(made / names[photo])
+        image = chat.image, chat.content
+        if image not in names:
+            names[image] = f"photos/{len(names):06d}.png"
+            stretch(chat.prepare_refiner(), side).save(made / names[image])
         messages = [
             {"role": message["role"], "content": _written(message)} for message in chat.messages
         ]
-        record = {"messages": messages, "images": [str(folder / names[photo])]}
+        record = {"messages": messages, "images": [str(folder / names[image])]}
         records.append(json.dumps(record, ensure_ascii=False))
     return records
 

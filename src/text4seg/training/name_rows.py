@@ -2,7 +2,7 @@
 
 A name of nano's fusion is one row over the states of cells, so a row for a user's own name can be
 found directly: first the known name's that tells the masks best, then as many steps of descent as
-help on photos held back. Training goes on from there.
+help on images held back. Training goes on from there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from text4seg.models.nano.fusion import Fusion
     from text4seg.training.nano_lessons import Lessons
 
-MOST_PHOTOS = 200
+MOST_IMAGES = 200
 _AT_ONCE = 16
 _FOLDS = 4
 _COUNTS = (0, 5, 10, 20, 40, 60)
@@ -44,9 +44,9 @@ class Examples:
     covered: Tensor
     weights: Tensor
 
-    def of(self, photos: Tensor) -> Examples:
-        """Those of some photos, given as a mask `p`."""
-        return Examples(self.states[photos], self.covered[photos], self.weights[photos])
+    def of(self, images: Tensor) -> Examples:
+        """Those of some images, given as a mask `p`."""
+        return Examples(self.states[images], self.covered[images], self.weights[images])
 
     def loss(self, rows: Tensor, bias: Tensor) -> Tensor:
         """Of every name, `n`."""
@@ -63,7 +63,7 @@ def fit_names(fusion: Fusion, lessons: Lessons, names: Sequence[str]) -> list[Be
     if not names or not isinstance(head, nn.Linear):
         return []
     first = head.out_features - len(names)
-    chosen = lessons.photos_of(MOST_PHOTOS)
+    chosen = lessons.images_of(MOST_IMAGES)
     examples = _examples(fusion, lessons, chosen, first)
     with torch.no_grad():
         best = [_nearest(examples, head, name, first) for name in range(len(names))]
@@ -79,13 +79,13 @@ def fit_names(fusion: Fusion, lessons: Lessons, names: Sequence[str]) -> list[Be
     ]
 
 
-def _examples(fusion: Fusion, lessons: Lessons, photos: Sequence[int], first: int) -> Examples:
+def _examples(fusion: Fusion, lessons: Lessons, images: Sequence[int], first: int) -> Examples:
     states, covered, asked = [], [], []
     kept = fusion.name_head[0].register_forward_hook(lambda *given: states.append(given[2]))
     try:
         with torch.no_grad():
-            for start in range(0, len(photos), _AT_ONCE):
-                some = list(photos[start : start + _AT_ONCE])
+            for start in range(0, len(images), _AT_ONCE):
+                some = list(images[start : start + _AT_ONCE])
                 fusion.encode_image(lessons.features[some].float())
                 coverage, annotated = lessons.coverage(some)
                 covered.append(coverage[:, first:].flatten(2).transpose(1, 2))
@@ -107,7 +107,7 @@ def _nearest(examples: Examples, head: nn.Linear, name: int, known: int) -> int:
 
 
 def _counts(examples: Examples, start: tuple[Tensor, Tensor]) -> list[int]:
-    """For each name, the steps after which its loss on photos held back was least."""
+    """For each name, the steps after which its loss on images held back was least."""
     fold = torch.arange(len(examples.states)) % _FOLDS
     losses = torch.zeros(len(_COUNTS), len(start[0]))
     for held in range(min(_FOLDS, len(examples.states)) if len(examples.states) > 1 else 0):

@@ -1,8 +1,8 @@
-"""How much of what nano learned it keeps, chosen on photos that it did not learn from.
+"""How much of what nano learned it keeps, chosen on images that it did not learn from.
 
-Fine-tuned on few photos, a model may answer worse about what it knew before. On the line between
+Fine-tuned on few images, a model may answer worse about what it knew before. On the line between
 its weights before and after lie models that have learned a share of it (Wortsman et al. 2022,
-"Robust fine-tuning of zero-shot models"); the photos held back tell which of them to keep. Rows of
+"Robust fine-tuning of zero-shot models"); the images held back tell which of them to keep. Rows of
 the user's own names are kept in full: they change nothing else.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from text4seg.training.samples import Chat
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-FEWEST_PHOTOS = 4
+FEWEST_IMAGES = 4
 _HALF = 0.5  # a cell is the thing's where the thing covers so much of it
 _OWN_ROWS = "name_head.1."
 
@@ -43,22 +43,22 @@ class Choice:
 
     Attributes:
         share: 0 is the model before (but for rows of own names), 1 all that was learned.
-        photos: How many were held back; 0 if they would have been too few to tell.
+        images: How many were held back; 0 if they would have been too few to tell.
         known: Mean IoU of each of `SHARES` about names that the model knew; empty if unasked.
         own: The same of names that were added.
     """
 
     share: float
-    photos: int
+    images: int
     known: Sequence[float] = ()
     own: Sequence[float] = ()
 
     def __str__(self) -> str:
-        if not self.photos:
-            return f"all that was learned is kept: under {FEWEST_PHOTOS} photos cannot choose"
+        if not self.images:
+            return f"all that was learned is kept: under {FEWEST_IMAGES} images cannot choose"
         return (
             f"{self.share:.0%} of what was learned is kept, "
-            f"which is best on {self.photos} photos held back"
+            f"which is best on {self.images} images held back"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,9 +67,9 @@ class Choice:
 
 
 def hold_back(chats: Sequence[Chat], share: float) -> set[str]:
-    """Names of the photos not to learn from; none where they are too few to choose by."""
-    held = first_names({chat.photo.name for chat in chats}, share)
-    return held if len(held) >= FEWEST_PHOTOS else set()
+    """Names of the images not to learn from; none where they are too few to choose by."""
+    held = first_names({chat.image.name for chat in chats}, share)
+    return held if len(held) >= FEWEST_IMAGES else set()
 
 
 def weights_of(fusion: nn.Module) -> dict[str, Tensor]:
@@ -131,7 +131,7 @@ def choose_by(
     features: Tensor,
     names: Sequence[str],
 ) -> Choice:
-    """Choose by questions held back; `features photos 256 c`, `names` are those that were added."""
+    """Choose by questions held back; `features images 256 c`, `names` are those that were added."""
     own = np.array([question.name in names for question in questions], dtype=bool)
     there = np.array([bool((question.cells > _HALF).any()) for question in questions])
     share, found = choose(
@@ -145,7 +145,7 @@ def choose_by(
     of_known, of_own = (
         tuple(float(row[some].mean()) for row in found if some.any()) for some in (~own, own)
     )
-    return Choice(share, len({question.photo for question in questions}), of_known, of_own)
+    return Choice(share, len({question.image for question in questions}), of_known, of_own)
 
 
 def score(
@@ -153,13 +153,13 @@ def score(
 ) -> Float64[np.ndarray, " q"]:
     """IoU of the cells where the fusion sees each thing; 1 where an absent one is left empty."""
     chat.model.eval()
-    photos = sorted({question.photo for question in questions})
+    paths = sorted({question.image for question in questions})
     with torch.inference_mode():
         images = {
-            photo: chat.model.fusion.encode_image(features[[photo]].to(chat.model.dtype))
-            for photo in photos
+            path: chat.model.fusion.encode_image(features[[path]].to(chat.model.dtype))
+            for path in paths
         }
-    return np.array([_iou(chat, images[question.photo], question) for question in questions])
+    return np.array([_iou(chat, images[question.image], question) for question in questions])
 
 
 def _iou(chat: NanoChat, image: ImageState, question: Question) -> float:

@@ -1,6 +1,6 @@
-"""What nano learns from a user's chats: photos as features, questions, cells, names.
+"""What nano learns from a user's chats: images as features, questions, cells, names.
 
-nano reads what frozen networks see of a photo, so every photo is looked at once and what they saw
+nano reads what frozen networks see of an image, so every image is looked at once and what they saw
 is kept; moving, zooming and mirroring it is done on those features.
 """
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-_STILL = 0.5  # share of the photos that are neither zoomed nor moved
+_STILL = 0.5  # share of the images that are neither zoomed nor moved
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One chat as nano's fusion learns it: `photo` counts photos, `cells 16 16` are shares."""
+    """One chat as nano's fusion learns it: `image` counts images, `cells 16 16` are shares."""
 
-    photo: int
+    image: int
     wording: str
     expression: str
     cells: Tensor
@@ -51,14 +51,14 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class SeenBatch:
-    """Features of photos `p 256 c`; questions: their photo `q`, wordings, cells `q 256`.
+    """Features of images `p 256 c`; questions: their image `q`, wordings, cells `q 256`.
 
     `names p 256 n` is how much of every cell each known name covers, `annotated p n` which of them
-    were asked about that photo at all.
+    were asked about that image at all.
     """
 
     features: Tensor
-    photo: Tensor
+    image: Tensor
     wordings: list[str]
     expressions: list[str]
     cells: Tensor
@@ -74,11 +74,11 @@ def read_questions(chats: Sequence[Chat], *, format_name: str, grid: GridShape) 
     """
     places: dict[Path, int] = {}
     return [
-        _read(chat, places.setdefault(chat.photo, len(places)), format_name, grid) for chat in chats
+        _read(chat, places.setdefault(chat.image, len(places)), format_name, grid) for chat in chats
     ]
 
 
-def _read(chat: Chat, photo: int, format_name: str, shape: GridShape) -> Question:
+def _read(chat: Chat, image: int, format_name: str, shape: GridShape) -> Question:
     if len(chat.answers) != 1:
         raise InputError(
             f"{chat.source}: nano learns one question a sample, this one has {len(chat.answers)}"
@@ -99,26 +99,26 @@ def _read(chat: Chat, photo: int, format_name: str, shape: GridShape) -> Questio
     marked = torch.from_numpy((np.asarray(grid.cells) > 0).astype(np.float32))
     cells = functional.adaptive_avg_pool2d(marked[None], CELLS)[0]
     wording = text_of(next(m for m in chat.messages if m["role"] == "user"))
-    return Question(photo, wording, chat.expression or "".join(labels), cells, chat.source)
+    return Question(image, wording, chat.expression or "".join(labels), cells, chat.source)
 
 
 class Sights:
-    """`sights[photo]` → float16 `256 c`: what the eyes saw, kept in memory and on disk."""
+    """`sights[image]` → float16 `256 c`: what the eyes saw, kept in memory and on disk."""
 
     def __init__(self, folder: Path, look: Callable[[Image], Tensor]) -> None:
         self._folder, self._look = folder, look
 
     def of(self, chat: Chat) -> Tensor:
-        """Features of a chat's photo; a file named by the photo's content keeps them."""
+        """Features of a chat's image; a file named by the image's content keeps them."""
         from safetensors.torch import load_file, save
 
         from text4seg.core.files import write_atomically
 
-        content = chat.content if chat.content is not None else chat.photo.read_bytes()
+        content = chat.content if chat.content is not None else chat.image.read_bytes()
         file = self._folder / f"{hashlib.sha256(content).hexdigest()[:32]}.safetensors"
         if file.is_file():
             return load_file(file)["features"]
-        seen = self._look(chat.open_photo()).contiguous()
+        seen = self._look(chat.prepare_refiner()).contiguous()
         self._folder.mkdir(parents=True, exist_ok=True)
         write_atomically(file, save({"features": seen}))
         return seen
@@ -129,60 +129,60 @@ class Lessons:
     """Draws batches of a user's questions, moved and mirrored; the same seed, the same batch."""
 
     questions: Sequence[Question]
-    features: Tensor  # photos 256 c
+    features: Tensor  # images 256 c
     known: Sequence[str]
     _asked: dict[int, list[Question]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
         for question in self.questions:
             if question.name is not None:
-                self._asked[question.photo].append(question)
+                self._asked[question.image].append(question)
 
     @staticmethod
     def names_to_know(questions: Sequence[Question]) -> list[str]:
-        """Names worth a place in nano's list: those present in several photos."""
-        present = [(q.name, q.photo) for q in questions if q.name and q.cells.any()]
+        """Names worth a place in nano's list: those present in several images."""
+        present = [(q.name, q.image) for q in questions if q.name and q.cells.any()]
         return frequent_names(present)
 
     def batch(self, numbers: Sequence[int], seed: Sequence[int] | None) -> SeenBatch:
         """The questions of these numbers; without a seed just as they are."""
         asked = [self.questions[number] for number in numbers]
-        photos = list(dict.fromkeys(question.photo for question in asked))
-        place = {photo: index for index, photo in enumerate(photos)}
-        photo = torch.tensor([place[question.photo] for question in asked])
-        seen = self.features[photos].float()
-        names, annotated = self.coverage(photos)
+        images = list(dict.fromkeys(question.image for question in asked))
+        place = {image: index for index, image in enumerate(images)}
+        image = torch.tensor([place[question.image] for question in asked])
+        seen = self.features[images].float()
+        names, annotated = self.coverage(images)
         cells = torch.stack([question.cells for question in asked])[:, None]
         wordings = [question.wording for question in asked]
         expressions = [question.expression for question in asked]
         if seed is not None:
-            change = Change.draw(len(photos), np.random.default_rng(tuple(seed)))
+            change = Change.draw(len(images), np.random.default_rng(tuple(seed)))
             seen = move_sights(seen, flips=change.mirrored, zoom=change.zoom, shift=change.shift)
             names = change.apply(names)
-            cells = change.of(photo).apply(cells)
+            cells = change.of(image).apply(cells)
             random = np.random.default_rng((*seed, 1))
             seen = weaken_detector(seen, EYE_CHANNELS, random)
-            flipped = change.mirrored[photo].tolist()
+            flipped = change.mirrored[image].tolist()
             wordings = [_swap(w) if f else w for w, f in zip(wordings, flipped, strict=True)]
             expressions = [_swap(e) if f else e for e, f in zip(expressions, flipped, strict=True)]
         return SeenBatch(
-            seen, photo, wordings, expressions, to_cells(cells[:, 0]).flatten(1),
+            seen, image, wordings, expressions, to_cells(cells[:, 0]).flatten(1),
             as_cells(names), annotated,
         )  # fmt: skip
 
-    def photos_of(self, most: int) -> list[int]:
-        """Photos that names were asked about, at most so many, spread over all of them."""
-        asked = sorted(photo for photo, questions in self._asked.items() if questions)
+    def images_of(self, most: int) -> list[int]:
+        """Images that names were asked about, at most so many, spread over all of them."""
+        asked = sorted(image for image, questions in self._asked.items() if questions)
         count = min(most, len(asked))
         return [asked[place * len(asked) // count] for place in range(count)]
 
-    def coverage(self, photos: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def coverage(self, images: Sequence[int]) -> tuple[Tensor, Tensor]:
         """How much each known name covers `p n 16 16`, and which were asked for `p n`."""
         place = {name: index for index, name in enumerate(self.known)}
-        names = torch.zeros(len(photos), len(self.known), CELLS, CELLS)
-        annotated = torch.zeros(len(photos), len(self.known), dtype=torch.bool)
-        for row, photo in enumerate(photos):
-            for question in self._asked[photo]:
+        names = torch.zeros(len(images), len(self.known), CELLS, CELLS)
+        annotated = torch.zeros(len(images), len(self.known), dtype=torch.bool)
+        for row, image in enumerate(images):
+            for question in self._asked[image]:
                 index = place.get(question.name or "")
                 if index is not None:
                     annotated[row, index] = True
@@ -192,7 +192,7 @@ class Lessons:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How each photo of a batch is changed: mirrored, zoomed about a shifted centre."""
+    """How each image of a batch is changed: mirrored, zoomed about a shifted center."""
 
     mirrored: Tensor
     zoom: Tensor
@@ -206,9 +206,9 @@ class Change:
         mirrored = torch.from_numpy(random.random(count) < 0.5)
         return cls(mirrored, torch.from_numpy(zoom).float(), torch.from_numpy(shift).float())
 
-    def of(self, photo: Tensor) -> Change:
-        """The change of each question's photo."""
-        return Change(self.mirrored[photo], self.zoom[photo], self.shift[photo])
+    def of(self, image: Tensor) -> Change:
+        """The change of each question's image."""
+        return Change(self.mirrored[image], self.zoom[image], self.shift[image])
 
     def apply(self, maps: Tensor) -> Tensor:
         """`b c 16 16` maps, changed."""
@@ -217,5 +217,5 @@ class Change:
 
 
 def _swap(words: str) -> str:
-    """Left and right change places in a mirrored photo."""
+    """Left and right change places in a mirrored image."""
     return words.replace("left", "\0").replace("right", "left").replace("\0", "right")

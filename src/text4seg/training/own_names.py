@@ -30,7 +30,7 @@ _TOLD_APART = re.compile(
     re.IGNORECASE,
 )
 _MOST_WORDS = 3
-_FEWEST_PHOTOS = 2
+_FEWEST_IMAGES = 2
 _ALIKE, _SHARPNESS = 3, 0.1
 
 
@@ -43,9 +43,9 @@ def name_of(expression: str) -> str | None:
 
 
 def frequent_names(present: Iterable[tuple[str, object]]) -> list[str]:
-    """Names that are present in two photos or more, of pairs of a name and a photo."""
+    """Names that are present in two images or more, of pairs of a name and an image."""
     counts = Counter(name for name, _ in set(present))
-    return sorted(name for name, count in counts.items() if count >= _FEWEST_PHOTOS)
+    return sorted(name for name, count in counts.items() if count >= _FEWEST_IMAGES)
 
 
 def add_names(

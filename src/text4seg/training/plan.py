@@ -35,7 +35,7 @@ class Plan:
     """Sizes in counts and bytes, times in hours on this machine.
 
     Attributes:
-        tokens: Mean tokens of a sample, the photo's among them.
+        tokens: Mean tokens of a sample, the image's among them.
         longest: Tokens of the longest sample looked at.
         loss_share: Share of the tokens that the loss stands on; 0 for nano, which learns cells.
         weights: Memory of the model.
@@ -44,7 +44,7 @@ class Plan:
     """
 
     samples: int
-    photos: int
+    images: int
     steps: int
     tokens: float
     longest: int
@@ -99,7 +99,7 @@ def plan(recipe: Recipe) -> Plan:
     operations = factor * total * mean * recipe.training.batch * steps
     return Plan(
         samples=len(chats),
-        photos=len({chat.photo for chat in chats}),
+        images=len({chat.image for chat in chats}),
         steps=steps,
         tokens=mean,
         longest=max(lengths),
@@ -115,9 +115,9 @@ def plan(recipe: Recipe) -> Plan:
     )
 
 
-# For each parameter of nano's fusion, cell and question: as measured, since questions share photos.
+# For each parameter of nano's fusion, cell and question: as measured, since questions share images.
 _NANO_OPERATIONS = 3.0
-_NANO_LOOK = 1.0  # seconds a photo, on one core
+_NANO_LOOK = 1.0  # seconds an image, on one core
 
 
 def _plan_nano(recipe: Recipe, chats: Sequence[Chat]) -> Plan:
@@ -136,14 +136,14 @@ def _plan_nano(recipe: Recipe, chats: Sequence[Chat]) -> Plan:
         for part in (chat.model.fusion, chat.model)
     )
     steps, cells = count_steps(recipe, len(chats)), chat.model.config.cells**2
-    photos = len({chat.photo for chat in chats})
+    images = len({chat.image for chat in chats})
     device, speed = measure(precision="float32")
     operations = _NANO_OPERATIONS * fusion * cells * recipe.training.batch * steps
     layers = chat.model.config.image_layers + 1.5 * chat.model.config.fusion_layers
     kept = recipe.training.device_batch * cells * chat.model.config.width * 2 * _LAYER * layers
     return Plan(
         samples=len(chats),
-        photos=photos,
+        images=images,
         steps=steps,
         tokens=sum(lengths) / len(lengths),
         longest=max(lengths),
@@ -154,7 +154,7 @@ def _plan_nano(recipe: Recipe, chats: Sequence[Chat]) -> Plan:
         adapter=float(fusion * _ADAM),
         activations=kept,
         tera_operations=operations / 1e12,
-        hours=operations / (speed * _UTILISATION) / 3600 + photos * _NANO_LOOK / 3600,
+        hours=operations / (speed * _UTILISATION) / 3600 + images * _NANO_LOOK / 3600,
         device=device,
     )
 

@@ -44,11 +44,11 @@ class Data:
         validation: Questions that are asked before and after training; empty for none.
         layout: How both are laid out, as `text4seg build readers` lists them: `jsonl`,
             `mask-pairs` for a folder of your own masks, `coco`, …
-        hold_out: Share of the photos that are not learned from but asked before and after, where
+        hold_out: Share of the images that are not learned from but asked before and after, where
             there is no `validation`. Which ones depends on nothing but their names.
         images: The folder that image paths start from; `.` is the layout's usual place.
         format: The text format to teach; `box` teaches boxes with a grid each.
-        grid: Rows x columns, of the photo or of each box.
+        grid: Rows x columns, of the image or of each box.
         wordings: Whether questions are worded in turns (`varied`) or all alike (`one`).
         limit: Take only so many questions; 0 is all.
     """
@@ -88,7 +88,7 @@ class Training:
         warmup: Share of the steps over which the learning rate rises.
         precision: What is computed in; weights stay as they are stored.
         save_every: Steps between checkpoints; 0 is ten in all.
-        choose_on: Share of the photos that are not learned from but tell how much of what was
+        choose_on: Share of the images that are not learned from but tell how much of what was
             learned is kept, up to one half; nano alone, 0 keeps all.
     """
 

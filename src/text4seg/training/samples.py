@@ -1,4 +1,4 @@
-"""What a recipe's data files hold, as chats about photos."""
+"""What a recipe's data files hold, as chats about images."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ _ROLES = ("system", "user", "assistant")
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A chat about one photo, as trainers read it, and where it was found.
+    """A chat about one image, as trainers read it, and where it was found.
 
     `messages` are `{"role", "content"}`, the content a list of `{"type": "image"}` and
-    `{"type": "text", "text"}`; the first question holds the photo's place. `expression` is what is
-    asked for, where it is known apart from its wording; `content` are the bytes of a photo that is
+    `{"type": "text", "text"}`; the first question holds the image's place. `expression` is what is
+    asked for, where it is known apart from its wording; `content` are the bytes of an image that is
     no file of its own.
     """
 
-    photo: Path
+    image: Path
     messages: Messages
     source: str
     expression: str = ""
     content: bytes | None = None
 
-    def open_photo(self) -> Image:
-        """The photo as upright RGB; raises `InputError`."""
-        return open_image(self.photo, content=self.content)
+    def prepare_refiner(self) -> Image:
+        """The image as upright RGB; raises `InputError`."""
+        return open_image(self.image, content=self.content)
 
     @property
     def answers(self) -> list[str]:
@@ -64,12 +64,12 @@ def read_chats(path: str | Path, data: Data) -> list[Chat]:
     """Read a file of questions or of chats; which it is, its first line tells. Parquet holds chats.
 
     Raises:
-        InputError: The file, a line or a photo cannot be used; file and line are named.
+        InputError: The file, a line or an image cannot be used; file and line are named.
     """
     if data.layout == _QUESTIONS and _holds_chats(Path(path)):
         if data.hold_out:
             raise InputError(
-                f"{path} holds chats; data.hold_out takes photos out of questions: give "
+                f"{path} holds chats; data.hold_out takes images out of questions: give "
                 "data.validation instead"
             )
         chats = _read_written(Path(path), Path(data.images))
@@ -88,7 +88,7 @@ def read_validation(data: Data) -> list[Sample]:
         held = split_samples(read_samples(data.train, data), data.hold_out)[1]
         if not held:
             raise InputError(
-                f"data.hold_out={data.hold_out} holds back none of the photos of {data.train}: "
+                f"data.hold_out={data.hold_out} holds back none of the images of {data.train}: "
                 "take more"
             )
         return held
@@ -96,7 +96,7 @@ def read_validation(data: Data) -> list[Sample]:
 
 
 def read_samples(path: str | Path, data: Data) -> list[Sample]:
-    """Photos with questions, of the recipe's layout; the first fault is an error."""
+    """Images with questions, of the recipe's layout; the first fault is an error."""
     if data.layout == _QUESTIONS:
         return read_jsonl(path, data.images)
     images = None if data.images == "." else data.images
@@ -104,9 +104,9 @@ def read_samples(path: str | Path, data: Data) -> list[Sample]:
 
 
 def split_samples(samples: Sequence[Sample], share: float) -> tuple[list[Sample], list[Sample]]:
-    """Those to learn from and those held back: the photos whose names' hashes come first.
+    """Those to learn from and those held back: the images whose names' hashes come first.
 
-    A photo does not change sides when others are added or removed, but for the last few.
+    An image does not change sides when others are added or removed, but for the last few.
     """
     if not share:
         return list(samples), []
@@ -136,7 +136,7 @@ def chats_of(samples: Sequence[Sample], data: Data) -> list[Chat]:
 
 
 def _mask_text(asked: Asked, shape: GridShape, writer: AnyFormat) -> str:
-    """The mask as text; the grid lies over the photo, or in a box around what is asked for."""
+    """The mask as text; the grid lies over the image, or in a box around what is asked for."""
     mask = None if asked.mask is None else asked.mask.to_mask()
     if isinstance(writer, BoxWise):
         boxes = Regions() if mask is None else masks_to_regions([(asked.expression, mask)], shape)
@@ -147,10 +147,10 @@ def _mask_text(asked: Asked, shape: GridShape, writer: AnyFormat) -> str:
 
 
 def one_turn(question: str, answer: str) -> Messages:
-    """The messages of one question about a photo and its answer."""
-    photo, asked = {"type": "image"}, {"type": "text", "text": question}
+    """The messages of one question about an image and its answer."""
+    image, asked = {"type": "image"}, {"type": "text", "text": question}
     return (
-        {"role": "user", "content": [photo, asked]},
+        {"role": "user", "content": [image, asked]},
         {"role": "assistant", "content": [{"type": "text", "text": answer}]},
     )
 
@@ -177,10 +177,10 @@ def _read_written(path: Path, images: Path) -> list[Chat]:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"{source} is no chat of a trainer: {error!r}") from error
         if chat.content is not None:
-            check_image(chat.photo, content=chat.content)
-        elif chat.photo not in checked:
-            check_image(chat.photo)
-            checked.add(chat.photo)
+            check_image(chat.image, content=chat.content)
+        elif chat.image not in checked:
+            check_image(chat.image)
+            checked.add(chat.image)
         chats.append(chat)
     return chats
 
@@ -205,24 +205,24 @@ def _records(path: Path) -> Iterator[tuple[str, str | dict[str, Any]]]:
 
 
 def _parse(record: Mapping[str, Any], images: Path, source: str) -> Chat:
-    photos = record["images"]
-    if len(photos) != 1:
-        raise InputError(f"{source}: a sample is about one photo, got {len(photos)}")
-    photo: Any = photos[0]
+    listed = record["images"]
+    if len(listed) != 1:
+        raise InputError(f"{source}: a sample is about one image, got {len(listed)}")
+    image: Any = listed[0]
     content: bytes | None = None
-    if isinstance(photo, dict):
-        content, photo = photo.get("bytes"), photo.get("path")
-        if content is not None and not photo:
-            photo = hashlib.sha256(content).hexdigest()  # a picture without a name
-    if not isinstance(photo, str):
-        raise InputError(f"{source}: the photo must be a path, got {type(photo).__name__}")
+    if isinstance(image, dict):
+        content, image = image.get("bytes"), image.get("path")
+        if content is not None and not image:
+            image = hashlib.sha256(content).hexdigest()  # a picture without a name
+    if not isinstance(image, str):
+        raise InputError(f"{source}: the image must be a path, got {type(image).__name__}")
     messages = tuple(_message(message, source) for message in record["messages"])
     if not messages or messages[-1]["role"] != "assistant":
         raise InputError(f"{source}: the last message must be an answer of the assistant")
     places = sum(part["type"] == "image" for m in messages for part in m["content"])
     if places != 1:
-        raise InputError(f"{source}: the messages hold {places} places for the one photo")
-    return Chat(images / photo, messages, source, content=content)
+        raise InputError(f"{source}: the messages hold {places} places for the one image")
+    return Chat(images / image, messages, source, content=content)
 
 
 def _message(message: Mapping[str, Any], source: str) -> Mapping[str, Any]:

@@ -275,10 +275,10 @@ def count_steps(recipe: Recipe, samples: int) -> int:
 
 
 def as_dataset(chats: Sequence[Chat]) -> Dataset:
-    """What the trainer draws from: numbers of chats, and the photos that make it a vision set."""
+    """What the trainer draws from: numbers of chats, and the images that make it a vision set."""
     from datasets import Dataset
 
-    rows = {"images": [[str(chat.photo)] for chat in chats], "number": list(range(len(chats)))}
+    rows = {"images": [[str(chat.image)] for chat in chats], "number": list(range(len(chats)))}
     return Dataset.from_dict(rows)
 
 

@@ -4,7 +4,7 @@ nano is taught by its first lesson, seeing, on the user's masks: its fusion lear
 user's words mean. A word for what it knows by another name is read as that name (`aliases`), and
 new words become names that it knows, beginning as what tells their masks best (`name_rows`). What
 it writes follows what it sees, so the language layers stay as they are. Beside the user's questions
-it is asked for names that it knew before, and has to answer as it did: so it forgets less. Photos
+it is asked for names that it knew before, and has to answer as it did: so it forgets less. Images
 held back tell how much of what it learned is kept (`nano_choice`).
 """
 
@@ -87,7 +87,7 @@ class NanoTuning:
         model, tokenizer = self._chat.model, self._chat.text.tokenizer
         asked = read_own(self.recipe, chats)
         held = hold_back(chats, self.recipe.training.choose_on)
-        back = [chat.photo.name in held for chat in chats]
+        back = [chat.image.name in held for chat in chats]
         learned = [chat for chat, away in zip(chats, back, strict=True) if not away]
         questions = [question for question, away in zip(asked, back, strict=True) if not away]
         seeing = Seeing(
@@ -122,16 +122,16 @@ class NanoTuning:
 
     def _choose(self, before: Weights, questions: Sequence[Question], features: Tensor) -> Choice:
         if not questions:
-            return Choice(share=1.0, photos=0)
+            return Choice(share=1.0, images=0)
         return choose_by(self._chat, before, questions, features=features, names=self.new_names)
 
     def _look(self, chats: Sequence[Chat], output: Path, progress: Progress) -> Tensor:
-        """What the eyes see of every photo, `photos 256 c`."""
+        """What the eyes see of every image, `images 256 c`."""
         sights = Sights(output / SIGHTS, self._chat.eyes.look)
-        photos = list({chat.photo: chat for chat in chats}.values())
+        images = list({chat.image: chat for chat in chats}.values())
         seen = []
-        for count, chat in enumerate(photos):
-            progress(count, len(photos), {})
+        for count, chat in enumerate(images):
+            progress(count, len(images), {})
             seen.append(sights.of(chat))
         return torch.stack(seen)
 
@@ -180,12 +180,12 @@ class Seeing(nn.Module):
         self._frozen = (copy.deepcopy(fusion).requires_grad_(False).eval(), embedding.detach())
 
     def forward(self, batch: SeenBatch, others: tuple[Tensor, list[str]]) -> Tensor:
-        """`others` are the photos `k` and the wordings of questions to answer as before."""
+        """`others` are the images `k` and the wordings of questions to answer as before."""
         before = self._frozen[0]
         known = before.name_embedding.shape[0]
         with mixed_precision():
             image = self.fusion.encode_image(batch.features)
-            _, logits = self.fusion.ask(image.select(batch.photo), *self._words(batch.wordings))
+            _, logits = self.fusion.ask(image.select(batch.image), *self._words(batch.wordings))
             words = self._words(others[1])
             _, again = self.fusion.ask(image.select(others[0]), *words)
             with torch.no_grad():
@@ -234,10 +234,10 @@ class NanoTrainer(Trainer):
         return (loss, None) if return_outputs else loss
 
     def _others(self, batch: SeenBatch, random: np.random.Generator) -> tuple[Tensor, list[str]]:
-        count = max(1, round(_KEPT_SHARE * len(batch.photo)))
-        photos = torch.from_numpy(random.integers(len(batch.features), size=count))
+        count = max(1, round(_KEPT_SHARE * len(batch.image)))
+        images = torch.from_numpy(random.integers(len(batch.features), size=count))
         names = random.choice(np.array(self.lessons.known), size=count)
-        return photos, [wording_of(f"the {name}") for name in names]
+        return images, [wording_of(f"the {name}") for name in names]
 
 
 def _numbers(rows: Sequence[int]) -> dict[str, Tensor]:

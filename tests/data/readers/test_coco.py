@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.data.conftest import CORNER, SIZE, SQUARE, annotation, coco_document, photo, write_json
+from tests.data.conftest import (
+    CORNER,
+    SIZE,
+    SQUARE,
+    annotation,
+    coco_document,
+    write_image,
+    write_json,
+)
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.rle import mask_to_rle
 from text4seg.data import Joined, RecordError, Selection, read
@@ -34,13 +42,13 @@ def test_a_class_is_asked_with_all_its_instances(coco: Path) -> None:
     assert first.absent == ("person",)
     assert (second.id, second.absent) == ("3", ("hot dog", "person"))
     assert reading.report.to_json()["skipped"] == {}
-    assert (reading.report.photos, reading.report.expressions) == (2, 3)
+    assert (reading.report.images, reading.report.expressions) == (2, 3)
 
 
 def test_the_usual_folders_and_a_split(tmp_path: Path) -> None:
     write_json(tmp_path / "annotations" / "instances_val2017.json", coco_document())
     for name in ("a.png", "b.png"):
-        photo(tmp_path / "val2017" / name)
+        write_image(tmp_path / "val2017" / name)
     assert [sample.split for sample in read("coco", tmp_path, split="val2017")] == ["val2017"] * 2
     with pytest.raises(InputError, match=r"none of annotations/instances_train\.json"):
         read("coco", tmp_path, split="train")
@@ -69,7 +77,7 @@ FAULTS = [
     pytest.param(with_annotation(segmentation=[[1, 2, "x", 4, 5, 6]]), "bad polygon", id="words"),
     pytest.param(
         with_annotation(segmentation=[[90, 90, 99, 90, 99, 99]]),
-        "polygon outside the photo",
+        "polygon outside the image",
         id="outside",
     ),
     pytest.param(with_annotation(segmentation=SMALL), "mask of another size", id="another size"),
@@ -97,11 +105,11 @@ def test_a_wrong_annotation_is_skipped_and_counted(coco: Path, change: Callable,
     assert caught.value.kind == kind
 
 
-PHOTOS = [
+IMAGES = [
     pytest.param(lambda image: image.update(file_name="../a.png"), "path outside the folder"),
     pytest.param(lambda image: image.update(file_name="/etc/passwd"), "path outside the folder"),
-    pytest.param(lambda image: image.update(file_name="none.png"), "missing photo"),
-    pytest.param(lambda image: image.update(file_name="broken.png"), "broken photo"),
+    pytest.param(lambda image: image.update(file_name="none.png"), "missing image"),
+    pytest.param(lambda image: image.update(file_name="broken.png"), "broken image"),
     pytest.param(lambda image: image.update(height=47), "mask of another size"),
     pytest.param(lambda image: image.update(height=0), "bad record"),
     pytest.param(lambda image: image.pop("width"), "bad record"),
@@ -109,8 +117,8 @@ PHOTOS = [
 ]
 
 
-@pytest.mark.parametrize(("change", "kind"), PHOTOS)
-def test_a_wrong_photo_is_skipped_and_counted(coco: Path, change: Callable, kind: str) -> None:
+@pytest.mark.parametrize(("change", "kind"), IMAGES)
+def test_a_wrong_image_is_skipped_and_counted(coco: Path, change: Callable, kind: str) -> None:
     (coco.parent / "broken.png").write_bytes(b"no picture")
     document = coco_document()
     images = document["images"]
@@ -134,9 +142,9 @@ def test_a_file_cut_off(coco: Path) -> None:
         read("coco", coco)
 
 
-def test_photos_need_not_be_there(coco: Path) -> None:
+def test_images_need_not_be_there(coco: Path) -> None:
     (coco.parent / "a.png").unlink()
-    assert len(list(read("coco", coco, select=Selection(check_photos=False)))) == 2
+    assert len(list(read("coco", coco, select=Selection(check_images=False)))) == 2
 
 
 def test_wrong_calls(coco: Path) -> None:
@@ -146,7 +154,7 @@ def test_wrong_calls(coco: Path) -> None:
         read("coco", coco, options={"x": "1"})
     with pytest.raises(InputError, match="is laid out as\nFILE"):
         read("coco", coco.parent / "none")
-    with pytest.raises(InputError, match="no folder of photos"):
+    with pytest.raises(InputError, match="no folder of images"):
         read("coco", coco, images="nowhere")
     coco.write_text(json.dumps({"annotations": []}))
     with pytest.raises(InputError, match="lists no image"):

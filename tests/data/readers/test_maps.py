@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.conftest import SIZE, photo, write_json
+from tests.data.conftest import SIZE, write_image, write_json
 from text4seg.core.errors import InputError
 from text4seg.core.types import Size
 from text4seg.data import Sample, read
@@ -43,7 +43,7 @@ def test_panoptic_segments_are_joined_by_class(tmp_path: Path) -> None:
     ids[:10], ids[10:20], ids[20:30] = 70_001, 513, 7
     rgb = np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8)
     label_map(tmp_path / "annotations" / "panoptic_val2017" / "a.png", rgb)
-    photo(tmp_path / "val2017" / "a.png")
+    write_image(tmp_path / "val2017" / "a.png")
     segments = [
         {"id": 70_001, "category_id": 1, "iscrowd": 0, "area": 640, "bbox": [0, 0, 64, 10]},
         {"id": 513, "category_id": 1, "iscrowd": 0},
@@ -70,15 +70,15 @@ def test_panoptic_segments_are_joined_by_class(tmp_path: Path) -> None:
 
 
 def scene(root: Path, reader: str) -> None:
-    """A photo `x` in the true layout of each scene data set; labels 1 and 2, and 255 or 0 void."""
+    """An image `x` in the true layout of each scene data set; labels 1 and 2, and 255 or 0 void."""
     if reader == "coco-stuff":
-        photo(root / "images" / "train2017" / "x.jpg")
+        write_image(root / "images" / "train2017" / "x.jpg")
         label_map(
             root / "stuffthingmaps" / "train2017" / "x.png", np.where(LABELS == 0, 255, LABELS)
         )
     elif reader == "ade20k-150":
         ade = root / "ADEChallengeData2016"
-        photo(ade / "images" / "training" / "x.jpg")
+        write_image(ade / "images" / "training" / "x.jpg")
         label_map(ade / "annotations" / "training" / "x.png", LABELS % 255)
         rows = (
             "Idx\tRatio\tTrain\tVal\tStuff\tName",
@@ -89,19 +89,19 @@ def scene(root: Path, reader: str) -> None:
         (ade / "objectInfo150.txt").write_text(names)
     elif reader == "ade20k-847":
         ade = root / "ADE20K_2021_17_01"
-        photo(ade / "images_detectron2" / "training" / "x.jpg")
+        write_image(ade / "images_detectron2" / "training" / "x.jpg")
         deep = np.where(LABELS % 255 == 0, 65535, LABELS.astype(np.int64)).astype(np.uint16)
         label_map(ade / "annotations_detectron2" / "training" / "x.tif", deep)
         (ade / "ade847.json").write_text(json.dumps(["wall", "building, edifice", "sky"]))
     elif reader == "voc":
         voc = root / "VOCdevkit" / "VOC2012"
-        photo(voc / "JPEGImages" / "x.jpg")
+        write_image(voc / "JPEGImages" / "x.jpg")
         label_map(voc / "SegmentationClass" / "x.png", mode="P")
         (voc / "ImageSets" / "Segmentation").mkdir(parents=True)
         (voc / "ImageSets" / "Segmentation" / "train.txt").write_text("x\n")
     else:
         voc = root / "VOCdevkit" / "VOC2010"
-        photo(voc / "JPEGImages" / "x.jpg")
+        write_image(voc / "JPEGImages" / "x.jpg")
         label_map(voc / "SegmentationClassContext" / "x.png")
         (voc / "ImageSets" / "SegmentationContext").mkdir(parents=True)
         (voc / "ImageSets" / "SegmentationContext" / "train.txt").write_text("x\n")
@@ -147,7 +147,7 @@ def test_pascal_context_as_published(tmp_path: Path) -> None:
 
 
 def test_label_maps_of_ones_own(tmp_path: Path) -> None:
-    photo(tmp_path / "images" / "s" / "x.jpg")
+    write_image(tmp_path / "images" / "s" / "x.jpg")
     label_map(tmp_path / "masks" / "s" / "x.png")
     (tmp_path / "names.txt").write_text("background\nroad\nside_walk\n")
     (sample,) = read("label-maps", tmp_path)
@@ -167,10 +167,10 @@ def test_label_maps_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_label_maps_as_cityscapes_names_them(tmp_path: Path) -> None:
-    photo(tmp_path / "leftImg8bit" / "val" / "ulm" / "ulm_1_leftImg8bit.png")
+    write_image(tmp_path / "leftImg8bit" / "val" / "ulm" / "ulm_1_leftImg8bit.png")
     label_map(tmp_path / "gtFine" / "val" / "ulm" / "ulm_1_gtFine_labelIds.png")
     (tmp_path / "names.txt").write_text("1: road\n2: car\n")
-    options = {"photo_suffix": "_leftImg8bit", "map_suffix": "_gtFine_labelIds"}
+    options = {"image_suffix": "_leftImg8bit", "map_suffix": "_gtFine_labelIds"}
     (sample,) = read("label-maps", tmp_path, split="val", options=options)
     assert words(sample) == {"road": 640, "car": 560}
 
@@ -195,7 +195,7 @@ def matlab_parts(path: Path) -> None:
 
 def test_pascal_part(tmp_path: Path) -> None:
     matlab_parts(tmp_path / "Annotations_Part" / "x.mat")
-    photo(tmp_path / "JPEGImages" / "x.jpg")
+    write_image(tmp_path / "JPEGImages" / "x.jpg")
     (sample,) = reading = read("pascal-part", tmp_path)
     assert reading.report.skipped == {}
     expected = {"dog": 1200, "head of the dog": 640, "left front leg of the dog": 560}
@@ -227,7 +227,7 @@ def square(label: str, start: int, end: int) -> dict:
 
 
 def test_reasonseg_draws_small_over_large(tmp_path: Path) -> None:
-    photo(tmp_path / "val" / "x.jpg")
+    write_image(tmp_path / "val" / "x.jpg")
     shapes = [square("ignore", 5, 9), square("target", 2, 20), square("flag", 0, 40)]
     reason(tmp_path / "val" / "x.json", shapes)
     (sample,) = read("reasonseg", tmp_path, split="val")

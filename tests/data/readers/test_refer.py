@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from tests.data.conftest import CORNER, SIZE, SQUARE, annotation, coco_document, photo, write_json
+from tests.data.conftest import (
+    CORNER,
+    SIZE,
+    SQUARE,
+    annotation,
+    coco_document,
+    write_image,
+    write_json,
+)
 from text4seg.core.errors import InputError
 from text4seg.core.types import Box
 from text4seg.data import Joined, RecordError, Selection, read
@@ -33,7 +41,7 @@ def refer_folder(root: Path, name: str, images: str) -> Path:
         record["bbox"] = [10, 10, 20, 20 + at]
     write_json(root / name / "instances.json", document)
     for seed, file in enumerate(("a.png", "b.png")):
-        photo(root / images / file, seed=seed)
+        write_image(root / images / file, seed=seed)
     return root / name
 
 
@@ -155,7 +163,7 @@ def lvis_document() -> dict[str, Any]:
 def test_lvis_knows_synonyms_and_absences(tmp_path: Path) -> None:
     write_json(tmp_path / "lvis_v1_train.json", lvis_document())
     for file in ("a.png", "b.png"):
-        photo(tmp_path / "train2017" / file)
+        write_image(tmp_path / "train2017" / file)
     first, _ = reading = read("lvis", tmp_path)
     assert [one.expression for one in first.asked] == ["dog", "bow (weapon)"]
     assert first.asked[0].synonyms == ("hound",)
@@ -169,7 +177,7 @@ def test_paco_has_parts(tmp_path: Path) -> None:
     document["annotations"].append(annotation(104, 7, 58, SQUARE, CORNER, obj_ann_id=100))
     write_json(tmp_path / "annotations" / "paco_lvis_v1_val.json", document)
     for file in ("a.png", "b.png"):
-        photo(tmp_path / "images" / file)
+        write_image(tmp_path / "images" / file)
     sample, _ = read("paco-lvis", tmp_path, split="val", images=tmp_path / "images")
     kinds = [(one.expression, one.kind, one.whole) for one in sample.asked]
     assert kinds == [("dog", "class", ""), ("left ear of the dog", "part", "dog")]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.conftest import SIZE, SQUARE, photo, write_json
+from tests.data.conftest import SIZE, SQUARE, write_image, write_json
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.rle import mask_to_rle
 from text4seg.core.types import Size
@@ -34,7 +34,7 @@ def png(array: np.ndarray) -> bytes:
 
 def test_pairs_of_pictures_named_in_three_ways(tmp_path: Path) -> None:
     for name in ("a", "b", "c", "d"):
-        photo(tmp_path / "images" / f"{name}.jpg")
+        write_image(tmp_path / "images" / f"{name}.jpg")
     for place in ("a__the_dog", "a__cat", "red car/b", "c", "ghost__x"):
         path = tmp_path / "masks" / f"{place}.png"
         path.parent.mkdir(exist_ok=True)
@@ -44,7 +44,7 @@ def test_pairs_of_pictures_named_in_three_ways(tmp_path: Path) -> None:
     assert [words(sample) for sample in reading] == [
         {"cat": 400, "the dog": 400}, {"red car": 400}, {"my thing": 400},
     ]  # fmt: skip
-    assert reading.report.skipped == {"missing mask": 1, "missing photo": 1}
+    assert reading.report.skipped == {"missing mask": 1, "missing image": 1}
     (tmp_path / "labels.json").unlink()
     reading = read("mask-pairs", tmp_path, options={"label": "thing"})
     assert [list(words(sample)) for sample in reading][2] == ["thing"]
@@ -59,8 +59,8 @@ def test_yolo(tmp_path: Path, nested: bool) -> None:
     images, labels = (
         ("train/images", "train/labels") if nested else ("images/train", "labels/train")
     )
-    photo(tmp_path / images / "a.png")
-    photo(tmp_path / images / "b.png")
+    write_image(tmp_path / images / "a.png")
+    write_image(tmp_path / images / "b.png")
     shares = " ".join(f"{value / (64, 48)[at % 2]:.6f}" for at, value in enumerate(SQUARE))
     (tmp_path / labels).mkdir(parents=True)
     text = f"1 {shares}\n\n7 {shares}\n0 0.5 0.5 0.2 0.2\n1 x\n1 0.1 0.1 0.2 0.2 0.3\n"
@@ -94,7 +94,7 @@ def encode_brush(values: np.ndarray) -> list[int]:
 
 
 def test_label_studio(tmp_path: Path) -> None:
-    photo(tmp_path / "upload" / "a.png")
+    write_image(tmp_path / "upload" / "a.png")
     rgba = np.repeat(MASK.reshape(-1, 1), 4, axis=1).astype(np.uint8).ravel() * 255
     size = {"original_width": 64, "original_height": 48, "image_rotation": 0, "to_name": "image"}
     square = [[x / 64 * 100, y / 48 * 100] for x, y in zip(SQUARE[::2], SQUARE[1::2], strict=True)]
@@ -141,7 +141,7 @@ CVAT = """<?xml version="1.0" encoding="utf-8"?>
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_cvat(tmp_path: Path, packed: bool) -> None:
-    path = photo(tmp_path / "images" / "a.png")
+    path = write_image(tmp_path / "images" / "a.png")
     file = tmp_path / "annotations.xml"
     file.write_text(CVAT)
     if packed:
@@ -161,7 +161,7 @@ def test_cvat(tmp_path: Path, packed: bool) -> None:
     assert sample.open_image().size == (64, 48)
     skipped = dict(reading.report.skipped)
     assert skipped.pop("path outside the folder") == 1 + packed
-    assert skipped == {"bad run lengths": 1, "mask outside the photo": 1, "no mask": 1}
+    assert skipped == {"bad run lengths": 1, "mask outside the image": 1, "no mask": 1}
     assert not (tmp_path.parent / "climbed.txt").exists()
 
 
@@ -202,8 +202,8 @@ def test_parquet_with_pictures(tmp_path: Path) -> None:
     assert words(dog) == {"dog": 400}
     assert (words(cat), cat.asked[0].mask) == ({"cat": 0}, None)
     assert dog.open_image().size == (64, 48)
-    assert reading.report.skipped == {"broken photo": 1}
-    assert "row 2" in reading.report.messages["broken photo"][0]
+    assert reading.report.skipped == {"broken image": 1}
+    assert "row 2" in reading.report.messages["broken image"][0]
     with pytest.raises(UnknownNameError, match="column"):
         read("hugging-face", tmp_path, options={"text": "words"})
     with pytest.raises(InputError, match="has no"):

@@ -62,8 +62,8 @@ def test_the_task_is_one_of_the_documented_form(tmp_path: Path) -> None:
     assert not task["generation_kwargs"]["do_sample"], "the same call gives the same numbers"
     Image.new("L", (4, 3)).save(tmp_path / "a.png")
     doc = {"image": str(tmp_path / "a.png"), "question": "What is it?", "answers": ["a cat"]}
-    (photo,) = task["doc_to_visual"](doc)
-    assert (photo.mode, photo.size) == ("RGB", (4, 3))
+    (image,) = task["doc_to_visual"](doc)
+    assert (image.mode, image.size) == ("RGB", (4, 3))
     asked = task["doc_to_text"](doc, task["lmms_eval_specific_kwargs"]["default"])
     assert asked.startswith("What is it?\nAnswer")
     assert "lmms_eval_specific_kwargs" in inspect.signature(task["doc_to_text"]).parameters

@@ -18,7 +18,7 @@ from text4seg.decoding import Vocabulary, compile_grammar, decode
 from text4seg.models.families import FAMILIES
 from text4seg.models.local.chat import LocalChat
 
-PHOTOS = Path(__file__).parents[3] / "examples" / "photos"
+IMAGES = Path(__file__).parents[3] / "examples" / "photos"
 SHAPE = GridShape(5, 6)
 GRID = (SHAPE.rows, SHAPE.cols)
 
@@ -30,16 +30,16 @@ def local(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
-def photo() -> Image.Image:
-    return Image.open(PHOTOS / "cat.jpg").convert("RGB")
+def image() -> Image.Image:
+    return Image.open(IMAGES / "cat.jpg").convert("RGB")
 
 
 def test_every_row_of_the_table_is_tried() -> None:
     assert sorted(RECIPES) == sorted(family.model_type for family in FAMILIES)
 
 
-def test_questions_fork_and_equal_plain_generate(local: LocalChat, photo: Image.Image) -> None:
-    session = local.open(photo)
+def test_questions_fork_and_equal_plain_generate(local: LocalChat, image: Image.Image) -> None:
+    session = local.open(image)
     texts = set()
     for expression, draft in (("the dog", "row"), ("hot dog", "row"), ("the dog", "none")):
         asked = session.ask(prompts.question(expression), prompts.ANSWER_PREFIX, grid=GRID)
@@ -49,24 +49,24 @@ def test_questions_fork_and_equal_plain_generate(local: LocalChat, photo: Image.
         decoded = decode(
             asked.step, asked.first_logits, known, compile_grammar(grammar, known), draft=draft
         )
-        assert list(decoded.tokens) == plain_tokens(local, photo, expression, grammar)
+        assert list(decoded.tokens) == plain_tokens(local, image, expression, grammar)
         texts.add(known.decode(decoded.tokens))
     assert len(texts) == 2
 
 
-def test_the_photo_is_seen(local: LocalChat, photo: Image.Image) -> None:
-    other = Image.open(PHOTOS / "coffee.jpg").convert("RGB")
+def test_the_image_is_seen(local: LocalChat, image: Image.Image) -> None:
+    other = Image.open(IMAGES / "coffee.jpg").convert("RGB")
     question = prompts.question("the dog")
     first, second = (
         np.asarray(local.open(image).ask(question, prompts.ANSWER_PREFIX).first_logits)
-        for image in (photo, other)
+        for image in (image, other)
     )
     assert np.abs(first - second).max() > 1e-3
 
 
-def test_a_cut_forgets(local: LocalChat, photo: Image.Image) -> None:
+def test_a_cut_forgets(local: LocalChat, image: Image.Image) -> None:
     """After cuts the logits are those of a cache that was never fed."""
-    asked = local.open(photo).ask("Segment it.", "Here:")
+    asked = local.open(image).ask("Segment it.", "Here:")
     tokens = local.prompter.encode("others *4| the dog *2| others")
     straight = np.asarray(asked.step(tokens)[len(tokens) - 1])
     asked.step.cut(len(tokens) - 1)
@@ -82,12 +82,12 @@ def test_a_cut_forgets(local: LocalChat, photo: Image.Image) -> None:
 
 
 def test_a_cache_that_cannot_be_cut_is_put_back(
-    local: LocalChat, photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+    local: LocalChat, image: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     question, prefix = prompts.question("the dog"), prompts.ANSWER_PREFIX
     tokens = local.prompter.encode("others *4| the dog")
-    straight = np.asarray(local.open(photo).ask(question, prefix).step(tokens)[len(tokens) - 1])
-    asked = local.open(photo).ask(question, prefix)
+    straight = np.asarray(local.open(image).ask(question, prefix).step(tokens)[len(tokens) - 1])
+    asked = local.open(image).ask(question, prefix)
     for layer in asked.step._cache.layers:
         monkeypatch.setattr(type(layer), "is_croppable", False)
     asked.step([*tokens[:3], 5, 6])
@@ -98,8 +98,8 @@ def test_a_cache_that_cannot_be_cut_is_put_back(
     np.testing.assert_allclose(again, straight, rtol=1e-3, atol=1e-4)
 
 
-def test_the_whole_photo_is_in_the_square(local: LocalChat) -> None:
-    """No crop, no pad, no resizing: the rim of a wide photo is there, and nothing besides."""
+def test_the_whole_image_is_in_the_square(local: LocalChat) -> None:
+    """No crop, no pad, no resizing: the rim of a wide image is there, and nothing besides."""
     wide = Image.new("RGB", (300, 100), "black")
     wide.paste("white", (0, 0, 300, 8))
     wide.paste("white", (0, 92, 300, 100))
@@ -109,6 +109,6 @@ def test_the_whole_photo_is_in_the_square(local: LocalChat) -> None:
     pixels = inputs.get("high_res_pixel_values", inputs["pixel_values"]).float()
     views = pixels.numel() / (3 * local.prompter.side**2)
     assert views in {1, 2}  # Qwen's time axis and OneVision's only tile repeat the square
-    white = float((pixels > 0).float().mean())  # every family centres its pixels
+    white = float((pixels > 0).float().mean())  # every family centers its pixels
     assert white == pytest.approx((np.asarray(square) > 120).mean(), abs=0.03)
     assert 0.1 < white < 0.25

@@ -85,7 +85,7 @@ FAULTS = [
     pytest.param(lambda f: (f / "chat_template.jinja").write_text("{% if %}"), WeightsError,
                  "chat template", id="a template that is none"),
     pytest.param(lambda f: (f / "chat_template.jinja").write_text("hello"), WeightsError,
-                 "photo|cannot read", id="a template without the photo"),
+                 "photo|cannot read", id="a template without the image"),
     pytest.param(lambda f: (f / "chat_template.jinja").unlink(), WeightsError,
                  "chat template", id="no template"),
     pytest.param(lambda f: (f / "text4seg.json").write_text('{"side": "big"}'), WeightsError,

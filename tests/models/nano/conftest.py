@@ -12,7 +12,7 @@ from text4seg.models.nano.chat import NanoChat
 from text4seg.models.nano.parts import Parts, get_parts
 from text4seg.pictures import open_image
 
-PHOTOS = Path(__file__).parents[3] / "examples" / "photos"
+IMAGES = Path(__file__).parents[3] / "examples" / "photos"
 
 
 @pytest.fixture(scope="session")
@@ -32,4 +32,4 @@ def chat(nano_parts: None) -> NanoChat:
 
 @pytest.fixture(scope="session")
 def cat() -> Image.Image:
-    return open_image(PHOTOS / "cat.jpg")
+    return open_image(IMAGES / "cat.jpg")

@@ -1,4 +1,4 @@
-"""A photo is opened once; every question forks from there and is answered as if asked alone."""
+"""An image is opened once; every question forks from there and is answered as if asked alone."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ from text4seg.pictures import open_image
 from text4seg.prompts import ANSWER_PREFIX, question
 from text4seg.segmenter import Segmenter
 
-PHOTOS = Path(__file__).parents[3] / "examples" / "photos"
+IMAGES = Path(__file__).parents[3] / "examples" / "photos"
 
 
-class OfPhoto:
+class OfImage:
     """A model whose `generate` is told what the eyes saw, as a user of `transformers` would."""
 
     def __init__(self, chat: NanoChat, features: torch.Tensor, shape: GridShape) -> None:
@@ -82,7 +82,7 @@ def write(
 
 
 def write_plainly(
-    model: OfPhoto, chat: NanoChat, vocabulary: Vocabulary, label: str, name: str,
+    model: OfImage, chat: NanoChat, vocabulary: Vocabulary, label: str, name: str,
     bias: Mapping[int, float] | None,
 ) -> list[int]:  # fmt: skip
     shape = GridShape(*model.inputs["grid"])
@@ -120,7 +120,7 @@ def test_small_nano_writes_what_generate_writes(
 ) -> None:
     features = small_features(9)[0]
     session = NanoSession(small, features)
-    model = OfPhoto(small, features, shape)
+    model = OfImage(small, features, shape)
     plain = write_plainly(model, small, small_words, label, name, None)
     for draft in DRAFTERS:
         asked = session.ask(question(label), ANSWER_PREFIX, grid=(shape.rows, shape.cols))
@@ -155,7 +155,7 @@ def test_nano_writes_what_generate_writes(
     session = NanoSession(chat, seen)
     sides = (shape.rows, shape.cols)
     bias = session.ask(question(label), ANSWER_PREFIX, grid=sides).bias
-    plain = write_plainly(OfPhoto(chat, seen, shape), chat, vocabulary, label, name, bias)
+    plain = write_plainly(OfImage(chat, seen, shape), chat, vocabulary, label, name, bias)
     for draft in DRAFTERS:
         asked = session.ask(question(label), ANSWER_PREFIX, grid=sides)
         decoded = write(asked, vocabulary, name, shape, label, draft)
@@ -163,7 +163,7 @@ def test_nano_writes_what_generate_writes(
     get_format(name).decode(vocabulary.decode(plain).decode(), shape, (label,))
 
 
-# -- one photo, many questions --------------------------------------------------------------------
+# -- one image, many questions --------------------------------------------------------------------
 
 
 def answers(
@@ -220,7 +220,7 @@ def test_asks_may_be_written_side_by_side(small: NanoChat, small_words: Vocabula
 def test_a_batch_writes_what_each_question_gets_alone(
     small: NanoChat, small_words: Vocabulary, name: str
 ) -> None:
-    """Photos, prompts and texts of several lengths; texts end at different passes."""
+    """Images, prompts and texts of several lengths; texts end at different passes."""
     shape = GridShape(5, 6)
     cases = [(9, "the dog"), (2, "teddy bear"), (3, "dog"), (9, "é")]
     sessions = {seed: NanoSession(small, small_features(seed)[0]) for seed, _ in cases}
@@ -307,7 +307,7 @@ def test_a_session_counts_the_prompt(small: NanoChat) -> None:
 
 
 @pytest.mark.nano
-def test_the_photo_is_looked_at_once(
+def test_the_image_is_looked_at_once(
     chat: NanoChat, cat: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[Image.Image] = []
@@ -376,10 +376,10 @@ def test_below_the_gate_the_answer_is_empty_in_every_format(
             return NanoSession(small, small_features(9)[0])
 
     segmenter = Segmenter(Opened(), format=name, grid="8x8")
-    photo = Image.new("RGB", (64, 64))
-    assert not segmenter(photo, "dog").empty
+    image = Image.new("RGB", (64, 64))
+    assert not segmenter(image, "dog").empty
     monkeypatch.setattr(small.model.config, "presence_gate", 1e9)
-    answer = segmenter(photo, "dog")
+    answer = segmenter(image, "dog")
     assert answer.empty
     assert answer.validity == "strict"
     assert answer.probability.max() == 0
@@ -444,7 +444,7 @@ def test_the_table_knows_the_end_and_the_control_tokens(small: NanoChat) -> None
 
 @pytest.fixture(scope="module")
 def seen(chat: NanoChat) -> torch.Tensor:
-    return chat.eyes.look(open_image(PHOTOS / "cat.jpg"))
+    return chat.eyes.look(open_image(IMAGES / "cat.jpg"))
 
 
 @pytest.mark.nano
@@ -471,7 +471,7 @@ def test_a_folder_of_another_model_is_refused(nano_parts: None, tmp_path: Path) 
 @pytest.mark.nano
 def test_half_the_bits_answer_nearly_the_same(nano_parts: None) -> None:
     chat = NanoChat.load()
-    exact = Segmenter(chat)(PHOTOS / "cat.jpg", "the cat").grid.select("the cat")
+    exact = Segmenter(chat)(IMAGES / "cat.jpg", "the cat").grid.select("the cat")
     chat.model.to(torch.bfloat16)
-    rounded = Segmenter(chat)(PHOTOS / "cat.jpg", "the cat").grid.select("the cat")
+    rounded = Segmenter(chat)(IMAGES / "cat.jpg", "the cat").grid.select("the cat")
     assert (exact & rounded).sum() / (exact | rounded).sum() > 0.9

@@ -1,4 +1,4 @@
-"""The eyes see each cell of the text's grid where it lies in the photo."""
+"""The eyes see each cell of the text's grid where it lies in the image."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def seen(eyes: Eyes, cat: Image.Image) -> torch.Tensor:
 
 
 @pytest.mark.nano
-def test_a_photo_becomes_256_cells(eyes: Eyes, cat: Image.Image) -> None:
+def test_a_image_becomes_256_cells(eyes: Eyes, cat: Image.Image) -> None:
     whole = eyes.look(cat)
     assert whole.shape == (ROWS, COLUMNS) == (288, 2060)
     assert whole.dtype == torch.float16
     assert whole.isfinite().all()
     shares = whole[:256, CHANNELS:].float().sum(1)
-    assert torch.allclose(shares, torch.ones(256), atol=1e-2), "every pixel has a colour"
+    assert torch.allclose(shares, torch.ones(256), atol=1e-2), "every pixel has a color"
     boxes = whole[256:, :6].float()
     assert COCO_CLASSES[int(boxes[0, 0])] == "cat", "the surest thing stands first"
     assert ((boxes[:, 2:] >= 0) & (boxes[:, 2:] <= 1)).all()

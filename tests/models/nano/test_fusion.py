@@ -31,7 +31,7 @@ def see(fusion: Fusion, features: Tensor) -> ImageState:
 
 def test_states_have_their_shapes() -> None:
     fusion = make_fusion()
-    image = see(fusion, small_features(photos=2))
+    image = see(fusion, small_features(images=2))
     assert image.cells.shape == (2, 256, 16)
     assert image.names.shape == (2, 256, len(NAMES))
     assert image.boxes.shape == (2, 256, DETECTOR)
@@ -70,12 +70,12 @@ def test_a_question_is_read_up_to_its_64th_token() -> None:
     )
 
 
-def test_several_questions_of_a_photo_are_asked_at_once() -> None:
+def test_several_questions_of_a_image_are_asked_at_once() -> None:
     fusion, words = make_fusion(), torch.randn(3, 4, HIDDEN)
-    images = see(fusion, small_features(photos=2))
-    photo = torch.tensor([1, 0, 1])
-    together = ask(fusion, images.select(photo), words)
-    for index, which in enumerate(photo.tolist()):
+    images = see(fusion, small_features(images=2))
+    image = torch.tensor([1, 0, 1])
+    together = ask(fusion, images.select(image), words)
+    for index, which in enumerate(image.tolist()):
         alone = ask(fusion, images.select(torch.tensor([which])), words[index : index + 1])
         assert torch.allclose(together[index], alone[0], atol=1e-5)
 

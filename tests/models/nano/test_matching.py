@@ -113,7 +113,7 @@ def test_a_fusion_without_sentences_is_as_it_was() -> None:
 
 def test_an_image_state_is_selected_whole() -> None:
     fusion = make_fusion()
-    image = fusion.encode_image(small_features(photos=2)).select(torch.tensor([1, 1, 0]))
+    image = fusion.encode_image(small_features(images=2)).select(torch.tensor([1, 1, 0]))
     assert image.classes is not None
     assert image.classes.shape == (3, 256, 1000)
     assert image.names.shape == (3, 256, len(NAMES))

@@ -180,7 +180,7 @@ def test_logits_can_be_kept_for_the_last_tokens_only() -> None:
 
 def test_a_padded_batch_is_read_as_its_rows_one_by_one() -> None:
     model = small_model()
-    features = small_features(photos=2)
+    features = small_features(images=2)
     prompts = [small_prompt("dog"), small_prompt("the teddy bear, please")]
     rows = [prompt + body(2, 2) for prompt in prompts]
     longest = max(map(len, rows))
@@ -268,9 +268,9 @@ def test_another_grid_is_the_same_map_at_another_size() -> None:
         sampled, logits = model.resample(states, ramp, (rows, cols))
         assert sampled.shape == (1, rows * cols, 16)
         heights = logits.view(rows, cols)
-        centres = (torch.arange(rows) + 0.5) * 16 / rows - 0.5
-        inner = (centres > 2) & (centres < 13)  # the borders have no neighbours to average with
-        assert torch.allclose(heights[inner], centres[inner, None].expand(-1, cols), atol=0.2)
+        centers = (torch.arange(rows) + 0.5) * 16 / rows - 0.5
+        inner = (centers > 2) & (centers < 13)  # the borders have no neighbours to average with
+        assert torch.allclose(heights[inner], centers[inner, None].expand(-1, cols), atol=0.2)
 
 
 def test_text_is_not_read_without_a_walker() -> None:

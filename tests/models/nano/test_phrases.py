@@ -69,7 +69,7 @@ def reader(parts: Parts, chat: NanoChat) -> PhraseReader:
         ("telly", "tv"),
         ("smartphone", "mobile phone"),
         ("double decker bus", "double-decker"),
-        ("red double decker bus", "red double-decker"),  # colours are read on their own
+        ("red double decker bus", "red double-decker"),  # colors are read on their own
         ("qwxzy", "thing"),
     ],
 )

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from tests.reference.small_nano import DETECTOR, HIDDEN, NAMES, VISUAL, small_config
-from text4seg.models.nano.colours import COLOURS
+from text4seg.models.nano.colors import COLORS
 from text4seg.models.nano.configuration import NanoConfig
 from text4seg.models.nano.fusion import Fusion
 from text4seg.models.nano.matching import Phrases
-from text4seg.models.nano.placing import centre_of, count_beyond, cover_cells, relate
+from text4seg.models.nano.placing import center_of, count_beyond, cover_cells, relate
 from text4seg.models.nano.terms import RELATIONS, SIDES, read_terms, stack_terms
 
 WIDTH = 8
@@ -57,10 +57,10 @@ def test_a_relation_is_to_the_landmark(relation: str, there: int) -> None:
     assert float(relate(points, torch.tensor([[0.5, 0.6]]), torch.zeros(1, 5)).max()) == 0
 
 
-def test_the_centre_of_what_is_seen() -> None:
+def test_the_center_of_what_is_seen() -> None:
     cells = torch.zeros(2, 4, 4)
     cells[0, 1:3, 3] = 0.8
-    where, there = centre_of(cells.flatten(1), 4)
+    where, there = center_of(cells.flatten(1), 4)
     assert where[0].tolist() == pytest.approx([0.875, 0.5])
     assert there.tolist() == pytest.approx([0.8, 0.0])
     assert where.isfinite().all()
@@ -85,9 +85,9 @@ def make_fusion() -> Fusion:
 
 
 def features() -> Tensor:
-    seen = torch.zeros(1, 256 + 32, VISUAL + DETECTOR + len(COLOURS))
+    seen = torch.zeros(1, 256 + 32, VISUAL + DETECTOR + len(COLORS))
     seen[:, :256, :VISUAL] = torch.randn(1, 256, VISUAL)
-    seen[:, :256, -len(COLOURS)] = 1.0
+    seen[:, :256, -len(COLORS)] = 1.0
     seen[0, 256:259, :6] = torch.cat([torch.tensor([[16.0, 0.9]] * 3), BOXES[0]], 1)
     return seen
 
@@ -127,7 +127,7 @@ def test_a_new_part_says_nothing_until_it_is_trained() -> None:
             plain.encode_image(seen[:, :256, : VISUAL + DETECTOR]), words, shown, phrases
         )
     assert torch.allclose(without, found, atol=1e-5)
-    assert torch.allclose(without, cut[1], atol=1e-5), "boxes and colours are not read"
+    assert torch.allclose(without, cut[1], atol=1e-5), "boxes and colors are not read"
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_terms_change_what_is_answered(one: str, other: str) -> None:
     assert all(found.isfinite().all() for found in first)
 
 
-def test_a_photo_without_boxes_and_a_landmark_that_is_nowhere() -> None:
+def test_a_image_without_boxes_and_a_landmark_that_is_nowhere() -> None:
     fusion = make_fusion()
     assert fusion.open is not None
     words = torch.ones(1, 4, HIDDEN)

@@ -36,13 +36,13 @@ def test_every_cell_is_told_its_run(seed: int, rows: int, cols: int) -> None:
     pointers[..., 0] = torch.arange(rows * cols)
     told = describe_runs(logits, pointers, cols)
     assert told.shape == (2, rows * cols, RUN_CHANNELS)
-    for photo, cell in np.ndindex(2, rows * cols):
+    for image, cell in np.ndindex(2, rows * cols):
         row, col = divmod(cell, cols)
-        wanted = count_run(mask[photo, row].tolist(), col)
-        assert int(length[photo, cell]) == wanted
-        inside = bool(mask[photo, row, col])
-        assert told[photo, cell, :3].tolist() == [inside, not inside, col + wanted == cols]
-        assert not told[photo, cell, 3:].any(), "no run length is being written"
+        wanted = count_run(mask[image, row].tolist(), col)
+        assert int(length[image, cell]) == wanted
+        inside = bool(mask[image, row, col])
+        assert told[image, cell, :3].tolist() == [inside, not inside, col + wanted == cols]
+        assert not told[image, cell, 3:].any(), "no run length is being written"
 
 
 @settings(max_examples=40)
@@ -54,11 +54,11 @@ def test_the_length_to_write_depends_on_the_label_that_was(seed: int, rows: int,
         written = torch.full_like(cells, named)
         inside = torch.from_numpy(mask).flatten(1)
         chosen = choose_lengths(inside, measure_runs(inside, cols), cells, written, cols)
-        for photo, cell in np.ndindex(2, rows * cols):
+        for image, cell in np.ndindex(2, rows * cols):
             row, col = divmod(cell, cols)
-            wanted = choose_by_hand(mask[photo, row].tolist(), col, named=bool(named))
-            assert int(chosen[photo, cell]) == wanted
-            assert choose_length(mask[photo, row], col, named=bool(named)) == wanted
+            wanted = choose_by_hand(mask[image, row].tolist(), col, named=bool(named))
+            assert int(chosen[image, cell]) == wanted
+            assert choose_length(mask[image, row], col, named=bool(named)) == wanted
 
 
 @settings(max_examples=40)

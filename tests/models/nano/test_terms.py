@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from text4seg.models.nano.colours import COLOURS
+from text4seg.models.nano.colors import COLORS
 from text4seg.models.nano.phrases import find_phrases, find_terms
 from text4seg.models.nano.terms import RELATIONS, SIDES, Terms, read_terms, stack_terms
 from text4seg.prompts import QUESTIONS, question
@@ -46,7 +46,7 @@ def test_terms_are_read_off(expression: str, phrases: list[str], terms: dict[str
 def test_what_says_nothing_of_the_kind_is_left_as_it_was() -> None:
     for expression in ("the hot dog", "people", "a person in a long coat", "", "left", "of the"):
         terms = read_terms(expression)
-        assert (terms.colour, terms.relation, terms.rank) == (None, None, 0)
+        assert (terms.color, terms.relation, terms.rank) == (None, None, 0)
         assert terms.thing == expression
     assert find_terms("?!") == (find_phrases("?!"), Terms(""))
 
@@ -55,11 +55,11 @@ def test_terms_become_numbers() -> None:
     told = [read_terms(e) for e in ("the dog", "the second red cup from the left", "a below b")]
     lamp = torch.randn(4)
     made = stack_terms(told, [None, None, lamp], 4)
-    assert made.colours.shape == (3, len(COLOURS))
+    assert made.colors.shape == (3, len(COLORS))
     assert made.sides.shape == (3, len(SIDES))
     assert made.relations.shape == (3, len(RELATIONS))
-    assert not any(t[0].any() for t in (made.colours, made.sides, made.relations, made.landmarks))
-    assert COLOURS[int(made.colours[1].argmax())] == "red"
+    assert not any(t[0].any() for t in (made.colors, made.sides, made.relations, made.landmarks))
+    assert COLORS[int(made.colors[1].argmax())] == "red"
     assert SIDES[int(made.sides[1].argmax())] == "left"
     assert made.ranks.tolist() == [0.0, 1.0, 0.0]
     assert RELATIONS[int(made.relations[2].argmax())] == "below"

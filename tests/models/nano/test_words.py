@@ -37,21 +37,21 @@ from text4seg.segmenter.answering import reply
 @pytest.mark.parametrize(
     ("question", "kind", "expression"),
     [
-        ("Is there a dog in the photo?", "there", "the dog"),
+        ("Is there a dog in the image?", "there", "the dog"),
         ("Are there any dogs?", "there", "the dogs"),
         ("Do you see a red car?", "there", "the red car"),
         ("can you see  an Umbrella in this picture", "there", "the umbrella"),
         ("Is a dog visible in the image?", "there", "the dog"),
-        ("Does the photo show a cup left of the lamp?", "there", "the cup left of the lamp"),
+        ("Does the image show a cup left of the lamp?", "there", "the cup left of the lamp"),
         ("How many dogs are there?", "count", "the dogs"),
         ("How many people can you see in this picture?", "count", "the people"),
         ("How many dogs are on the left?", "count", "the dogs on the left"),
         ("How many cups?", "count", "the cups"),
         ("what color is the skirt?", "colour", "the skirt"),
-        ("What is the colour of the tie in the photo?", "colour", "the tie"),
+        ("What is the color of the tie in the image?", "colour", "the tie"),
         ("Where is the cup?", "where", "the cup"),
         ("Where in the picture are the dogs?", "where", "the dogs"),
-        ("What is in the photo?", "names", None),
+        ("What is in the image?", "names", None),
         ("What's in this picture?", "names", None),
         ("What do you see?", "names", None),
         ("What is this?", "name", None),
@@ -129,7 +129,7 @@ def test_questions_are_given_different_things() -> None:
             find_given(chat, reader, session._image, question)
             for question in ("Is there a cat?", "Is there a dog?", "How many cats are there?")
         )
-        names = find_given(chat, reader, session._image, "What is in the photo?")
+        names = find_given(chat, reader, session._image, "What is in the image?")
     assert one.shape == other.shape == count.shape
     assert one.shape[0] == SLOTS
     assert not torch.allclose(one, other)
@@ -137,7 +137,7 @@ def test_questions_are_given_different_things() -> None:
     assert names.shape[1] == one.shape[1]
 
 
-def test_evidence_is_finite_and_tells_photos_and_things_apart() -> None:
+def test_evidence_is_finite_and_tells_images_and_things_apart() -> None:
     chat = answering_chat()
     model = chat.model
     assert chat.reader is not None
@@ -202,10 +202,10 @@ def test_shipped_nano_answers_or_says_that_it_cannot(chat: NanoChat, cat: Image.
     segmenter = Segmenter(chat)
     if chat.model.answer_reader is None:
         with pytest.raises(WeightsError, match="not taught to answer in words"):
-            segmenter.answer(cat, "Is there a cat in the photo?")
+            segmenter.answer(cat, "Is there a cat in the image?")
         return
     asked = {
-        "Is there a cat in the photo?": "yes",
+        "Is there a cat in the image?": "yes",
         "Do you see an elephant?": "no",
         "How many cats are there?": "one",
         "What is this?": "cat",

@@ -25,7 +25,7 @@ from text4seg.training.nano.features import FeatureStore
 from text4seg.training.nano.scenes import Scene
 
 SETTINGS = AnswerSettings(
-    photos=6, steps=6, photos_a_step=2, questions_a_photo=4, guesses=16, named=4, save_every=3,
+    images=6, steps=6, images_a_step=2, questions_a_image=4, guesses=16, named=4, save_every=3,
     log_every=3,
 )  # fmt: skip
 
@@ -36,13 +36,13 @@ class Store(FeatureStore):
     def __init__(self) -> None:
         pass
 
-    def __getitem__(self, photo: Path) -> torch.Tensor:
-        return boxed_features(len(photo.name))
+    def __getitem__(self, image: Path) -> torch.Tensor:
+        return boxed_features(len(image.name))
 
 
-def looked(chat: NanoChat, folder: Path, photos: int = 6) -> list[Gathered]:
-    scenes: list[Scene] = [replace(SCENE, photo=Path("p" * n)) for n in range(1, 4)]
-    return [one for shard in gather(chat, lambda: scenes, Store(), folder, photos) for one in shard]
+def looked(chat: NanoChat, folder: Path, images: int = 6) -> list[Gathered]:
+    scenes: list[Scene] = [replace(SCENE, image=Path("p" * n)) for n in range(1, 4)]
+    return [one for shard in gather(chat, lambda: scenes, Store(), folder, images) for one in shard]
 
 
 def test_what_was_found_is_kept(tmp_path: Path) -> None:

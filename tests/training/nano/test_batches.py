@@ -1,4 +1,4 @@
-"""What a batch asks lies where it says, however the photo was flipped and moved."""
+"""What a batch asks lies where it says, however the image was flipped and moved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from text4seg.models.nano.eyes import DETECTOR_CHANNELS
-from text4seg.training.nano.batches import MIX, Batches, PhotoBatch, to_cells
+from text4seg.training.nano.batches import MIX, Batches, ImageBatch, to_cells
 from text4seg.training.nano.classes import SOURCE
 from text4seg.training.nano.scenes import Scene, Thing
 
@@ -48,27 +48,27 @@ def scenes() -> list[Scene]:
 
 
 class Store:
-    """Features that are the coverage of cat and cup, the number of the photo, and a detector's."""
+    """Features that are the coverage of cat and cup, the number of the image, and a detector's."""
 
     def __init__(self, scenes: list[Scene]) -> None:
-        self._scenes = {scene.photo: (index, scene) for index, scene in enumerate(scenes)}
+        self._scenes = {scene.image: (index, scene) for index, scene in enumerate(scenes)}
 
-    def __getitem__(self, photo: Path) -> torch.Tensor:
-        index, scene = self._scenes[photo]
+    def __getitem__(self, image: Path) -> torch.Tensor:
+        index, scene = self._scenes[image]
         channels = [scene.layers["cat"], scene.layers["cup"], np.full((16, 16), float(index))]
         seen = torch.from_numpy(np.stack(channels)).flatten(1).T.half()
         return torch.cat([seen, torch.full((256, DETECTOR_CHANNELS), 0.5).half()], dim=1)
 
 
-def draw(seed: int, **options: int) -> PhotoBatch:
-    sizes = {"photos": 4, "questions": 5} | options
+def draw(seed: int, **options: int) -> ImageBatch:
+    sizes = {"images": 4, "questions": 5} | options
     return Batches(scenes(), Store(scenes()), NAMES, **sizes).draw(seed)  # type: ignore[arg-type]
 
 
 def test_a_batch_has_its_shapes() -> None:
     batch = draw(0)
     assert batch.features.shape == (4, 256, 3 + DETECTOR_CHANNELS)
-    assert batch.photo.tolist() == [i for i in range(4) for _ in range(5)]
+    assert batch.image.tolist() == [i for i in range(4) for _ in range(5)]
     assert len(batch.expressions) == 20
     assert batch.cells.shape == (20, 16, 16)
     assert batch.names.shape == (4, 256, 4)
@@ -81,11 +81,11 @@ def test_cells_lie_where_the_features_lie(seed: int) -> None:
     """Flips and moves carry features, targets and names along together."""
     batch = draw(seed)
     checked = 0
-    for expression, photo, cells in zip(batch.expressions, batch.photo, batch.cells, strict=True):
+    for expression, image, cells in zip(batch.expressions, batch.image, batch.cells, strict=True):
         for channel, name in enumerate(("cat", "cup")):
             others = {"cat", "cup"} - {name}
             if name in expression.split() and others.isdisjoint(expression.split()) and cells.any():
-                seen = batch.features[photo, :, channel].view(1, 16, 16)
+                seen = batch.features[image, :, channel].view(1, 16, 16)
                 assert torch.equal(cells, to_cells(seen)[0])
                 checked += 1
     assert checked
@@ -94,15 +94,15 @@ def test_cells_lie_where_the_features_lie(seed: int) -> None:
     assert not batch.names[..., 2:].any(), "there is no dog and no hat"
 
 
-def test_some_photos_are_flipped_and_some_moved_and_some_neither() -> None:
-    still = {photo.photo.name: photo for photo in scenes()}
+def test_some_images_are_flipped_and_some_moved_and_some_neither() -> None:
+    still = {image.image.name: image for image in scenes()}
     kinds = {"as it is": 0, "flipped": 0, "moved": 0}
     everything = scenes()
     for seed in range(40):
         batch = draw(seed)
         for features in batch.features:
             index = int(features[:, 2].max().round())
-            cat = torch.from_numpy(still[everything[index].photo.name].layers["cat"])
+            cat = torch.from_numpy(still[everything[index].image.name].layers["cat"])
             seen = features[:, 0].view(16, 16)
             if torch.allclose(seen, cat, atol=1e-4):
                 kinds["as it is"] += 1
@@ -110,7 +110,7 @@ def test_some_photos_are_flipped_and_some_moved_and_some_neither() -> None:
                 kinds["flipped"] += 1
             else:
                 kinds["moved"] += 1
-    # Fewer than half: a photo that is asked of its whole is never enlarged.
+    # Fewer than half: an image that is asked of its whole is never enlarged.
     assert kinds["moved"] == pytest.approx(45, abs=25)
     assert kinds["as it is"] == pytest.approx(58, abs=22)
     assert kinds["flipped"] == pytest.approx(58, abs=22)
@@ -131,19 +131,19 @@ def test_a_scene_of_which_nothing_is_known_asks_less() -> None:
         [*empty, *known],
         Store(scenes()),
         NAMES,
-        photos=6,
+        images=6,
         questions=2,  # type: ignore[arg-type]
     )
     batch = batches.draw(1)
-    assert len(batch.expressions) == len(batch.photo) == len(batch.cells) < 12
+    assert len(batch.expressions) == len(batch.image) == len(batch.cells) < 12
     silent = [i for i, names in enumerate(batch.annotated) if not names.any()]
-    assert not set(batch.photo.tolist()) & set(silent)
+    assert not set(batch.image.tolist()) & set(silent)
 
 
 def test_the_same_number_is_the_same_batch() -> None:
     a, b, other = draw(7), draw(7), draw(8)
     assert a.expressions == b.expressions != other.expressions
-    for name in ("features", "cells", "names", "annotated", "photo"):
+    for name in ("features", "cells", "names", "annotated", "image"):
         assert torch.equal(getattr(a, name), getattr(b, name))
 
 

@@ -1,4 +1,4 @@
-"""Photos of one thing each: what is asked of them, and which masks are trusted."""
+"""Images of one thing each: what is asked of them, and which masks are trusted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_hardly_anything_nearly_everything_and_a_blur_are_not() -> None:
         assert trusted_coverage(unclear) is None
 
 
-def test_photos_are_read_by_their_class_and_held_out_ones_apart(tmp_path: Path) -> None:
+def test_images_are_read_by_their_class_and_held_out_ones_apart(tmp_path: Path) -> None:
     for one in imagenet_classes()[:20]:
         Image.fromarray(saliency(0.5)).save(tmp_path / f"{one.wnid}_some_name.png")
     taught = read_classes(tmp_path, tmp_path)

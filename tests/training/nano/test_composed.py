@@ -1,4 +1,4 @@
-"""Composed photos hold what their lines say."""
+"""Composed images hold what their lines say."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from text4seg.core.rle import rle_to_mask
 from text4seg.models.nano.vocabulary import imagenet_classes
 from text4seg.training.nano.composed import (
     CutOut,
-    compose_photos,
+    compose_images,
     cut_classes,
     cut_coco,
     read_composed,
@@ -42,9 +42,9 @@ def background(tmp_path: Path) -> Scene:
 
 def test_things_are_where_the_lines_say(tmp_path: Path, background: Scene) -> None:
     folder = tmp_path / "made"
-    lines = list(compose_photos(CUT_OUTS, [background], folder, count=6))
+    lines = list(compose_images(CUT_OUTS, [background], folder, count=6))
     for line in lines:
-        pixels = np.asarray(Image.open(folder / line["photo"])).astype(int)
+        pixels = np.asarray(Image.open(folder / line["image"])).astype(int)
         masks = [rle_to_mask(thing["mask"]) for thing in line["things"]]
         assert 1 <= len(masks) <= 5
         changed = (abs(pixels - 128) > 40).any(-1)
@@ -52,20 +52,20 @@ def test_things_are_where_the_lines_say(tmp_path: Path, background: Scene) -> No
         assert (changed & together).sum() / (changed | together).sum() > 0.9
         assert sum(m.sum() for m in masks) == together.sum(), "what is covered is not seen"
         named = {thing["name"] for thing in line["things"]}
-        assert "thing 0" not in named, "the photo has one already"
+        assert "thing 0" not in named, "the image has one already"
         assert named.isdisjoint(line["absent"])
         assert "thing 0" not in line["absent"]
     assert sum(len({t["name"] for t in line["things"]}) < len(line["things"]) for line in lines)
 
 
-def test_photos_are_made_once_and_read_as_scenes(tmp_path: Path, background: Scene) -> None:
+def test_images_are_made_once_and_read_as_scenes(tmp_path: Path, background: Scene) -> None:
     folder = tmp_path / "made"
-    first = list(compose_photos(CUT_OUTS, [background], folder, count=2))
+    first = list(compose_images(CUT_OUTS, [background], folder, count=2))
     written = (folder / "0000.jpg").stat().st_mtime_ns
-    assert list(compose_photos(CUT_OUTS, [background], folder, count=2)) == first
+    assert list(compose_images(CUT_OUTS, [background], folder, count=2)) == first
     assert (folder / "0000.jpg").stat().st_mtime_ns == written
     scenes = read_composed(folder)
-    assert [scene.photo.name for scene in scenes] == ["0000.jpg", "0001.jpg"]
+    assert [scene.image.name for scene in scenes] == ["0000.jpg", "0001.jpg"]
     for scene, line in zip(scenes, first, strict=True):
         assert [t.name for t in scene.things] == [t["name"] for t in line["things"]]
         assert set(scene.absent) == set(line["absent"])
@@ -75,7 +75,7 @@ def test_photos_are_made_once_and_read_as_scenes(tmp_path: Path, background: Sce
 
 def test_too_few_names_are_told(tmp_path: Path, background: Scene) -> None:
     with pytest.raises(InputError, match="too few things to cut out"):
-        list(compose_photos(CUT_OUTS[:3], [background], tmp_path / "made", count=1))
+        list(compose_images(CUT_OUTS[:3], [background], tmp_path / "made", count=1))
     assert not list((tmp_path / "made").glob("*"))
 
 

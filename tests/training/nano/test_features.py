@@ -1,4 +1,4 @@
-"""Features are computed once, and move as the photo would."""
+"""Features are computed once, and move as the image would."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class Looks:
         return torch.full((256, 3), float(image.width)).half()
 
 
-def photo(root: Path, name: str, width: int) -> Path:
+def image(root: Path, name: str, width: int) -> Path:
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (width, 4)).save(path)
     return path
 
 
-def test_a_photo_is_looked_at_once_ever(tmp_path: Path) -> None:
+def test_a_image_is_looked_at_once_ever(tmp_path: Path) -> None:
     root, looks = tmp_path / "data", Looks()
-    first, second = photo(root, "coco/a.png", 5), photo(root, "clothing/a.png", 7)
+    first, second = image(root, "coco/a.png", 5), image(root, "clothing/a.png", 7)
     store = FeatureStore(tmp_path / "kept", root, looks)
     assert [int(store[path][0, 0]) for path in (first, second, first)] == [5, 7, 5]
     assert looks.count == 2
@@ -52,26 +52,26 @@ def test_a_photo_is_looked_at_once_ever(tmp_path: Path) -> None:
     assert names == ["clothing%2Fa.png.pt", "coco%2Fa.png.pt"], "and no halves beside"
 
 
-def test_photos_of_like_names_do_not_share_a_file(tmp_path: Path) -> None:
+def test_images_of_like_names_do_not_share_a_file(tmp_path: Path) -> None:
     root, looks = tmp_path / "data", Looks()
-    paths = [photo(root, name, 3 + i) for i, name in enumerate(("a_b/c.png", "a/b_c.png"))]
+    paths = [image(root, name, 3 + i) for i, name in enumerate(("a_b/c.png", "a/b_c.png"))]
     store = FeatureStore(tmp_path / "kept", root, looks)
     assert [int(store[path][0, 0]) for path in paths] == [3, 4]
     again = FeatureStore(tmp_path / "kept", root)
     assert [int(again[path][0, 0]) for path in paths] == [3, 4]
 
 
-def test_without_eyes_a_missing_photo_is_an_error(tmp_path: Path) -> None:
+def test_without_eyes_a_missing_image_is_an_error(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path / "kept", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"a\.png\.pt: no features, and no eyes"):
-        _ = store[photo(tmp_path, "a.png", 5)]
+        _ = store[image(tmp_path, "a.png", 5)]
 
 
-def test_statistics_are_those_of_all_cells_of_all_photos() -> None:
+def test_statistics_are_those_of_all_cells_of_all_images() -> None:
     torch.manual_seed(0)
-    photos = [torch.randn(256, 5).half() * scale for scale in (0.5, 2.0, 1.0)]
-    mean, std = statistics(photos, 3)
-    cells = torch.cat(photos)[:, :3].float()
+    images = [torch.randn(256, 5).half() * scale for scale in (0.5, 2.0, 1.0)]
+    mean, std = statistics(images, 3)
+    cells = torch.cat(images)[:, :3].float()
     assert torch.allclose(mean, cells.mean(0), atol=1e-4)
     assert torch.allclose(std, cells.std(0, unbiased=False), atol=1e-3)
 
@@ -93,7 +93,7 @@ def test_zoom_one_and_no_shift_is_the_identity() -> None:
 
 @given(st.integers(-6, 6), st.integers(-6, 6))
 def test_a_shift_of_an_eighth_is_one_cell(along: int, down: int) -> None:
-    """The centre moves right and down, so the map moves left and up; what comes in is nothing."""
+    """The center moves right and down, so the map moves left and up; what comes in is nothing."""
     x = maps()
     found = move(x, zoom=torch.ones(2), shift=torch.tensor([[along, down]] * 2) / 8)
     expected = torch.zeros_like(x)
@@ -110,10 +110,10 @@ def test_zoom_two_shows_the_middle_half() -> None:
     assert torch.allclose(twice[0, 0, 1:15, 1:15], torch.ones(14, 14))
     half = move(torch.ones(1, 1, 16, 16), zoom=torch.tensor([0.5]), shift=torch.zeros(1, 2))
     assert torch.allclose(half[0, 0, 5:11, 5:11], torch.ones(6, 6))
-    assert not half[0, 0, :3].any(), "outside the photo there is nothing"
+    assert not half[0, 0, :3].any(), "outside the image there is nothing"
 
 
-def test_every_photo_moves_by_itself() -> None:
+def test_every_image_moves_by_itself() -> None:
     zoom, shift = torch.tensor([1.0, 1.3]), torch.tensor([[0.0, 0.0], [0.2, -0.4]])
     both = move(maps(), zoom=zoom, shift=shift)
     for index in range(2):
@@ -128,7 +128,7 @@ def test_maps_and_cells_are_two_views_of_the_same() -> None:
 
 
 def sights(box: list[float]) -> torch.Tensor:
-    """One photo: a channel that is 1 in the cells under the box, and behind the cells the box."""
+    """One image: a channel that is 1 in the cells under the box, and behind the cells the box."""
     cells = cover_cells(torch.tensor([[box]]), 16)[0].T
     seen = torch.zeros(1, 258, 7)
     seen[0, :256, :1] = cells
@@ -158,7 +158,7 @@ def test_boxes_move_with_the_cells(flip: bool, zoom: float, shift: tuple[float, 
     assert not moved[0, 257, :2].any(), "what was no box is none"
 
 
-def test_what_leaves_the_photo_is_no_box_any_more() -> None:
+def test_what_leaves_the_image_is_no_box_any_more() -> None:
     moved = move_sights(
         sights([0.0, 0.0, 0.1, 0.1]),
         flips=torch.tensor([False]),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from text4seg.models.nano.colours import COLOURS
+from text4seg.models.nano.colors import COLORS
 from text4seg.models.nano.plain_questions import KINDS, read_question
 from text4seg.training.nano.plain import (
     COUNTS,
@@ -32,8 +32,8 @@ def cover(rows: slice, columns: slice) -> np.ndarray:
     return cells
 
 
-def shades(colour: str) -> np.ndarray:
-    return np.eye(len(COLOURS), dtype=np.float32)[COLOURS.index(colour)]
+def shades(color: str) -> np.ndarray:
+    return np.eye(len(COLORS), dtype=np.float32)[COLORS.index(color)]
 
 
 LEFT, RIGHT = cover(slice(6, 10), slice(0, 4)), cover(slice(6, 10), slice(12, 16))
@@ -82,7 +82,7 @@ def test_crowds_are_not_counted_and_counts_are_true() -> None:
         assert one.answer == truth.get(one.name, COUNTS[0])
 
 
-def test_colours_and_places() -> None:
+def test_colors_and_places() -> None:
     for one in asked_often():
         if one.kind == "colour":
             assert one.answer == {"dog": "brown", "cup": "red"}.get(one.name, NOT_THERE)

@@ -59,7 +59,7 @@ def test_two_boxes_on_one_thing_are_one_thing() -> None:
     assert kept[:, 1].tolist() == pytest.approx([0.9, 0.7])
 
 
-def test_an_empty_photo_has_nothing_and_lacks_everything() -> None:
+def test_an_empty_image_has_nothing_and_lacks_everything() -> None:
     kept, absent = decide(np.zeros((0, 6), dtype=np.float32))
     assert kept.shape == (0, 6)
     assert absent == set(COCO_CLASSES)
@@ -69,14 +69,14 @@ def test_scenes_come_back_with_their_things(tmp_path: Path) -> None:
     left, right = np.zeros((32, 32), dtype=bool), np.zeros((32, 32), dtype=bool)
     left[:, :8], right[:, 24:] = True, True
     line = {
-        "photo": "photos/a.jpg",
+        "image": "photos/a.jpg",
         "absent": ["cat"],
         "things": [{"name": "dog", "mask": mask_to_rle(mask)} for mask in (left, right)],
     }
-    nothing = {"photo": "photos/b.jpg", "absent": ["cat"], "things": []}
+    nothing = {"image": "photos/b.jpg", "absent": ["cat"], "things": []}
     (tmp_path / "pseudo.jsonl").write_text(json.dumps(line) + "\n" + json.dumps(nothing) + "\n")
     (scene,) = read_pseudo(tmp_path / "pseudo.jsonl", tmp_path)
-    assert scene.photo == tmp_path / "photos/a.jpg"
+    assert scene.image == tmp_path / "photos/a.jpg"
     assert scene.source == "pseudo"
     assert scene.annotated == {"cat", "dog"}
     assert scene.absent == ["cat"]

@@ -37,7 +37,7 @@ CUP = block(slice(0, 2), slice(12, 14))
 def scene(**changes: object) -> Scene:
     cats = (Thing("cat", SMALL_LEFT_TOP), Thing("cat", BIG_RIGHT_BOTTOM), Thing("cup", CUP))
     values: dict[str, object] = {
-        "photo": Path("photo.jpg"),
+        "image": Path("photo.jpg"),
         "source": "coco",
         "layers": {"cat": SMALL_LEFT_TOP + BIG_RIGHT_BOTTOM, "cup": CUP},
         "annotated": KNOWN,
@@ -93,7 +93,7 @@ def test_absent_things_were_annotated_and_are_not_there() -> None:
 
 def test_a_small_thing_is_neither_asked_for_nor_called_absent() -> None:
     speck = np.zeros((16, 16), dtype=np.float32)
-    speck[0, 0] = 0.5  # under 0.3 % of the photo
+    speck[0, 0] = 0.5  # under 0.3 % of the image
     little = scene(layers={"cat": SMALL_LEFT_TOP, "dog": speck}, things=())
     assert "dog" not in {name_in(asked.expression) for asked in asked_of(little)}
 
@@ -190,7 +190,7 @@ def test_a_mirror_swaps_left_and_right_in_words_and_mask() -> None:
 
 
 def test_a_mirrored_scene_and_mirrored_questions_are_the_same() -> None:
-    """Whatever is placed on the left of a photo is what is placed on the right of its mirror."""
+    """Whatever is placed on the left of an image is what is placed on the right of its mirror."""
     turned = scene(
         layers={name: layer[:, ::-1] for name, layer in scene().layers.items()},
         things=tuple(Thing(t.name, t.coverage[:, ::-1]) for t in scene().things),

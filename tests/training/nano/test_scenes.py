@@ -70,7 +70,7 @@ def coco_document() -> dict[str, Any]:
 def test_coco_instances_become_layers_and_things(tmp_path: Path) -> None:
     file = write(tmp_path / "instances.json", coco_document())
     first, second = read_coco(file, tmp_path / "images")
-    assert first.photo == tmp_path / "images" / "a.jpg"
+    assert first.image == tmp_path / "images" / "a.jpg"
     assert first.source == "coco"
     assert first.annotated == {"person", "cat", "dog"}
     assert first.layers.keys() == {"cat", "person"}
@@ -112,16 +112,16 @@ def write_panoptic_mask(path: Path) -> None:
     segments = np.zeros((SIDE, SIDE), dtype=np.int64)  # 0: nobody said what it is
     segments[:8], segments[8:16] = 70_000, 300
     segments[16:20], segments[20:24] = 7, 8
-    colours = np.stack([segments % 256, segments // 256 % 256, segments // 65536], axis=-1)
+    colors = np.stack([segments % 256, segments // 256 % 256, segments // 65536], axis=-1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(colours.astype(np.uint8)).save(path)
+    Image.fromarray(colors.astype(np.uint8)).save(path)
 
 
-def test_panoptic_segments_are_read_off_their_colours(tmp_path: Path) -> None:
+def test_panoptic_segments_are_read_off_their_colors(tmp_path: Path) -> None:
     write_panoptic_mask(tmp_path / "masks" / "p.png")
     file = write(tmp_path / "panoptic.json", panoptic_document())
     (scene,) = read_panoptic(file, tmp_path / "masks", tmp_path)
-    assert scene.photo == tmp_path / "coco" / "images" / "p.jpg"
+    assert scene.image == tmp_path / "coco" / "images" / "p.jpg"
     assert scene.source == "panoptic"
     assert scene.annotated == {"person", "brick wall", "tree"}
     assert scene.layers.keys() == {"person", "brick wall"}
@@ -163,7 +163,7 @@ def test_label_maps_name_garments_and_the_whole_person(tmp_path: Path) -> None:
     index = write_clothing(tmp_path)
     (scene,) = read_label_maps(index, tmp_path / "images", tmp_path / "masks", "train")
     assert read_label_maps(index, tmp_path / "images", tmp_path / "masks", "val") == []
-    assert scene.photo == tmp_path / "images" / "0001.jpg"
+    assert scene.image == tmp_path / "images" / "0001.jpg"
     assert scene.source == "clothing"
     assert scene.annotated == {"hat", "shoes", "t-shirt", "person"}
     hat, shirt = cells(slice(0, 4), slice(0, 16)), cells(slice(4, 8), slice(0, 8))
@@ -177,7 +177,7 @@ def test_label_maps_name_garments_and_the_whole_person(tmp_path: Path) -> None:
 
 @pytest.fixture
 def collection(tmp_path: Path) -> Path:
-    """All three collections; `a.jpg` of panoptic is also a validation photo of COCO."""
+    """All three collections; `a.jpg` of panoptic is also a validation image of COCO."""
     write(tmp_path / "coco" / "instances_train.json", coco_document())
     held_out = coco_document()
     held_out["images"] = held_out["images"][:1]
@@ -191,15 +191,15 @@ def collection(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_collection_is_all_of_them_without_the_photos_held_out(collection: Path) -> None:
-    train = [(scene.source, scene.photo.name) for scene in read_collection(collection, "train")]
+def test_a_collection_is_all_of_them_without_the_images_held_out(collection: Path) -> None:
+    train = [(scene.source, scene.image.name) for scene in read_collection(collection, "train")]
     assert train == [
         ("coco", "a.jpg"),
         ("coco", "b.jpg"),
         ("clothing", "0001.jpg"),
         ("panoptic", "p.jpg"),
     ]
-    held_out = [(scene.source, scene.photo.name) for scene in read_collection(collection, "val")]
+    held_out = [(scene.source, scene.image.name) for scene in read_collection(collection, "val")]
     assert held_out == [("coco", "a.jpg")]
 
 

@@ -20,7 +20,7 @@ from tests.reference.small_nano import (
 )
 from text4seg.models.nano.fusion import Fusion, ImageState
 from text4seg.models.nano.matching import Phrases
-from text4seg.training.nano.batches import PhotoBatch
+from text4seg.training.nano.batches import ImageBatch
 from text4seg.training.nano.scenes import Scene
 from text4seg.training.nano.see import (
     SeeSettings,
@@ -44,7 +44,7 @@ def make_words() -> Words:
 def make_fusion() -> Fusion:
     torch.manual_seed(3)
     fusion = Fusion(small_config(), HIDDEN)
-    seen = list(small_features(5, photos=2))
+    seen = list(small_features(5, images=2))
     detected = [f"thing {i}" for i in range(DETECTOR)]
     prepare(fusion, make_words(), names=NAMES, detected=detected, seen=seen)
     return fusion
@@ -57,18 +57,18 @@ class Drawn:
         self._stop_at = stop_at
         self.drawn: list[int] = []
 
-    def draw(self, seed: int) -> PhotoBatch:
+    def draw(self, seed: int) -> ImageBatch:
         if seed == self._stop_at:
             raise KeyboardInterrupt
         self.drawn.append(seed)
-        features = small_features(seed, photos=2)
+        features = small_features(seed, images=2)
         where = (features[..., 0] > 0.5).float()
         cells = torch.stack([where[0], torch.zeros(256), where[1]]).view(3, 16, 16)
         names = torch.zeros(2, 256, len(NAMES))
         names[..., 1] = where
         annotated = torch.ones(2, len(NAMES), dtype=torch.bool)
-        photo = torch.tensor([0, 0, 1])
-        return PhotoBatch(features, photo, ["dog", "cat", "dog"], cells, names, annotated)
+        image = torch.tensor([0, 0, 1])
+        return ImageBatch(features, image, ["dog", "cat", "dog"], cells, names, annotated)
 
 
 def train(folder: Path, batches: Drawn, settings: SeeSettings = SETTINGS) -> tuple[Fusion, Fusion]:
@@ -157,7 +157,7 @@ def test_a_new_fusion_is_told_its_constants() -> None:
     fusion, words = make_fusion(), make_words()
     assert torch.allclose(fusion.name_embedding[1], words.name(NAMES[1]))
     assert torch.allclose(fusion.detector_embedding[7], words.name("thing 7"))
-    cells = small_features(5, photos=2)[..., :-DETECTOR].flatten(0, 1)
+    cells = small_features(5, images=2)[..., :-DETECTOR].flatten(0, 1)
     assert torch.allclose(fusion.feature_mean, cells.mean(0), atol=1e-4)
     assert torch.allclose(fusion.feature_std, cells.std(0, unbiased=False), atol=1e-3)
 
@@ -174,7 +174,7 @@ class Believer(Fusion):
         return image.cells, image.cells[..., 0]
 
 
-def test_the_check_scores_what_is_seen_on_unseen_photos() -> None:
+def test_the_check_scores_what_is_seen_on_unseen_images() -> None:
     fusion = Believer(small_config(), HIDDEN)
     layer = np.zeros((16, 16), dtype=np.float32)
     layer[2:6, 3:9] = 1.0

@@ -1,4 +1,4 @@
-"""Colours and relations are told as the masks and pixels have them."""
+"""Colors and relations are told as the masks and pixels have them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from text4seg.models.nano.colours import COLOURS
+from text4seg.models.nano.colors import COLORS
 from text4seg.training.nano.scenes import Scene, Thing
 from text4seg.training.nano.told import (
     Asked,
-    ask_coloured,
+    ask_colored,
     ask_related,
-    coloured_things,
+    colored_things,
     related_things,
 )
 
@@ -24,7 +24,7 @@ def block(rows: slice, cols: slice) -> np.ndarray:
 
 
 def shades(**shares: float) -> np.ndarray:
-    return np.array([shares.get(colour, 0.0) for colour in COLOURS], dtype=np.float32)
+    return np.array([shares.get(color, 0.0) for color in COLORS], dtype=np.float32)
 
 
 LEFT, MIDDLE, RIGHT = (block(slice(6, 10), slice(c, c + 4)) for c in (0, 6, 12))
@@ -46,33 +46,33 @@ def often(asking: object, about: Scene, count: int = 60) -> list[Asked]:
     return [asked for asked in found if asked is not None]
 
 
-def test_a_coloured_thing_is_asked_for_by_its_colour_and_by_a_wrong_one() -> None:
+def test_a_colored_thing_is_asked_for_by_its_color_and_by_a_wrong_one() -> None:
     cups = scene(Thing("cup", LEFT, RED), Thing("cup", RIGHT, BLUE))
-    asked = often(ask_coloured, cups)
+    asked = often(ask_colored, cups)
     right = {a.expression: a.coverage for a in asked if a.kind == "coloured"}
     assert right.keys() == {"the red cup", "the blue cup"}
     assert np.array_equal(right["the red cup"], LEFT)
     assert np.array_equal(right["the blue cup"], RIGHT)
-    wrong = [a for a in asked if a.kind == "wrong colour"]
+    wrong = [a for a in asked if a.kind == "wrong color"]
     assert wrong
     assert not any(a.coverage.any() for a in wrong)
-    for colour in ("red", "blue", "black", "pink", "purple"):
-        assert f"the {colour} cup" not in {a.expression for a in wrong}, "somebody might say so"
+    for color in ("red", "blue", "black", "pink", "purple"):
+        assert f"the {color} cup" not in {a.expression for a in wrong}, "somebody might say so"
 
 
-def test_where_one_has_no_clear_colour_none_is_told_by_it() -> None:
+def test_where_one_has_no_clear_color_none_is_told_by_it() -> None:
     for other in (Thing("cup", RIGHT, MIXED), Thing("cup", RIGHT)):
-        assert ask_coloured(scene(Thing("cup", LEFT, RED), other), np.random.default_rng(0)) is None
+        assert ask_colored(scene(Thing("cup", LEFT, RED), other), np.random.default_rng(0)) is None
     crowd = scene(Thing("cup", LEFT, RED), layers={"cup": LEFT + RIGHT})
-    assert list(coloured_things(crowd)) == []
+    assert list(colored_things(crowd)) == []
 
 
-def test_garments_have_colours_and_people_have_none() -> None:
+def test_garments_have_colors_and_people_have_none() -> None:
     dressed = scene(
         layers={"dress": MIDDLE, "person": MIDDLE, "skin": LEFT},
         shades={"dress": RED, "person": RED, "skin": RED},
     )
-    assert [name for name, _, _ in coloured_things(dressed)] == ["dress"]
+    assert [name for name, _, _ in colored_things(dressed)] == ["dress"]
 
 
 def test_a_relation_holds_and_its_contrary_finds_nothing() -> None:

@@ -1,4 +1,4 @@
-"""The one command that trains nano, from photos with masks to weights that answer."""
+"""The one command that trains nano, from images with masks to weights that answer."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from text4seg.models.nano.chat import NanoChat
 from text4seg.models.nano.detector import COCO_CLASSES
 from text4seg.segmenter import Segmenter
 
-PHOTOS = Path(__file__).parents[3] / "examples" / "photos"
+IMAGES = Path(__file__).parents[3] / "examples" / "images"
 
 
-def write_coco(root: Path, split: str, photo: str) -> None:
-    with Image.open(root / "coco" / "images" / photo) as image:
+def write_coco(root: Path, split: str, file_name: str) -> None:
+    with Image.open(root / "coco" / "images" / file_name) as image:
         width, height = image.size
     outline = [0, 0, width / 2, 0, width / 2, height / 2, 0, height / 2]
     document = {
-        "images": [{"id": 1, "file_name": photo, "height": height, "width": width}],
+        "images": [{"id": 1, "file_name": file_name, "height": height, "width": width}],
         "categories": [{"id": i + 1, "name": name} for i, name in enumerate(COCO_CLASSES)],
         "annotations": [{"image_id": 1, "category_id": 16, "segmentation": [outline]}],
     }
@@ -34,16 +34,16 @@ def write_coco(root: Path, split: str, photo: str) -> None:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Each collection with a photo or two, all of them from the examples."""
+    """Each collection with an image or two, all of them from the examples."""
     root = tmp_path / "data"
     for folder in ("coco/images", "clothing/images", "clothing/masks", "panoptic/masks"):
         (root / folder).mkdir(parents=True)
-    for photo in ("cat.jpg", "coffee.jpg"):
-        shutil.copy(PHOTOS / photo, root / "coco" / "images")
+    for image in ("cat.jpg", "coffee.jpg"):
+        shutil.copy(IMAGES / image, root / "coco" / "images")
     write_coco(root, "train", "cat.jpg")
     write_coco(root, "val", "coffee.jpg")
     for stem in ("1", "2"):
-        shutil.copy(PHOTOS / "astronaut.jpg", root / "clothing" / "images" / f"{stem}.jpg")
+        shutil.copy(IMAGES / "astronaut.jpg", root / "clothing" / "images" / f"{stem}.jpg")
         label = np.zeros((32, 32), dtype=np.uint8)
         label[16:] = 1
         Image.fromarray(label).save(root / "clothing" / "masks" / f"{stem}.png")
@@ -59,8 +59,8 @@ def data(tmp_path: Path) -> Path:
     }
     (root / "panoptic" / "panoptic.json").write_text(json.dumps(panoptic))
     for folder, name in (("imagenet", "n02123045_tabby"), ("people", "1")):
-        (root / "photos" / folder).mkdir(parents=True)
-        shutil.copy(PHOTOS / "cat.jpg", root / "photos" / folder / f"{name}.jpg")
+        (root / "images" / folder).mkdir(parents=True)
+        shutil.copy(IMAGES / "cat.jpg", root / "images" / folder / f"{name}.jpg")
     return root
 
 
@@ -70,8 +70,8 @@ def data(tmp_path: Path) -> Path:
 def test_one_command_makes_weights_that_answer(data: Path, tmp_path: Path) -> None:
     work, out = tmp_path / "work", tmp_path / "out"
     command = [sys.executable, "-m", "text4seg.training.nano", "all", "--data", data]
-    command += ["--work", work, "--out", out, "--photos", "photos/people", "--steps", "2"]
-    command += ["--answer-photos", "6"]
+    command += ["--work", work, "--out", out, "--images", "photos/people", "--steps", "2"]
+    command += ["--answer-images", "6"]
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert {"see.pt", "write.pt", "answer.pt", "see.jsonl", "pseudo.jsonl"} <= {
@@ -79,6 +79,6 @@ def test_one_command_makes_weights_that_answer(data: Path, tmp_path: Path) -> No
     }
     chat = NanoChat.load(out)
     assert {"hat", "beanie", "boots"} <= set(chat.model.config.look_alikes)
-    found = Segmenter.from_pretrained(str(out))(PHOTOS / "cat.jpg", "the cat")
+    found = Segmenter.from_pretrained(str(out))(IMAGES / "cat.jpg", "the cat")
     assert found.mask.shape == (300, 451)
-    assert Segmenter(chat).answer(PHOTOS / "cat.jpg", "Is there a cat?").tokens is not None
+    assert Segmenter(chat).answer(IMAGES / "cat.jpg", "Is there a cat?").tokens is not None

@@ -1,4 +1,4 @@
-"""Writing is learned at the right places, from shapes and photos, with stops and without."""
+"""Writing is learned at the right places, from shapes and images, with stops and without."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from text4seg.models.nano.modeling import NanoForConditionalGeneration
 from text4seg.models.nano.pointers import NOWHERE
 from text4seg.prompts import question
 from text4seg.training.nano.answers import AnswerWriter
-from text4seg.training.nano.batches import PhotoBatch
+from text4seg.training.nano.batches import ImageBatch
 from text4seg.training.nano.write import (
     _LONGEST_BODY,
     Lesson,
@@ -241,17 +241,17 @@ def test_the_loss_is_small_where_the_model_is_right() -> None:
 
 
 class Drawn:
-    def draw(self, seed: int) -> PhotoBatch:
-        features = small_features(seed, photos=2)
+    def draw(self, seed: int) -> ImageBatch:
+        features = small_features(seed, images=2)
         cells = (features[..., 0] > 0.5).float().view(2, 16, 16)
         names = torch.zeros(2, 256, 3)
-        photo = torch.tensor([0, 1])
+        image = torch.tensor([0, 1])
         annotated = torch.ones(2, 3, dtype=torch.bool)
-        return PhotoBatch(features, photo, ["dog", "the hot dog"], cells, names, annotated)
+        return ImageBatch(features, image, ["dog", "the hot dog"], cells, names, annotated)
 
 
 SETTINGS = WriteSettings(
-    shape_steps=3, photo_steps=10, samples=2, warm_up=1, save_every=10, runs_share=1.0
+    shape_steps=3, image_steps=10, samples=2, warm_up=1, save_every=10, runs_share=1.0
 )
 
 
@@ -268,10 +268,10 @@ class Stopping:
     def shapes(self, seed: int) -> tuple[torch.Tensor, float]:
         return self._lesson.shapes(seed)
 
-    def photos(self, seed: int) -> tuple[torch.Tensor, float]:
+    def images(self, seed: int) -> tuple[torch.Tensor, float]:
         if seed == self._at:
             raise KeyboardInterrupt
-        return self._lesson.photos(seed)
+        return self._lesson.images(seed)
 
 
 def train(folder: Path, stop_at: int | None = None) -> NanoForConditionalGeneration:
@@ -295,7 +295,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> Non
 
 
 def test_it_is_saved_as_often_as_asked_whatever_is_logged(tmp_path: Path) -> None:
-    model, often = small_model(7), replace(SETTINGS, photo_steps=5, save_every=3, log_every=4)
+    model, often = small_model(7), replace(SETTINGS, image_steps=5, save_every=3, log_every=4)
     lesson = Stopping(make_lesson(model, often), 7)
     with pytest.raises(KeyboardInterrupt):
         train_to_write(model, lesson, settings=often, folder=tmp_path)  # type: ignore[arg-type]
@@ -325,7 +325,7 @@ def test_what_is_not_to_be_trained_is_not(tmp_path: Path) -> None:
 
 def test_a_step_is_its_number() -> None:
     model = small_model(7)
-    for draw in ("shapes", "photos"):
+    for draw in ("shapes", "images"):
         with torch.no_grad():
             a, b = (getattr(make_lesson(model), draw)(3) for _ in range(2))
             other = getattr(make_lesson(model), draw)(4)
@@ -363,7 +363,7 @@ def test_steps_on_any_grid_read_back_as_their_masks(
 
     monkeypatch.setattr(lesson, "_loss", take)
     for seed in range(6):
-        lesson.photos(seed)
+        lesson.images(seed)
         lesson.shapes(seed)
     assert len(drawn) == 12 * (1 if grid[1] > 24 else 2)
     whole = [one for one in drawn if one.body.whole]

@@ -31,7 +31,7 @@ or ROOT/
 
 @dataclass(frozen=True, slots=True)
 class CocoDataset:
-    """Photos of a COCO file, with a class and all its instances an expression."""
+    """Images of a COCO file, with a class and all its instances an expression."""
 
     index: CocoIndex
     images: Path
@@ -49,7 +49,7 @@ class CocoDataset:
         return len(self.index)
 
     def load(self, index: int, report: Report) -> Sample:
-        """One photo with its classes."""
+        """One image with its classes."""
         image = self.index.image(index)
         path, size = image_of(image, self.images, self.index.path)
         found: dict[str, list[tuple[Region, str, str]]] = {}
@@ -140,10 +140,10 @@ def find_file(source: Source, patterns: tuple[str, ...], reader: Reader) -> Path
 
 
 def find_images(source: Source, beside: Path, usual: tuple[Path, ...]) -> Path:
-    """The folder of photos: as given, or the first usual one that exists, or beside the file."""
+    """The folder of images: as given, or the first usual one that exists, or beside the file."""
     if source.images is not None:
         if not source.images.is_dir():
-            raise InputError(f"there is no folder of photos {source.images}")
+            raise InputError(f"there is no folder of images {source.images}")
         return source.images
     return next((folder for folder in usual if folder.is_dir()), beside)
 

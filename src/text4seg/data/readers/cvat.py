@@ -34,7 +34,7 @@ Shape = tuple[str, dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class CvatDataset:
-    """Photos with a label and all its shapes an expression."""
+    """Images with a label and all its shapes an expression."""
 
     path: Path
     images: Path
@@ -45,12 +45,12 @@ class CvatDataset:
         return len(self.records)
 
     def load(self, index: int, report: Report) -> Sample:
-        """One photo with its labels; a photo in the archive comes as bytes."""
+        """One image with its labels; an image in the archive comes as bytes."""
         image, shapes = self.records[index]
         where = f"{self.path}, image {image.get('id', index)}"
         try:
             size = Size(int(image["height"]), int(image["width"]))
-            photo = inside_folder(self.images, image["name"])
+            image_path = inside_folder(self.images, image["name"])
         except (KeyError, ValueError, InputError) as error:
             kind = error.kind if isinstance(error, RecordError) else "bad record"
             raise RecordError(kind, f"{where}: {error}") from error
@@ -69,9 +69,15 @@ class CvatDataset:
             for label, regions in found.items()
         )  # fmt: skip
         absent = tuple(name for name in self.classes if name not in found)
-        content = None if photo.is_file() else _member(self.path, image["name"])
+        content = None if image_path.is_file() else _member(self.path, image["name"])
         return Sample(
-            photo, asked, size, image.get("id", str(index)), "cvat", absent=absent, content=content
+            image_path,
+            asked,
+            size,
+            image.get("id", str(index)),
+            "cvat",
+            absent=absent,
+            content=content,
         )
 
 
@@ -98,7 +104,7 @@ def _mask(shape: dict[str, str], size: Size) -> Region:
     counts = [int(part) for part in shape["rle"].split(",")]
     inside = 0 <= left < left + width <= size.width and 0 <= top < top + height <= size.height
     if not inside:
-        raise RecordError("mask outside the photo", f"its box is not inside the photo of {size}")
+        raise RecordError("mask outside the image", f"its box is not inside the image of {size}")
     if sum(counts) != width * height or min(counts) < 0:
         raise RecordError(
             "bad run lengths", f"they sum to {sum(counts)}, and its box has {width * height} pixels"
@@ -110,7 +116,7 @@ def _mask(shape: dict[str, str], size: Size) -> Region:
 
 
 def _member(path: Path, name: str) -> bytes | None:
-    """A photo of the archive, by its name below images/ or at the top; None where there is none."""
+    """An image of the archive, by its name below images/ or at the top; None if there is none."""
     if path.suffix != ".zip":
         return None
     with _archive(path) as archive:

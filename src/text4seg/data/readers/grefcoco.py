@@ -1,4 +1,4 @@
-"""gRefCOCO: sentences that mean one thing, several, or nothing in the photo."""
+"""gRefCOCO: sentences that mean one thing, several, or nothing in the image."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class HuggingFaceDataset:
         return len(self.rows)
 
     def load(self, index: int, report: Report) -> Sample:  # noqa: ARG002 - the protocol's
-        """One row: a photo, and what is asked of it."""
+        """One row: an image, and what is asked of it."""
         row, where = self.rows.row(index), self.rows.place(index)
         image, mask, text = (row[self.columns[key]] for key in ("image", "mask", "text"))
         path, content = _picture(image, self.images, where)
@@ -72,7 +72,7 @@ class HuggingFaceDataset:
 
 @dataclass(frozen=True, slots=True)
 class RefcocoMDataset:
-    """Rows with the sentences and masks of a photo."""
+    """Rows with the sentences and masks of an image."""
 
     rows: Rows
     split: str
@@ -82,7 +82,7 @@ class RefcocoMDataset:
         return len(self.rows)
 
     def load(self, index: int, report: Report) -> Sample:
-        """One photo with all its sentences."""
+        """One image with all its sentences."""
         row, where = self.rows.row(index), self.rows.place(index)
         path, content = _picture(row["image"], None, where)
         asked: list[Asked] = []
@@ -128,7 +128,7 @@ def _picture(value: Any, folder: Path | None, where: str) -> tuple[Path, bytes |
     if value.get("bytes"):
         return Path(f"{where}, {Path(name).name}"), bytes(value["bytes"])
     if folder is None:
-        raise RecordError("missing photo", f"{where}: {name!r} needs the folder of photos")
+        raise RecordError("missing image", f"{where}: {name!r} needs the folder of images")
     return inside_folder(folder, name), None
 
 

@@ -1,7 +1,7 @@
-"""Folders of label maps: a picture a photo whose pixels are numbers of classes.
+"""Folders of label maps: a picture an image whose pixels are numbers of classes.
 
 Cityscapes, Mapillary, clothing and floor plans come so, and so do most exports of segmentation
-tools. The photo and its map share their path below the two folders, but for the ending.
+tools. The image and its map share their path below the two folders, but for the ending.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import Labelled, open_labels
 from text4seg.data.reports import RecordError, Report
 from text4seg.data.samples import Asked, Sample
-from text4seg.pictures import PHOTO_ENDINGS
+from text4seg.pictures import IMAGE_ENDINGS
 
 LAYOUT = """\
 ROOT/
-  images/[<split>/]….jpg     --images for another folder; photos
+  images/[<split>/]….jpg     --images for another folder; images
   masks/[<split>/]….png      or labels/, annotations/; 8- or 16-bit numbers of classes
   names.txt                  or labels.txt, classes.txt: a name a line, from 0, or "7: road";
                              or index.json {"labels": [names], "<split>": [names of files]}
@@ -35,7 +35,7 @@ _OPTIONS = {
     "names": "The file of names.",
     "void": "Numbers that nobody annotated, with commas; 255 by default.",
     "background": "Numbers that are no class, with commas; 0 by default.",
-    "photo_suffix": "What a photo's name has before its ending, as in _leftImg8bit.",
+    "image_suffix": "What an image's name has before its ending, as in _leftImg8bit.",
     "map_suffix": "What a map's name has before its ending, as in _gtFine_labelIds.",
 }
 _NUMBERED = re.compile(r"\s*(\d+)\s*[:\t,;]\s*(.+?)\s*")
@@ -43,12 +43,12 @@ _NUMBERED = re.compile(r"\s*(\d+)\s*[:\t,;]\s*(.+?)\s*")
 
 @dataclass(frozen=True, slots=True)
 class LabelMapDataset:
-    """Photos with their label maps, a class an expression.
+    """Images with their label maps, a class an expression.
 
     Attributes:
         name: The data set's name.
         split: Its part.
-        pairs: Photo and map of each.
+        pairs: Image and map of each.
         names: The raw name of each number; commas part synonyms.
         void: Numbers of pixels that nobody annotated.
         background: Numbers that are no class and yet annotated.
@@ -70,10 +70,10 @@ class LabelMapDataset:
         return len(self.pairs)
 
     def load(self, index: int, report: Report) -> Sample:
-        """One photo with its classes; the label map is opened."""
-        photo, path = self.pairs[index]
+        """One image with its classes; the label map is opened."""
+        image, path = self.pairs[index]
         if not path.is_file():
-            raise RecordError("missing mask", f"there is no label map {path} of {photo}")
+            raise RecordError("missing mask", f"there is no label map {path} of {image}")
         try:
             labels = open_labels(path)
         except InputError as error:
@@ -90,7 +90,7 @@ class LabelMapDataset:
         absent = tuple(name for name in self.classes if name not in found)
         hidden = tuple(value for value in self.void if value in present)
         void = Labelled(size, path, hidden) if hidden else None
-        return Sample(photo, asked, size, photo.stem, self.name, self.split, absent, void)
+        return Sample(image, asked, size, image.stem, self.name, self.split, absent, void)
 
     def _asked(self, name: str, values: list[int], path: Path, size: Size) -> Asked:
         raw = self.names[values[0]]
@@ -107,15 +107,15 @@ class LabelMapDataset:
 
 
 def pair_by_name(
-    photos: Path, maps: Path, *, suffixes: tuple[str, str] = ("", ""), ending: str = ".png"
+    images: Path, maps: Path, *, suffixes: tuple[str, str] = ("", ""), ending: str = ".png"
 ) -> tuple[tuple[Path, Path], ...]:
-    """Every photo below a folder with the map of the same relative name, sorted."""
+    """Every image below a folder with the map of the same relative name, sorted."""
     pairs = []
-    for photo in sorted(photos.rglob(f"*{suffixes[0]}.*")):
-        if photo.suffix.lower() in PHOTO_ENDINGS and photo.is_file():
-            place = photo.relative_to(photos)
+    for image in sorted(images.rglob(f"*{suffixes[0]}.*")):
+        if image.suffix.lower() in IMAGE_ENDINGS and image.is_file():
+            place = image.relative_to(images)
             stem = place.stem.removesuffix(suffixes[0])
-            pairs.append((photo, maps / place.with_name(f"{stem}{suffixes[1]}{ending}")))
+            pairs.append((image, maps / place.with_name(f"{stem}{suffixes[1]}{ending}")))
     return tuple(pairs)
 
 
@@ -152,22 +152,22 @@ def _open(source: Source) -> LabelMapDataset:
         root, "names", options, ("names.txt", "labels.txt", "classes.txt", "index.json")
     )
     maps = _first(root, "maps", options, ("masks", "labels", "annotations", "gtFine"))
-    photos = source.images or _first(root, "", {}, ("images", "leftImg8bit", "JPEGImages"))
-    suffixes = (options.get("photo_suffix", ""), options.get("map_suffix", ""))
+    images = source.images or _first(root, "", {}, ("images", "leftImg8bit", "JPEGImages"))
+    suffixes = (options.get("image_suffix", ""), options.get("map_suffix", ""))
     split = source.split or ""
     listed = _listed(names_file, split)
     if listed is not None:
-        pairs = tuple((_photo(photos, stem), maps / f"{stem}.png") for stem in listed)
-    elif split and (photos / split).is_dir():
-        pairs = pair_by_name(photos / split, maps / split, suffixes=suffixes)
+        pairs = tuple((_image(images, stem), maps / f"{stem}.png") for stem in listed)
+    elif split and (images / split).is_dir():
+        pairs = pair_by_name(images / split, maps / split, suffixes=suffixes)
     elif split:
         raise InputError(
-            f"there is no folder {photos / split}, nor a list of {split!r} in {names_file}"
+            f"there is no folder {images / split}, nor a list of {split!r} in {names_file}"
         )
     else:
-        pairs = pair_by_name(photos, maps, suffixes=suffixes)
+        pairs = pair_by_name(images, maps, suffixes=suffixes)
     if not pairs:
-        raise InputError(f"{photos} holds no photo with the suffix {suffixes[0]!r}")
+        raise InputError(f"{images} holds no image with the suffix {suffixes[0]!r}")
     background = _numbers(options.get("background", "0"))
     names = {at: name for at, name in read_names(names_file).items() if at not in background}
     void = _numbers(options.get("void", "255"))
@@ -202,16 +202,16 @@ def _listed(names_file: Path, split: str) -> list[str] | None:
     return [str(one) for one in listed] if isinstance(listed, list) else None
 
 
-def _photo(folder: Path, stem: str) -> Path:
+def _image(folder: Path, stem: str) -> Path:
     return next(
-        (path for ending in PHOTO_ENDINGS if (path := folder / f"{stem}{ending}").is_file()),
+        (path for ending in IMAGE_ENDINGS if (path := folder / f"{stem}{ending}").is_file()),
         folder / f"{stem}.jpg",
     )
 
 
 LABEL_MAPS = Reader(
     name="label-maps",
-    what="folders of photos and label maps with a list of names (Cityscapes, your own)",
+    what="folders of images and label maps with a list of names (Cityscapes, your own)",
     layout=LAYOUT,
     open=_open,
     options=_OPTIONS,

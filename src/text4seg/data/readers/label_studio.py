@@ -1,6 +1,6 @@
 """Label Studio: the JSON export, with polygons and brush strokes.
 
-Polygons are in per cent of the photo's sides. A brush is the run-length code of Label Studio's
+Polygons are in per cent of the image's sides. A brush is the run-length code of Label Studio's
 own: a bit stream of the bytes of an RGBA picture, of which the last of four is the mask.
 """
 
@@ -47,11 +47,11 @@ class LabelStudioDataset:
         return len(self.places)
 
     def load(self, index: int, report: Report) -> Sample:
-        """One photo with its labels, from the task's first annotation that was not cancelled."""
+        """One image with its labels, from the task's first annotation that was not cancelled."""
         task = read_records(self.path, [self.places[index]])[0]
         where = f"{self.path}, task {task.get('id', index) if isinstance(task, dict) else index}"
         try:
-            photo = _photo(str(task["data"][self.key]), self.images)
+            image = _image(str(task["data"][self.key]), self.images)
             done = [one for one in task["annotations"] if not one.get("was_cancelled")]
             results = list(done[0]["result"]) if done else []
         except (KeyError, TypeError, AttributeError) as error:
@@ -72,11 +72,11 @@ class LabelStudioDataset:
             )
             for label, parts in found.items()
         )  # fmt: skip
-        return Sample(photo, asked, None, str(task.get("id", index)), "label-studio")
+        return Sample(image, asked, None, str(task.get("id", index)), "label-studio")
 
 
-def _photo(name: str, folder: Path) -> Path:
-    """The photo of a task: a path, or a URL of Label Studio, of which only the file name counts."""
+def _image(name: str, folder: Path) -> Path:
+    """The image of a task: a path, or a URL of Label Studio, of which only the file name counts."""
     address = urlparse(name)
     local = parse_qs(address.query).get("d")
     path = unquote(local[0] if local else address.path)
@@ -99,7 +99,7 @@ def _regions(result: Any) -> Iterator[tuple[str, Region]]:
             raise RecordError("no label", "it has no label")
         size = Size(int(result["original_height"]), int(result["original_width"]))
         if result.get("image_rotation"):
-            raise RecordError("bad record", "regions of turned photos are not read")
+            raise RecordError("bad record", "regions of turned images are not read")
         region = _region(value, size)
     except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
         if isinstance(error, RecordError):
@@ -137,7 +137,7 @@ def decode_brush(code: list[int], expected: int) -> UInt8[np.ndarray, " n"]:
     lengths = [int(bits[at : at + 4], 2) + 1 for at in range(37, 53, 4)]
     if total != expected or total > 4 * MAX_PIXELS:
         raise RecordError(
-            "bad run lengths", f"the brush has {total} values and the photo needs {expected}"
+            "bad run lengths", f"the brush has {total} values and the image needs {expected}"
         )
     out = np.zeros(total, dtype=np.uint8)
     at, done = 53, 0
@@ -193,5 +193,5 @@ LABEL_STUDIO = Reader(
     what="Label Studio's JSON export: polygons and brushes",
     layout=LAYOUT,
     open=_open,
-    options={"image": "The key of the photo in a task's data; image by default."},
+    options={"image": "The key of the image in a task's data; image by default."},
 )

@@ -1,6 +1,6 @@
 """LVIS, and PACO-LVIS with the parts of things; COCO's layout with differences.
 
-LVIS names photos by `coco_url`, tells synonyms, and lists for each photo the classes that are
+LVIS names images by `coco_url`, tells synonyms, and lists for each image the classes that are
 verified to be absent; nothing is known of the others. PACO's part annotations carry a category
 `mug:handle` and, in `obj_ann_id`, the annotation of the whole thing.
 """
@@ -32,7 +32,7 @@ IMAGES/<file_name>                           --images holds train2017/ and val20
 
 @dataclass(frozen=True, slots=True)
 class LvisDataset:
-    """Photos with a class, or a part of a class, and all its instances an expression."""
+    """Images with a class, or a part of a class, and all its instances an expression."""
 
     index: CocoIndex
     images: Path
@@ -48,7 +48,7 @@ class LvisDataset:
         return len(self.index)
 
     def load(self, index: int, report: Report) -> Sample:
-        """One photo with its classes and parts."""
+        """One image with its classes and parts."""
         image = self.index.image(index)
         path, size = image_of(_with_name(image), self.images, self.index.path)
         found: dict[int, list[tuple[Region, str]]] = {}

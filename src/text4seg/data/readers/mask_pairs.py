@@ -1,4 +1,4 @@
-"""Your own masks: photos, and black-and-white pictures of what is meant in each."""
+"""Your own masks: images, and black-and-white pictures of what is meant in each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import Labelled
 from text4seg.data.reports import RecordError, Report
 from text4seg.data.samples import Asked, Sample
-from text4seg.pictures import check_image, photos_in
+from text4seg.pictures import check_image, images_in
 
 LAYOUT = """\
 ROOT/
@@ -22,25 +22,25 @@ ROOT/
   masks/NAME.png               what is not black is meant; its words come from labels.json
                                {"NAME.png": "the dog"}, or from --option label=WORDS
   or masks/LABEL/NAME.png      a folder a label
-  or masks/NAME__LABEL.png     a label after two underscores; several masks a photo
+  or masks/NAME__LABEL.png     a label after two underscores; several masks an image
 """
 
 
 @dataclass(frozen=True, slots=True)
 class MaskPairsDataset:
-    """Photos with the masks that bear their names."""
+    """Images with the masks that bear their names."""
 
-    photos: tuple[tuple[Path, tuple[tuple[str, Path], ...]], ...]
+    images: tuple[tuple[Path, tuple[tuple[str, Path], ...]], ...]
     classes: tuple[str, ...]
 
     def __len__(self) -> int:
-        return len(self.photos)
+        return len(self.images)
 
     def load(self, index: int, report: Report) -> Sample:
-        """One photo with its masks; only the headers of pictures are read."""
-        photo, masks = self.photos[index]
+        """One image with its masks; only the headers of pictures are read."""
+        image, masks = self.images[index]
         if not masks:
-            raise RecordError("missing mask", f"no mask bears the name of {photo}")
+            raise RecordError("missing mask", f"no mask bears the name of {image}")
         asked = []
         for label, path in masks:
             try:
@@ -57,13 +57,13 @@ class MaskPairsDataset:
                     category=label,
                 )
             )
-        return Sample(photo, tuple(asked), None, photo.stem, "mask-pairs")
+        return Sample(image, tuple(asked), None, image.stem, "mask-pairs")
 
 
 def _open(source: Source) -> MaskPairsDataset:
     root = source.root
-    photos, masks = source.images or root / "images", root / "masks"
-    for folder in (photos, masks):
+    images, masks = source.images or root / "images", root / "masks"
+    for folder in (images, masks):
         if not folder.is_dir():
             raise InputError(f"there is no folder {folder}; mask-pairs is laid out as\n{LAYOUT}")
     found: dict[str, list[tuple[str, Path]]] = {}
@@ -79,10 +79,10 @@ def _open(source: Source) -> MaskPairsDataset:
             source.report.skip(
                 "no label", f"{path}: neither its name nor labels.json says what it is"
             )
-    pictures = photos_in(photos)
+    pictures = images_in(images)
     known = {one.stem for one in pictures}
     for stem in sorted(set(found) - known):
-        source.report.skip("missing photo", f"{photos} has no photo {stem} of {found[stem][0][1]}")
+        source.report.skip("missing image", f"{images} has no image {stem} of {found[stem][0][1]}")
     pairs = tuple((one, tuple(found.get(one.stem, ()))) for one in pictures)
     labels = dict.fromkeys(label for _, masks_of in pairs for label, _ in masks_of)
     return MaskPairsDataset(pairs, tuple(labels))
@@ -101,7 +101,7 @@ def _labels(path: Path, constant: str | None) -> Callable[[str], str]:
 
 MASK_PAIRS = Reader(
     name="mask-pairs",
-    what="your own: a folder of photos and a folder of mask pictures",
+    what="your own: a folder of images and a folder of mask pictures",
     layout=LAYOUT,
     open=_open,
     options={"label": "What every mask shows, where names do not tell."},

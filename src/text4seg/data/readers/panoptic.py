@@ -1,4 +1,4 @@
-"""COCO panoptic: a JSON of segments and a PNG a photo whose colours are their ids."""
+"""COCO panoptic: a JSON of segments and a PNG an image whose colors are their ids."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IMAGES/<file_name>                       --images; by default ROOT/<split>, or w
 
 @dataclass(frozen=True, slots=True)
 class PanopticDataset:
-    """Photos with a class and all its segments an expression. Segments, unlike masks, are few."""
+    """Images with a class and all its segments an expression. Segments, unlike masks, are few."""
 
     path: Path
     images: Path
@@ -48,13 +48,13 @@ class PanopticDataset:
         return len(self.records)
 
     def load(self, index: int, report: Report) -> Sample:
-        """One photo with its classes; the picture of segments is opened."""
+        """One image with its classes; the picture of segments is opened."""
         image, annotation = self.records[index]
         where = f"{self.path}, image {image.get('id')}"
         folder = self.images
         if "folder" in image:
             folder = inside_folder(self.path.parent.parent, str(image["folder"]))
-        photo, size = image_of(image, folder, self.path)
+        image_path, size = image_of(image, folder, self.path)
         path = inside_folder(self.masks, str(annotation.get("file_name")))
         present = _values(path, size)
         found: dict[str, list[tuple[int, str]]] = {}
@@ -82,7 +82,7 @@ class PanopticDataset:
         absent = tuple(name for name in self.classes if name not in found)
         void = Labelled(size, path, (0,)) if 0 in present else None
         return Sample(
-            photo, asked, size, str(image["id"]), "coco-panoptic", self.split, absent, void
+            image_path, asked, size, str(image["id"]), "coco-panoptic", self.split, absent, void
         )
 
 
@@ -96,7 +96,7 @@ def _values(path: Path, size: Size) -> set[int]:
     if labels.shape != (size.height, size.width):
         raise RecordError(
             "mask of another size",
-            f"{path} is {labels.shape[0]}x{labels.shape[1]} and the photo {size}",
+            f"{path} is {labels.shape[0]}x{labels.shape[1]} and the image {size}",
         )
     return set(np.unique(labels).tolist())
 

@@ -1,4 +1,4 @@
-"""PASCAL-Part: a MATLAB file a photo with the masks of things and of their parts."""
+"""PASCAL-Part: a MATLAB file an image with the masks of things and of their parts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _OBJECTS = {"diningtable": "dining table", "pottedplant": "potted plant", "tvmon
 
 @dataclass(frozen=True, slots=True)
 class PascalPartDataset:
-    """Photos with classes and parts; each MATLAB file is opened when its photo is asked for."""
+    """Images with classes and parts; each MATLAB file is opened when its image is asked for."""
 
     files: tuple[Path, ...]
     images: Path
@@ -66,7 +66,7 @@ class PascalPartDataset:
         return len(self.files)
 
     def load(self, index: int, report: Report) -> Sample:
-        """One photo with its classes and their parts."""
+        """One image with its classes and their parts."""
         path = self.files[index]
         try:
             things = list(_things(path))
@@ -94,8 +94,8 @@ class PascalPartDataset:
             )
             for (thing, part), regions in found.items()
         )
-        photo = self.images / f"{path.stem}.jpg"
-        return Sample(photo, asked, size, path.stem, "pascal-part", self.split)
+        image = self.images / f"{path.stem}.jpg"
+        return Sample(image, asked, size, path.stem, "pascal-part", self.split)
 
 
 def part_name(raw: str) -> str:

@@ -1,4 +1,4 @@
-"""ReasonSeg: a JSON of polygons beside each photo, and sentences that take some thought."""
+"""ReasonSeg: a JSON of polygons beside each image, and sentences that take some thought."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TARGET, _IGNORED = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class ReasonSegDataset:
-    """Photos with their sentences, which all mean the same thing."""
+    """Images with their sentences, which all mean the same thing."""
 
     files: tuple[Path, ...]
     images: Path | None
@@ -40,15 +40,15 @@ class ReasonSegDataset:
         return len(self.files)
 
     def load(self, index: int, report: Report) -> Sample:  # noqa: ARG002 - the protocol's
-        """One photo with its sentences; the larger polygons are drawn first, as published."""
+        """One image with its sentences; the larger polygons are drawn first, as published."""
         path = self.files[index]
-        photo = (self.images or path.parent) / f"{path.stem}.jpg"
-        if not photo.is_file():
-            raise RecordError("missing photo", f"there is no photo {photo} of {path}")
+        image = (self.images or path.parent) / f"{path.stem}.jpg"
+        if not image.is_file():
+            raise RecordError("missing image", f"there is no image {image} of {path}")
         try:
-            size = check_image(photo)
+            size = check_image(image)
         except InputError as error:
-            raise RecordError("broken photo", str(error)) from error
+            raise RecordError("broken image", str(error)) from error
         document = _document(path)
         drawn = _draw(document.get("shapes"), size, path)
         target = drawn == _TARGET
@@ -62,7 +62,7 @@ class ReasonSegDataset:
             for at, text in enumerate(texts)
         )
         return Sample(
-            photo, asked, size, path.stem, "reasonseg", self.split,
+            image, asked, size, path.stem, "reasonseg", self.split,
             void=void if (drawn == _IGNORED).any() else None,
         )  # fmt: skip
 

@@ -42,7 +42,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class RefDataset:
-    """Photos with the sentences of one split."""
+    """Images with the sentences of one split."""
 
     name: str
     split: str
@@ -56,7 +56,7 @@ class RefDataset:
         return len(self.refs)
 
     def load(self, index: int, report: Report) -> Sample:
-        """One photo with all sentences about it."""
+        """One image with all sentences about it."""
         at, refs = self.refs[index]
         image = self.index.image(at)
         path, size = image_of(image, self.images, self.index.path)
@@ -209,12 +209,12 @@ def _reader(name: str, what: str, by: str, splits: tuple[str, ...], images: str)
 
 _COCO = "mscoco/images/train2014"
 _AB = ("train", "val", "testA", "testB")
-REFCOCO = _reader("refcoco", "refCOCO: 142,209 sentences on COCO photos", "unc", _AB, _COCO)
+REFCOCO = _reader("refcoco", "refCOCO: 142,209 sentences on COCO images", "unc", _AB, _COCO)
 REFCOCO_PLUS = _reader("refcoco+", "refCOCO+: sentences without positions", "unc", _AB, _COCO)
 REFCOCOG = _reader("refcocog", "refCOCOg: longer sentences", "umd", ("train", "val", "test"), _COCO)
 REFCLEF = _reader(
     "refclef",
-    "RefCLEF: 130,525 sentences on SAIAPR TC-12 photos",
+    "RefCLEF: 130,525 sentences on SAIAPR TC-12 images",
     "unc",
     ("train", "val", "test", "testA", "testB", "testC"),
     "saiapr_tc-12",

@@ -67,8 +67,8 @@ def _open_stuff(source: Source) -> LabelMapDataset:
     split = source.split or "train2017"
     maps = _root(source, "stuffthingmaps") / split
     _need(maps, STUFF_LAYOUT, "coco-stuff")
-    photos = (source.images or source.root / "images") / split
-    pairs = tuple((photos / f"{path.stem}.jpg", path) for path in sorted(maps.glob("*.png")))
+    images = (source.images or source.root / "images") / split
+    pairs = tuple((images / f"{path.stem}.jpg", path) for path in sorted(maps.glob("*.png")))
     names = dict(enumerate(_names("coco_stuff.txt")))
     kept = {number: name for number, name in names.items() if not name.startswith("-")}
     return LabelMapDataset("coco-stuff", split, pairs, kept)
@@ -80,8 +80,8 @@ def _open_ade150(source: Source) -> LabelMapDataset:
     maps = _need(root / "annotations" / split, ADE150_LAYOUT, "ade20k-150")
     rows = [line.split("\t") for line in table.read_text("utf-8", "replace").splitlines()]
     names = {int(row[0]): row[-1].strip() for row in rows if row[0].strip().isdigit()}
-    photos = (source.images or root / "images") / split
-    return LabelMapDataset("ade20k-150", split, pair_by_name(photos, maps), names, void=(0,))
+    images = (source.images or root / "images") / split
+    return LabelMapDataset("ade20k-150", split, pair_by_name(images, maps), names, void=(0,))
 
 
 def _open_ade847(source: Source) -> LabelMapDataset:
@@ -91,8 +91,8 @@ def _open_ade847(source: Source) -> LabelMapDataset:
     table = next((path for path in given if path.is_file()), given[0])
     _need(table, ADE847_LAYOUT, "ade20k-847")
     maps = _need(root / "annotations_detectron2" / split, ADE847_LAYOUT, "ade20k-847")
-    photos = (source.images or root / "images_detectron2") / split
-    pairs = pair_by_name(photos, maps, ending=".tif")
+    images = (source.images or root / "images_detectron2") / split
+    pairs = pair_by_name(images, maps, ending=".tif")
     return LabelMapDataset("ade20k-847", split, pairs, read_names(table), void=(65535,))
 
 
@@ -104,9 +104,9 @@ def _listed(root: Path, folder: str, source: Source, layout: str, name: str) -> 
 def _open_voc(source: Source) -> LabelMapDataset:
     root = _root(source, "VOCdevkit/VOC2012")
     stems = _listed(root, "Segmentation", source, VOC_LAYOUT, "voc")
-    photos = source.images or root / "JPEGImages"
+    images = source.images or root / "JPEGImages"
     pairs = tuple(
-        (photos / f"{stem}.jpg", root / "SegmentationClass" / f"{stem}.png") for stem in stems
+        (images / f"{stem}.jpg", root / "SegmentationClass" / f"{stem}.png") for stem in stems
     )
     names = dict(enumerate(_names("voc.txt"), start=1))
     return LabelMapDataset("voc", source.split or "", pairs, names, background=(0,))
@@ -115,7 +115,7 @@ def _open_voc(source: Source) -> LabelMapDataset:
 def _open_context(source: Source) -> LabelMapDataset:
     root, layout = _root(source, "VOCdevkit/VOC2010"), CONTEXT_LAYOUT
     stems = _listed(root, "SegmentationContext", source, layout, "pascal-context-59")
-    photos = source.images or root / "JPEGImages"
+    images = source.images or root / "JPEGImages"
     names = _names("pascal_context_59.txt")
     maps, ending = root / "SegmentationClassContext", ".png"
     numbered = dict(enumerate(names, start=1))
@@ -124,7 +124,7 @@ def _open_context(source: Source) -> LabelMapDataset:
         maps, ending = _need(root / "trainval", layout, "pascal-context-59"), ".mat"
         numbered = dict(zip(CONTEXT_NUMBERS, names, strict=True))
         void = tuple(number for number in range(460) if number not in numbered)
-    pairs = tuple((photos / f"{stem}.jpg", maps / f"{stem}{ending}") for stem in stems)
+    pairs = tuple((images / f"{stem}.jpg", maps / f"{stem}{ending}") for stem in stems)
     return LabelMapDataset("pascal-context-59", source.split or "", pairs, numbered, void)
 
 

@@ -1,4 +1,4 @@
-"""YOLO segmentation (Ultralytics): a text file of polygons a photo, in shares of its sides."""
+"""YOLO segmentation (Ultralytics): a text file of polygons an image, in shares of its sides."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import Polygons, Region, join
 from text4seg.data.reports import RecordError, Report
 from text4seg.data.samples import Asked, Sample
-from text4seg.pictures import check_image, photos_in
+from text4seg.pictures import check_image, images_in
 
 LAYOUT = """\
 ROOT/data.yaml                   names: [cat, dog] or {0: cat, 1: dog}; or another *.yaml
@@ -24,7 +24,7 @@ ROOT/labels/<split>/NAME.txt     or ROOT/<split>/labels/NAME.txt; "class x1 y1 x
 
 @dataclass(frozen=True, slots=True)
 class YoloDataset:
-    """Photos with a class and all its polygons an expression."""
+    """Images with a class and all its polygons an expression."""
 
     pairs: tuple[tuple[Path, Path], ...]
     names: tuple[tuple[int, str], ...]
@@ -39,12 +39,12 @@ class YoloDataset:
         return len(self.pairs)
 
     def load(self, index: int, report: Report) -> Sample:
-        """One photo with its classes; a photo without a text file shows none of them."""
-        photo, path = self.pairs[index]
+        """One image with its classes; an image without a text file shows none of them."""
+        image, path = self.pairs[index]
         try:
-            size = check_image(photo)
+            size = check_image(image)
         except InputError as error:
-            raise RecordError("broken photo", str(error)) from error
+            raise RecordError("broken image", str(error)) from error
         names = dict(self.names)
         found: dict[str, list[Region]] = {}
         for number, line in enumerate(_lines(path), start=1):
@@ -65,7 +65,7 @@ class YoloDataset:
             for name, regions in found.items()
         )  # fmt: skip
         absent = tuple(plain_name(name) for _, name in self.names if name not in found)
-        return Sample(photo, asked, size, photo.stem, "yolo-seg", self.split, absent)
+        return Sample(image, asked, size, image.stem, "yolo-seg", self.split, absent)
 
 
 def _lines(path: Path) -> list[str]:
@@ -99,13 +99,13 @@ def _open(source: Source) -> YoloDataset:
     names = _names(settings)
     split = source.split or "train"
     nested = root / split / "images"
-    photos = source.images or (nested if nested.is_dir() else root / "images" / split)
+    images = source.images or (nested if nested.is_dir() else root / "images" / split)
     labels = root / split / "labels" if nested.is_dir() else root / "labels" / split
-    if not photos.is_dir() or not labels.is_dir():
+    if not images.is_dir() or not labels.is_dir():
         raise InputError(
-            f"there is no folder {photos} or {labels}; yolo-seg is laid out as\n{LAYOUT}"
+            f"there is no folder {images} or {labels}; yolo-seg is laid out as\n{LAYOUT}"
         )
-    pictures = photos_in(photos)
+    pictures = images_in(images)
     pairs = tuple((one, labels / f"{one.stem}.txt") for one in pictures)
     return YoloDataset(pairs, names, split)
 

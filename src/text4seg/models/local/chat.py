@@ -1,6 +1,6 @@
 """A local model behind the protocol of all models.
 
-A photo is encoded once. Where its tokens do not depend on the question, the prompt up to the last
+An image is encoded once. Where its tokens do not depend on the question, the prompt up to the last
 image token is prefilled once, too, and each question forks that cache.
 """
 
@@ -79,16 +79,16 @@ def end_token(model: Any, tokenizer: Any) -> int:
 
 
 class LocalSession:
-    """A photo, encoded; its cache holds the prompt up to the last image token, or nothing."""
+    """An image, encoded; its cache holds the prompt up to the last image token, or nothing."""
 
-    def __init__(self, chat_: LocalChat, photo: Image) -> None:
+    def __init__(self, chat_: LocalChat, image: Image) -> None:
         self._chat = chat_
-        self._square = chat_.prompter.square(photo)
+        self._square = chat_.prompter.square(image)
         inputs = self._inputs(_PROBE)
         ids: Tensor = inputs["input_ids"][0]
         places = (ids == chat_.model.config.image_token_id).nonzero()
         if not len(places):
-            raise WeightsError("the chat template leaves out the photo: it holds no image token")
+            raise WeightsError("the chat template leaves out the image: it holds no image token")
         self._prefix: list[int] = ids[: int(places[-1]) + 1].tolist()
         self._stepper = Stepper(chat_.model, chat_.family, chat_.new_cache())
         with torch.inference_mode():
@@ -117,7 +117,7 @@ class LocalSession:
         else:
             tail = prompt[len(self._prefix) :]
             if prompt[: len(self._prefix)] != self._prefix:
-                raise WeightsError("the chat template writes the photo after the question")
+                raise WeightsError("the chat template writes the image after the question")
             first_logits = step([*tail, *answer])[-1]
         return Asked(step, first_logits, prompter.vocabulary, len(prompt) + len(answer))
 
@@ -185,7 +185,7 @@ class Stepper:
         return other
 
     def prefill(self, inputs: dict[str, Any], *, skip: str = "") -> LogitRow:
-        """Feed the beginning of a prompt, with its photo; the logits after it."""
+        """Feed the beginning of a prompt, with its image; the logits after it."""
         device, dtype = self._model.device, self._model.dtype
         given = {
             name: value.to(device, dtype if value.is_floating_point() else value.dtype)

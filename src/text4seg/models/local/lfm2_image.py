@@ -1,6 +1,6 @@
 """LFM2-VL's image processor without torchvision, which transformers has no version of.
 
-It reads one square photo as one tile. The square has to be what the model takes as it is: its side
+It reads one square image as one tile. The square has to be what the model takes as it is: its side
 a multiple of a token's (patch size times downsampling), at most 256 tokens.
 """
 

@@ -210,7 +210,7 @@ def _read_processor(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def make_processor(
     family: Family, tokenizer: Any, image: Mapping[str, Any], options: Mapping[str, Any]
 ) -> Any:
-    """Image processor and tokenizer joined as the family's prompts need it; for photos only."""
+    """Image processor and tokenizer joined as the family's prompts need it; for images only."""
     import transformers
 
     joined = getattr(transformers, family.processor)
@@ -219,8 +219,8 @@ def make_processor(
     if "video_processor" in accepted:
         fitting["video_processor"] = None
     # Of the same name, as the folder's files shall name the class that transformers knows.
-    photos_only = type(joined.__name__, (_PhotosOnly, joined), {})
-    return photos_only(
+    images_only = type(joined.__name__, (_ImagesOnly, joined), {})
+    return images_only(
         image_processor=image_reader(family).from_dict(dict(image)), tokenizer=tokenizer, **fitting
     )
 
@@ -231,7 +231,7 @@ def image_reader(family: Family) -> Any:
     return getattr(importlib.import_module(module or "transformers"), name)
 
 
-class _PhotosOnly:
+class _ImagesOnly:
     """A processor that may lack its reader of videos, which needs torchvision."""
 
     def check_argument_for_proper_class(self, name: str, argument: Any) -> Any:

@@ -1,4 +1,4 @@
-"""How a photo and a question become a model's inputs; training and inference share it.
+"""How an image and a question become a model's inputs; training and inference share it.
 
 A prompt is tokenized in pieces: the chat template up to where the answer begins, the answer's
 prefix, the mask. So training sees the very tokens that decoding continues.
@@ -22,15 +22,15 @@ Message = Mapping[str, Any]
 """`{"role", "content"}` of a chat; the content is a list of `{"type": "image" | "text", …}`."""
 
 
-def stretch(photo: Image, side: int) -> Image:
-    """The photo as a square of so many pixels."""
+def stretch(image: Image, side: int) -> Image:
+    """The image as a square of so many pixels."""
     from PIL.Image import Resampling
 
-    return photo.convert("RGB").resize((side, side), Resampling.BICUBIC)
+    return image.convert("RGB").resize((side, side), Resampling.BICUBIC)
 
 
 class Prompter:
-    """Photos and chats to tensors, for one family's processor."""
+    """Images and chats to tensors, for one family's processor."""
 
     def __init__(self, family: Family, processor: Any, *, side: int, eos: int) -> None:
         self.family, self.processor, self.side = family, processor, side
@@ -41,9 +41,9 @@ class Prompter:
     def _word(self, token: int) -> str:
         return self.vocabulary.tokens[token].decode()
 
-    def square(self, photo: Image) -> Image:
-        """The photo, stretched to the model's square."""
-        return stretch(photo, self.side)
+    def square(self, image: Image) -> Image:
+        """The image, stretched to the model's square."""
+        return stretch(image, self.side)
 
     def text(self, messages: Sequence[Message]) -> str:
         """The chat as text, up to where the next answer begins.
@@ -110,6 +110,6 @@ def start_of(tokenizer: Any) -> str:
 
 
 def chat(question: str) -> list[Message]:
-    """The chat of one question about one photo."""
+    """The chat of one question about one image."""
     content = [{"type": "image"}, {"type": "text", "text": question}]
     return [{"role": "user", "content": content}]

@@ -2,8 +2,8 @@
 
 As a mask's tokens are given the state of the cell that they write (`modeling`), so the tokens of an
 answer in words are given a summary of all cells: how surely and where the thing is seen, its
-colours, the detector's boxes of its kind. A small network (`AnswerReader`) makes of it a vector for
-each of the first tokens. Answers that are names (`What is in the photo?`) are instead led by the
+colors, the detector's boxes of its kind. A small network (`AnswerReader`) makes of it a vector for
+each of the first tokens. Answers that are names (`What is in the image?`) are instead led by the
 names that it holds to be there: each token is given the one that it is to write.
 """
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 SLOTS = 6
 """Tokens of an answer that are given something, its end included."""
-_CELLS, _COLOURS, _BOXES = 16, 12, 8
+_CELLS, _COLORS, _BOXES = 16, 12, 8
 _SCORES = (0.2, 0.3, 0.4, 0.5, 0.6)
 _COUNTS = 5
 _STEEP = 30.0
 _PATCHES = (0.0, 1.5)
 _NUMBERS = (
-    19 + 2 * _COLOURS + (9 + 4) + len(_SCORES) * (1 + _COUNTS) + 3 * _BOXES + 9
+    19 + 2 * _COLORS + (9 + 4) + len(_SCORES) * (1 + _COUNTS) + 3 * _BOXES + 9
     + len(_PATCHES) * (1 + _COUNTS)
 )  # fmt: skip
 _WIDTH, _NARROW, _DROPPED = 128, 64, 0.15
@@ -51,7 +51,7 @@ MOST_NAMES = 4
 
 
 class Named(NamedTuple):
-    """Of photos: how likely each known name is there (logits `b n`), and its share of the cells;
+    """Of images: how likely each known name is there (logits `b n`), and its share of the cells;
     which names `n` are of things that the detector knows, not of what is around them.
     """
 
@@ -139,7 +139,7 @@ def evidence_width(config: NanoConfig) -> int:
 
 
 def choose_names(named: Named, names: Sequence[str], most: int = MOST_NAMES) -> list[str]:
-    """Of one photo: what is rather there than not; at least the likeliest.
+    """Of one image: what is rather there than not; at least the likeliest.
 
     Things come before what is around them (a cat before the wall), the largest first.
     """
@@ -174,7 +174,7 @@ def gather_evidence(
     image: ImageState,
     expressions: Sequence[str],
 ) -> Tensor:
-    """What is found of the expressions in one photo: `q e`."""
+    """What is found of the expressions in one image: `q e`."""
     read = [reader.read(question(expression)) for expression in expressions]
     rows = [torch.tensor(encode(one.text)) for one in read]
     pad = nn.utils.rnn.pad_sequence
@@ -206,8 +206,8 @@ def find_evidence(
     thing is one of those that are taken for one another (`look_alikes`).
     """
     states, logits, of_boxes = fusion.ask_of_boxes(image, words, mask, phrases)
-    matching, objects, colours = fusion.open, image.objects, image.colours
-    if matching is None or objects is None or colours is None or image.classes is None:
+    matching, objects, colors = fusion.open, image.objects, image.colors
+    if matching is None or objects is None or colors is None or image.classes is None:
         raise ValueError("answers in words need a model that matches by meaning and reads terms")
     found = matching.look_up((image.names.sigmoid(), image.boxes, image.classes.exp()), phrases)
     likely = logits.float().sigmoid()
@@ -224,8 +224,8 @@ def find_evidence(
         likely.mean(-1, keepdim=True).clamp_min(1e-4).log() / 4,
         likely.amax(-1, keepdim=True),
         taken.float()[:, None],
-        (weight[..., None] * colours).sum(1),
-        (focus[..., None] * colours).sum(1),
+        (weight[..., None] * colors).sum(1),
+        (focus[..., None] * colors).sum(1),
         *_places(weight, likely),
         *_counts(objects[..., 1], alike),
         *(_sorted(one) for one in (score, score * meant, score * under)),
@@ -258,18 +258,18 @@ def _counts(score: Tensor, alike: Tensor) -> list[Tensor]:
 
 
 def _places(weight: Tensor, likely: Tensor) -> list[Tensor]:
-    """How much of it is in each ninth of the photo, where its centre is and how far it spreads."""
+    """How much of it is in each ninth of the image, where its center is and how far it spreads."""
     maps = likely.unflatten(1, (_CELLS, _CELLS))
     ninths = nn.functional.adaptive_avg_pool2d(maps[:, None], 3).flatten(1)
     ninths = ninths / ninths.sum(-1, keepdim=True).clamp_min(0.02)
     middle = (torch.arange(_CELLS).to(weight) + 0.5) / _CELLS
     along = [weight.unflatten(1, (_CELLS, _CELLS)).sum(dim) for dim in (1, 2)]
-    centres = [(one * middle).sum(-1, keepdim=True) for one in along]
+    centers = [(one * middle).sum(-1, keepdim=True) for one in along]
     spreads = [
-        ((one * middle.square()).sum(-1, keepdim=True) - centre.square()).clamp_min(0.0).sqrt()
-        for one, centre in zip(along, centres, strict=True)
+        ((one * middle.square()).sum(-1, keepdim=True) - center.square()).clamp_min(0.0).sqrt()
+        for one, center in zip(along, centers, strict=True)
     ]
-    return [ninths, *centres, *spreads]
+    return [ninths, *centers, *spreads]
 
 
 def _patches(logits: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Nano behind the protocol of all models: a photo is opened once, then questions are asked."""
+"""Nano behind the protocol of all models: an image is opened once, then questions are asked."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class NanoChat:
 
     @cached_property
     def bias(self) -> dict[int, float] | None:
-        """Offset of the word others, chosen on validation photos: argmax does not answer best."""
+        """Offset of the word others, chosen on validation images: argmax does not answer best."""
         offset = self.model.config.others_bias
         if not offset:
             return None
@@ -154,7 +154,7 @@ class NanoChat:
         return "presence_gate"
 
     def join(self, asked: Sequence[Asked]) -> NanoBatch:
-        """Let several questions, of any photos but of one grid, share their passes."""
+        """Let several questions, of any images but of one grid, share their passes."""
         steps = [one.step for one in asked if isinstance(one.step, NanoStep)]
         if len(steps) < len(asked):
             raise InputError("only questions that this model was asked can share its passes")
@@ -174,7 +174,7 @@ class Target:
 
 
 class NanoSession:
-    """A photo: its state in the fusion, and the language model's cache of the prompt up to it."""
+    """An image: its state in the fusion, and the language model's cache of the prompt up to it."""
 
     asks_plainly = True
     """Questions do not name the grid: its cells are told to the language model one by one."""

@@ -23,7 +23,7 @@ class NanoConfig(PreTrainedConfig):
     each of the three lists how many words it has, and of how many at most for one name; `words`
     are those of the first, the names and the other words for them. Words in `look_alikes` name
     things that are often taken for one another: `look_alike_gate` decides of them. With `terms`,
-    colours, places, sizes and relations are read off a question and looked up in the photo. With
+    colors, places, sizes and relations are read off a question and looked up in the image. With
     `runs`, each token of an answer is also told how long the run is that its cell begins. With
     `answers`, questions may be answered in words, too.
     """

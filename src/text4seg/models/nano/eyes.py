@@ -1,4 +1,4 @@
-"""The frozen eyes of nano: what three pretrained networks see in each of 16×16 cells of a photo."""
+"""The frozen eyes of nano: three pretrained networks see each of 16×16 cells of an image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from text4seg.models.nano import efficientnet
-from text4seg.models.nano.colours import COLOURS, colours_of_cells
+from text4seg.models.nano.colors import COLORS, colors_of_cells
 from text4seg.models.nano.detector import (
     COCO_CLASSES,
     Detector,
@@ -36,13 +36,13 @@ CHANNELS = (
     + tinyvit.NECK_CHANNELS
     + DETECTOR_CHANNELS
 )
-# Behind them stand the colours of the cell's pixels; behind the rows of the cells, those of boxes.
-ROWS, COLUMNS = CELLS * CELLS + MOST, CHANNELS + len(COLOURS)
+# Behind them stand the colors of the cell's pixels; behind the rows of the cells, those of boxes.
+ROWS, COLUMNS = CELLS * CELLS + MOST, CHANNELS + len(COLORS)
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """A photo's `features ROWS COLUMNS`, `detections n 6`, MobileSAM's `neck 1 256 32 32`."""
+    """An image's `features ROWS COLUMNS`, `detections n 6`, MobileSAM's `neck 1 256 32 32`."""
 
     features: torch.Tensor
     detections: Float32[np.ndarray, "n 6"]
@@ -50,7 +50,7 @@ class Sight:
 
 
 class Eyes:
-    """Photo → features. The eyes are frozen, so what they saw of a photo may be kept."""
+    """Image → features. The eyes are frozen, so what they saw of an image may be kept."""
 
     def __init__(
         self, *, efficientnet_weights: Path, tinyvit_weights: Path, graph: Path, layout: Path
@@ -65,12 +65,12 @@ class Eyes:
 
     @torch.inference_mode()
     def look(self, image: Image.Image) -> torch.Tensor:
-        """RGB photo of any size → float16 `288 2060`.
+        """RGB image of any size → float16 `288 2060`.
 
-        The first 256 rows are cells in row-major order: 2,048 channels, then 12 colours. The other
+        The first 256 rows are cells in row-major order: 2,048 channels, then 12 colors. The other
         rows are things that the detector sees: class, score, box, zeros.
 
-        The photo is stretched to a square, never cropped or padded: cell (r, c) is the cell of the
+        The image is stretched to a square, never cropped or padded: cell (r, c) is the cell of the
         text grid.
         """
         return self.look_closely(image).features
@@ -87,10 +87,10 @@ class Eyes:
         seen = torch.cat([m.flatten(2) for m in maps], dim=1)[0].T
         found = detect_in_parts(self._detector.detect, square)
         boxes = detections_to_map(found, CELLS, CELLS)
-        colours = colours_of_cells(square, CELLS)
+        colors = colors_of_cells(square, CELLS)
         features = torch.zeros(ROWS, COLUMNS)
         features[: CELLS * CELLS] = torch.cat(
-            [seen, *(torch.from_numpy(m).reshape(CELLS * CELLS, -1) for m in (boxes, colours))], 1
+            [seen, *(torch.from_numpy(m).reshape(CELLS * CELLS, -1) for m in (boxes, colors))], 1
         )
         features[CELLS * CELLS :, :WIDTH] = torch.from_numpy(select_objects(found))
         return Sight(features.half(), found, neck)

@@ -1,6 +1,6 @@
-"""Nano's projector: frozen features of a photo + the words of a question → a state for every cell.
+"""Nano's projector: frozen features of an image + the words of a question → a state for every cell.
 
-The photo's part (`encode_image`) knows no question and is computed once a photo; `ask` mixes in one
+The image's part (`encode_image`) knows no question and is computed once each; `ask` mixes in one
 question. Matching words to cells is helped by *match channels*: the fusion recognises a list of
 names in every cell, and a name counts for a question as much as its embedding resembles words of
 the question. Without them the same matching is learned an order of magnitude later.
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from text4seg.models.nano.colours import COLOURS
+from text4seg.models.nano.colors import COLORS
 from text4seg.models.nano.configuration import NanoConfig
 from text4seg.models.nano.detector import COCO_CLASSES
 from text4seg.models.nano.matching import FINAL_CHANNELS, Found, OpenMatching, Phrases
@@ -35,12 +35,12 @@ _DETECTOR = len(COCO_CLASSES)
 
 @dataclass(frozen=True, slots=True)
 class ImageState:
-    """What is known of a photo before any question.
+    """What is known of an image before any question.
 
     `cells b n d` are states, `names b n names` logits of the known names, `boxes b n 80` the
     detector's class map (0 to 1). For open matching besides: `classes b n 1000`, logarithms of the
     image classifier's probabilities, and `meanings b n 384` of the cells. For terms:
-    `objects b k 6`, the detector's boxes one by one, and `colours b n 12` of the cells.
+    `objects b k 6`, the detector's boxes one by one, and `colors b n 12` of the cells.
     """
 
     cells: Tensor
@@ -49,7 +49,7 @@ class ImageState:
     classes: Tensor | None = None
     meanings: Tensor | None = None
     objects: Tensor | None = None
-    colours: Tensor | None = None
+    colors: Tensor | None = None
 
     def select(self, index: Tensor) -> ImageState:
         kept = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -166,7 +166,7 @@ class Fusion(nn.Module):
     def encode_image(self, features: Tensor) -> ImageState:
         """`b rows columns`, as the eyes give them → what does not depend on a question.
 
-        Boxes and colours, behind the channels of the cells, are read only where terms are; features
+        Boxes and colors, behind the channels of the cells, are read only where terms are; features
         that have none (kept by an earlier version) will do.
         """
         behind, features = features, features[:, : self._cells, : self._channels]
@@ -182,11 +182,11 @@ class Fusion(nn.Module):
         state = replace(state, classes=classes, meanings=self.open.mean_of_cells(x))
         if self.placing is None or behind.shape[1] == self._cells:
             return state
-        columns = slice(self._channels, self._channels + len(COLOURS))
+        columns = slice(self._channels, self._channels + len(COLORS))
         return replace(
             state,
             objects=behind[:, self._cells :, :BOX_WIDTH],
-            colours=behind[:, : self._cells, columns],
+            colors=behind[:, : self._cells, columns],
         )
 
     def ask(
@@ -219,12 +219,10 @@ class Fusion(nn.Module):
             x = x + self.open(found, seen, image.classes, image.meanings, phrases)
             query = torch.cat([query, self.open.token(phrases.vectors)], dim=1)
             mask = torch.cat([mask, phrases.mask], dim=1)
-            terms, objects, colours = phrases.terms, image.objects, image.colours
-            if self.placing and terms is not None and objects is not None and colours is not None:
+            terms, objects, colors = phrases.terms, image.objects, image.colors
+            if self.placing and terms is not None and objects is not None and colors is not None:
                 evidence = _gather_evidence(self.open, found, seen, terms)
-                placed, of_boxes = self.placing(
-                    objects, colours, evidence, terms.to(x), query, mask
-                )
+                placed, of_boxes = self.placing(objects, colors, evidence, terms.to(x), query, mask)
                 x = x + placed
         for layer in self.layers:
             x = layer(x, None, query, mask)

@@ -221,7 +221,7 @@ class OpenMatching(nn.Module):
             nearest = one.near.amax(dim=-1)[:, None].expand_as(one.largest)
             found += [sums[..., 0].clamp_max(2.0), one.largest, sums[..., 1], nearest]
         likely = (classes @ chosen[..., None])[..., 0] / 7.0 + 1.0
-        # The mean of the cells' evidence: what the classifier says of the whole photo.
+        # The mean of the cells' evidence: what the classifier says of the whole image.
         whole = found[-4].mean(dim=-1, keepdim=True).expand_as(likely)
         found += [
             likely.clamp(-1.0, 1.0),

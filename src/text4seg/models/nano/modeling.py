@@ -5,7 +5,7 @@ work on it. It takes the features of the frozen eyes (`text4seg.models.nano.eyes
 models take pixels.
 
 How a token comes about: 64 image tokens and the question stand before the answer, as in any
-vision-language model. The fusion makes a state for every cell out of the photo and the question.
+vision-language model. The fusion makes a state for every cell out of the image and the question.
 While the answer is written, each position is also given the state of the cell that its next token
 writes (`pointers`), a strip of target logits from that cell to the end of its row, and the next
 digit of the run length that is to be written there (`runs`).
@@ -110,7 +110,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """Tells what a question asks for; needed by weights that match by meaning."""
         self.question_reader = reader
 
-    # -- the photo and the question ----------------------------------------------------------------
+    # -- the image and the question ----------------------------------------------------------------
 
     def image_embeddings(self, image: ImageState) -> Tensor:
         """`b 64 hidden`: the cells, pooled to 8×8, as tokens."""

@@ -16,7 +16,7 @@ _LEAST_SCORE, _OVERLAP, _INSIDE = 0.15, 0.5, 0.9
 
 
 def select_objects(detections: Float32[np.ndarray, "n 6"]) -> Float32[np.ndarray, "32 6"]:
-    """Detections of the whole photo and its parts → each thing once, the surest first.
+    """Detections of the whole image and its parts → each thing once, the surest first.
 
     Rows are (class, score, x0, y0, x1, y1), the box in shares of the image; zeros fill up.
     """

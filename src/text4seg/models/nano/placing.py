@@ -1,4 +1,4 @@
-"""Which of several things is meant: colours, places, sizes and relations, looked up in the photo.
+"""Which of several things is meant: colors, places, sizes and relations, looked up in the image.
 
 The detector's boxes stand for things one by one. Of those that may be what a question names, each
 is told how many stand further to the left, right, top and bottom, are bigger and smaller, and where
@@ -65,13 +65,13 @@ class Placing(nn.Module):
     def forward(
         self,
         objects: Tensor,
-        colours: Tensor,
+        colors: Tensor,
         evidence: Evidence,
         terms: TermTensors,
         query: Tensor,
         mask: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Boxes `q k 6`, colours of the cells `q n 12` and the question's states `q t narrow`.
+        """Boxes `q k 6`, colors of the cells `q n 12` and the question's states `q t narrow`.
 
         Returns what the cells are given, `q n narrow`, and logits `q k` that a box is meant.
         """
@@ -82,20 +82,20 @@ class Placing(nn.Module):
         landmark = sure * evidence.landmark_classes.gather(1, index)
         box = objects[..., 2:]
         cover = cover_cells(box, self.cells)
-        colour_there = (colours @ terms.colours[..., None])[..., 0]
-        of_box = (cover @ colour_there[..., None])[..., 0] / cover.sum(-1).clamp_min(0.1)
+        color_there = (colors @ terms.colors[..., None])[..., 0]
+        of_box = (cover @ color_there[..., None])[..., 0] / cover.sum(-1).clamp_min(0.1)
         counts = count_beyond(box, weight)
         asked = (counts * terms.sides[:, None]).sum(-1)
         placed = terms.sides.sum(-1)[:, None]
         agrees = torch.where(
             placed > 0, torch.exp(-1.5 * (asked - terms.ranks[:, None]).abs()), 1.0
         )
-        spot, there = centre_of(evidence.landmark_cells, self.cells)
+        spot, there = center_of(evidence.landmark_cells, self.cells)
         related = terms.relations.sum(-1)[:, None]
-        beside = torch.where(related > 0, relate(_centres(box), spot, terms.relations), 1.0)
+        beside = torch.where(related > 0, relate(_centers(box), spot, terms.relations), 1.0)
         best = weight * agrees * beside
         best = best / best.amax(-1, keepdim=True).clamp_min(0.05)
-        away = (_centres(box) - spot[:, None]) * related[..., None]
+        away = (_centers(box) - spot[:, None]) * related[..., None]
         features = torch.cat(
             [
                 torch.stack([weight, landmark, sure, agrees * placed, beside * related], -1),
@@ -105,7 +105,7 @@ class Placing(nn.Module):
                 away,
                 torch.exp(-counts),
                 torch.tanh(weight.sum(-1, keepdim=True) / 4)[..., None].expand(-1, box.shape[1], 1),
-                terms.colours.sum(-1)[:, None, None].expand(-1, box.shape[1], 1),
+                terms.colors.sum(-1)[:, None, None].expand(-1, box.shape[1], 1),
                 there[:, None, None].expand(-1, box.shape[1], 1),
             ],
             dim=-1,
@@ -120,8 +120,8 @@ class Placing(nn.Module):
             return (cover * value[..., None]).amax(1)
 
         cells = evidence.cells
-        share = (cells.square() * colour_there).sum(-1) / cells.square().sum(-1).clamp_min(0.05)
-        flag = terms.colours.sum(-1)[:, None]
+        share = (cells.square() * color_there).sum(-1) / cells.square().sum(-1).clamp_min(0.05)
+        flag = terms.colors.sum(-1)[:, None]
         of_cells = relate(_grid(self.cells).to(box), spot, terms.relations)
         one = torch.ones_like(cells)
         found = [
@@ -132,8 +132,8 @@ class Placing(nn.Module):
             of_cells * related,
             of_cells * related * cells,
             one * flag,
-            colour_there,
-            colour_there * cells,
+            color_there,
+            color_there * cells,
             one * share[:, None] * flag,
             one * placed,
             spread(weight),
@@ -168,9 +168,9 @@ def count_beyond(box: Tensor, weight: Tensor) -> Tensor:
 
     Each counts as much as it weighs (`q k`), and softly where two are nearly level.
     """
-    centre = _centres(box)
+    center = _centers(box)
     size = (box[..., 2:] - box[..., :2]).clamp_min(1e-3).prod(-1, keepdim=True).log() * 0.1
-    along = torch.cat([-centre, -centre, size], -1)
+    along = torch.cat([-center, -center, size], -1)
     sign = torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, -1.0]).to(box)
     along = along[..., [0, 0, 1, 1, 4, 4]] * sign
     beyond = torch.sigmoid((along[:, None] - along[:, :, None]) / _APART)
@@ -178,7 +178,7 @@ def count_beyond(box: Tensor, weight: Tensor) -> Tensor:
     return (beyond * (weight[:, None] * others)[..., None]).sum(2)
 
 
-def centre_of(cells: Tensor, side: int) -> tuple[Tensor, Tensor]:
+def center_of(cells: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Where what `q n` tells of lies (x, y in shares of the image, `q 2`), and how surely, `q`."""
     weight = cells.square()
     where = weight @ _grid(side)[0].to(cells) / weight.sum(-1, keepdim=True).clamp_min(1e-4)
@@ -194,12 +194,12 @@ def relate(points: Tensor, landmark: Tensor, relations: Tensor) -> Tensor:
     return (torch.cat([sides, near], -1) * relations[:, None]).sum(-1)
 
 
-def _centres(box: Tensor) -> Tensor:
+def _centers(box: Tensor) -> Tensor:
     return (box[..., :2] + box[..., 2:]) / 2
 
 
 def _grid(side: int) -> Tensor:
-    """Centres of the cells, `1 n 2` (x, y)."""
+    """Centers of the cells, `1 n 2` (x, y)."""
     middle = (torch.arange(side) + 0.5) / side
     rows, columns = torch.meshgrid(middle, middle, indexing="ij")
     return torch.stack([columns, rows], -1).flatten(0, 1)[None]

@@ -5,47 +5,47 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-KINDS = ("there", "count", "colour", "where", "names", "name", "other")
-"""Is there one, how many, of what colour, where, what all is there, what is this, anything else."""
+KINDS = ("there", "count", "color", "where", "names", "name", "other")
+"""Is there one, how many, of what color, where, what all is there, what is this, anything else."""
 
-_PHOTO = r"(?:photo|photograph|picture|image|pic|scene|shot)"
-_IN_PHOTO = rf"(?:(?:anywhere\s+)?(?:in|on|of|within)\s+(?:the|this|that|my|your)\s+{_PHOTO})"
-_TAIL = rf"(?:\s+(?:here|there|visible|shown|to\s+be\s+seen))?(?:\s+{_IN_PHOTO})?"
+_IMAGE = r"(?:photo|photograph|picture|image|pic|scene|shot)"
+_IN_IMAGE = rf"(?:(?:anywhere\s+)?(?:in|on|of|within)\s+(?:the|this|that|my|your)\s+{_IMAGE})"
+_TAIL = rf"(?:\s+(?:here|there|visible|shown|to\s+be\s+seen))?(?:\s+{_IN_IMAGE})?"
 _SEE = r"(?:(?:do|can|could)\s+you\s+(?:see|find|spot|count)|can\s+be\s+seen|does\s+it\s+show)"
 _BE = r"(?:is|are)"
 _PLACE = r"(?:on|at|in|to|under|above|below|near|next\s+to|left\s+of|right\s+of)\s.+?"
 _PATTERNS: tuple[tuple[str, str], ...] = (
     ("count", rf"how\s+many\s+(?P<thing>.+?)\s+(?:{_BE}|{_SEE})\b{_TAIL}"),
-    ("count", rf"how\s+many\s+(?P<thing>.+?)\s+does\s+(?:the|this)\s+{_PHOTO}\s+(?:show|have)"),
+    ("count", rf"how\s+many\s+(?P<thing>.+?)\s+does\s+(?:the|this)\s+{_IMAGE}\s+(?:show|have)"),
     ("count", rf"how\s+many\s+(?P<thing>.+?)\s+{_BE}\s+(?P<place>{_PLACE}){_TAIL}"),
     ("count", rf"how\s+many\s+(?P<thing>.+?){_TAIL}"),
     ("count", rf"(?:please\s+)?count\s+(?P<thing>.+?){_TAIL}"),
     ("count", rf"what\s+is\s+the\s+number\s+of\s+(?P<thing>.+?){_TAIL}"),
-    ("colour", rf"(?:what|which)\s+colou?rs?\s+{_BE}\s+(?P<thing>.+?){_TAIL}"),
-    ("colour", rf"(?:what|which)\s+colou?rs?\s+(?:does|do)\s+(?P<thing>.+?)\s+have{_TAIL}"),
-    ("colour", rf"(?:what|which)\s+{_BE}\s+the\s+colou?rs?\s+of\s+(?P<thing>.+?){_TAIL}"),
-    ("where", rf"where\s+(?:{_IN_PHOTO}\s+)?{_BE}\s+(?P<thing>.+?){_TAIL}"),
+    ("color", rf"(?:what|which)\s+colou?rs?\s+{_BE}\s+(?P<thing>.+?){_TAIL}"),
+    ("color", rf"(?:what|which)\s+colou?rs?\s+(?:does|do)\s+(?P<thing>.+?)\s+have{_TAIL}"),
+    ("color", rf"(?:what|which)\s+{_BE}\s+the\s+colou?rs?\s+of\s+(?P<thing>.+?){_TAIL}"),
+    ("where", rf"where\s+(?:{_IN_IMAGE}\s+)?{_BE}\s+(?P<thing>.+?){_TAIL}"),
     (
         "where",
-        rf"(?:in|on)\s+(?:what|which)\s+(?:part|side)\s+of\s+the\s+{_PHOTO}\s+{_BE}\s+(?P<thing>.+?)",
+        rf"(?:in|on)\s+(?:what|which)\s+(?:part|side)\s+of\s+the\s+{_IMAGE}\s+{_BE}\s+(?P<thing>.+?)",
     ),
     ("names", rf"what\s+all\s+{_BE}\s+.+"),
     ("names", rf"what\s+(?:things|objects)\s+(?:{_BE}|{_SEE}).*"),
     ("names", rf"what\s+(?:{_BE}\s+there|{_SEE})\b{_TAIL}"),
-    ("names", rf"what(?:\s+is|'s|\s+are)\s+{_IN_PHOTO}"),
-    ("names", rf"what\s+does\s+(?:the|this|that)\s+{_PHOTO}\s+show"),
-    ("names", rf"(?:please\s+)?(?:describe|list|name)\s+.*\b{_PHOTO}.*"),
-    ("name", rf"what(?:\s+is|'s)\s+(?:this|that|it)(?:\s+{_IN_PHOTO})?"),
+    ("names", rf"what(?:\s+is|'s|\s+are)\s+{_IN_IMAGE}"),
+    ("names", rf"what\s+does\s+(?:the|this|that)\s+{_IMAGE}\s+show"),
+    ("names", rf"(?:please\s+)?(?:describe|list|name)\s+.*\b{_IMAGE}.*"),
+    ("name", rf"what(?:\s+is|'s)\s+(?:this|that|it)(?:\s+{_IN_IMAGE})?"),
     ("name", rf"what\s+is\s+the\s+main\s+(?:thing|object)\b{_TAIL}"),
     ("there", rf"{_BE}\s+there\s+(?P<thing>.+?){_TAIL}"),
     ("there", rf"(?:do|can|could)\s+you\s+(?:see|find|spot)\s+(?P<thing>.+?){_TAIL}"),
     (
         "there",
-        rf"(?:does|do)\s+(?:the|this|that)\s+{_PHOTO}\s+(?:show|have|contain|include)\s+(?P<thing>.+)",
+        rf"(?:does|do)\s+(?:the|this|that)\s+{_IMAGE}\s+(?:show|have|contain|include)\s+(?P<thing>.+)",
     ),
     (
         "there",
-        rf"{_BE}\s+(?P<thing>.+?)\s+(?:(?:visible|shown|present|seen|there)(?:\s+{_IN_PHOTO})?|{_IN_PHOTO})",
+        rf"{_BE}\s+(?P<thing>.+?)\s+(?:(?:visible|shown|present|seen|there)(?:\s+{_IN_IMAGE})?|{_IN_IMAGE})",
     ),
 )
 _READ = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _PATTERNS)

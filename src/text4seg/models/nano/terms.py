@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from text4seg.models.nano.colours import COLOURS, OTHER_WORDS
+from text4seg.models.nano.colors import COLORS, OTHER_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,9 +39,9 @@ _RELATION = re.compile(
 )
 _SIDE = re.compile(rf"\b({'|'.join(_SIDE_WORDS)})\b", re.IGNORECASE)
 _RANK = re.compile(rf"\b({'|'.join(_RANKS)})\b", re.IGNORECASE)
-# A colour stands before what it colours: `the orange` is a fruit.
-_COLOUR = re.compile(
-    rf"\b(?:(?:light|dark|bright|pale)\s+)?({'|'.join((*COLOURS, *OTHER_WORDS))})\s+(?=\w)",
+# A color stands before what it colors: `the orange` is a fruit.
+_COLOR = re.compile(
+    rf"\b(?:(?:light|dark|bright|pale)\s+)?({'|'.join((*COLORS, *OTHER_WORDS))})\s+(?=\w)",
     re.IGNORECASE,
 )
 
@@ -55,7 +55,7 @@ class Terms:
     """
 
     thing: str
-    colour: str | None = None
+    color: str | None = None
     side: str | None = None
     rank: int = 0
     relation: str | None = None
@@ -70,12 +70,12 @@ def read_terms(expression: str) -> Terms:
         thing, landmark = found["thing"], found["landmark"].lower()
         relation = _RELATION_WORDS[re.sub(r"\s+", " ", found["relation"].lower())]
     side, rank = _SIDE.search(thing), _RANK.search(thing)
-    colour = _COLOUR.search(thing)
+    color = _COLOR.search(thing)
     name = None
-    if colour:
-        name = colour[1].lower()
+    if color:
+        name = color[1].lower()
         name = OTHER_WORDS.get(name, name)
-        thing = _COLOUR.sub("", thing)
+        thing = _COLOR.sub("", thing)
     return Terms(
         thing,
         name,
@@ -90,17 +90,17 @@ def read_terms(expression: str) -> Terms:
 class TermTensors:
     """Terms of `q` questions as numbers; a row of zeros where one says nothing of the kind.
 
-    `colours q 12`, `sides q 6`, `ranks q`, `relations q 5`, `landmarks q 384` (what they mean).
+    `colors q 12`, `sides q 6`, `ranks q`, `relations q 5`, `landmarks q 384` (what they mean).
     """
 
-    colours: Tensor
+    colors: Tensor
     sides: Tensor
     ranks: Tensor
     relations: Tensor
     landmarks: Tensor
 
     def to(self, like: Tensor) -> TermTensors:
-        fields = (self.colours, self.sides, self.ranks, self.relations, self.landmarks)
+        fields = (self.colors, self.sides, self.ranks, self.relations, self.landmarks)
         return TermTensors(*(field.to(like) for field in fields))
 
 
@@ -110,7 +110,7 @@ def stack_terms(
     """`landmarks` are unit vectors of what the terms' landmarks mean."""
     nothing = torch.zeros(width)
     return TermTensors(
-        _one_hot([one.colour for one in terms], COLOURS),
+        _one_hot([one.color for one in terms], COLORS),
         _one_hot([one.side for one in terms], SIDES),
         torch.tensor([float(one.rank) for one in terms]),
         _one_hot([one.relation for one in terms], RELATIONS),

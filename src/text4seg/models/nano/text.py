@@ -31,7 +31,7 @@ class NanoText:
         return ids
 
     def image_prefix(self) -> list[int]:
-        """What is the same for every question of a photo."""
+        """What is the same for every question of an image."""
         return self.encode(_BEFORE_IMAGE) + self._image
 
     def after_image(self, question: str, answer_prefix: str) -> list[int]:

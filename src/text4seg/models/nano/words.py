@@ -1,4 +1,4 @@
-"""A question whose answer is words, put to a photo that nano has opened."""
+"""A question whose answer is words, put to an image that nano has opened."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How nano was trained: photos with masks → scenes → questions → seeing, then writing."""
+"""How nano was trained: images with masks → scenes → questions → seeing, then writing."""

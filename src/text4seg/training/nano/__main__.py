@@ -1,16 +1,16 @@
-r"""Train nano on a CPU: labelling photos, seeing, then writing, then packing what was trained.
+r"""Train nano on a CPU: labelling images, seeing, then writing, then packing what was trained.
 
     python -m text4seg.training.nano all    --data DIR --work DIR --out DIR
 
 or one stage at a time:
 
-    python -m text4seg.training.nano pseudo --data DIR --work DIR --photos photos/coco_people
+    python -m text4seg.training.nano pseudo --data DIR --work DIR --images photos/coco_people
     python -m text4seg.training.nano see    --data DIR --work DIR --steps 1000
     python -m text4seg.training.nano write  --data DIR --work DIR --steps 350
     python -m text4seg.training.nano answer --data DIR --work DIR --steps 300
     python -m text4seg.training.nano pack   --data DIR --work DIR --out DIR
 
-`--data` holds the photos (see `scenes.py` for the layout); `--work` keeps features, logs and
+`--data` holds the images (see `scenes.py` for the layout); `--work` keeps features, logs and
 checkpoints. A stage that was stopped goes on from its last checkpoint. `--start DIR` goes on from
 packed weights instead of from nothing; `answer --start DIR --out DIR` teaches packed weights as
 they are to answer in words, too, and packs them again. Use one thread a process on a busy machine:
@@ -53,16 +53,16 @@ from text4seg.training.nano.answering import (
     train_to_answer,
 )
 from text4seg.training.nano.batches import Batches
-from text4seg.training.nano.classes import outline_photos, read_classes
+from text4seg.training.nano.classes import outline_images, read_classes
 from text4seg.training.nano.composed import (
-    compose_photos,
+    compose_images,
     cut_classes,
     cut_coco,
     read_composed,
 )
 from text4seg.training.nano.features import FeatureStore
 from text4seg.training.nano.names import known_names
-from text4seg.training.nano.pseudo import label_photos, read_pseudo
+from text4seg.training.nano.pseudo import label_images, read_pseudo
 from text4seg.training.nano.scenes import Scene, read_coco, read_collection
 from text4seg.training.nano.see import (
     SeeSettings,
@@ -77,7 +77,7 @@ from text4seg.training.nano.write import Lesson, WriteSettings, train_to_write
 
 LAYERS = 4
 SEED = 0
-COMPOSED, COMPOSED_PHOTOS = "composed", 450
+COMPOSED, COMPOSED_IMAGES = "composed", 450
 _SHAPE_STEPS = 80
 
 
@@ -92,7 +92,7 @@ def main() -> None:
         run[stage](arguments, parts)
 
 
-def _photos(arguments: argparse.Namespace) -> tuple[NanoConfig, list[Scene]]:
+def _images(arguments: argparse.Namespace) -> tuple[NanoConfig, list[Scene]]:
     """All that nano learns from, and the configuration that knows its names."""
     scenes = list(read_collection(arguments.data, "train"))
     scenes += read_pseudo(arguments.work / "pseudo.jsonl", arguments.data)
@@ -139,34 +139,34 @@ def _word_lists(names: list[str]) -> list[list[tuple[str, ...]]]:
 
 def _pseudo(arguments: argparse.Namespace, parts: Parts) -> None:
     classes = arguments.data / arguments.classes
-    outlines = outline_photos(classes, arguments.work / "outlines", fetch("u2netp"))
+    outlines = outline_images(classes, arguments.work / "outlines", fetch("u2netp"))
     count = len(list(classes.glob("n*.jpg")))
     outlined = sum(1 for _ in track(outlines, "outlining", total=count))
     coco = (arguments.data / "coco" / "instances_train.json", arguments.data / "coco" / "images")
     cut_outs = cut_coco(*coco) + cut_classes(classes, arguments.work / "outlines")
-    made = compose_photos(
-        cut_outs, read_coco(*coco), arguments.work / COMPOSED, count=COMPOSED_PHOTOS, seed=SEED
+    made = compose_images(
+        cut_outs, read_coco(*coco), arguments.work / COMPOSED, count=COMPOSED_IMAGES, seed=SEED
     )
-    composed = sum(1 for _ in track(made, "composing", total=COMPOSED_PHOTOS))
-    photos = sorted((arguments.data / arguments.photos).glob("*.jpg"))
-    if not photos:
-        sys.exit(f"{arguments.data / arguments.photos} holds no .jpg to label; see --photos")
+    composed = sum(1 for _ in track(made, "composing", total=COMPOSED_IMAGES))
+    images = sorted((arguments.data / arguments.images).glob("*.jpg"))
+    if not images:
+        sys.exit(f"{arguments.data / arguments.images} holds no .jpg to label; see --images")
     eyes = parts.eyes()
-    found = label_photos(
-        photos,
+    found = label_images(
+        images,
         arguments.data,
         arguments.work / "pseudo.jsonl",
         eyes=eyes,
         sam=load_mobilesam(side=SIDE),
         store=_store(arguments, eyes),
     )
-    things = sum(len(line["things"]) for line in track(found, "labelling", total=len(photos)))
-    told = {"photos": len(photos), "new things": things, "outlined": outlined}
+    things = sum(len(line["things"]) for line in track(found, "labelling", total=len(images)))
+    told = {"images": len(images), "new things": things, "outlined": outlined}
     print(json.dumps(told | {"composed": composed}))
 
 
 def _pack(arguments: argparse.Namespace, parts: Parts) -> None:
-    config, _ = _photos(arguments)
+    config, _ = _images(arguments)
     model = _assemble(config, parts, arguments)
     save_model(model, arguments.out)
     print(json.dumps({"out": str(arguments.out), "parameters": model.num_parameters()}))
@@ -177,15 +177,15 @@ def _store(arguments: argparse.Namespace, eyes: Eyes) -> FeatureStore:
 
 
 def _see(arguments: argparse.Namespace, parts: Parts) -> None:
-    config, scenes = _photos(arguments)
+    config, scenes = _images(arguments)
     store = _store(arguments, parts.eyes())
     held_out = list(read_collection(arguments.data, "val"))
     sentences = parts.sentences()
     words = Words(parts.tokenizer(), parts.embedding().float(), sentences, terms=config.terms)
     fusion = Fusion(config, WIDTH)
     if arguments.start is None:
-        # Every fifth photo is enough for a mean and a deviation a channel.
-        seen = [store[scene.photo] for scene in scenes[::5]]
+        # Every fifth image is enough for a mean and a deviation a channel.
+        seen = [store[scene.image] for scene in scenes[::5]]
         prepare(fusion, words, names=config.names, detected=COCO_CLASSES, seen=seen)
     else:
         _go_on_from(_start(arguments.start, config, parts).fusion, fusion)
@@ -193,7 +193,7 @@ def _see(arguments: argparse.Namespace, parts: Parts) -> None:
     train_to_see(
         fusion,
         words,
-        Batches(scenes, store, config.names, photos=8, questions=6),
+        Batches(scenes, store, config.names, images=8, questions=6),
         settings=SeeSettings(steps=arguments.steps or 1000, learning_rate=arguments.rate or 6e-4),
         folder=arguments.work,
         check=lambda averaged: check_seeing(averaged, words, held_out, store),
@@ -213,7 +213,7 @@ def _is_young(name: str) -> bool:
 
 
 def _write(arguments: argparse.Namespace, parts: Parts) -> None:
-    config, scenes = _photos(arguments)
+    config, scenes = _images(arguments)
     store = _store(arguments, parts.eyes())
     model = _assemble(config, parts, arguments)
     model.answer_reader = None  # it learns after this, by its own lesson
@@ -225,12 +225,12 @@ def _write(arguments: argparse.Namespace, parts: Parts) -> None:
         reader = PhraseReader(parts.sentences(), model.fusion.open, config)
         model.set_question_reader(partial(reader.read_tokens, parts.tokenizer()))
     steps = arguments.steps or 350
-    settings = WriteSettings(shape_steps=min(_SHAPE_STEPS, steps), photo_steps=steps)
+    settings = WriteSettings(shape_steps=min(_SHAPE_STEPS, steps), image_steps=steps)
     if arguments.rate:
         times = arguments.rate / settings.learning_rate
         rates = ("learning_rate", "reader_rate", "run_rate")
         settings = replace(settings, **{rate: times * getattr(settings, rate) for rate in rates})
-    batches = Batches(scenes, store, config.names, photos=2, questions=4)
+    batches = Batches(scenes, store, config.names, images=2, questions=4)
     lesson = Lesson(model, text, batches, config.names, settings)
     train_to_write(model, lesson, settings=settings, folder=arguments.work)
 
@@ -240,14 +240,14 @@ def _answer(arguments: argparse.Namespace, parts: Parts) -> None:
     if arguments.stage == "answer" and arguments.start is not None:
         model = load_model(arguments.start, parts)
     else:
-        config, _ = _photos(arguments)
+        config, _ = _images(arguments)
         model = _assemble(config, parts, arguments)
     if not model.config.terms:
         sys.exit("only a model that reads terms can answer in words: train it to see again")
     store = _store(arguments, parts.eyes())
     chosen = {"steps": arguments.steps, "learning_rate": arguments.rate}
     settings = AnswerSettings(
-        photos=arguments.answer_photos, **{k: v for k, v in chosen.items() if v}
+        images=arguments.answer_images, **{k: v for k, v in chosen.items() if v}
     )
     chat = NanoChat(model, parts)
     shards = gather(
@@ -255,9 +255,9 @@ def _answer(arguments: argparse.Namespace, parts: Parts) -> None:
         lambda: list(read_collection(arguments.data, "train")),
         store,
         arguments.work,
-        settings.photos,
+        settings.images,
     )
-    count = gather_count(settings.photos)
+    count = gather_count(settings.images)
     found = [one for shard in track(shards, "looking", total=count) for one in shard]
     if model.answer_reader is None:
         model.add_answer_reader()
@@ -271,7 +271,7 @@ def _start(folder: Path, config: NanoConfig, parts: Parts) -> NanoForConditional
     """The packed model to go on from; its name head must know the same names."""
     model = load_model(folder, parts)
     if model.config.names != config.names:
-        sys.exit(f"{folder} knows {len(model.config.names)} names, the photos {len(config.names)}")
+        sys.exit(f"{folder} knows {len(model.config.names)} names, the images {len(config.names)}")
     return model
 
 
@@ -318,7 +318,7 @@ def _assemble(
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m text4seg.training.nano")
     parser.add_argument("stage", choices=("all", "pseudo", "see", "write", "answer", "pack"))
-    parser.add_argument("--data", type=Path, required=True, help="folder of photos with masks")
+    parser.add_argument("--data", type=Path, required=True, help="folder of images with masks")
     parser.add_argument("--work", type=Path, required=True, help="features, logs, checkpoints")
     parser.add_argument("--out", type=Path, help="pack, answer: folder of the packed weights")
     parser.add_argument("--steps", type=int, help="see: 1000, write: 350, answer: 300")
@@ -326,11 +326,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, help="peak learning rate")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
-        "--answer-photos", type=int, default=AnswerSettings().photos, help="answer: looks at photos"
+        "--answer-images", type=int, default=AnswerSettings().images, help="answer: looks at images"
     )
-    parser.add_argument("--photos", default="photos/coco_people", help="pseudo: folder in --data")
+    parser.add_argument("--images", default="photos/coco_people", help="pseudo: folder in --data")
     parser.add_argument(
-        "--classes", default="photos/imagenet", help="folder in --data of photos named by class"
+        "--classes", default="photos/imagenet", help="folder in --data of images named by class"
     )
     gates = {"presence": 1.5, "look-alike": 2.0, "placed": 0.5}
     settings = {f"{name}-gate": chosen for name, chosen in gates.items()}

@@ -1,8 +1,8 @@
 """Third lesson, answering in words: a small network tells the language model what was found.
 
 Everything else is frozen, so masks stay as they are. What the fusion finds of the questions is
-gathered once, from photos moved and mirrored and with a weakened detector (it knows the train
-photos too well), and kept; the network then learns from it through the frozen language model.
+gathered once, from images moved and mirrored and with a weakened detector (it knows the train
+images too well), and kept; the network then learns from it through the frozen language model.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ _STILL = 0.4
 
 @dataclass(frozen=True, slots=True)
 class AnswerSettings:
-    photos: int = 650
+    images: int = 650
     steps: int = 300
-    photos_a_step: int = 4
-    questions_a_photo: int = 4
+    images_a_step: int = 4
+    questions_a_image: int = 4
     guesses: int = 256
     named: int = 32
     learning_rate: float = 2e-3
@@ -69,7 +69,7 @@ class AnswerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """Of one photo: `cells 64 d` as its image tokens are made of, features of the known names
+    """Of one image: `cells 64 d` as its image tokens are made of, features of the known names
     `n f` and whether they are there `n` (-1: not known), and what was found of each question `q e`.
     """
 
@@ -87,36 +87,36 @@ def gather(
     read_scenes: Callable[[], Sequence[Scene]],
     store: FeatureStore,
     folder: Path,
-    photos: int,
+    images: int,
 ) -> Iterator[list[Gathered]]:
-    """What is found in so many photos, in shards; those in the folder are read from there.
+    """What is found in so many images, in shards; those in the folder are read from there.
 
     Scenes, a minute's work, are read only where a shard is missing.
     """
     folder = folder / f"found-{fingerprint(chat.model.fusion)}"
     folder.mkdir(parents=True, exist_ok=True)
     order: list[Scene] = []
-    for start in range(0, photos, _SHARD):
-        file = folder / f"{start:05d}-{min(photos, start + _SHARD):05d}.pt"
+    for start in range(0, images, _SHARD):
+        file = folder / f"{start:05d}-{min(images, start + _SHARD):05d}.pt"
         if file.exists():
-            yield [Gathered(**one) for one in torch.load(file, weights_only=True)["photos"]]
+            yield [Gathered(**one) for one in torch.load(file, weights_only=True)["images"]]
             continue
-        order = order or _order(read_scenes(), photos)
+        order = order or _order(read_scenes(), images)
         made = [
             look_at(chat, scene, store, np.random.default_rng((start + index, 3)))
             for index, scene in enumerate(order[start : start + _SHARD])
         ]
-        save({"photos": [{n: getattr(one, n) for n in Gathered.__slots__} for one in made]}, file)
+        save({"images": [{n: getattr(one, n) for n in Gathered.__slots__} for one in made]}, file)
         yield made
 
 
-def gather_count(photos: int) -> int:
-    """How many shards so many photos are."""
-    return math.ceil(photos / _SHARD)
+def gather_count(images: int) -> int:
+    """How many shards so many images are."""
+    return math.ceil(images / _SHARD)
 
 
-def _order(scenes: Sequence[Scene], photos: int) -> list[Scene]:
-    """The same photos first, however many; of each collection its share, shuffled."""
+def _order(scenes: Sequence[Scene], images: int) -> list[Scene]:
+    """The same images first, however many; of each collection its share, shuffled."""
     random = np.random.default_rng(4)
     groups = {s: [one for one in scenes if one.source == s] for s in _MIX}
     groups = {
@@ -125,7 +125,7 @@ def _order(scenes: Sequence[Scene], photos: int) -> list[Scene]:
         if found
     }
     shares = np.array([_MIX[s] for s in groups])
-    drawn = random.choice(list(groups), size=photos, p=shares / shares.sum())
+    drawn = random.choice(list(groups), size=images, p=shares / shares.sum())
     taken = dict.fromkeys(groups, 0)
     order = []
     for source in map(str, drawn):
@@ -143,9 +143,9 @@ def look_at(
     *,
     moved: bool = True,
 ) -> Gathered:
-    """Questions about a photo and what is found of them; `moved`, as photos of lessons are."""
+    """Questions about an image and what is found of them; `moved`, as images of lessons are."""
     model = chat.model
-    seen = store[scene.photo][None].float()
+    seen = store[scene.image][None].float()
     if moved:
         flip, zoom, shift = _draw_move(random)
         scene = move_scene(scene, flip=flip, zoom=zoom, shift=shift)
@@ -257,20 +257,20 @@ class AnswerLesson:
     def write(self, random: np.random.Generator) -> tuple[Tensor, dict[str, list[bool]]]:
         """The answers written by the language model: loss, and which were right, by kind."""
         settings = self._settings
-        photos = random.integers(len(self._found), size=settings.photos_a_step)
+        images = random.integers(len(self._found), size=settings.images_a_step)
         rows = [
             (place, int(q))
-            for place, photo in enumerate(photos)
-            for q in random.permutation(len(self._found[photo].questions))[
-                : settings.questions_a_photo
+            for place, image in enumerate(images)
+            for q in random.permutation(len(self._found[image].questions))[
+                : settings.questions_a_image
             ]
         ]
-        chosen = [(self._found[photos[place]], q) for place, q in rows]
+        chosen = [(self._found[images[place]], q) for place, q in rows]
         answers = [self._answer(one, q, random) for one, q in chosen]
         tokens = [[*self._text.encode(answer), self._text.end] for answer in answers]
         given = self._given(chosen, tokens)
         hidden = self._read_prompts(
-            torch.stack([self._found[photo].cells for photo in photos]).float(),
+            torch.stack([self._found[image].cells for image in images]).float(),
             torch.tensor([place for place, _ in rows]),
             [one.questions[q] for one, q in chosen],
             tokens,
@@ -315,7 +315,7 @@ class AnswerLesson:
     def _read_prompts(
         self,
         cells: Tensor,
-        photo: Tensor,
+        image: Tensor,
         questions: Sequence[str],
         tokens: Sequence[Sequence[int]],
         given: Tensor,
@@ -345,7 +345,7 @@ class AnswerLesson:
                 past_key_values=cache,
                 use_cache=True,
             )
-            cache.batch_select_indices(photo)
+            cache.batch_select_indices(image)
             language(
                 inputs_embeds=embed(padded),
                 attention_mask=mask,

@@ -168,17 +168,17 @@ def wrong_history(
 def shape_mask(random: np.random.Generator) -> Bool[np.ndarray, "16 16"]:
     """A made-up shape: a few ellipses, boxes or slanted bands, sometimes nothing.
 
-    No photo is needed to learn writing.
+    No image is needed to learn writing.
     """
     y, x = np.mgrid[0:16, 0:16] + 0.5
     mask = np.zeros((16, 16), dtype=bool)
     if random.random() < 0.08:
         return mask
     for _ in range(random.integers(1, 4)):
-        centre_y, centre_x = random.uniform(0, 16, 2)
+        center_y, center_x = random.uniform(0, 16, 2)
         half_y, half_x = random.uniform(0.6, 7, 2)
         kind = random.random()
-        u, v = (y - centre_y) / half_y, (x - centre_x) / half_x
+        u, v = (y - center_y) / half_y, (x - center_x) / half_x
         if kind < 0.5:
             mask |= u**2 + v**2 < 1
         elif kind < 0.8:

@@ -1,4 +1,4 @@
-"""Batches of photos, each with several questions, flipped and moved."""
+"""Batches of images, each with several questions, flipped and moved."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MIX = {
     "coco": 0.36, "panoptic": 0.12, "clothing": 0.26, "pseudo": 0.06, "imagenet": 0.16,
     "composed": 0.14,
 }  # fmt: skip
-# Kinds of questions that hold only of the whole photo.
+# Kinds of questions that hold only of the whole image.
 _PLACED = ("placed", "related")
 # Share of questions whose words match nothing that is the same word: as if they were new ones.
 _HIDDEN = 0.3
@@ -36,15 +36,15 @@ _FAINT, _MISSED = 0.3, 0.06
 
 
 @dataclass(frozen=True, slots=True)
-class PhotoBatch:
-    """Photos: `features b 256 c`, `names b 256 n` (coverage of every known name), `annotated b n`.
+class ImageBatch:
+    """Images: `features b 256 c`, `names b 256 n` (coverage of every known name), `annotated b n`.
 
-    Questions: the index of their `photo q`, `expressions`, `cells q 16 16` (0 or 1), and which are
+    Questions: the index of their `image q`, `expressions`, `cells q 16 16` (0 or 1), and which are
     to be answered as if their words were new (`hidden q`).
     """
 
     features: Tensor
-    photo: Tensor
+    image: Tensor
     expressions: list[str]
     cells: Tensor
     names: Tensor
@@ -59,7 +59,7 @@ class Batches:
         store: FeatureStore,
         names: Sequence[str],
         *,
-        photos: int,
+        images: int,
         questions: int,
         channels: int = EYE_CHANNELS,
     ) -> None:
@@ -68,13 +68,13 @@ class Batches:
         shares = np.array([MIX[source] for source in self._by_source])
         self._shares = shares / shares.sum()
         self._store, self._names = store, {name: index for index, name in enumerate(names)}
-        self._photos, self._questions, self._channels = photos, questions, channels
+        self._images, self._questions, self._channels = images, questions, channels
         self._classes = ClassQuestions()
 
-    def draw(self, seed: int) -> PhotoBatch:
+    def draw(self, seed: int) -> ImageBatch:
         """The batch of that number: the same seed, the same batch."""
         random = np.random.default_rng(seed)
-        sources = random.choice(list(self._by_source), size=self._photos, p=self._shares)
+        sources = random.choice(list(self._by_source), size=self._images, p=self._shares)
         scenes = [self._by_source[s][random.integers(len(self._by_source[s]))] for s in sources]
         flips = random.random(len(scenes)) < 0.5
         asked = [
@@ -83,19 +83,19 @@ class Batches:
         ]
         flat = [a for group in asked for a in group]
         names, annotated = self._name_maps(scenes)
-        seen = torch.stack([self._store[scene.photo] for scene in scenes]).float()
+        seen = torch.stack([self._store[scene.image] for scene in scenes]).float()
         flipped = torch.from_numpy(flips)
         names = torch.where(flipped[:, None, None, None], names.flip(3), names)
-        photo = torch.arange(len(scenes)).repeat_interleave(torch.tensor([len(a) for a in asked]))
+        image = torch.arange(len(scenes)).repeat_interleave(torch.tensor([len(a) for a in asked]))
         cover = torch.from_numpy(np.stack([a.coverage for a in flat]))[:, None]
         whole = [any(a.kind in _PLACED for a in group) for group in asked]
         zoom, shift = _jitter(np.array(whole), random)
         seen = maps.move_sights(seen, flips=flipped, zoom=zoom, shift=shift)
         names = maps.move(names, zoom=zoom, shift=shift)
-        cover = maps.move(cover, zoom=zoom[photo], shift=shift[photo])
+        cover = maps.move(cover, zoom=zoom[image], shift=shift[image])
         seen = weaken_detector(seen, self._channels, random)
-        return PhotoBatch(
-            seen, photo, [a.expression for a in flat], to_cells(cover[:, 0]),
+        return ImageBatch(
+            seen, image, [a.expression for a in flat], to_cells(cover[:, 0]),
             maps.as_cells(names), annotated, torch.from_numpy(random.random(len(flat)) < _HIDDEN),
         )  # fmt: skip
 
@@ -122,7 +122,7 @@ def weaken_detector(seen: Tensor, channels: int, random: np.random.Generator) ->
     """Some classes seen fainter, or missed: `b rows columns`, as the eyes give them.
 
     The last of the `channels` of the cells are the detector's; its boxes behind the cells fade as
-    well. It was itself trained on photos like these and finds more there than in new ones.
+    well. It was itself trained on images like these and finds more there than in new ones.
     """
     shape = (len(seen), 1, DETECTOR_CHANNELS)
     faint = np.where(random.random(shape) < _FAINT, random.uniform(0.2, 1.0, shape), 1.0)
@@ -144,10 +144,10 @@ def to_cells(coverage: Tensor) -> Tensor:
 
 
 def _jitter(whole: np.ndarray, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Half of the photos as they are; others zoomed by 0.8 to 1.5, shifted by up to four cells.
+    """Half of the images as they are; others zoomed by 0.8 to 1.5, shifted by up to four cells.
 
-    A photo that has to stay `whole` is never larger than it was, nor shifted out of view: `the left
-    dog` is another one where the first has left the photo.
+    An image that stays `whole` is never larger than it was, nor shifted out of view: `the left
+    dog` is another one where the first has left the image.
     """
     count = len(whole)
     still = random.random(count) < 0.5

@@ -1,6 +1,6 @@
-"""Photos of one thing each, a thousand names in all: ImageNet, outlined by U²-Net-p.
+"""Images of one thing each, a thousand names in all: ImageNet, outlined by U²-Net-p.
 
-A photo's file name holds its class; what stands out in it is taken for the thing. Masks that are
+An image's file name holds its class; what stands out in it is taken for the thing. Masks that are
 hardly anything or nearly everything are left out.
 """
 
@@ -32,17 +32,17 @@ _ABSENT_SHARE = 0.36
 _RELATED_SHARE = 0.5
 
 
-def outline_photos(photos: Path, masks: Path, network: Path) -> Iterator[Path]:
-    """Writes what stands out in each photo as a grey PNG, 320×320, where that was not done."""
+def outline_images(image_dir: Path, masks: Path, network: Path) -> Iterator[Path]:
+    """Writes what stands out in each image as a grey PNG, 320×320, where that was not done."""
     import cv2
     from PIL import Image
 
     net = cv2.dnn.readNetFromONNX(str(network))
     masks.mkdir(parents=True, exist_ok=True)
-    for photo in sorted(photos.glob("n*.jpg")):
-        file = masks / f"{photo.stem}.png"
+    for image_path in sorted(image_dir.glob("n*.jpg")):
+        file = masks / f"{image_path.stem}.png"
         if not file.exists():
-            with Image.open(photo) as image:
+            with Image.open(image_path) as image:
                 square = image.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
             pixels = np.asarray(square, dtype=np.float32)
             pixels = (pixels / max(float(pixels.max()), 1e-6) - _MEAN) / _STD
@@ -63,8 +63,8 @@ def trusted_coverage(saliency: UInt8[np.ndarray, "h w"]) -> Float32[np.ndarray, 
     return coverage
 
 
-def read_classes(photos: Path, masks: Path, *, held_out: bool = False) -> list[Scene]:
-    """A scene a photo with a trusted mask, its layer named by WordNet's id of the class."""
+def read_classes(images: Path, masks: Path, *, held_out: bool = False) -> list[Scene]:
+    """A scene an image with a trusted mask, its layer named by WordNet's id of the class."""
     from PIL import Image
 
     by_wnid = {one.wnid: one for one in imagenet_classes()}
@@ -76,12 +76,12 @@ def read_classes(photos: Path, masks: Path, *, held_out: bool = False) -> list[S
         coverage = trusted_coverage(np.asarray(Image.open(file).convert("L")))
         if coverage is not None:
             layers = {one.wnid: coverage}
-            scenes.append(Scene(photos / f"{file.stem}.jpg", SOURCE, layers, frozenset()))
+            scenes.append(Scene(images / f"{file.stem}.jpg", SOURCE, layers, frozenset()))
     return scenes
 
 
 class ClassQuestions:
-    """What is asked of such a photo: its class in one of its words, or another class's words."""
+    """What is asked of such an image: its class in one of its words, or another class's words."""
 
     def __init__(self) -> None:
         self._classes = [one for one in imagenet_classes() if not one.held_out]

@@ -1,7 +1,7 @@
-"""Composed photos: named cut-outs pasted on real backgrounds, so that what is where is known.
+"""Composed images: named cut-outs pasted on real backgrounds, so that what is where is known.
 
-Photos rarely hold two of a rare thing, or a teapot left of a drum: here they do. Cut-outs are
-COCO's instances by their outlines, and ImageNet photos by what U²-Net-p says stands out in them;
+Images rarely hold two of a rare thing, or a teapot left of a drum: here they do. Cut-outs are
+COCO's instances by their outlines, and ImageNet images by what U²-Net-p says stands out in them;
 some are shifted in hue, so that a name alone does not tell which one is meant.
 """
 
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jaxtyping import Bool, UInt8
-    from PIL.Image import Image as Photo
+    from PIL.Image import Image as PILImage
 
 SOURCE = "composed"
 _SIDE = 512
-# Cut-outs: their least share of a photo, how many of a name; shares of the side they are pasted at.
+# Cut-outs: least share of an image, how many of a name; shares of the side they are pasted at.
 _LEAST_SHARE, _MOST_OF_A_NAME = 0.03, 12
 _SIZES = (0.18, 0.45)
 _MOST_COVERED = 0.15
@@ -60,29 +60,29 @@ def cut_coco(annotations: Path, images: Path) -> list[CutOut]:
 
     document = json.loads(annotations.read_text())
     names = {category["id"]: category["name"] for category in document["categories"]}
-    photos = {image["id"]: image for image in document["images"]}
+    entries = {image["id"]: image for image in document["images"]}
     counts: dict[str, int] = {}
     found = []
     for record in document["annotations"]:
-        photo, name = photos[record["image_id"]], names[record["category_id"]]
-        whole = photo["width"] * photo["height"]
+        entry, name = entries[record["image_id"]], names[record["category_id"]]
+        whole = entry["width"] * entry["height"]
         if record.get("iscrowd") or record.get("area", whole) < _LEAST_SHARE * whole:
             continue
         if counts.get(name, 0) == _MOST_OF_A_NAME:
             continue
-        mask = annotation_to_mask(record["segmentation"], Size(photo["height"], photo["width"]))
+        mask = annotation_to_mask(record["segmentation"], Size(entry["height"], entry["width"]))
         inside = not (mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
         if not inside or mask.sum() < _LEAST_SHARE * whole:
             continue
         counts[name] = counts.get(name, 0) + 1
-        with Image.open(images / photo["file_name"]) as image:
+        with Image.open(images / entry["file_name"]) as image:
             pixels = np.asarray(image.convert("RGB"))
         found.append(_crop(name, pixels, mask.astype(np.uint8) * 255))
     return found
 
 
-def cut_classes(photos: Path, outlines: Path) -> list[CutOut]:
-    """What stands out clearly in photos of ImageNet classes, but for those held out."""
+def cut_classes(images: Path, outlines: Path) -> list[CutOut]:
+    """What stands out clearly in images of ImageNet classes, but for those held out."""
     from PIL import Image
 
     by_wnid = {one.wnid: one for one in imagenet_classes() if not one.held_out}
@@ -92,7 +92,7 @@ def cut_classes(photos: Path, outlines: Path) -> list[CutOut]:
         saliency = Image.open(file).convert("L")
         if one is None or trusted_coverage(np.asarray(saliency)) is None:
             continue
-        with Image.open(photos / f"{file.stem}.jpg") as image:
+        with Image.open(images / f"{file.stem}.jpg") as image:
             pixels = np.asarray(image.convert("RGB"))
         found.append(_crop(one.name, pixels, np.asarray(saliency.resize(pixels.shape[1::-1]))))
     return found
@@ -106,17 +106,17 @@ def _crop(name: str, pixels: UInt8[np.ndarray, "h w 3"], alpha: np.ndarray) -> C
 
 def compose(
     cut_outs: Sequence[CutOut],
-    background: Photo,
+    background: PILImage,
     taken: frozenset[str],
     random: np.random.Generator,
-) -> tuple[Photo, list[tuple[str, Bool[np.ndarray, "512 512"]]]]:
-    """Two to five of the cut-outs on a photo; `taken` names are not pasted, they may be there.
+) -> tuple[PILImage, list[tuple[str, Bool[np.ndarray, "512 512"]]]]:
+    """Two to five of the cut-outs on an image; `taken` names are not pasted, they may be there.
 
-    Returns the photo, 512×512, and what can be seen of each pasted thing.
+    Returns the image, 512×512, and what can be seen of each pasted thing.
     """
     from PIL import Image
 
-    photo = background.convert("RGB").resize((_SIDE, _SIDE))
+    image = background.convert("RGB").resize((_SIDE, _SIDE))
     pool = [one for one in cut_outs if one.name not in taken]
     chosen: list[CutOut] = []
     for _ in range(int(random.integers(2, 6))):
@@ -131,13 +131,13 @@ def compose(
             mask = np.zeros((_SIDE, _SIDE), dtype=bool)
             mask[top : top + alpha.height, left : left + alpha.width] = np.asarray(alpha) >= SALIENT
             if all((mask & other).sum() <= _MOST_COVERED * other.sum() for _, other in placed):
-                photo.paste(Image.fromarray(pixels), (left, top), alpha)
+                image.paste(Image.fromarray(pixels), (left, top), alpha)
                 placed = [(name, other & ~mask) for name, other in placed] + [(one.name, mask)]
                 break
-    return photo, placed
+    return image, placed
 
 
-def _prepare(one: CutOut, random: np.random.Generator) -> tuple[np.ndarray, Photo]:
+def _prepare(one: CutOut, random: np.random.Generator) -> tuple[np.ndarray, PILImage]:
     """Resized, half of them mirrored, some of another hue; edges a little soft."""
     from PIL import Image, ImageFilter
 
@@ -156,7 +156,7 @@ def _prepare(one: CutOut, random: np.random.Generator) -> tuple[np.ndarray, Phot
     return np.asarray(image), alpha
 
 
-def compose_photos(
+def compose_images(
     cut_outs: Sequence[CutOut],
     backgrounds: Sequence[Scene],
     folder: Path,
@@ -166,7 +166,7 @@ def compose_photos(
 ) -> Iterator[dict[str, Any]]:
     """Writes `folder/NNNN.jpg` where it is not yet there, and the lines of `folder/scenes.jsonl`.
 
-    A line has the photo's name, its things with their masks, and names that are not in it.
+    A line has the image's name, its things with their masks, and names that are not in it.
 
     Raises:
         InputError: There are not enough names to choose from.
@@ -176,20 +176,20 @@ def compose_photos(
     folder.mkdir(parents=True, exist_ok=True)
     names = sorted({one.name for one in cut_outs})
     if len(names) <= 2 * _ABSENT or not backgrounds:
-        raise InputError(f"too few things to cut out for composed photos: {len(names)} names")
+        raise InputError(f"too few things to cut out for composed images: {len(names)} names")
     lines = []
     for index in range(count):
         random = np.random.default_rng((seed, index))
         scene = backgrounds[int(random.integers(len(backgrounds)))]
         taken = frozenset(scene.layers)
-        with Image.open(scene.photo) as background:
-            photo, placed = compose(cut_outs, background, taken, random)
+        with Image.open(scene.image) as background:
+            image, placed = compose(cut_outs, background, taken, random)
         file = folder / f"{index:04d}.jpg"
         if not file.exists():
-            photo.save(file, quality=92)
+            image.save(file, quality=92)
         free = [name for name in names if name not in taken | {name for name, _ in placed}]
         line = {
-            "photo": file.name,
+            "image": file.name,
             "things": [{"name": name, "mask": mask_to_rle(mask)} for name, mask in placed],
             "absent": [str(name) for name in random.choice(free, _ABSENT, replace=False)],
         }
@@ -200,7 +200,7 @@ def compose_photos(
 
 
 def read_composed(folder: Path) -> list[Scene]:
-    """The scenes of a folder that `compose_photos` wrote; none where there is none."""
+    """The scenes of a folder that `compose_images` wrote; none where there is none."""
     file = folder / "scenes.jsonl"
     if not file.is_file():
         return []
@@ -210,13 +210,13 @@ def read_composed(folder: Path) -> list[Scene]:
         layers: dict[str, np.ndarray] = {}
         for name, mask in masks:
             layers[name] = layers.get(name, np.zeros(mask.shape, bool)) | mask
-        photo = folder / line["photo"]
-        shades = shades_of_masks(photo, [mask for _, mask in masks])
+        image = folder / line["image"]
+        shades = shades_of_masks(image, [mask for _, mask in masks])
         things = [
             Thing(name, mask_to_coverage(mask, SHAPE), shade)
             for (name, mask), shade in zip(masks, shades, strict=True)
         ]
         covered = {name: mask_to_coverage(mask, SHAPE) for name, mask in layers.items()}
         known = frozenset(layers) | frozenset(line["absent"])
-        scenes.append(Scene(photo, SOURCE, covered, known, tuple(things)))
+        scenes.append(Scene(image, SOURCE, covered, known, tuple(things)))
     return scenes

@@ -1,4 +1,4 @@
-"""What the frozen eyes see of every photo, computed once and kept in memory and on disk."""
+"""What the frozen eyes see of every image, computed once and kept in memory and on disk."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SIDE = 16
-# Share of a box that has to be left in the photo; which of its numbers a mirror changes.
+# Share of a box that has to be left in the image; which of its numbers a mirror changes.
 _LEAST_LEFT = 0.35
 _MIRROR = torch.tensor([1.0, 0.0, 1.0, 0.0])
 
 
 class FeatureStore:
-    """`store[photo]` → float16 `256 channels`; what has no file is computed by `look` and kept."""
+    """`store[image]` → float16 `256 channels`; what has no file is computed by `look` and kept."""
 
     def __init__(
         self, folder: Path, root: Path, look: Callable[[Image.Image], Tensor] | None = None
@@ -32,13 +32,13 @@ class FeatureStore:
         self._kept: dict[Path, Tensor] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
-    def __getitem__(self, photo: Path) -> Tensor:
-        if photo not in self._kept:
-            self._kept[photo] = self._read(photo)
-        return self._kept[photo]
+    def __getitem__(self, image: Path) -> Tensor:
+        if image not in self._kept:
+            self._kept[image] = self._read(image)
+        return self._kept[image]
 
-    def _read(self, photo: Path) -> Tensor:
-        file = self._file(photo)
+    def _read(self, image_path: Path) -> Tensor:
+        file = self._file(image_path)
         if file.exists():
             stored: Tensor = torch.load(file, weights_only=True)
             return stored
@@ -46,25 +46,25 @@ class FeatureStore:
             raise FileNotFoundError(f"{file}: no features, and no eyes to compute them with")
         from PIL import Image
 
-        with Image.open(photo) as image:
+        with Image.open(image_path) as image:
             seen = self._look(image)
-        self.keep(photo, seen)
+        self.keep(image_path, seen)
         return seen
 
-    def keep(self, photo: Path, seen: Tensor) -> None:
-        """Writes the features of a photo, whole or not at all."""
-        file = self._file(photo)
+    def keep(self, image: Path, seen: Tensor) -> None:
+        """Writes the features of an image, whole or not at all."""
+        file = self._file(image)
         beside = file.with_suffix(f".{os.getpid()}")
         torch.save(seen, beside)
         beside.rename(file)
 
-    def _file(self, photo: Path) -> Path:
-        """Named by the path with its slashes escaped, so that two photos never share a file.
+    def _file(self, image: Path) -> Path:
+        """Named by the path with its slashes escaped, so that two images never share a file.
 
-        Photos under the root by their path there, composed ones by theirs beside the features.
+        Images under the root by their path there, composed ones by theirs beside the features.
         """
-        root = self._root if photo.is_relative_to(self._root) else self._folder.parent
-        return self._folder / (quote(photo.relative_to(root).as_posix(), safe="") + ".pt")
+        root = self._root if image.is_relative_to(self._root) else self._folder.parent
+        return self._folder / (quote(image.relative_to(root).as_posix(), safe="") + ".pt")
 
 
 def statistics(features: Iterable[Tensor], visual_channels: int) -> tuple[Tensor, Tensor]:
@@ -82,10 +82,10 @@ def statistics(features: Iterable[Tensor], visual_channels: int) -> tuple[Tensor
 
 
 def move(maps: Tensor, *, zoom: Tensor, shift: Tensor) -> Tensor:
-    """Zoom about a shifted centre: `b c 16 16` maps, `b` factors, `b 2` shifts (x, y).
+    """Zoom about a shifted center: `b c 16 16` maps, `b` factors, `b 2` shifts (x, y).
 
-    A shift of 1 is half a side; the maps move against it. Outside the photo there is nothing:
-    zeros. A cheap stand-in for cropping the photo itself.
+    A shift of 1 is half a side; the maps move against it. Outside the image there is nothing:
+    zeros. A cheap stand-in for cropping the image itself.
     """
     theta = torch.zeros(len(maps), 2, 3)
     theta[:, 0, 0] = theta[:, 1, 1] = 1 / zoom
@@ -99,7 +99,7 @@ def move(maps: Tensor, *, zoom: Tensor, shift: Tensor) -> Tensor:
 def move_sights(seen: Tensor, *, flips: Tensor, zoom: Tensor, shift: Tensor) -> Tensor:
     """What the eyes saw, mirrored where `flips b` say so, then moved: `b rows columns`.
 
-    The boxes behind the cells move with them; what leaves the photo is no box any more.
+    The boxes behind the cells move with them; what leaves the image is no box any more.
     """
     maps = as_map(seen[:, : SIDE * SIDE])
     maps = torch.where(flips[:, None, None, None], maps.flip(3), maps)

@@ -1,4 +1,4 @@
-"""Questions with answers in words, made from scenes: is there one, how many, which colour, where.
+"""Questions with answers in words, made from scenes: is there one, how many, which color, where.
 
 Only names that a scene was annotated with are counted or denied. The answers are single words in
 lower case; several things are listed with commas.
@@ -15,7 +15,7 @@ import torch
 from text4seg.training.nano import features as maps
 from text4seg.training.nano.questions import near_names, word
 from text4seg.training.nano.scenes import Scene
-from text4seg.training.nano.told import ask_coloured, ask_related, coloured_things
+from text4seg.training.nano.told import ask_colored, ask_related, colored_things
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ WORDINGS = {
         "How many {many} are there?", "How many {many} are in the photo?",
         "How many {many} can you see?", "How many {many} do you see in this image?",
     ),
-    "colour": (
+    "color": (
         "What colour {is} the {name}?", "What color {is} the {name}?",
         "What is the colour of the {name}?", "Which colour {is} the {name} in the photo?",
     ),
@@ -101,7 +101,7 @@ def wording(kind: str, name: str, random: np.random.Generator) -> str:
 def ask_plainly(scene: Scene, random: np.random.Generator) -> list[PlainAsked]:
     """Up to fifteen questions of all kinds; as many answered with yes as with no."""
     asked = [*ask_there(scene, random), *ask_counts(scene, random)]
-    asked += [*ask_colours(scene, random), *ask_places(scene, random), *ask_names(scene, random)]
+    asked += [*ask_colors(scene, random), *ask_places(scene, random), *ask_names(scene, random)]
     other = WORDINGS["other"]
     if random.random() < 0.3:
         asked.append(PlainAsked(other[random.integers(len(other))], "other", UNKNOWN))
@@ -123,7 +123,7 @@ def ask_there(
         if near and random.random() < 0.5:
             name = near[random.integers(len(near))]  # noqa: PLW2901
         yield PlainAsked(wording("there", _said(name, random), random), "there", "no", None, name)
-    for more in (ask_coloured, ask_related) if told else ():
+    for more in (ask_colored, ask_related) if told else ():
         found = more(scene, random)
         if found is not None:
             name = found.expression.removeprefix("the ")
@@ -157,18 +157,18 @@ def countable(scene: Scene) -> Iterator[tuple[str, int]]:
             yield name, len(things)
 
 
-def ask_colours(
+def ask_colors(
     scene: Scene, random: np.random.Generator, most: int = 3, *, absent_share: float = 0.2
 ) -> Iterator[PlainAsked]:
     choices = [
         (name, *right)
-        for name, right, _ in coloured_things(scene)
+        for name, right, _ in colored_things(scene)
         if len(right) == 1 and name in scene.annotated
     ]
-    for name, colour in (choices[i] for i in random.permutation(len(choices))[:most]):
-        words = wording("colour", _said(name, random), random)
-        yield PlainAsked(words, "colour", colour, scene.layers[name], name)
-    yield from _ask_absent("colour", scene, random, absent_share)
+    for name, color in (choices[i] for i in random.permutation(len(choices))[:most]):
+        words = wording("color", _said(name, random), random)
+        yield PlainAsked(words, "color", color, scene.layers[name], name)
+    yield from _ask_absent("color", scene, random, absent_share)
 
 
 def ask_places(
@@ -230,7 +230,7 @@ def _some(names: Sequence[str], count: int, random: np.random.Generator) -> list
 
 
 def move_scene(scene: Scene, *, flip: bool, zoom: float, shift: tuple[float, float]) -> Scene:
-    """The scene of the photo mirrored, then made smaller and shifted (as `features.move`)."""
+    """The scene of the image mirrored, then made smaller and shifted (as `features.move`)."""
     names = list(scene.layers)
     covers = [*scene.layers.values(), *(thing.coverage for thing in scene.things)]
     if not covers:

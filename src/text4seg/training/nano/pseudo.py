@@ -1,4 +1,4 @@
-"""Pseudo-labels: masks on photos that nobody labelled, by the detector and MobileSAM.
+"""Pseudo-labels: masks on images that nobody labelled, by the detector and MobileSAM.
 
 A class counts as seen where every box of it is certain, as absent where none is even likely; all
 others are undecided and never asked for: a crowd of which half is found would teach a wrong answer.
@@ -85,8 +85,8 @@ def outline(
     return (out.pred_masks[0, :, 0] > 0).numpy(), out.iou_scores[0, :, 0].numpy()
 
 
-def label_photos(
-    photos: Sequence[Path],
+def label_images(
+    images: Sequence[Path],
     root: Path,
     file: Path,
     *,
@@ -94,24 +94,24 @@ def label_photos(
     sam: SamModel,
     store: FeatureStore,
 ) -> Iterator[dict[str, Any]]:
-    """Labels photos that are not in `file` yet, a line each, and keeps their features."""
-    done = {line["photo"] for line in _lines(file)}
-    for photo in photos:
-        name = photo.relative_to(root).as_posix()
+    """Labels images that are not in `file` yet, a line each, and keeps their features."""
+    done = {line["image"] for line in _lines(file)}
+    for image in images:
+        name = image.relative_to(root).as_posix()
         if name in done:
             continue
-        line = {"photo": name, **_label(photo, eyes, sam, store)}
+        line = {"image": name, **_label(image, eyes, sam, store)}
         with file.open("a") as lines:
             print(json.dumps(line), file=lines)
         yield line
 
 
-def _label(photo: Path, eyes: Eyes, sam: SamModel, store: FeatureStore) -> dict[str, Any]:
+def _label(image_path: Path, eyes: Eyes, sam: SamModel, store: FeatureStore) -> dict[str, Any]:
     from PIL import Image
 
-    with Image.open(photo) as image:
+    with Image.open(image_path) as image:
         sight = eyes.look_closely(image)
-    store.keep(photo, sight.features)
+    store.keep(image_path, sight.features)
     kept, absent = decide(sight.detections)
     things, decided = [], {COCO_CLASSES[int(row[0])] for row in kept}
     if len(kept):
@@ -129,7 +129,7 @@ def _label(photo: Path, eyes: Eyes, sam: SamModel, store: FeatureStore) -> dict[
 
 
 def read_pseudo(file: Path, root: Path) -> list[Scene]:
-    """Scenes from the file that `label_photos` wrote; photos of which nothing is known left out."""
+    """Scenes from the file that `label_images` wrote; images of which nothing is known left out."""
     scenes = []
     for line in _lines(file):
         things = tuple(
@@ -141,7 +141,7 @@ def read_pseudo(file: Path, root: Path) -> list[Scene]:
             layers[thing.name] = np.maximum(layers.get(thing.name, 0), thing.coverage)
         annotated = frozenset(line["absent"]) | layers.keys()
         if layers:
-            scenes.append(Scene(root / line["photo"], "pseudo", layers, annotated, things))
+            scenes.append(Scene(root / line["image"], "pseudo", layers, annotated, things))
     return scenes
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from text4seg.models.nano.vocabulary import KINDS, imagenet_classes, words_for
 from text4seg.training.nano.scenes import SMALLEST_SHARE, Scene, Thing
-from text4seg.training.nano.told import Asked, ask_coloured, ask_related, centre
+from text4seg.training.nano.told import Asked, ask_colored, ask_related, center
 
 _SYNONYM_SHARE = 0.35
 _KIND_SHARE = 0.06
@@ -87,12 +87,12 @@ _SIDES = {
 }
 _BIG = ("the biggest {}", "the largest {}", "the big {}")
 _SMALL = ("the smallest {}", "the small {}")
-# Two things are told apart by position when their centres lie this many cells apart,
+# Two things are told apart by position when their centers lie this many cells apart,
 # by size at this ratio.
 _CLEAR_GAP = 1.5
 _CLEAR_RATIO = 1.5
 _FEWEST, _MOST = 2, 6
-_TOLD = (ask_related, ask_coloured)
+_TOLD = (ask_related, ask_colored)
 
 
 def ask(
@@ -188,7 +188,7 @@ def _ask_absent(scene: Scene, absent: list[str], random: np.random.Generator) ->
 
 @cache
 def _foreign_animals() -> tuple[str, ...]:
-    """Names of animals that no collection with many things in a photo was annotated with."""
+    """Names of animals that no collection with many things in an image was annotated with."""
     return tuple(c.name for c in imagenet_classes() if "animal" in c.words and not c.held_out)
 
 
@@ -231,10 +231,10 @@ def _by_order(things: list[Thing]) -> list[tuple[tuple[str, ...], Thing]]:
     """The second from the left or right, of three and more that stand clearly apart."""
     if len(things) <= _FEWEST:
         return []
-    ordered = sorted(things, key=lambda thing: centre(thing)[1])
+    ordered = sorted(things, key=lambda thing: center(thing)[1])
     found: list[tuple[tuple[str, ...], Thing]] = []
     for side, row in (("left", ordered), ("right", ordered[::-1])):
-        along = [centre(thing)[1] for thing in row[:3]]
+        along = [center(thing)[1] for thing in row[:3]]
         if (
             min(abs(b - a) for a, b in pairwise(along)) >= _CLEAR_GAP
             and row[1].share >= SMALLEST_SHARE
@@ -245,9 +245,9 @@ def _by_order(things: list[Thing]) -> list[tuple[tuple[str, ...], Thing]]:
 
 def _by_side(things: list[Thing]) -> list[tuple[tuple[str, ...], Thing]]:
     found: list[tuple[tuple[str, ...], Thing]] = []
-    centres = np.array([centre(thing) for thing in things])
+    centers = np.array([center(thing) for thing in things])
     for axis, sign, templates in _SIDES.values():
-        along = centres[:, axis] * sign
+        along = centers[:, axis] * sign
         order = np.argsort(-along)
         if (
             along[order[0]] - along[order[1]] >= _CLEAR_GAP
@@ -271,6 +271,6 @@ def _by_size(things: list[Thing]) -> list[tuple[tuple[str, ...], Thing]]:
 
 
 def mirror(asked: Asked) -> Asked:
-    """The same question of the mirrored photo: left and right change places in the words too."""
+    """The same question of the mirrored image: left and right change places in the words too."""
     words = asked.expression.replace("left", "\0").replace("right", "left").replace("\0", "right")
     return Asked(words, asked.coverage[:, ::-1].copy(), asked.kind)

@@ -1,8 +1,8 @@
-"""Photos with masks as scenes: for every name and every instance, its coverage of nano's cells.
+"""Images with masks as scenes: for every name and every instance, its coverage of nano's cells.
 
 Three collections are read: COCO instances, COCO panoptic, and label-map folders with a name list
 (Clothing Co-Parsing). A scene also says which names were annotated at all: only such a name, when
-the photo has none of it, may be asked for as an absent thing.
+the image has none of it, may be asked for as an absent thing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from text4seg.core.geometry import mask_to_coverage, polygons_to_mask
 from text4seg.core.rle import rle_to_mask
 from text4seg.core.types import GridShape, Size
-from text4seg.models.nano.colours import name_pixels, shares_of
+from text4seg.models.nano.colors import name_pixels, shares_of
 from text4seg.models.nano.detector import COCO_CLASSES
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ SMALLEST_SHARE = 0.003
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One of a kind. `shades` are the shares of its pixels' colours, where they were looked at."""
+    """One of a kind. `shades` are the shares of its pixels' colors, where they were looked at."""
 
     name: str
     coverage: Float32[np.ndarray, "16 16"]
@@ -46,7 +46,7 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    photo: Path
+    image: Path
     source: str
     layers: dict[str, Float32[np.ndarray, "16 16"]]
     annotated: frozenset[str]
@@ -88,27 +88,27 @@ def read_coco(annotations: Path, images: Path) -> list[Scene]:
 
 
 def shades_of_masks(
-    photo: Path, masks: Sequence[Bool[np.ndarray, "h w"]]
+    image_path: Path, masks: Sequence[Bool[np.ndarray, "h w"]]
 ) -> list[Float32[np.ndarray, " 12"] | None]:
-    """The colours of every mask's pixels; None of all where the photo is not there.
+    """The colors of every mask's pixels; None of all where the image is not there.
 
     Every second pixel is looked at.
     """
     from PIL import Image
 
-    if not masks or not photo.is_file():
+    if not masks or not image_path.is_file():
         return [None] * len(masks)
     height, width = masks[0].shape
-    with Image.open(photo) as image:
+    with Image.open(image_path) as image:
         pixels = np.asarray(image.convert("RGB").resize((width, height)))
     names = name_pixels(np.ascontiguousarray(pixels[::2, ::2]))
     return [shares_of(names, mask[::2, ::2]) for mask in masks]
 
 
 def _make_things(
-    photo: Path, masks: Sequence[tuple[str, Bool[np.ndarray, "h w"]]]
+    image: Path, masks: Sequence[tuple[str, Bool[np.ndarray, "h w"]]]
 ) -> tuple[Thing, ...]:
-    shades = shades_of_masks(photo, [mask for _, mask in masks])
+    shades = shades_of_masks(image, [mask for _, mask in masks])
     return tuple(
         Thing(name, mask_to_coverage(mask, SHAPE), shade)
         for (name, mask), shade in zip(masks, shades, strict=True)
@@ -123,14 +123,14 @@ def annotation_to_mask(segmentation: Any, size: Size) -> Bool[np.ndarray, "h w"]
 
 
 def read_panoptic(annotations: Path, masks: Path, root: Path) -> list[Scene]:
-    """COCO panoptic: things and stuff; a pixel's segment is its colour as a number in base 256."""
+    """COCO panoptic: things and stuff; a pixel's segment is its color as a number in base 256."""
     from PIL import Image
 
     document = json.loads(annotations.read_text())
     names = {
         category["id"]: clean_stuff_name(category["name"]) for category in document["categories"]
     }
-    photos = {
+    paths = {
         image["id"]: root / image["folder"] / image["file_name"] for image in document["images"]
     }
     annotated = frozenset(names.values())
@@ -147,13 +147,13 @@ def read_panoptic(annotations: Path, masks: Path, root: Path) -> list[Scene]:
             layers[name] = layers.get(name, np.zeros_like(coverage)) + coverage
             if name in COCO_CLASSES and not segment.get("iscrowd"):
                 single.append((name, mask))
-        photo = photos[record["image_id"]]
-        scenes.append(Scene(photo, "panoptic", layers, annotated, _make_things(photo, single)))
+        path = paths[record["image_id"]]
+        scenes.append(Scene(path, "panoptic", layers, annotated, _make_things(path, single)))
     return scenes
 
 
 def read_label_maps(index: Path, images: Path, masks: Path, split: str) -> list[Scene]:
-    """Label maps of street photos: garments and body parts, and the whole person they add up to."""
+    """Label maps of street images: garments and body parts, and the whole person they add up to."""
     from PIL import Image
 
     document = json.loads(index.read_text())
@@ -164,11 +164,11 @@ def read_label_maps(index: Path, images: Path, masks: Path, split: str) -> list[
         pixels = np.asarray(Image.open(masks / f"{stem}.png"))
         masks_of = {labels[value]: pixels == value for value in np.unique(pixels) if value}
         layers = {name: mask_to_coverage(mask, SHAPE) for name, mask in masks_of.items()}
-        photo = images / f"{stem}.jpg"
-        found = zip(masks_of, shades_of_masks(photo, list(masks_of.values())), strict=True)
+        image = images / f"{stem}.jpg"
+        found = zip(masks_of, shades_of_masks(image, list(masks_of.values())), strict=True)
         shades = {name: shade for name, shade in found if shade is not None}
         layers["person"] = mask_to_coverage(pixels > 0, SHAPE)
-        scenes.append(Scene(photo, "clothing", layers, annotated, shades=shades))
+        scenes.append(Scene(image, "clothing", layers, annotated, shades=shades))
     return scenes
 
 
@@ -189,8 +189,8 @@ def read_collection(root: Path, split: str) -> Iterator[Scene]:
 
     `coco/`: `instances_{split}.json`, `images/`. `clothing/`: `index.json` (`labels`, and the file
     stems of every split), `images/STEM.jpg`, `masks/STEM.png`. `panoptic/`: `panoptic.json`,
-    `masks/`; its photos lie in the folders that the file names, under `root`. A panoptic photo that
-    is also among the COCO validation photos is left out: no score on training photos.
+    `masks/`; its images lie in the folders that the file names, under `root`. A panoptic image that
+    is also among the COCO validation images is left out: no score on training images.
     """
     coco = root / "coco"
     yield from read_coco(coco / f"instances_{split}.json", coco / "images")
@@ -205,5 +205,5 @@ def read_collection(root: Path, split: str) -> Iterator[Scene]:
         }
         panoptic = root / "panoptic"
         for scene in read_panoptic(panoptic / "panoptic.json", panoptic / "masks", root):
-            if scene.photo.name not in held_out:
+            if scene.image.name not in held_out:
                 yield scene

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from text4seg.models.nano.fusion import ImageState
     from text4seg.models.nano.matching import Phrases, WordList
-    from text4seg.training.nano.batches import Batches, PhotoBatch
+    from text4seg.training.nano.batches import Batches, ImageBatch
     from text4seg.training.nano.features import FeatureStore
     from text4seg.training.nano.scenes import Scene
 
@@ -150,14 +150,14 @@ def prepare(
     fusion.detector_embedding.copy_(torch.stack([words.name(name) for name in detected]))
 
 
-def see_loss(fusion: Fusion, words: Words, batch: PhotoBatch, names_weight: float) -> Tensor:
+def see_loss(fusion: Fusion, words: Words, batch: ImageBatch, names_weight: float) -> Tensor:
     from text4seg.prompts import question
 
     texts = [question(e, index=i) for i, e in enumerate(batch.expressions)]
     embedded, mask, phrases = words.read(texts, batch.hidden)
     with mixed_precision():
         image = fusion.encode_image(batch.features)
-        asked = image.select(batch.photo)
+        asked = image.select(batch.image)
         _, logits, of_boxes = fusion.ask_of_boxes(asked, embedded, mask, phrases)
     cells = batch.cells.flatten(1)
     loss = target_loss(logits.float(), cells)
@@ -272,7 +272,7 @@ def check_seeing(
     absent: int = 2,
     smallest: float = 0.005,
 ) -> dict[str, float]:
-    """Cell IoU of the fusion's own logits on unseen photos: tells of seeing, not nano's score."""
+    """Cell IoU of the fusion's own logits on unseen images: tells of seeing, not nano's score."""
     from text4seg.prompts import question
     from text4seg.training.nano.batches import to_cells
 
@@ -280,7 +280,7 @@ def check_seeing(
     random = np.random.default_rng(0)
     scores: dict[str, list[float]] = {}
     for scene in scenes:
-        image = fusion.encode_image(store[scene.photo].float()[None])
+        image = fusion.encode_image(store[scene.image].float()[None])
         present = [name for name, layer in scene.layers.items() if layer.mean() >= smallest]
         missing = [scene.absent[i] for i in random.choice(len(scene.absent), absent, replace=False)]
         asked = present + missing

@@ -1,4 +1,4 @@
-"""Questions that tell more of a thing than its name: its colour, or where it is from another thing.
+"""Questions that tell more of a thing than its name: its color, or where it is from another thing.
 
 Some tell what is not so ("the green dress" of a red one): nothing of it is there then.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from text4seg.models.nano.colours import clear_colour, wrong_colours
+from text4seg.models.nano.colors import clear_color, wrong_colors
 from text4seg.training.nano.scenes import SMALLEST_SHARE, Scene, Thing
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from jaxtyping import Float32
 
 WRONG_SHARE = 0.4
-# A thing is on a side of another one when their centres lie this many cells apart along it, and is
+# A thing is on a side of another one when their centers lie this many cells apart along it, and is
 # not when they lie at most this many; between them nobody could say.
 _CLEARLY, _CLEARLY_NOT = 1.5, 0.0
-_UNCOLOURED = frozenset({"person", "skin", "hair", "orange"})
+_UNCOLORED = frozenset({"person", "skin", "hair", "orange"})
 # Relations: the axis, the sign on it, wordings.
 _RELATIONS = {
     "left": (1, -1, ("{} to the left of the {}", "{} left of the {}")),
@@ -42,7 +42,7 @@ class Asked:
     kind: str
 
 
-def centre(thing: Thing) -> tuple[float, float]:
+def center(thing: Thing) -> tuple[float, float]:
     """Row and column, in cells."""
     weight = thing.coverage.sum()
     steps = np.arange(16) + 0.5
@@ -52,25 +52,25 @@ def centre(thing: Thing) -> tuple[float, float]:
     )
 
 
-def ask_coloured(scene: Scene, random: np.random.Generator) -> Asked | None:
-    """`the red dress`; None where nothing in the scene has a clear colour."""
-    choices = list(coloured_things(scene))
+def ask_colored(scene: Scene, random: np.random.Generator) -> Asked | None:
+    """`the red dress`; None where nothing in the scene has a clear color."""
+    choices = list(colored_things(scene))
     if not choices:
         return None
     name, right, wrong = choices[random.integers(len(choices))]
     if wrong and random.random() < WRONG_SHARE:
-        colour = wrong[random.integers(len(wrong))]
-        return Asked(f"the {colour} {name}", np.zeros((16, 16), np.float32), "wrong colour")
-    colour = str(random.choice(sorted(right)))
-    return Asked(f"the {colour} {name}", right[colour], "coloured")
+        color = wrong[random.integers(len(wrong))]
+        return Asked(f"the {color} {name}", np.zeros((16, 16), np.float32), "wrong color")
+    color = str(random.choice(sorted(right)))
+    return Asked(f"the {color} {name}", right[color], "colored")
 
 
-def coloured_things(
+def colored_things(
     scene: Scene,
 ) -> Iterator[tuple[str, dict[str, Float32[np.ndarray, "16 16"]], list[str]]]:
-    """Names whose things all have clear colours: what of it has which, and colours none has."""
+    """Names whose things all have clear colors: what of it has which, and colors none has."""
     for name, layer in scene.layers.items():
-        if name in _UNCOLOURED or layer.mean() < 2 * SMALLEST_SHARE:
+        if name in _UNCOLORED or layer.mean() < 2 * SMALLEST_SHARE:
             continue
         things = [thing for thing in scene.things if thing.name == name]
         if things:
@@ -82,11 +82,11 @@ def coloured_things(
         right: dict[str, Float32[np.ndarray, "16 16"]] = {}
         wrong: set[str] | None = None
         for coverage, shades in parts:
-            colour = clear_colour(shades) if shades is not None else None
-            if shades is None or colour is None:
+            color = clear_color(shades) if shades is not None else None
+            if shades is None or color is None:
                 break
-            right[colour] = np.maximum(right.get(colour, 0.0), coverage)
-            others = set(wrong_colours(shades))
+            right[color] = np.maximum(right.get(color, 0.0), coverage)
+            others = set(wrong_colors(shades))
             wrong = others if wrong is None else wrong & others
         else:
             yield name, right, sorted(wrong or ())
@@ -126,11 +126,11 @@ def related_things(scene: Scene) -> Iterator[tuple[str, str, str, list[Thing]]]:
     for landmark, marks in whole.items():
         if len(marks) != 1 or marks[0].share < SMALLEST_SHARE:
             continue
-        mark = np.array(centre(marks[0]))
+        mark = np.array(center(marks[0]))
         for name, things in whole.items():
             if name == landmark or len(things) > _MOST_OF_A_KIND:
                 continue
-            away = np.array([centre(thing) for thing in things]) - mark
+            away = np.array([center(thing) for thing in things]) - mark
             for relation, (axis, sign, _) in _RELATIONS.items():
                 along = away[:, axis] * sign
                 inside = along >= _CLEARLY

@@ -1,9 +1,9 @@
 r"""Words for things out of WordNet 3.0: nano's lists of them are made here, and shipped.
 
-    python -m text4seg.training.nano.wordnet --wordnet DIR --photos DIR
+    python -m text4seg.training.nano.wordnet --wordnet DIR --images DIR
 
 `--wordnet` holds `data.noun` and `index.noun` (Debian's package `wordnet-base` has them under
-`usr/share/wordnet`); `--photos` one photo a class of ImageNet, named `WNID_NAME.jpg`. Written are
+`usr/share/wordnet`); `--images` one image a class of ImageNet, named `WNID_NAME.jpg`. Written are
 
 - `imagenet.tsv`: a line a class in the order of ImageNet's 1,000 logits: its id in WordNet, its
   name, other words for it, kinds that it is of ("beagle": "hound", "dog", "animal");
@@ -84,9 +84,9 @@ def kinds_of(synsets: Mapping[int, Synset], offset: int, *, highest: int) -> lis
     return levels
 
 
-def imagenet_lines(photos: Path, synsets: Mapping[int, Synset]) -> Iterator[str]:
-    for photo in sorted(photos.glob("n*.jpg")):
-        wnid, _, name = photo.stem.partition("_")
+def imagenet_lines(images: Path, synsets: Mapping[int, Synset]) -> Iterator[str]:
+    for image in sorted(images.glob("n*.jpg")):
+        wnid, _, name = image.stem.partition("_")
         name = name.replace("_", " ").strip().lower()
         levels = kinds_of(synsets, int(wnid[1:]), highest=9)
         others = [w for w in synsets[levels[0][0]].words if w != name]
@@ -130,10 +130,10 @@ def _nearest(synsets: Mapping[int, Synset], senses: list[int], wanted: frozenset
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make nano's lists of words from WordNet.")
     parser.add_argument("--wordnet", type=Path, required=True)
-    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True)
     arguments = parser.parse_args()
     synsets = read_synsets(arguments.wordnet)
-    classes = "".join(f"{line}\n" for line in imagenet_lines(arguments.photos, synsets))
+    classes = "".join(f"{line}\n" for line in imagenet_lines(arguments.images, synsets))
     write_atomically(IMAGENET, classes.encode())
     lines = thesaurus_lines(synsets, read_senses(arguments.wordnet), core_words(), taught_words())
     packed = gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0)

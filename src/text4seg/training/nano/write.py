@@ -1,7 +1,7 @@
 """Second lesson, writing: the language model learns to write what the fusion sees, as text.
 
-It begins without photos, on made-up shapes given as ideal target logits; then come photos. The
-fusion is not trained here: its states are computed with its averaged weights. The masks of photos
+It begins without images, on made-up shapes given as ideal target logits; then come images. The
+fusion is not trained here: its states are computed with its averaged weights. The masks of images
 are known as 16×16 cells; on other grids the text to learn is what the fusion sees there.
 """
 
@@ -45,7 +45,7 @@ _FINE_BODY, _FINE_FEWER = 1300, 4
 @dataclass(frozen=True, slots=True)
 class WriteSettings:
     shape_steps: int = 150
-    photo_steps: int = 600
+    image_steps: int = 600
     samples: int = 8
     learning_rate: float = 3e-4
     reader_rate: float = 1e-3
@@ -234,7 +234,7 @@ def overlap_loss(narrow: Tensor, samples: list[Sample]) -> Tensor:
 
 
 class Lesson:
-    """Draws what one step learns from: made-up shapes, or photos with questions."""
+    """Draws what one step learns from: made-up shapes, or images with questions."""
 
     def __init__(
         self,
@@ -272,7 +272,7 @@ class Lesson:
         ]
         return self._loss(samples, random, None, states, logits)
 
-    def photos(self, seed: int) -> tuple[Tensor, float]:
+    def images(self, seed: int) -> tuple[Tensor, float]:
         random = np.random.default_rng((seed, 2))
         grid, runs = self._form(random)
         batch = self._batches.draw(seed + 1_000_000)
@@ -282,7 +282,7 @@ class Lesson:
         with torch.no_grad(), mixed_precision():
             image = self._model.fusion.encode_image(batch.features)
             ids, mask = self._pad([self._text.encode(wording) for wording in wordings])
-            states, logits = self._model.ask(image.select(batch.photo[kept]), ids, mask)
+            states, logits = self._model.ask(image.select(batch.image[kept]), ids, mask)
             states, logits = self._model.resample(states.float(), logits.float(), grid)
         guesses = logits.unflatten(1, grid).numpy()
         samples = [
@@ -292,7 +292,7 @@ class Lesson:
             )
         ]
         with mixed_precision():
-            images = self._model.image_embeddings(image)[batch.photo[kept]]
+            images = self._model.image_embeddings(image)[batch.image[kept]]
         return self._loss(samples, random, images, states, logits)
 
     def _form(self, random: np.random.Generator) -> tuple[tuple[int, int], bool]:
@@ -412,7 +412,7 @@ def train_to_write(
                 parameter.copy_(state["trained"][name])
         optimizer.load_state_dict(state["optimizer"])
         start = state["step"]
-    steps = settings.shape_steps + settings.photo_steps
+    steps = settings.shape_steps + settings.image_steps
     began, recent = time.time(), []
     for step in range(start, steps):
         scale = min(1.0, (step + 1) / settings.warm_up) * (
@@ -420,7 +420,7 @@ def train_to_write(
         )
         for group in optimizer.param_groups:
             group["lr"] = group["rate"] * scale
-        loss, right = (lesson.shapes if step < settings.shape_steps else lesson.photos)(step)
+        loss, right = (lesson.shapes if step < settings.shape_steps else lesson.images)(step)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)

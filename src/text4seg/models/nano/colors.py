@@ -1,4 +1,4 @@
-"""Colour words from pixels: how much of each cell is red, blue, black …"""
+"""Color words from pixels: how much of each cell is red, blue, black …"""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 if TYPE_CHECKING:
     from jaxtyping import Float32, UInt8
 
-COLOURS = (
+COLORS = (
     "black", "white", "grey", "red", "orange", "yellow", "green", "blue", "purple", "pink",
     "brown", "beige",
 )  # fmt: skip
-"""The eleven basic colour terms of English (Berlin and Kay, 1969), and beige: clothes need it."""
+"""The eleven basic color terms of English (Berlin and Kay, 1969), and beige: clothes need it."""
 
 OTHER_WORDS = {
     "gray": "grey", "silver": "grey", "violet": "purple", "tan": "beige", "cream": "beige",
     "navy": "blue", "golden": "yellow", "scarlet": "red", "crimson": "red", "khaki": "beige",
 }  # fmt: skip
 
-# What a mask of one colour may also be called by somebody else: never a wrong colour to ask for.
+# What a mask of one color may also be called by somebody else: never a wrong color to ask for.
 NEIGHBOURS = {
     "black": ("grey", "blue", "brown", "purple"),
     "white": ("grey", "beige", "pink"),
@@ -36,20 +36,20 @@ NEIGHBOURS = {
     "beige": ("white", "brown", "yellow", "orange", "pink", "grey"),
 }
 
-# Hues in degrees up to which a saturated colour has its name; red goes around.
+# Hues in degrees up to which a saturated color has its name; red goes around.
 _HUES = ((14, "red"), (42, "orange"), (68, "yellow"), (165, "green"), (255, "blue"),
          (300, "purple"), (342, "pink"), (361, "red"))  # fmt: skip
 
 
 def name_pixels(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"]:
-    """RGB → an index of `COLOURS` for every pixel, by rules on hue, saturation and value."""
+    """RGB → an index of `COLORS` for every pixel, by rules on hue, saturation and value."""
     from PIL import Image
 
     hsv = np.asarray(Image.fromarray(pixels).convert("HSV"), dtype=np.float32)
     hue, saturation, value = hsv[..., 0] * (360 / 255), hsv[..., 1] / 255, hsv[..., 2] / 255
     names = np.zeros(hue.shape, dtype=np.uint8)
     bounds = np.array([bound for bound, _ in _HUES])
-    of_hue = np.array([COLOURS.index(name) for _, name in _HUES], dtype=np.uint8)
+    of_hue = np.array([COLORS.index(name) for _, name in _HUES], dtype=np.uint8)
     names[:] = of_hue[np.searchsorted(bounds, hue, side="right").clip(max=len(_HUES) - 1)]
     red = (hue < _HUES[0][0]) | (hue >= _HUES[-2][0])
     warm = (hue >= 10) & (hue < 50)
@@ -62,43 +62,43 @@ def name_pixels(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"]:
         ("black", (value < 0.2) | ((saturation < 0.3) & (value < 0.26))),
     )
     for name, where in rules:
-        names[where] = COLOURS.index(name)
+        names[where] = COLORS.index(name)
     return names
 
 
-def colours_of_cells(
+def colors_of_cells(
     pixels: UInt8[np.ndarray, "h w 3"], cells: int
 ) -> Float32[np.ndarray, "cells cells 12"]:
-    """Share of each colour in each of cells × cells equal parts; the sides must divide by it."""
+    """Share of each color in each of cells × cells equal parts; the sides must divide by it."""
     names = name_pixels(pixels)
     height, width = (side // cells for side in names.shape)
     parts = names.reshape(cells, height, cells, width)
-    shares = [(parts == index).mean(axis=(1, 3)) for index in range(len(COLOURS))]
+    shares = [(parts == index).mean(axis=(1, 3)) for index in range(len(COLORS))]
     return np.stack(shares, axis=-1).astype(np.float32)
 
 
 def shares_of(names: UInt8[np.ndarray, "h w"], mask: np.ndarray) -> Float32[np.ndarray, " 12"]:
-    """What share of the mask's pixels has each colour, of pixels that were named."""
-    counts = np.bincount(names[mask], minlength=len(COLOURS)).astype(np.float32)
+    """What share of the mask's pixels has each color, of pixels that were named."""
+    counts = np.bincount(names[mask], minlength=len(COLORS)).astype(np.float32)
     return counts / max(float(counts.sum()), 1.0)
 
 
-def clear_colour(shares: Float32[np.ndarray, " 12"]) -> str | None:
-    """The colour that a thing is called by: over half of it, and twice as much as any other."""
+def clear_color(shares: Float32[np.ndarray, " 12"]) -> str | None:
+    """The color that a thing is called by: over half of it, and twice as much as any other."""
     second, first = np.sort(shares)[-2:]
     if first < 0.5 or second > first / 2:
         return None
-    return COLOURS[int(shares.argmax())]
+    return COLORS[int(shares.argmax())]
 
 
-def wrong_colours(shares: Float32[np.ndarray, " 12"]) -> list[str]:
-    """Colours that nobody would call a thing of these shares by; none if it has no clear one."""
-    clear = clear_colour(shares)
+def wrong_colors(shares: Float32[np.ndarray, " 12"]) -> list[str]:
+    """Colors that nobody would call a thing of these shares by; none if it has no clear one."""
+    clear = clear_color(shares)
     if clear is None:
         return []
     near = {clear, *NEIGHBOURS[clear]}
     return [
         name
-        for name, share in zip(COLOURS, shares, strict=True)
+        for name, share in zip(COLORS, shares, strict=True)
         if name not in near and share < 0.04
     ]

@@ -1,7 +1,7 @@
-"""Work photo by photo that survives a kill and is shared by processes, whatever a photo's result.
+"""Work image by image that survives a kill and is shared by processes, whatever an image's result.
 
 A file a process, as in `journal`: its first line says which run it belongs to, every other is the
-number of a photo with its result, flushed and synced as soon as it is there.
+number of an image with its result, flushed and synced as soon as it is there.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from text4seg.evaluation.run import Share
 
 Result = dict[str, Any]
 
-NAME = "photos.{}.jsonl"
+NAME = "images.{}.jsonl"
 
 
 @dataclass(slots=True)
-class PhotoJournal:
-    """The results of one process of a run, and those of all processes by the photo's number."""
+class ImageJournal:
+    """The results of one process of a run, and those of all processes by the image's number."""
 
     path: Path
     done: dict[int, Result] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, folder: Path, settings: Mapping[str, Any], *, process: int = 0) -> PhotoJournal:
+    def open(cls, folder: Path, settings: Mapping[str, Any], *, process: int = 0) -> ImageJournal:
         """Start a run in a folder, or go on with the one that is there.
 
         Raises:
@@ -39,16 +39,16 @@ class PhotoJournal:
         """
         path = folder / NAME.format(process)
         with opening(path, settings):
-            done = read_photos(folder, settings)
+            done = read_images(folder, settings)
         return cls(path, done)
 
     def append(self, number: int, result: Result) -> None:
-        """Keep the result of a photo; raises `OutputError`."""
-        append_lines(self.path, [json.dumps({"photo": number, "result": result})])
+        """Keep the result of an image; raises `OutputError`."""
+        append_lines(self.path, [json.dumps({"image": number, "result": result})])
         self.done[number] = result
 
 
-def read_photos(folder: Path, settings: Mapping[str, Any]) -> dict[int, Result]:
+def read_images(folder: Path, settings: Mapping[str, Any]) -> dict[int, Result]:
     """The results of all processes; raises `InputError` for those of another run."""
     found: dict[int, Result] = {}
     for path in sorted(folder.glob(NAME.format("*"))):
@@ -57,21 +57,21 @@ def read_photos(folder: Path, settings: Mapping[str, Any]) -> dict[int, Result]:
         for number, line in lines_of(path, settings):
             try:
                 record = json.loads(line)
-                found[int(record["photo"])] = dict(record["result"])
+                found[int(record["image"])] = dict(record["result"])
             except (ValueError, KeyError, TypeError) as error:
                 raise InputError(f"{path}, line {number}: {error}") from error
     return found
 
 
-def each_photo(
+def each_image(
     samples: Iterable[Sample],
     work: Callable[[Sample], Result],
     *,
-    journal: PhotoJournal | None = None,
+    journal: ImageJournal | None = None,
     share: Share | None = None,
-    on_photo: Callable[[], None] | None = None,
+    on_image: Callable[[], None] | None = None,
 ) -> dict[int, Result]:
-    """Do the work for each photo of this process's share that was not done before."""
+    """Do the work for each image of this process's share that was not done before."""
     share = share or Share()
     found: dict[int, Result] = {}
     for number, sample in enumerate(samples):
@@ -83,9 +83,9 @@ def each_photo(
             found[number] = work(sample)
             if journal is not None:
                 journal.append(number, found[number])
-        if on_photo is not None:
-            on_photo()
+        if on_image is not None:
+            on_image()
     return found
 
 
-__all__ = ["PhotoJournal", "each_photo", "read_photos"]
+__all__ = ["ImageJournal", "each_image", "read_images"]

@@ -1,0 +1,98 @@
+"""Images and what is asked of them: the calls of `segment` and `ask` alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from text4seg.cli._talk import CallError, one_line, patience, say
+from text4seg.core.errors import InputError
+from text4seg.pictures import IMAGE_ENDINGS, check_image, images_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+class Asking(NamedTuple):
+    """How a verb speaks of what it asks: `expression`, `-e`, and a call to show as an example."""
+
+    what: str
+    option: str
+    example: tuple[str, str]
+
+
+def split_arguments(
+    arguments: list[str], asked: list[str], asking: Asking
+) -> tuple[list[Path], list[str]]:
+    """Images and what is asked of them: without the option that is the last argument.
+
+    Raises:
+        CallError: One of the two is missing.
+    """
+    images = arguments if asked else arguments[:-1]
+    if not images:
+        verb, words = asking.example
+        raise CallError(
+            f"an image or the {asking.what} is missing: write the {asking.what} last, as in "
+            f'text4seg {verb} {arguments[-1] if arguments else "image.jpg"} "{words}"'
+        )
+    asked = asked or arguments[-1:]
+    return [Path(image) for image in dict.fromkeys(images)], list(dict.fromkeys(asked))
+
+
+def check_images(arguments: list[Path], asking: Asking) -> dict[Path, bool]:
+    """The images of a call in order, and of each whether it was found in a folder.
+
+    Images that were named are looked at beforehand, so that a slip costs nothing; of a folder
+    every file is taken that is named like an image, in the order of their names.
+
+    Raises:
+        InputError: A named image cannot be read, or a folder has no image in it.
+    """
+    images: dict[Path, bool] = {}
+    for path in arguments:
+        if not path.is_dir():
+            if not path.suffix and not path.exists():
+                raise InputError(
+                    f"there is no file {path}; if it is a second {asking.what}, "
+                    f"write each with {asking.option}"
+                )
+            check_image(path)
+            images[path] = False
+            continue
+        found = images_in(path)
+        if not found:
+            raise InputError(
+                f"the folder {path} has no image in it: a name that ends in "
+                f"{', '.join(IMAGE_ENDINGS)}"
+            )
+        for file in found:
+            images.setdefault(file, True)
+    return images
+
+
+def go_through(
+    images: dict[Path, bool], answer: Callable[[Path], T], report: Callable[[Path, T], None]
+) -> None:
+    """Answer about each image and report it at once.
+
+    Raises:
+        InputError: A named image cannot be read; or, at the end, some of a folder could not: they
+            were told and left out.
+    """
+    left_out = 0
+    for number, (image, found) in enumerate(images.items(), start=1):
+        try:
+            with patience(f"image {number} of {len(images)}"):
+                answers = answer(image)
+        except InputError as error:
+            if not found:
+                raise
+            say(f"left out: {one_line(error)}")
+            left_out += 1
+            continue
+        report(image, answers)
+    if left_out:
+        raise InputError(f"{left_out} of {len(images)} images could not be read, as told above")
