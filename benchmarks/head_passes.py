@@ -25,7 +25,7 @@ from benchmarks.rounding import questions
 from text4seg.codec import get_format
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.types import GridShape
-from text4seg.decoding import UNBOUNDED, Known, compile_mask_grammar, decode, make_drafter
+from text4seg.decoding import UNBOUNDED, DraftContext, compile_mask_grammar, decode, make_drafter
 from text4seg.pictures import open_image
 from text4seg.segmenter import Segmenter
 
@@ -86,7 +86,7 @@ def count(rows: Sequence[dict[str, Any]]) -> Iterator[dict[tuple[str, str], int]
         labels = () if row["absent"] else (row["expression"],)
         for name in FORMATS:
             grammar = compile_mask_grammar(get_format(name), SHAPE, labels, vocabulary)
-            known = Known(SHAPE, name, row["expression"], cell_odds=np.array(row["odds"]))
+            known = DraftContext(SHAPE, name, row["expression"], cell_odds=np.array(row["odds"]))
             text = row[name].encode()
             for draft in DRAFTS:
                 script = Script(vocabulary, text)

@@ -31,7 +31,7 @@ from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.geometry import mask_to_grid
 from text4seg.core.types import GridShape, Size
 from text4seg.data import Asked, read_jsonl
-from text4seg.decoding import Known, compile_mask_grammar, decode, make_drafter
+from text4seg.decoding import DraftContext, compile_mask_grammar, decode, make_drafter
 from text4seg.pictures import open_image
 from text4seg.segmenter import Segmenter
 
@@ -69,7 +69,7 @@ class Engine:
         asked = writer.ask(NanoSession(self.chat, features), expression)
         vocabulary = writer.vocabulary_of(asked.vocabulary)
         grammar = compile_mask_grammar(writer.form, self.shape, (expression,), vocabulary)
-        known = Known(self.shape, self.form, expression, cell_odds=asked.cell_odds)
+        known = DraftContext(self.shape, self.form, expression, cell_odds=asked.cell_odds)
         step = ForcedStep(asked.step, vocabulary, text.encode())
         decoded = decode(
             step,

@@ -13,8 +13,8 @@ from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.types import DescriptorGrid, GridShape
 from text4seg.decoding import (
     DRAFTERS,
+    DraftContext,
     Drafter,
-    Known,
     Vocabulary,
     compile_grammar,
     make_drafter,
@@ -97,8 +97,8 @@ def guess_all(drafter: Drafter, text: str = "") -> str:
     return b"".join(islice(drafter.guess(text.encode()), SHAPE.rows + 1)).decode()
 
 
-def known(name: str, **guesses: object) -> Known:
-    return Known(SHAPE, name, "dog", **guesses)  # type: ignore[arg-type]
+def known(name: str, **guesses: object) -> DraftContext:
+    return DraftContext(SHAPE, name, "dog", **guesses)  # type: ignore[arg-type]
 
 
 def test_drafters_go_by_name() -> None:

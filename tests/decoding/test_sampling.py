@@ -15,7 +15,7 @@ from text4seg.core.types import DescriptorGrid, GridShape
 from text4seg.decoding import (
     UNBOUNDED,
     CompiledGrammar,
-    Known,
+    DraftContext,
     MedianCounts,
     Sampling,
     Vocabulary,
@@ -67,7 +67,7 @@ def test_texts_come_as_often_as_they_are_probable(bytewise: Vocabulary, temperat
     expected = np.array([exact(noise, grammar, bytewise, text, temperature) for text in texts])
     assert expected.sum() == pytest.approx(1.0)
     odds = np.where(masks[21], 3.0, -3.0)
-    drafter = make_drafter("head", SHAPE, Known(SHAPE, "sd", "dog", cell_odds=odds))
+    drafter = make_drafter("head", SHAPE, DraftContext(SHAPE, "sd", "dog", cell_odds=odds))
     count, found, accepted = 1000, Counter[bytes](), 0
     for seed in range(count):
         step = CacheOf(noise)

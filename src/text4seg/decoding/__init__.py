@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from text4seg.decoding.batch import BatchStep, Job, decode_batch
 from text4seg.decoding.counts import MedianCounts
-from text4seg.decoding.drafts import DRAFTERS, Drafter, Known, check_draft, make_drafter
+from text4seg.decoding.drafts import DRAFTERS, DraftContext, Drafter, check_draft, make_drafter
 from text4seg.decoding.engine import How, Step, decode
 from text4seg.decoding.errors import ContextError, DecodingError
 from text4seg.decoding.grammar import CompiledGrammar, compile_grammar, compile_mask_grammar
@@ -32,7 +32,7 @@ __all__ = [
     "Drafter",
     "How",
     "Job",
-    "Known",
+    "DraftContext",
     "MeasuredPace",
     "MedianCounts",
     "Pace",

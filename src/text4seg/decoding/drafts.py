@@ -76,7 +76,7 @@ class RowDraft:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Known:
+class DraftContext:
     """What a drafter may guess from, beside the text so far.
 
     Attributes:
@@ -118,7 +118,9 @@ DRAFTERS: tuple[str, ...] = ("auto", "forced", "head", "none", "previous", "row"
 """Drafters by name. ``auto`` is the best of what there is to guess from."""
 
 
-def make_drafter(name: str, shape: GridShape | None = None, known: Known | None = None) -> Drafter:
+def make_drafter(
+    name: str, shape: GridShape | None = None, known: DraftContext | None = None
+) -> Drafter:
     """The drafter called ``name``.
 
     Args:

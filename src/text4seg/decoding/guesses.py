@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float64, Int
 
-    from text4seg.decoding.drafts import Known
+    from text4seg.decoding.drafts import DraftContext
 
 _THRESHOLDS = np.linspace(-3.0, 3.0, 25)  # log-odds above which a cell is taken for the target's
 _FORGETTING = 0.7  # what a row's mistakes still count one row later
@@ -97,7 +97,7 @@ class BestDraft:
 
     skips_forced = True
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: DraftContext) -> None:
         self._known = known
         self._shape = known.shape
         self._head = known.head()

@@ -20,9 +20,9 @@ from text4seg.decoding import (
     ContextError,
     Decoded,
     DecodingStats,
+    DraftContext,
     How,
     Job,
-    Known,
     MeasuredPace,
     MedianCounts,
     Pace,
@@ -219,7 +219,7 @@ class MaskWriter:
         labels = () if asked.absent else (label,)
         grammar = compile_mask_grammar(self.form, self.shape, labels, vocabulary)
         self._check_room(asked, vocabulary)
-        known = Known(
+        known = DraftContext(
             self.shape,
             self.form.name,
             label,

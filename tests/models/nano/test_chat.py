@@ -29,9 +29,9 @@ from text4seg.core.types import GridShape
 from text4seg.decoding import (
     DRAFTERS,
     Decoded,
+    DraftContext,
     How,
     Job,
-    Known,
     Vocabulary,
     compile_grammar,
     decode,
@@ -70,7 +70,7 @@ def write(
     asked: Asked, vocabulary: Vocabulary, name: str, shape: GridShape, label: str, draft: str
 ) -> Decoded:
     grammar = compile_grammar(lark(name, shape, label), vocabulary)
-    known = Known(shape, name, label, cell_odds=asked.cell_odds)
+    known = DraftContext(shape, name, label, cell_odds=asked.cell_odds)
     return decode(
         asked.step,
         asked.first_logits,
@@ -236,7 +236,11 @@ def test_a_batch_writes_what_each_question_gets_alone(
             one.first_logits,
             small_words,
             compile_grammar(lark(name, shape, label), small_words),
-            How(draft=make_drafter(draft, shape, Known(shape, name, label, None, one.cell_odds))),
+            How(
+                draft=make_drafter(
+                    draft, shape, DraftContext(shape, name, label, None, one.cell_odds)
+                )
+            ),
         )
         for one, (_, label), draft in zip(
             asked, cases, ["auto", "row", "none", "head"], strict=True
