@@ -29,7 +29,7 @@ from text4seg import prompts
 from text4seg.codec import get_format
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.types import GridShape
-from text4seg.decoding import MeasuredPace, compile_mask_grammar
+from text4seg.decoding import MeasuredPassCost, compile_mask_grammar
 from text4seg.pictures import open_image
 from text4seg.segmenter import Segmenter
 
@@ -253,13 +253,13 @@ def time_config(file: Path, batches: Sequence[int], masks: int, *, toy: bool) ->
     grammar = compile_mask_grammar(get_format("rrle"), SMALL, ("dog",), vocabulary)
     results = []
     for batch in batches:
-        pace = MeasuredPace()
+        pass_cost = MeasuredPassCost()
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         started, passes = time.perf_counter(), 0
         for at in range(0, len(texts), batch):
             step = ForcedBatch(model, vocabulary, texts[at : at + batch])
-            passes += step.write(grammar, SMALL, pace)
+            passes += step.write(grammar, SMALL, pass_cost)
         took = (time.perf_counter() - started) / len(texts)
         peak = torch.cuda.max_memory_allocated() if device == "cuda" else None
         results.append({"batch": batch, "seconds": took, "passes": passes, "peak_bytes": peak})

@@ -16,7 +16,7 @@ from text4seg.decoding import (
     Decoded,
     How,
     Job,
-    MeasuredPace,
+    MeasuredPassCost,
     Vocabulary,
     decode_batch,
     make_drafter,
@@ -131,9 +131,9 @@ class ForcedBatch:
         self._cache.cut(sequence, n)
         self._scripts[sequence].cut(n)
 
-    def write(self, grammar: CompiledGrammar, shape: GridShape, pace: MeasuredPace) -> int:
+    def write(self, grammar: CompiledGrammar, shape: GridShape, pass_cost: MeasuredPassCost) -> int:
         """Write all texts; the passes they took together."""
-        how = How(draft=make_drafter("row", shape), pace=pace)
+        how = How(draft=make_drafter("row", shape), pass_cost=pass_cost)
         jobs = [Job(script.row_at(0), self._vocabulary, grammar, how) for script in self._scripts]
         longest = 0
         for decoded, text in zip(decode_batch(self, jobs), self._texts, strict=True):

@@ -92,7 +92,9 @@ def count(rows: Sequence[dict[str, Any]]) -> Iterator[dict[tuple[str, str], int]
                 script = Script(vocabulary, text)
                 drafter = make_drafter(draft, SHAPE, known)
                 first = script.row_at(0)
-                found = decode(script, first, vocabulary, grammar, draft=drafter, pace=UNBOUNDED)
+                found = decode(
+                    script, first, vocabulary, grammar, draft=drafter, pass_cost=UNBOUNDED
+                )
                 if vocabulary.decode(found.tokens) != text:
                     raise InputError(f"the text of {row['expression']!r} was not written")
                 passes[name, draft] = found.stats.passes

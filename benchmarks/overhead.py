@@ -29,7 +29,7 @@ from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.types import GridShape
 from text4seg.decoding import (
     UNBOUNDED,
-    Pace,
+    PassCost,
     Vocabulary,
     compile_mask_grammar,
     decode,
@@ -42,8 +42,8 @@ SHAPE = GridShape(16, 16)
 LARGE = 150_000
 REPEATS = 20
 DRAFTS = {
-    "forced": ("forced", Pace()),
-    "row": ("row", Pace()),
+    "forced": ("forced", PassCost()),
+    "row": ("row", PassCost()),
     "row, to the end": ("row", UNBOUNDED),
 }
 
@@ -78,14 +78,16 @@ def measure(
     started = clock()
     grammar = compile_mask_grammar(form, SHAPE, ("dog",), vocabulary)
     compiled = clock() - started
-    kind, pace = DRAFTS[draft]
+    kind, pass_cost = DRAFTS[draft]
     drafter = make_drafter(kind, SHAPE)
     passes: list[int] = []
 
     def write(text: bytes) -> float:
         script = Timed(vocabulary, text, clock)
         started = clock()
-        decoded = decode(script, script.row_at(0), vocabulary, grammar, draft=drafter, pace=pace)
+        decoded = decode(
+            script, script.row_at(0), vocabulary, grammar, draft=drafter, pass_cost=pass_cost
+        )
         took = clock() - started - script.seconds
         passes.append(decoded.stats.passes)
         return 1000 * took / decoded.stats.passes

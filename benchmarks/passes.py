@@ -31,7 +31,7 @@ from text4seg.core.types import GridShape
 from text4seg.decoding import (
     UNBOUNDED,
     DecodingStats,
-    Pace,
+    PassCost,
     Vocabulary,
     compile_mask_grammar,
     decode,
@@ -49,7 +49,7 @@ DRAFTS = {
     "none": ("none", UNBOUNDED),
     "forced": ("forced", UNBOUNDED),
     "row": ("row", UNBOUNDED),
-    "row, paced": ("row", Pace()),
+    "row, paced": ("row", PassCost()),
 }
 COUNTED = ("passes", "fed", "drafted", "accepted", "seconds")
 ENDS = ("<|im_end|>", "<|endoftext|>", "</s>", "<|eot_id|>", "<end>")
@@ -173,11 +173,11 @@ def write(
     grammar = compile_mask_grammar(get_format(name), shape, (label,), vocabulary)
     stats = {}
     for title in drafts:
-        draft, pace = DRAFTS[title]
+        draft, pass_cost = DRAFTS[title]
         script = Script(vocabulary, text)
         drafter = make_drafter(draft, shape)
         first = script.row_at(0)
-        decoded = decode(script, first, vocabulary, grammar, draft=drafter, pace=pace)
+        decoded = decode(script, first, vocabulary, grammar, draft=drafter, pass_cost=pass_cost)
         if vocabulary.decode(decoded.tokens) != text:
             raise InputError(f"draft {title!r} did not write the true text of a {label!r}")
         stats[title] = decoded.stats

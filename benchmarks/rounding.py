@@ -58,7 +58,7 @@ class Twice:
         chat: Any = first.chat
         chat.model.to(getattr(torch, dtype))
         self.chat, self.plain = chat, first
-        self.drafted = Segmenter(chat, format=form, grid=grid, draft=draft, pace=UNBOUNDED)
+        self.drafted = Segmenter(chat, format=form, grid=grid, draft=draft, pass_cost=UNBOUNDED)
 
     def compare(self, image: Path, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
         """For each question whether the two differ, and in how many cells."""

@@ -77,7 +77,7 @@ class Engine:
             vocabulary,
             grammar,
             draft=make_drafter(draft, self.shape, known),
-            pace=writer.pace,
+            pass_cost=writer.pass_cost,
         )
         if vocabulary.decode(decoded.tokens) != text.encode():
             raise InputError(f"nano was not made to write the true mask of {expression!r}")

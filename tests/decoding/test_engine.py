@@ -20,7 +20,7 @@ from text4seg.decoding import (
     UNBOUNDED,
     ContextError,
     DecodingError,
-    Pace,
+    PassCost,
     Vocabulary,
     compile_grammar,
     decode,
@@ -145,7 +145,7 @@ def test_passes_fall_from_draft_to_draft(wordy: Vocabulary) -> None:
                 wordy,
                 compile_grammar(lark, wordy),
                 draft=draft,
-                pace=UNBOUNDED,
+                pass_cost=UNBOUNDED,
             )
             assert wordy.decode(decoded.tokens) == text
             passes.setdefault(name, []).append(decoded.stats.passes)
@@ -375,8 +375,8 @@ def test_the_pace_changes_the_passes_only(
     plain = CacheOf(noise)
     expected = decode(plain, plain.first_logits, merging, grammar, draft="none").tokens
     step = CacheOf(noise)
-    pace = Pace(max_draft=longest, free=free, slope=slope)
-    decoded = decode(step, step.first_logits, merging, grammar, pace=pace)
+    pass_cost = PassCost(max_draft=longest, free=free, slope=slope)
+    decoded = decode(step, step.first_logits, merging, grammar, pass_cost=pass_cost)
     assert decoded.tokens == expected
 
 
@@ -411,7 +411,7 @@ def test_a_draft_never_overflows_the_context(wordy: Vocabulary) -> None:
     grammar = compile_grammar(lark_of("sd", shape), wordy)
     decoded = decode(
         step, step.first_logits, wordy, grammar,
-        draft=make_drafter("row", shape), pace=UNBOUNDED, room=needed,
+        draft=make_drafter("row", shape), pass_cost=UNBOUNDED, room=needed,
     )  # fmt: skip
     assert decoded.complete
     assert decoded.stats.fed <= needed

@@ -73,7 +73,7 @@ def test_texts_come_as_often_as_they_are_probable(bytewise: Vocabulary, temperat
         step = CacheOf(noise)
         decoded = decode(
             step, step.first_logits, bytewise, grammar,
-            draft=drafter, pace=UNBOUNDED, sampling=Sampling(temperature, seed),
+            draft=drafter, pass_cost=UNBOUNDED, sampling=Sampling(temperature, seed),
         )  # fmt: skip
         found[bytewise.decode(decoded.tokens)] += 1
         accepted += decoded.stats.accepted

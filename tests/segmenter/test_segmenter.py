@@ -168,7 +168,7 @@ def test_a_refiner_that_opens_images_opens_each_once() -> None:
 class TestDrafts:
     @pytest.mark.parametrize("draft", ["previous", "auto"])
     def test_the_frame_before_saves_passes_and_changes_nothing(self, draft: str) -> None:
-        segmenter = Segmenter(chat(), draft=draft, pace=UNBOUNDED)
+        segmenter = Segmenter(chat(), draft=draft, pass_cost=UNBOUNDED)
         plain = segmenter(IMAGE, "the dog")
         following = segmenter(IMAGE, "the dog", previous=plain.grid)
         assert following.text == plain.text
@@ -179,7 +179,7 @@ class TestDrafts:
 
     def test_each_expression_is_drafted_from_the_one_before(self) -> None:
         both = FakeChat({"the dog": DOG, "the hound": block("the hound", *_PLACE)})
-        segmenter = Segmenter(both, draft="previous", pace=UNBOUNDED)
+        segmenter = Segmenter(both, draft="previous", pass_cost=UNBOUNDED)
         dog, hound = segmenter.segment_many(IMAGE, ["the dog", "the hound"])
         assert hound.stats.passes < dog.stats.passes
         assert np.array_equal(dog.mask, hound.mask)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from text4seg.decoding.batch import BatchStep, Job, decode_batch
 from text4seg.decoding.counts import MedianCounts
+from text4seg.decoding.draft_length import UNBOUNDED, MeasuredPassCost, PassCost
 from text4seg.decoding.drafts import DRAFTERS, DraftContext, Drafter, check_draft, make_drafter
 from text4seg.decoding.engine import How, Step, decode
 from text4seg.decoding.errors import ContextError, DecodingError
 from text4seg.decoding.grammar import CompiledGrammar, compile_grammar, compile_mask_grammar
-from text4seg.decoding.pace import UNBOUNDED, MeasuredPace, Pace
 from text4seg.decoding.probabilities import cell_probabilities, no_target_probability
 from text4seg.decoding.stats import Decision, Decoded, DecodingStats
 from text4seg.decoding.vocabulary import Vocabulary
@@ -33,9 +33,9 @@ __all__ = [
     "How",
     "Job",
     "DraftContext",
-    "MeasuredPace",
+    "MeasuredPassCost",
     "MedianCounts",
-    "Pace",
+    "PassCost",
     "Sampling",
     "Step",
     "Vocabulary",

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from text4seg.core.errors import GrammarError, InputError
+from text4seg.decoding.draft_length import FOR_PROCESSORS
 from text4seg.decoding.drafts import make_drafter
-from text4seg.decoding.pace import FOR_PROCESSORS
 from text4seg.decoding.passes import Passes, Rows
 from text4seg.decoding.stats import Decoded, DecodingStats
 from text4seg.decoding.writer import Row, Sampling, Writer
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
     from text4seg.decoding.counts import MedianCounts
+    from text4seg.decoding.draft_length import MeasuredPassCost, PassCost
     from text4seg.decoding.drafts import Drafter
     from text4seg.decoding.grammar import CompiledGrammar
-    from text4seg.decoding.pace import MeasuredPace, Pace
     from text4seg.decoding.vocabulary import Vocabulary
 
 MAX_TOKENS = 1 << 17
@@ -62,7 +62,7 @@ class How:
         bias: token id → offset added to its logit wherever several tokens are allowed.
         sampling: draw instead of taking the best.
         counts: take run lengths by their distribution (``MedianCounts``).
-        pace: how far to draft; by default what suits a CPU.
+        pass_cost: how far to draft; by default what suits a CPU.
         max_tokens: where to stop an endless text; the result then says ``complete=False``.
         room: how many tokens the model's context takes after the prompt, if there is a limit.
         on_tokens: called with the new tokens after each pass, in order. It may raise to cancel.
@@ -72,7 +72,7 @@ class How:
     bias: Mapping[int, float] | Callable[[int], float] | None = None
     sampling: Sampling | None = None
     counts: MedianCounts | None = None
-    pace: Pace | MeasuredPace = FOR_PROCESSORS
+    pass_cost: PassCost | MeasuredPassCost = FOR_PROCESSORS
     max_tokens: int = MAX_TOKENS
     room: int | None = None
     on_tokens: Callable[[tuple[int, ...]], None] | None = None
@@ -92,7 +92,7 @@ def decode(  # noqa: D417, PLR0913 - a model, a language and how to go about it
     bias: Mapping[int, float] | Callable[[int], float] | None = None,
     sampling: Sampling | None = None,
     counts: MedianCounts | None = None,
-    pace: Pace | MeasuredPace | None = None,
+    pass_cost: PassCost | MeasuredPassCost | None = None,
     max_tokens: int = MAX_TOKENS,
     room: int | None = None,
     on_tokens: Callable[[tuple[int, ...]], None] | None = None,
@@ -114,7 +114,9 @@ def decode(  # noqa: D417, PLR0913 - a model, a language and how to go about it
         DecodingError: ``step`` gave the wrong number of rows, too short rows, or no finite logit.
         ContextError: the text does not fit into ``room``.
     """
-    how = How(draft, bias, sampling, counts, pace or FOR_PROCESSORS, max_tokens, room, on_tokens)
+    how = How(
+        draft, bias, sampling, counts, pass_cost or FOR_PROCESSORS, max_tokens, room, on_tokens
+    )
     work = writing(step.cut, first_logits, vocabulary, grammar, how)
     try:
         fed = next(work)
@@ -142,7 +144,7 @@ def writing(
     writer = Writer(
         vocabulary, grammar.start(), bias=how.bias, sampling=how.sampling, counts=how.counts
     )
-    passes = Passes(cut, writer, drafter, how.pace, max_tokens=how.max_tokens, room=how.room)
+    passes = Passes(cut, writer, drafter, how.pass_cost, max_tokens=how.max_tokens, room=how.room)
     row: Row | None = first_logits
     counting = how.counts is not None
     told = 0

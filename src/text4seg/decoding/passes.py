@@ -9,15 +9,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from text4seg.decoding.draft_length import DraftLength
 from text4seg.decoding.drafts import RowDraft, guess_tokens
 from text4seg.decoding.errors import ContextError, DecodingError
-from text4seg.decoding.pace import DraftLength
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from text4seg.decoding.draft_length import MeasuredPassCost, PassCost
     from text4seg.decoding.drafts import Drafter
-    from text4seg.decoding.pace import MeasuredPace, Pace
     from text4seg.decoding.writer import Row, Writer
 
 _MEASURE = 1 << 16  # tokens of a guess that only counts how many are missing
@@ -47,7 +47,7 @@ class Passes:
         cut: Callable[[int], None],
         writer: Writer,
         drafter: Drafter,
-        pace: Pace | MeasuredPace,
+        pass_cost: PassCost | MeasuredPassCost,
         *,
         max_tokens: int,
         room: int | None,
@@ -57,8 +57,8 @@ class Passes:
         self.drafter = drafter
         self._cut = cut
         self._writer = writer
-        self._pace = pace
-        self._length = DraftLength(pace)
+        self._pass_cost = pass_cost
+        self._length = DraftLength(pass_cost)
         self._max_tokens = max_tokens
         self._room = room
         self._ahead: list[int] = []  # tokens of the draft that are in the cache,
@@ -132,7 +132,7 @@ class Passes:
         """Note how the last pass fared: its time, its draft. Drops what is left of the draft."""
         self.drop()
         if self._sent:
-            self._pace.note(self._sent, time.perf_counter() - self._started)
+            self._pass_cost.note(self._sent, time.perf_counter() - self._started)
             self._length.learn(self._guessed, self._held)
         self.accepted += self._held
         self._sent = self._guessed = self._held = 0

@@ -16,7 +16,7 @@ from text4seg import models
 from text4seg.codec import Format
 from text4seg.core.errors import InputError, LabelError, Text4SegError
 from text4seg.core.types import DescriptorGrid, GridShape, check_label, clean_label
-from text4seg.decoding import MeasuredPace, Pace, decode_batch
+from text4seg.decoding import MeasuredPassCost, PassCost, decode_batch
 from text4seg.pictures import open_image, to_rgb
 from text4seg.refine import Refiner, get_refiner, prepare_refiner
 from text4seg.segmenter.answering import MAX_TOKENS, Answer, check_question, reply
@@ -44,7 +44,7 @@ class Segmenter:
         draft: How tokens are guessed ahead; changes the time taken, never the text.
         choices: How tokens are chosen: run lengths by their median, a bias of the background,
             or drawn.
-        pace: How far to draft; by default learned from the passes made.
+        pass_cost: How far to draft; by default learned from the passes made.
 
     Raises:
         InputError: The grid is not one.
@@ -60,13 +60,13 @@ class Segmenter:
         format: str | None = None,  # noqa: A002 - the word the command line uses too
         draft: str = "auto",
         choices: Choices | None = None,
-        pace: Pace | MeasuredPace | None = None,
+        pass_cost: PassCost | MeasuredPassCost | None = None,
     ) -> None:
         self.chat = chat
         self.shape = GridShape.parse(grid) if isinstance(grid, str) else grid
         self.format: Format = format_on_image(format or chat.default_format)
         self.writer = MaskWriter(
-            self.shape, self.format, draft=draft, choices=choices or Choices(), pace=pace
+            self.shape, self.format, draft=draft, choices=choices or Choices(), pass_cost=pass_cost
         )
         self._refine = get_refiner(refiner) if isinstance(refiner, str) else refiner
 

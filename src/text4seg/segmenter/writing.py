@@ -23,9 +23,9 @@ from text4seg.decoding import (
     DraftContext,
     How,
     Job,
-    MeasuredPace,
+    MeasuredPassCost,
     MedianCounts,
-    Pace,
+    PassCost,
     Sampling,
     Vocabulary,
     background_bias,
@@ -123,7 +123,7 @@ class MaskWriter:
         form: The text format.
         draft: The name of a drafter.
         choices: How tokens are chosen.
-        pace: How far to draft; by default it is learned from the passes made.
+        pass_cost: How far to draft; by default it is learned from the passes made.
     """
 
     def __init__(
@@ -133,15 +133,15 @@ class MaskWriter:
         *,
         draft: str,
         choices: Choices,
-        pace: Pace | MeasuredPace | None = None,
+        pass_cost: PassCost | MeasuredPassCost | None = None,
     ) -> None:
         check_draft(draft)
         self.shape = shape
         self.form = form
         self.draft = draft
         self.choices = choices
-        self.pace = pace or MeasuredPace()
-        self._batch_pace = pace or MeasuredPace()
+        self.pass_cost = pass_cost or MeasuredPassCost()
+        self._batch_pass_cost = pass_cost or MeasuredPassCost()
         self._vocabulary: tuple[TokenTable, Vocabulary] | None = None
 
     @property
@@ -183,7 +183,7 @@ class MaskWriter:
             bias=how.bias,
             sampling=how.sampling,
             counts=how.counts,
-            pace=how.pace,
+            pass_cost=how.pass_cost,
             room=how.room,
             on_tokens=how.on_tokens,
         )
@@ -238,7 +238,7 @@ class MaskWriter:
             bias=self._bias(asked, vocabulary),
             sampling=self.choices.sampling,
             counts=self._counts(),
-            pace=self._batch_pace if shared else self.pace,
+            pass_cost=self._batch_pass_cost if shared else self.pass_cost,
             room=asked.room,
             on_tokens=on_tokens,
         )

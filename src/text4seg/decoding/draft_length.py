@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class PassCost:
     """What a pass costs by its number of tokens, and the longest draft.
 
     A pass of up to ``free`` tokens costs as much as one of a single token; from there on, every
@@ -36,16 +36,16 @@ class Pace:
         """A pass of so many tokens took so long; nothing is learned from it."""
 
 
-FOR_PROCESSORS = Pace()
+FOR_PROCESSORS = PassCost()
 """What suits a CPU; where nothing is measured."""
 
-UNBOUNDED = Pace(max_draft=1 << 16, free=1 << 30)
+UNBOUNDED = PassCost(max_draft=1 << 16, free=1 << 30)
 """Always draft to the end of the mask: the fewest passes."""
 
 _KEPT = 8  # passes remembered for each class of lengths
 
 
-class MeasuredPace:
+class MeasuredPassCost:
     """What passes cost on this device, learned from those that were made.
 
     Passes are sorted into classes by length (doubling); a class costs the median of its last few.
@@ -54,7 +54,7 @@ class MeasuredPace:
     Keep one for each model: what it learned holds for the next mask. Not for several threads.
     """
 
-    def __init__(self, start: Pace | None = None) -> None:
+    def __init__(self, start: PassCost | None = None) -> None:
         self._start = start or FOR_PROCESSORS
         self.max_draft = self._start.max_draft
         self.free = 0  # nothing is known to be free
@@ -92,21 +92,21 @@ class DraftLength:
     length then maximises expected tokens per cost of the pass.
     """
 
-    def __init__(self, pace: Pace | MeasuredPace) -> None:
-        self._pace = pace
+    def __init__(self, pass_cost: PassCost | MeasuredPassCost) -> None:
+        self._pass_cost = pass_cost
         self._accepted = _PRIOR_ACCEPTED
         self._rejected = _PRIOR_REJECTED
-        self._lengths = np.arange(min(pace.max_draft, 4096) + 1, dtype=np.float64)
+        self._lengths = np.arange(min(pass_cost.max_draft, 4096) + 1, dtype=np.float64)
 
     def __call__(self, pending: int) -> int:
         """Tokens to draft in a pass that feeds ``pending`` tokens anyway."""
-        pace = self._pace
-        if pending + pace.max_draft <= pace.free:
-            return pace.max_draft
+        pass_cost = self._pass_cost
+        if pending + pass_cost.max_draft <= pass_cost.free:
+            return pass_cost.max_draft
         p = min(self._accepted / (self._accepted + self._rejected), 1.0 - 1e-9)
         # p**n as an exponential, which is several times quicker
         gain = pending + p * (1.0 - np.exp(self._lengths * math.log(p))) / (1.0 - p)
-        return int((gain / pace.costs(self._lengths + pending)).argmax())
+        return int((gain / pass_cost.costs(self._lengths + pending)).argmax())
 
     def learn(self, drafted: int, accepted: int) -> None:
         """Note how a draft fared."""
