@@ -23,7 +23,7 @@ import numpy as np
 from text4seg.core.errors import GrammarError, InputError
 from text4seg.decoding.draft_length import FOR_PROCESSORS
 from text4seg.decoding.drafts import make_drafter
-from text4seg.decoding.passes import Passes, Rows
+from text4seg.decoding.speculative import Rows, SpeculativeLoop
 from text4seg.decoding.stats import Decoded, DecodingStats
 from text4seg.decoding.writer import Row, Sampling, Writer
 
@@ -144,7 +144,9 @@ def writing(
     writer = Writer(
         vocabulary, grammar.start(), bias=how.bias, sampling=how.sampling, counts=how.counts
     )
-    passes = Passes(cut, writer, drafter, how.pass_cost, max_tokens=how.max_tokens, room=how.room)
+    passes = SpeculativeLoop(
+        cut, writer, drafter, how.pass_cost, max_tokens=how.max_tokens, room=how.room
+    )
     row: Row | None = first_logits
     counting = how.counts is not None
     told = 0
@@ -171,7 +173,7 @@ def writing(
     return _decoded(writer, passes, complete, time.perf_counter() - started)
 
 
-def _decoded(writer: Writer, passes: Passes, complete: bool, seconds: float) -> Decoded:  # noqa: FBT001
+def _decoded(writer: Writer, passes: SpeculativeLoop, complete: bool, seconds: float) -> Decoded:  # noqa: FBT001
     chosen = sum(decision.index < len(writer.tokens) for decision in writer.decisions)
     stats = DecodingStats(
         passes=passes.count,

@@ -34,7 +34,7 @@ class Rows(Protocol):
     def __getitem__(self, index: int, /) -> Row: ...
 
 
-class Passes:
+class SpeculativeLoop:
     """Writes with as few passes as the draft allows.
 
     Args:
