@@ -1,7 +1,7 @@
 """Decoding: grammar × vocabulary × draft → tokens.
 
 The room knows bytes, grids and a step function; it knows no model class and no tokenizer class.
-Read it in the order ``vocabulary`` → ``grammar`` → ``drafts`` → ``writer`` → ``passes`` →
+Read it in the order ``vocabulary`` → ``grammar`` → ``drafts`` → ``sampler`` → ``passes`` →
 ``engine`` → ``probabilities``.
 """
 
@@ -15,9 +15,9 @@ from text4seg.decoding.engine import How, Step, decode
 from text4seg.decoding.errors import ContextError, DecodingError
 from text4seg.decoding.grammar import CompiledGrammar, compile_grammar, compile_mask_grammar
 from text4seg.decoding.probabilities import cell_probabilities, no_target_probability
+from text4seg.decoding.sampler import Sampling, background_bias
 from text4seg.decoding.stats import Decision, Decoded, DecodingStats
 from text4seg.decoding.vocabulary import Vocabulary
-from text4seg.decoding.writer import Sampling, background_bias
 
 __all__ = [
     "DRAFTERS",

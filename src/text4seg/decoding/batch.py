@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
     from text4seg.decoding.grammar import CompiledGrammar
+    from text4seg.decoding.sampler import Row
     from text4seg.decoding.speculative import Rows
     from text4seg.decoding.stats import Decoded
     from text4seg.decoding.vocabulary import Vocabulary
-    from text4seg.decoding.writer import Row
 
 
 class BatchStep(Protocol):

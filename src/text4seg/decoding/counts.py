@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int
 
     from text4seg.decoding.grammar import GrammarState
-    from text4seg.decoding.writer import Row, Writer
+    from text4seg.decoding.sampler import Row, Sampler
 
 _OPEN_COUNT = re.compile(rb" \*([0-9]*)$")
 _DIGITS = re.compile(rb"[0-9]*")
@@ -51,17 +51,17 @@ class MedianCounts:
         if not math.isfinite(self.bias):
             raise InputError(f"a bias is a finite number, got {self.bias}")
 
-    def start(self, writer: Writer) -> Counting:
+    def start(self, sampler: Sampler) -> Counting:
         """The counts of one text."""
-        return Counting(self, writer)
+        return Counting(self, sampler)
 
 
 class Counting:
     """Follows one text: what is known of the count that is being written."""
 
-    def __init__(self, rule: MedianCounts, writer: Writer) -> None:
+    def __init__(self, rule: MedianCounts, sampler: Sampler) -> None:
         self._rule = rule
-        self._writer = writer
+        self._sampler = sampler
         self._place = -1  # where in the text the open count stands
         self._known: _Lengths | None = None
         self._chosen = b""
@@ -92,7 +92,7 @@ class Counting:
         place, digits = _open_count(text)
         if place != self._place or not self._chosen:
             return None
-        tokens = self._writer.vocabulary.tokens
+        tokens = self._sampler.vocabulary.tokens
         fits = [_spells(digits + tokens[token], self._chosen) for token in allowed.tolist()]
         return np.flatnonzero(np.array(fits)) if any(fits) else None
 
@@ -101,7 +101,7 @@ class Counting:
         label = text[: self._place].rpartition(b"\n")[2].rpartition(b"|")[2].strip(b" ")
         sign = 1.0 if label == _BACKGROUND else -1.0
         floor = 1.0 / (1.0 + math.exp(sign * self._rule.bias))
-        known = _Lengths(self._writer, left, floor)
+        known = _Lengths(self._sampler, left, floor)
         if known.add((), digits, 1.0, state.copy(), row):
             self._known = known
 
@@ -109,8 +109,8 @@ class Counting:
 class _Lengths:
     """The distribution of a count from 1 to ``most``, as far as it was asked for."""
 
-    def __init__(self, writer: Writer, most: int, floor: float) -> None:
-        self._writer = writer
+    def __init__(self, sampler: Sampler, most: int, floor: float) -> None:
+        self._sampler = sampler
         self._floor = floor
         self._told = np.zeros(most + 1)
         self._open: list[tuple[tuple[int, ...], bytes, float, GrammarState]] = []
@@ -123,8 +123,8 @@ class _Lengths:
         if len(allowed) == 1:
             shares = np.ones(1)
         else:
-            shares = np.exp(self._writer.log_shares(row, allowed).astype(np.float64))
-        tokens = self._writer.vocabulary.tokens
+            shares = np.exp(self._sampler.log_shares(row, allowed).astype(np.float64))
+        tokens = self._sampler.vocabulary.tokens
         for token, share in zip(allowed.tolist(), (shares * mass).tolist(), strict=True):
             text = digits + tokens[token]
             number = _digits(text)

@@ -1,7 +1,7 @@
 """Drafts: guesses of the text that follows, to be verified by the model in one pass.
 
 A drafter works on bytes and never on tokens: ``guess_tokens`` turns its text into the tokens that
-the writer would choose if the guess were right.
+the sampler would choose if the guess were right.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def guess_tokens(
     """Up to ``length`` tokens of a guessed text, ending early where it leaves the grammar.
 
     They are the tokenizer's own. With ``forcing``, which takes longer, tokens that the grammar
-    forces are taken as the writer takes them; only odd tokenizers write these differently.
+    forces are taken as the sampler takes them; only odd tokenizers write these differently.
     """
     more = _tokens_of(guess, vocabulary)
     tokens: list[int] = []

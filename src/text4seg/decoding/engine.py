@@ -23,9 +23,9 @@ import numpy as np
 from text4seg.core.errors import GrammarError, InputError
 from text4seg.decoding.draft_length import FOR_PROCESSORS
 from text4seg.decoding.drafts import make_drafter
+from text4seg.decoding.sampler import Row, Sampler, Sampling
 from text4seg.decoding.speculative import Rows, SpeculativeLoop
 from text4seg.decoding.stats import Decoded, DecodingStats
-from text4seg.decoding.writer import Row, Sampling, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -141,11 +141,11 @@ def writing(
         raise GrammarError("the grammar was compiled for another vocabulary")
     started = time.perf_counter()
     drafter = make_drafter(how.draft) if isinstance(how.draft, str) else how.draft
-    writer = Writer(
+    sampler = Sampler(
         vocabulary, grammar.start(), bias=how.bias, sampling=how.sampling, counts=how.counts
     )
     passes = SpeculativeLoop(
-        cut, writer, drafter, how.pass_cost, max_tokens=how.max_tokens, room=how.room
+        cut, sampler, drafter, how.pass_cost, max_tokens=how.max_tokens, room=how.room
     )
     row: Row | None = first_logits
     counting = how.counts is not None
@@ -153,13 +153,13 @@ def writing(
 
     def tell() -> None:
         nonlocal told
-        if how.on_tokens is not None and len(writer.tokens) > told:
-            told, before = len(writer.tokens), told
-            how.on_tokens(tuple(writer.tokens[before:]))
+        if how.on_tokens is not None and len(sampler.tokens) > told:
+            told, before = len(sampler.tokens), told
+            how.on_tokens(tuple(sampler.tokens[before:]))
 
     try:
-        while not (complete := writer.state.finished) and len(writer.tokens) < how.max_tokens:
-            skips = drafter.skips_forced and writer.state.forced() is not None
+        while not (complete := sampler.state.finished) and len(sampler.tokens) < how.max_tokens:
+            skips = drafter.skips_forced and sampler.state.forced() is not None
             if row is not None or skips:
                 row = (yield from passes.advance(row)) if counting else passes.accept(row)
                 continue
@@ -170,24 +170,24 @@ def writing(
         tell()
     finally:
         passes.drop()
-    return _decoded(writer, passes, complete, time.perf_counter() - started)
+    return _decoded(sampler, passes, complete, time.perf_counter() - started)
 
 
-def _decoded(writer: Writer, passes: SpeculativeLoop, complete: bool, seconds: float) -> Decoded:  # noqa: FBT001
-    chosen = sum(decision.index < len(writer.tokens) for decision in writer.decisions)
+def _decoded(sampler: Sampler, passes: SpeculativeLoop, complete: bool, seconds: float) -> Decoded:  # noqa: FBT001
+    chosen = sum(decision.index < len(sampler.tokens) for decision in sampler.decisions)
     stats = DecodingStats(
         passes=passes.count,
-        tokens=len(writer.tokens),
-        forced=len(writer.tokens) - chosen,
+        tokens=len(sampler.tokens),
+        forced=len(sampler.tokens) - chosen,
         drafted=passes.drafted,
         accepted=passes.accepted,
         fed=passes.fed,
         seconds=seconds,
     )
     return Decoded(
-        tokens=tuple(writer.tokens),
-        log_probabilities=np.array(writer.log_probabilities, dtype=np.float32),
-        decisions=tuple(writer.decisions),
+        tokens=tuple(sampler.tokens),
+        log_probabilities=np.array(sampler.log_probabilities, dtype=np.float32),
+        decisions=tuple(sampler.decisions),
         stats=stats,
         complete=complete,
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from text4seg.decoding.draft_length import MeasuredPassCost, PassCost
     from text4seg.decoding.drafts import Drafter
-    from text4seg.decoding.writer import Row, Writer
+    from text4seg.decoding.sampler import Row, Sampler
 
 _MEASURE = 1 << 16  # tokens of a guess that only counts how many are missing
 
@@ -45,7 +45,7 @@ class SpeculativeLoop:
     def __init__(
         self,
         cut: Callable[[int], None],
-        writer: Writer,
+        sampler: Sampler,
         drafter: Drafter,
         pass_cost: PassCost | MeasuredPassCost,
         *,
@@ -56,7 +56,7 @@ class SpeculativeLoop:
         self.count = self.drafted = self.accepted = self.fed = 0
         self.drafter = drafter
         self._cut = cut
-        self._writer = writer
+        self._sampler = sampler
         self._pass_cost = pass_cost
         self._length = DraftLength(pass_cost)
         self._max_tokens = max_tokens
@@ -76,15 +76,15 @@ class SpeculativeLoop:
         Returns the row after what is written where the draft has it and the text is at its end,
         else None. For texts without tokens to be tried; those need ``advance``.
         """
-        writer, state = self._writer, self._writer.state
+        sampler, state = self._sampler, self._sampler.state
         skips, at_hand = self.drafter.skips_forced, row is not None
-        while len(writer.tokens) < self._max_tokens and not state.finished:
+        while len(sampler.tokens) < self._max_tokens and not state.finished:
             forced = state.forced() is not None
             if not at_hand and not (skips and forced):
                 return None
             if row is None and not forced:
                 row = self._rows[self._place - 1]
-            at_hand = self._take(writer.write(row), forced=forced)
+            at_hand = self._take(sampler.write(row), forced=forced)
             row = None
         return self._rows[self._place - 1] if at_hand else None
 
@@ -93,12 +93,12 @@ class SpeculativeLoop:
 
         Without a row only a forced token can be written.
         """
-        writer = self._writer
+        sampler = self._sampler
         if row is not None:
-            while (wanted := writer.wants(row)) is not None:
-                writer.look((yield from self._try(list(wanted))))
-        forced = writer.state.forced() is not None
-        follows = self._take(writer.write(row), forced=forced)
+            while (wanted := sampler.wants(row)) is not None:
+                sampler.look((yield from self._try(list(wanted))))
+        forced = sampler.state.forced() is not None
+        follows = self._take(sampler.write(row), forced=forced)
         return self._rows[self._place - 1] if follows else None
 
     def _take(self, token: int | None, *, forced: bool) -> bool:
@@ -162,19 +162,19 @@ class SpeculativeLoop:
     def _draft(self) -> list[int]:
         """Tokens guessed to follow."""
         self._check_room(0)
-        written = len(self._writer.tokens)
+        written = len(self._sampler.tokens)
         limit = self._max_tokens if self._room is None else min(self._max_tokens, self._room)
         length = min(self._length(len(self.pending)), limit - written)
         return self._guess(self.drafter, length) if length > 0 else []
 
     def _guess(self, drafter: Drafter, length: int) -> list[int]:
-        writer = self._writer
-        guess = drafter.guess(bytes(writer.text))
-        return guess_tokens(guess, writer.state, writer.vocabulary, length, forcing=self._forcing)
+        sampler = self._sampler
+        guess = drafter.guess(bytes(sampler.text))
+        return guess_tokens(guess, sampler.state, sampler.vocabulary, length, forcing=self._forcing)
 
     def _check_room(self, more: int) -> None:
         """Raise where the text and so many tokens more do not fit into the context."""
-        written = len(self._writer.tokens)
+        written = len(self._sampler.tokens)
         if self._room is not None and written + more > self._room:
             needed = written + len(self._guess(RowDraft(), _MEASURE))
             raise ContextError(self._room, max(needed, written + more))

@@ -59,7 +59,7 @@ class Sampling:
             raise InputError(f"a temperature is a number above zero, got {self.temperature}")
 
 
-class Writer:
+class Sampler:
     """Writes a text token by token; each token is written once and stays."""
 
     def __init__(
