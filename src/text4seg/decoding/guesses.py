@@ -72,16 +72,16 @@ class HeadDraft:
         rows = self.rows(written)
         return GridDraft(self._shape, rows, self._format).guess(text)
 
-    def rows(self, written: Written) -> list[Cells]:
+    def rows(self, written: DraftPrefix) -> list[Cells]:
         """The whole grid, as the head sees it with the threshold that fits what is written."""
         above = self._odds > _THRESHOLDS[np.argmin(self._mistakes(written))]
         return [[self._labels[int(cell)] for cell in row] for row in above.tolist()]
 
-    def mistakes(self, written: Written) -> float:
+    def mistakes(self, written: DraftPrefix) -> float:
         """Cells that the best threshold has wrong; older rows count less."""
         return float(self._mistakes(written).min())
 
-    def _mistakes(self, written: Written) -> Float64[np.ndarray, " thresholds"]:
+    def _mistakes(self, written: DraftPrefix) -> Float64[np.ndarray, " thresholds"]:
         seen = self._odds[None] > _THRESHOLDS[:, None, None]
         wrong = (seen != (written.cells == 1)) * written.weight
         counts: Float64[np.ndarray, " thresholds"] = wrong.sum(axis=(1, 2))
@@ -123,7 +123,7 @@ class BestDraft:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Written:
+class DraftPrefix:
     """The cells of a text so far: 1 the label, 0 anything else, with the weight of each cell.
 
     Cells that are not written weigh nothing.
@@ -141,7 +141,7 @@ class Written:
         return float(((guess != self.cells) * self.weight).sum())
 
 
-def read_cells(text: bytes, shape: GridShape, format_name: str, label: bytes) -> Written:
+def read_cells(text: bytes, shape: GridShape, format_name: str, label: bytes) -> DraftPrefix:
     """The settled cells of a text."""
     if format_name == "rle":
         lines = [text.rpartition(b"|")[0]]
@@ -160,7 +160,7 @@ def read_cells(text: bytes, shape: GridShape, format_name: str, label: bytes) ->
     number = max(0, at - 1) // shape.cols
     ages = np.maximum(0, number - np.arange(shape.rows))
     faded = weight.reshape(shape.rows, shape.cols) * (_FORGETTING**ages)[:, None]
-    return Written(cells.reshape(shape.rows, shape.cols), faded)
+    return DraftPrefix(cells.reshape(shape.rows, shape.cols), faded)
 
 
 def grid_to_rows(grid: DescriptorGrid, label: str | None = None) -> list[Cells]:

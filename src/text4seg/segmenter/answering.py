@@ -38,7 +38,7 @@ class Answer:
     Attributes:
         question: As it was asked.
         text: As the model wrote it, without space around it.
-        tokens: Written, the end not counted; None where the model does not tell.
+        tokens: GeneratedMask, the end not counted; None where the model does not tell.
         seconds: From the image to the answer; of several questions, each with its share of the
             image.
         finished: Whether the model came to its end, not to the most tokens it was allowed.

@@ -23,7 +23,7 @@ from text4seg.segmenter.answering import MAX_TOKENS, Answer, check_question, rep
 from text4seg.segmenter.boxes import format_on_image
 from text4seg.segmenter.segmentation import Segmentation, SegmentationStats
 from text4seg.segmenter.streaming import RowsOf, Streamed, in_background
-from text4seg.segmenter.writing import Choices, MaskWriter, WritingSession, Written
+from text4seg.segmenter.writing import Choices, GeneratedMask, MaskWriter, WritingSession
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -277,7 +277,7 @@ class Segmenter:
         return self._refined(opened, expression, written, opening + time.perf_counter() - started)
 
     def _refined(
-        self, opened: _Opened, expression: str, written: Written, seconds: float
+        self, opened: _Opened, expression: str, written: GeneratedMask, seconds: float
     ) -> Segmentation:
         """From cells to pixels; `seconds` is what went before."""
         started = time.perf_counter()

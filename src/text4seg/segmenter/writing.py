@@ -103,7 +103,7 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Written:
+class GeneratedMask:
     """A mask text, read."""
 
     text: str
@@ -162,7 +162,7 @@ class MaskWriter:
         *,
         previous: DescriptorGrid | None = None,
         tell: Callable[[bytes], None] | None = None,
-    ) -> Written:
+    ) -> GeneratedMask:
         """Write the mask of an expression; `tell` hears the text so far after each pass.
 
         Raises:
@@ -251,7 +251,7 @@ class MaskWriter:
         expression: str,
         *,
         label: str | None = None,
-    ) -> Written:
+    ) -> GeneratedMask:
         """The grid of a text and the probabilities behind it; `label` is as in `Asked`."""
         spelled = label or expression
         body = vocabulary.decode(decoded.tokens).decode()
@@ -259,7 +259,7 @@ class MaskWriter:
         body = body.replace(spelled, expression)
         if self.writes_boxes:
             sure = grid.select(expression).astype(np.float32)
-            return Written(body, grid, sure, decoded.stats, float(grid.is_empty))
+            return GeneratedMask(body, grid, sure, decoded.stats, float(grid.is_empty))
         labels, name = (OTHERS, spelled), self.form.name
         shares = cell_probabilities(
             decoded, vocabulary, self.shape, labels=labels, format_name=name
@@ -268,7 +268,7 @@ class MaskWriter:
             decoded, vocabulary, self.shape, labels=labels, format_name=name
         )
         probability = _agreeing(shares[1], grid.select(expression))
-        return Written(body, grid, probability, decoded.stats, no_target)
+        return GeneratedMask(body, grid, probability, decoded.stats, no_target)
 
     def vocabulary_of(self, table: TokenTable) -> Vocabulary:
         """The model's tokens as decoding knows them; built once a tokenizer, with its grammars."""
@@ -300,7 +300,7 @@ class MaskWriter:
         width = self.shape.cols if self.form.name == "rrle" else self.shape.cells
         return MedianCounts(width, self.choices.background_bias)
 
-    def _salvaged(self, session: WritingSession, expression: str) -> Written:
+    def _salvaged(self, session: WritingSession, expression: str) -> GeneratedMask:
         """Let the model write and make the best of it."""
         grammar = self.form.grammar(self.shape, (expression,), "gbnf")
         started = time.perf_counter()
@@ -321,7 +321,9 @@ class MaskWriter:
             validity = "hopeless" if same[0] == same[1] else "salvaged"
         probability = grid.select(expression).astype(np.float32)
         costs = DecodingStats(0, 0, 0, 0, 0, 0, seconds)
-        return Written(text, grid, probability, costs, float(grid.is_empty), repairs, validity)
+        return GeneratedMask(
+            text, grid, probability, costs, float(grid.is_empty), repairs, validity
+        )
 
 
 def _by_row(repairs: Sequence[Repair]) -> list[Repair]:
