@@ -26,7 +26,7 @@ from text4seg.core.types import Size
 from text4seg.data import read_jsonl
 from text4seg.pictures import open_image
 from text4seg.segmenter import Choices, Segmenter
-from text4seg.segmenter.writing import RUNS
+from text4seg.segmenter.generation import RUNS
 
 BIASES = (0.0, -0.7)
 SEED = 0

@@ -38,7 +38,7 @@ from text4seg.models.nano.detector import COCO_CLASSES
 from text4seg.models.nano.plain_questions import read_question
 from text4seg.prompts import question
 from text4seg.segmenter.answering import reply
-from text4seg.segmenter.writing import Choices, MaskWriter
+from text4seg.segmenter.generation import Choices, MaskGenerator
 from text4seg.training.nano.plain import (
     COUNTS,
     NOT_THERE,
@@ -81,7 +81,7 @@ class Pieces:
     def __init__(self, chat: NanoChat, session: NanoSession) -> None:
         self._chat, self._session = chat, session
         self._image: ImageState = session._image
-        self._writer = MaskWriter(SHAPE, get_format("sd"), draft="auto", choices=Choices())
+        self._writer = MaskGenerator(SHAPE, get_format("sd"), draft="auto", choices=Choices())
 
     def answer(self, asked: PlainAsked) -> str:
         if asked.kind in ("names", "name"):

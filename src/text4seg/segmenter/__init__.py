@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from text4seg.segmenter.answering import Answer, ReplyingSession, check_question
+from text4seg.segmenter.generation import Choices, Runs, WritingSession
 from text4seg.segmenter.segmentation import Segmentation, SegmentationStats, Validity
 from text4seg.segmenter.segmenter import Segmenter, check_expression
 from text4seg.segmenter.streaming import Streamed
-from text4seg.segmenter.writing import Choices, Runs, WritingSession
 
 __all__ = [
     "Answer",

@@ -11,7 +11,7 @@ import numpy as np
 from text4seg.codec.answer import SEG_CLOSE, SEG_OPEN
 from text4seg.core.errors import InputError
 from text4seg.decoding import ContextError
-from text4seg.segmenter.writing import WritingSession
+from text4seg.segmenter.generation import WritingSession
 
 if TYPE_CHECKING:
     from text4seg.models import Asked, Session

@@ -9,8 +9,8 @@ from text4seg import prompts
 from text4seg.codec.answer import find_body
 from text4seg.core.types import DescriptorGrid
 from text4seg.decoding import compile_mask_grammar, decode, make_drafter
+from text4seg.segmenter.generation import WritingSession
 from text4seg.segmenter.segmenter import Segmenter, check_expression
-from text4seg.segmenter.writing import WritingSession
 
 if TYPE_CHECKING:
     from PIL.Image import Image

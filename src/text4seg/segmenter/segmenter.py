@@ -21,9 +21,9 @@ from text4seg.pictures import open_image, to_rgb
 from text4seg.refine import Refiner, get_refiner, prepare_refiner
 from text4seg.segmenter.answering import MAX_TOKENS, Answer, check_question, reply
 from text4seg.segmenter.boxes import format_on_image
+from text4seg.segmenter.generation import Choices, GeneratedMask, MaskGenerator, WritingSession
 from text4seg.segmenter.segmentation import Segmentation, SegmentationStats
 from text4seg.segmenter.streaming import RowsOf, Streamed, in_background
-from text4seg.segmenter.writing import Choices, GeneratedMask, MaskWriter, WritingSession
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -65,7 +65,7 @@ class Segmenter:
         self.chat = chat
         self.shape = GridShape.parse(grid) if isinstance(grid, str) else grid
         self.format: Format = format_on_image(format or chat.default_format)
-        self.writer = MaskWriter(
+        self.writer = MaskGenerator(
             self.shape, self.format, draft=draft, choices=choices or Choices(), pass_cost=pass_cost
         )
         self._refine = get_refiner(refiner) if isinstance(refiner, str) else refiner
@@ -208,7 +208,7 @@ class Segmenter:
         return [replace(one, seconds=one.seconds + share) for one in answers]
 
     def _together(
-        self, tasks: Sequence[tuple[_Opened, str, MaskWriter]], started: float
+        self, tasks: Sequence[tuple[_Opened, str, MaskGenerator]], started: float
     ) -> list[Segmentation]:
         """Answer questions in shared passes; their time counts from `started`."""
         asked = [writer.ask(opened.session, expression) for opened, expression, writer in tasks]
@@ -269,7 +269,7 @@ class Segmenter:
         opening: float,
         previous: DescriptorGrid | None = None,
         tell: Callable[[bytes], None] | None = None,
-        writer: MaskWriter | None = None,
+        writer: MaskGenerator | None = None,
     ) -> Segmentation:
         started = time.perf_counter()
         write = (writer or self.writer).write

@@ -115,7 +115,7 @@ class GeneratedMask:
     validity: Validity = "strict"
 
 
-class MaskWriter:
+class MaskGenerator:
     """Has one model's masks written, under a grammar where the model can be steered.
 
     Args:
@@ -149,7 +149,7 @@ class MaskWriter:
         """Whether there are no cells over the image to draft or to weigh, but boxes."""
         return isinstance(self.form, BoxesOnImage)
 
-    def drawing(self, number: int) -> MaskWriter:
+    def drawing(self, number: int) -> MaskGenerator:
         """A writer that draws its tokens, `number` being the draw; all else is shared with it."""
         other = copy(self)
         other.choices = self.choices.drawing(number)
