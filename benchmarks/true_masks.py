@@ -30,7 +30,7 @@ from benchmarks.forced import ForcedStep
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.geometry import mask_to_grid
 from text4seg.core.types import GridShape, Size
-from text4seg.data import Asked, read_jsonl
+from text4seg.data import ReferringTarget, read_jsonl
 from text4seg.decoding import DraftContext, compile_mask_grammar, decode, make_drafter
 from text4seg.pictures import open_image
 from text4seg.segmenter import Segmenter
@@ -84,7 +84,7 @@ class Engine:
         return decoded.stats.tokens, decoded.stats.passes
 
 
-def things(data: Path, images: Path) -> Iterator[tuple[Path, Asked]]:
+def things(data: Path, images: Path) -> Iterator[tuple[Path, ReferringTarget]]:
     """One thing of each image, drawn at random but always alike."""
     draw = random.Random(SEED)
     samples = read_jsonl(data, images)

@@ -14,7 +14,7 @@ from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.geometry import mask_to_grid
 from text4seg.core.regions import Regions
 from text4seg.core.types import GridShape
-from text4seg.data import Asked, Polygons, Sample, read
+from text4seg.data import Polygons, ReferringTarget, Sample, read
 from text4seg.data.build import Plan, build
 from text4seg.data.conversations import Target, Turn, converse, near_names
 from text4seg.data.mixture import PAPER, Mixture, get_mixture
@@ -24,9 +24,9 @@ from text4seg.metrics import iou
 ABSENT = tuple(f"absent {at}" for at in range(20))
 
 
-def asked(words: str, outline: list[float], kind: str = "class", **more: object) -> Asked:
+def asked(words: str, outline: list[float], kind: str = "class", **more: object) -> ReferringTarget:
     region = Polygons(SIZE, (tuple(outline),))
-    return Asked(words, region, "s", words, kind=kind, **more)  # type: ignore[arg-type]
+    return ReferringTarget(words, region, "s", words, kind=kind, **more)  # type: ignore[arg-type]
 
 
 SCENE = Sample(
@@ -141,7 +141,7 @@ def test_crops_are_cut_and_saved(tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.png")
     line = '{"image": "a.png", "expression": "dog", "mask": null}\n'
     (tmp_path / "q.jsonl").write_text(line)
-    sample = Sample(path, (Asked("right half", outline, "s", "x", kind="class"),), SIZE)  # type: ignore[arg-type]
+    sample = Sample(path, (ReferringTarget("right half", outline, "s", "x", kind="class"),), SIZE)  # type: ignore[arg-type]
     mixture = Mixture(crops=(32,), absent=0.0)
     seen = set()
     for seed in range(20):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from text4seg.core.rle import mask_to_rle
-from text4seg.data import Asked, Sample
+from text4seg.data import ReferringTarget, Sample
 from text4seg.evaluation import Answer, Row, Truth, judge
 
 SIDE = 64
@@ -42,8 +42,8 @@ def make_row(
     return judge(question, Answer(masks[1], **answered))  # type: ignore[arg-type]
 
 
-def asked(expression: str, mask: np.ndarray | None) -> Asked:
-    return Asked(expression, None if mask is None else mask_to_rle(mask), "val", "line 1")
+def asked(expression: str, mask: np.ndarray | None) -> ReferringTarget:
+    return ReferringTarget(expression, None if mask is None else mask_to_rle(mask), "val", "line 1")
 
 
 @pytest.fixture

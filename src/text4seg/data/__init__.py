@@ -7,11 +7,11 @@ from text4seg.data.reading import Dataset, Reader, Reading, Selection, Source, r
 from text4seg.data.regions import Joined, Labelled, Polygons, Region, RunLengths
 from text4seg.data.registry import READERS
 from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import Asked, Sample
+from text4seg.data.samples import ReferringTarget, Sample
 
 __all__ = [
     "READERS",
-    "Asked",
+    "ReferringTarget",
     "Dataset",
     "Joined",
     "Labelled",

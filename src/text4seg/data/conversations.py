@@ -21,7 +21,7 @@ from text4seg.core.regions import Regions, masks_to_regions
 from text4seg.core.types import OTHERS, Box, DescriptorGrid, GridShape, Size, label_fault
 from text4seg.data.coverage import region_to_coverage, regions_to_coverage
 from text4seg.data.mixture import Mixture
-from text4seg.data.samples import Asked, Sample
+from text4seg.data.samples import ReferringTarget, Sample
 
 Question = Literal["one", "everything", "list", "parts", "part", "absent"]
 QUESTIONS: tuple[Question, ...] = ("one", "everything", "list", "parts", "part", "absent")
@@ -127,7 +127,7 @@ class _Writer:
     random: np.random.Generator
     coverage: dict[int, np.ndarray]
 
-    def one(self, asked: Asked, crop: Box | None = None) -> Turn:
+    def one(self, asked: ReferringTarget, crop: Box | None = None) -> Turn:
         """A question about one expression, class or part."""
         label = self._word(asked)
         grid = self._single(asked, label, crop)
@@ -140,7 +140,7 @@ class _Writer:
         """Questions about each part, and about each thing with several parts divided into them."""
         parts = [asked for asked in self.sample.asked if asked.kind == "part"]
         turns = [self.one(part) for part in parts]
-        wholes: dict[str, list[Asked]] = {}
+        wholes: dict[str, list[ReferringTarget]] = {}
         for part in parts:
             wholes.setdefault(part.whole, []).append(part)
         for whole, of_it in wholes.items():
@@ -151,7 +151,7 @@ class _Writer:
                 turns.append(self._turn("parts", question, grid, tuple(labels)))
         return turns
 
-    def classes(self, classes: Sequence[Asked], crop: Box | None) -> list[Turn]:
+    def classes(self, classes: Sequence[ReferringTarget], crop: Box | None) -> list[Turn]:
         """One question about several classes, and about each alone where the mixture wants it."""
         turns = []
         seen = [asked for asked in classes if crop is None or self._cut(asked, crop).any()]
@@ -163,7 +163,7 @@ class _Writer:
             turns.append(self._missing([asked.expression for asked in seen]))
         return turns
 
-    def _mixed(self, seen: Sequence[Asked], crop: Box | None) -> Turn:
+    def _mixed(self, seen: Sequence[ReferringTarget], crop: Box | None) -> Turn:
         kind = self.random.choice(
             3, p=(self.mixture.everything, self.mixture.present, self.mixture.distracted)
         )
@@ -197,7 +197,7 @@ class _Writer:
     def _nothing(self) -> Value:
         return Regions() if self.target.is_boxes else DescriptorGrid.empty(self.target.grid)
 
-    def _single(self, asked: Asked, label: str, crop: Box | None) -> Value:
+    def _single(self, asked: ReferringTarget, label: str, crop: Box | None) -> Value:
         shape, rule = self.target.grid, self.target.rule
         if asked.mask is None:
             return self._nothing()
@@ -210,7 +210,7 @@ class _Writer:
         cells = coverage_to_cells(coverage, rule)
         return DescriptorGrid((OTHERS, label), cells.astype(np.int32))
 
-    def _several(self, labels: dict[str, Asked], crop: Box | None) -> Value:
+    def _several(self, labels: dict[str, ReferringTarget], crop: Box | None) -> Value:
         if len(labels) == 1:
             ((label, asked),) = labels.items()
             return self._single(asked, label, crop)
@@ -221,13 +221,13 @@ class _Writer:
             return masks_to_regions(large_first, self.target.grid, self.target.rule)
         return masks_to_grid(masks, self.target.grid, rule=self.target.rule)
 
-    def _cut(self, asked: Asked, crop: Box | None) -> np.ndarray:
+    def _cut(self, asked: ReferringTarget, crop: Box | None) -> np.ndarray:
         mask = asked.to_mask(self.sample.size or _size(asked))
         if crop is None:
             return mask
         return mask[int(crop.y0) : int(crop.y1), int(crop.x0) : int(crop.x1)]
 
-    def _word(self, asked: Asked) -> str:
+    def _word(self, asked: ReferringTarget) -> str:
         usable = [word for word in asked.synonyms if not label_fault(word)]
         if usable and self.random.random() < self.mixture.synonyms:
             return str(self.random.choice(usable))
@@ -241,7 +241,7 @@ class _Writer:
         return Turn(kind, told, prompts.answer(self.target.encode(value)), labels)
 
 
-def _size(asked: Asked) -> Size:
+def _size(asked: ReferringTarget) -> Size:
     return asked.mask.size if asked.mask is not None else Size(1, 1)
 
 

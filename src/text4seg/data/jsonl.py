@@ -14,7 +14,7 @@ from text4seg.core.types import Size, check_label
 from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import RunLengths
 from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import Asked, Sample
+from text4seg.data.samples import ReferringTarget, Sample
 from text4seg.pictures import check_image
 
 LAYOUT = """\
@@ -41,7 +41,7 @@ def read_jsonl(
         InputError: The file or an image cannot be read, or a line is wrong; both are named.
     """
     name = Path(path)
-    asked: dict[Path, list[Asked]] = {}
+    asked: dict[Path, list[ReferringTarget]] = {}
     sizes: dict[Path, Size] = {}
     count = 0
     for number, line in enumerate(_lines(name), start=1):
@@ -73,7 +73,7 @@ def _lines(path: Path) -> list[str]:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _parse(line: str, images: Path, source: str) -> tuple[Path, Asked]:
+def _parse(line: str, images: Path, source: str) -> tuple[Path, ReferringTarget]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -96,7 +96,7 @@ def _parse(line: str, images: Path, source: str) -> tuple[Path, Asked]:
     if Path(image).is_absolute():
         raise InputError(f'"image" must be a path below the folder of images, got {image!r}')
     region = None if mask is None else RunLengths.from_coco(mask)
-    return images / image, Asked(expression, region, group, source)
+    return images / image, ReferringTarget(expression, region, group, source)
 
 
 def _text(record: dict[str, Any], key: str) -> str:
@@ -108,7 +108,7 @@ def _text(record: dict[str, Any], key: str) -> str:
     return value
 
 
-def _check_size(question: Asked, size: Size) -> None:
+def _check_size(question: ReferringTarget, size: Size) -> None:
     if question.mask is not None and question.mask.size != size:
         raise InputError(f"the mask is {question.mask.size} and the image is {size}")
 

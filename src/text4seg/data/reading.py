@@ -19,7 +19,7 @@ from text4seg.core.types import clean_label
 from text4seg.data.checks import check_image, check_region
 from text4seg.data.regions import Joined, join
 from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import Asked, Sample
+from text4seg.data.samples import ReferringTarget, Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +204,9 @@ def read(
     return Reading(dataset, wanted, report, told, Report.from_json(report.to_json()))
 
 
-def _check(asked: Asked, sample: Sample, select: Selection, report: Report) -> Asked | None:
+def _check(
+    asked: ReferringTarget, sample: Sample, select: Selection, report: Report
+) -> ReferringTarget | None:
     """The expression as it can be used, or None where it is wrong or not wanted."""
     if select.classes is not None and (asked.category or asked.expression) not in select.classes:
         report.filter("another class")
@@ -224,7 +226,7 @@ def _check(asked: Asked, sample: Sample, select: Selection, report: Report) -> A
     return whole if whole is None or _is_large(whole, sample, select, report) else None
 
 
-def _is_large(asked: Asked, sample: Sample, select: Selection, report: Report) -> bool:
+def _is_large(asked: ReferringTarget, sample: Sample, select: Selection, report: Report) -> bool:
     """Whether the mask is right and as large as wanted; without a mask there is nothing to ask."""
     if asked.mask is None:
         return True
@@ -240,7 +242,9 @@ def _is_large(asked: Asked, sample: Sample, select: Selection, report: Report) -
     return True
 
 
-def _whole_instances(asked: Asked, mask: Joined, sample: Sample, report: Report) -> Asked | None:
+def _whole_instances(
+    asked: ReferringTarget, mask: Joined, sample: Sample, report: Report
+) -> ReferringTarget | None:
     """A class without its wrong instances; None where none is left.
 
     Only of classes and parts: an expression that means several things is right or wrong as one.

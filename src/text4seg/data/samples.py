@@ -22,7 +22,7 @@ Kind = Literal["expression", "class", "part"]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReferringTarget:
     """One expression and its true mask.
 
     Attributes:
@@ -92,7 +92,7 @@ class Sample:
     """
 
     image: Path
-    asked: tuple[Asked, ...]
+    asked: tuple[ReferringTarget, ...]
     size: Size | None = None
     id: str = ""
     dataset: str = ""

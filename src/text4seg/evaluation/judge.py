@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Bool
 
-    from text4seg.data import Asked
+    from text4seg.data import ReferringTarget
     from text4seg.segmenter import Segmentation, Validity
 
 
@@ -45,7 +45,7 @@ class Truth:
     size: Size | None = None
 
     @classmethod
-    def of(cls, asked: Asked, index: int, image: str, size: Size | None) -> Truth:
+    def of(cls, asked: ReferringTarget, index: int, image: str, size: Size | None) -> Truth:
         """The truth of a question that a reader yielded; raises `InputError`."""
         mask = None if asked.mask is None else asked.mask.to_rle()
         return cls(index, image, asked.expression, asked.set, mask, asked.box, size)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import Size
-from text4seg.data import Asked, Sample
+from text4seg.data import ReferringTarget, Sample
 from text4seg.evaluation.journal import Journal
 from text4seg.evaluation.judge import Answer, Truth, judge
 from text4seg.evaluation.rows import Row
@@ -142,7 +142,7 @@ def _answer(segmenter: Segmenter, question: Question, *, outline: bool) -> list[
     return rows
 
 
-def score(asked: Asked, segmentation: Segmentation) -> Row:
+def score(asked: ReferringTarget, segmentation: Segmentation) -> Row:
     """Compare one answer with the truth."""
     size = Size(*segmentation.mask.shape)
     return judge(Truth.of(asked, 0, asked.source, size), Answer.of(segmentation))

@@ -15,7 +15,7 @@ from text4seg.core.errors import InputError
 from text4seg.core.geometry import mask_to_grid
 from text4seg.core.regions import Regions, masks_to_regions
 from text4seg.core.types import DescriptorGrid, GridShape
-from text4seg.data import Asked, Sample, Selection, read, read_jsonl
+from text4seg.data import ReferringTarget, Sample, Selection, read, read_jsonl
 from text4seg.data.rows import open_rows
 from text4seg.pictures import check_image, open_image
 from text4seg.training.recipe import Data
@@ -135,7 +135,7 @@ def chats_of(samples: Sequence[Sample], data: Data) -> list[Chat]:
     return chats
 
 
-def _mask_text(asked: Asked, shape: GridShape, writer: AnyFormat) -> str:
+def _mask_text(asked: ReferringTarget, shape: GridShape, writer: AnyFormat) -> str:
     """The mask as text; the grid lies over the image, or in a box around what is asked for."""
     mask = None if asked.mask is None else asked.mask.to_mask()
     if isinstance(writer, BoxWise):

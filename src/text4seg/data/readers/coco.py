@@ -18,7 +18,7 @@ from text4seg.data.names import plain_name
 from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import Polygons, Region, RunLengths, join
 from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import Asked, Sample
+from text4seg.data.samples import ReferringTarget, Sample
 
 LAYOUT = """\
 FILE.json                     {"images": […], "annotations": […], "categories": […]}
@@ -77,10 +77,10 @@ class CocoDataset:
 
     def _asked(
         self, name: str, parts: list[tuple[Region, str, str]], image: dict[str, Any]
-    ) -> Asked:
+    ) -> ReferringTarget:
         regions, categories, ids = zip(*parts, strict=True)
         source = f"{self.index.path}, image {image['id']}, {name}"
-        return Asked(
+        return ReferringTarget(
             name,
             join(list(regions)),
             self.split or self.name,

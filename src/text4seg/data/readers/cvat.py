@@ -22,7 +22,7 @@ from text4seg.data.names import plain_name
 from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import Polygons, Region, RunLengths, join
 from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import Asked, Sample
+from text4seg.data.samples import ReferringTarget, Sample
 
 LAYOUT = """\
 FILE.zip            annotations.xml and images/…, as exported by "CVAT for images 1.1"
@@ -62,7 +62,7 @@ class CvatDataset:
             except RecordError as error:
                 report.skip(error.kind, f"{where}, shape {number}: {error}")
         asked = tuple(
-            Asked(
+            ReferringTarget(
                 label, join(regions), image.get("subset") or "cvat", f"{where}, {label}",
                 kind="class", category=label,
             )

@@ -18,7 +18,7 @@ from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import Labelled, Region, RunLengths
 from text4seg.data.reports import RecordError, Report
 from text4seg.data.rows import Rows, open_rows
-from text4seg.data.samples import Asked, Sample
+from text4seg.data.samples import ReferringTarget, Sample
 from text4seg.pictures import check_image
 
 HF_LAYOUT = """\
@@ -64,7 +64,7 @@ class HuggingFaceDataset:
             raise RecordError("bad record", f"{where}: the text is no text and no list of texts")
         region = None if mask is None else _mask(mask, self.images, where)
         group = f"hugging-face {self.split}".strip()
-        asked = tuple(Asked(one, region, group, where) for one in texts)
+        asked = tuple(ReferringTarget(one, region, group, where) for one in texts)
         return Sample(
             path, asked, id=str(index), dataset="hugging-face", split=self.split, content=content
         )
@@ -85,7 +85,7 @@ class RefcocoMDataset:
         """One image with all its sentences."""
         row, where = self.rows.row(index), self.rows.place(index)
         path, content = _picture(row["image"], None, where)
-        asked: list[Asked] = []
+        asked: list[ReferringTarget] = []
         for one in row["samples"] or ():
             source = f"{where}, sample {one.get('id')}"
             try:
@@ -99,7 +99,7 @@ class RefcocoMDataset:
         )  # fmt: skip
 
 
-def _sentences(record: dict[str, Any], source: str) -> list[Asked]:
+def _sentences(record: dict[str, Any], source: str) -> list[ReferringTarget]:
     try:
         region = RunLengths.from_coco(record["mask"])
         sentences = [str(one) for one in record["sentences"]]
@@ -110,7 +110,7 @@ def _sentences(record: dict[str, Any], source: str) -> list[Asked]:
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError("bad record", f"no {error}") from error
     return [
-        Asked(
+        ReferringTarget(
             one, region, "refcoco-m", source, category=str(record.get("category") or ""), box=box,
             ids=(str(record.get("id")),),
         )

@@ -20,7 +20,7 @@ from text4seg.data.names import synonyms_of
 from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import Labelled, open_labels
 from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import Asked, Sample
+from text4seg.data.samples import ReferringTarget, Sample
 from text4seg.pictures import IMAGE_ENDINGS
 
 LAYOUT = """\
@@ -92,9 +92,9 @@ class LabelMapDataset:
         void = Labelled(size, path, hidden) if hidden else None
         return Sample(image, asked, size, image.stem, self.name, self.split, absent, void)
 
-    def _asked(self, name: str, values: list[int], path: Path, size: Size) -> Asked:
+    def _asked(self, name: str, values: list[int], path: Path, size: Size) -> ReferringTarget:
         raw = self.names[values[0]]
-        return Asked(
+        return ReferringTarget(
             name,
             Labelled(size, path, tuple(values)),
             f"{self.name} {self.split}".strip(),

@@ -24,7 +24,7 @@ from text4seg.data.names import plain_name
 from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import Polygons, Region, RunLengths, join
 from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import Asked, Sample
+from text4seg.data.samples import ReferringTarget, Sample
 
 LAYOUT = """\
 FILE.json           the export "JSON": [{"id", "data": {"image"}, "annotations": [{"result"}]}]
@@ -65,7 +65,7 @@ class LabelStudioDataset:
             except RecordError as error:
                 report.skip(error.kind, f"{where}, result {number}: {error}")
         asked = tuple(
-            Asked(
+            ReferringTarget(
                 label, join([region for region, _ in parts]), "label-studio",
                 f"{where}, {label}", kind="class", category=label,
                 ids=tuple(number for _, number in parts),

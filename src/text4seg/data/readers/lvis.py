@@ -18,7 +18,7 @@ from text4seg.data.readers.coco import find_file, find_images, image_of, region_
 from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import Region, join
 from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import Asked, Sample
+from text4seg.data.samples import ReferringTarget, Sample
 
 LVIS_LAYOUT = """\
 ROOT/lvis_v1_<split>.json           or the file itself
@@ -72,14 +72,16 @@ class LvisDataset:
         )
         return Sample(path, asked, size, str(image["id"]), self.name, self.split, absent)
 
-    def _asked(self, number: int, parts: list[tuple[Region, str]], image: dict[str, Any]) -> Asked:
+    def _asked(
+        self, number: int, parts: list[tuple[Region, str]], image: dict[str, Any]
+    ) -> ReferringTarget:
         category = self.index.categories[number]
         regions, ids = zip(*parts, strict=True)
         name = str(category["name"])
         whole, _, part = name.partition(":")
         words = _expression(category)
         others = [plain_name(str(one)) for one in category.get("synonyms") or ()]
-        return Asked(
+        return ReferringTarget(
             words,
             join(list(regions)),
             f"{self.name} {self.split}",

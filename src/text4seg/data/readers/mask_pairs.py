@@ -13,7 +13,7 @@ from text4seg.data.names import plain_name
 from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import Labelled
 from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import Asked, Sample
+from text4seg.data.samples import ReferringTarget, Sample
 from text4seg.pictures import check_image, images_in
 
 LAYOUT = """\
@@ -49,7 +49,7 @@ class MaskPairsDataset:
                 report.skip("broken mask", str(error))
                 continue
             asked.append(
-                Asked(
+                ReferringTarget(
                     label,
                     Labelled(Size(size.height, size.width), path),
                     "mask-pairs",

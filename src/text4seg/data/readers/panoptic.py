@@ -17,7 +17,7 @@ from text4seg.data.readers.coco import find_file, find_images, image_of
 from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import Labelled, open_labels
 from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import Asked, Sample
+from text4seg.data.samples import ReferringTarget, Sample
 
 LAYOUT = """\
 ROOT/annotations/panoptic_<split>.json   or ROOT/panoptic.json, or the file itself
@@ -68,7 +68,7 @@ class PanopticDataset:
             else:
                 found.setdefault(plain_name(category), []).append((number, category))
         asked = tuple(
-            Asked(
+            ReferringTarget(
                 name,
                 Labelled(size, path, tuple(number for number, _ in parts)),
                 self.split or "panoptic",

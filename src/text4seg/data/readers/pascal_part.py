@@ -18,7 +18,7 @@ from text4seg.data.names import plain_name
 from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import Region, RunLengths, join, load_matlab
 from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import Asked, Sample
+from text4seg.data.samples import ReferringTarget, Sample
 
 LAYOUT = """\
 ROOT/Annotations_Part/*.mat     anno.objects[].class, .mask and .parts[].part_name, .mask
@@ -83,7 +83,7 @@ class PascalPartDataset:
                 region = RunLengths.from_coco(mask_to_rle(mask))
                 found.setdefault((thing, part), []).append(region)
         asked = tuple(
-            Asked(
+            ReferringTarget(
                 f"{part} of the {thing}" if part else thing,
                 join(regions),
                 f"pascal-part {self.split}".strip(),

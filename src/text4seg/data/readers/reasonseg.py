@@ -16,7 +16,7 @@ from text4seg.core.types import Size
 from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import RunLengths
 from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import Asked, Sample
+from text4seg.data.samples import ReferringTarget, Sample
 from text4seg.pictures import check_image
 
 LAYOUT = """\
@@ -58,7 +58,9 @@ class ReasonSegDataset:
         if not isinstance(texts, list) or not texts:
             raise RecordError("bad record", f"{path}: 'text' is a list of sentences")
         asked = tuple(
-            Asked(str(text), mask, f"reasonseg {self.split}".strip(), f"{path}, text {at}")
+            ReferringTarget(
+                str(text), mask, f"reasonseg {self.split}".strip(), f"{path}, text {at}"
+            )
             for at, text in enumerate(texts)
         )
         return Sample(

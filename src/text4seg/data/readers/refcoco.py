@@ -20,7 +20,7 @@ from text4seg.data.readers.coco import find_images, image_of, region_of
 from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import Region, join
 from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import Asked, Sample
+from text4seg.data.samples import ReferringTarget, Sample
 
 LAYOUT = """\
 ROOT/{name}/
@@ -60,7 +60,7 @@ class RefDataset:
         at, refs = self.refs[index]
         image = self.index.image(at)
         path, size = image_of(image, self.images, self.index.path)
-        asked: list[Asked] = []
+        asked: list[ReferringTarget] = []
         for ref in refs:
             where = f"{self.file}, ref {ref.number}"
             try:
@@ -69,7 +69,7 @@ class RefDataset:
                 report.skip(error.kind, f"{where}: {error}")
         return Sample(path, tuple(asked), size, str(image["id"]), self.name, self.split)
 
-    def _sentences(self, ref: Ref, size: Size, where: str) -> list[Asked]:
+    def _sentences(self, ref: Ref, size: Size, where: str) -> list[ReferringTarget]:
         found = self.index.find(list(ref.annotations)) if ref.annotations else []
         regions: list[Region] = []
         for number, annotation in zip(ref.annotations, found, strict=True):
@@ -78,7 +78,7 @@ class RefDataset:
             regions.append(region_of(annotation.get("segmentation"), size))
         single = found[0] if len(found) == 1 else None
         return [
-            Asked(
+            ReferringTarget(
                 sentence,
                 join(regions) if regions else None,
                 f"{self.name} {self.split}",

@@ -12,7 +12,7 @@ from text4seg.data.names import plain_name
 from text4seg.data.reading import Reader, Source
 from text4seg.data.regions import Polygons, Region, join
 from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import Asked, Sample
+from text4seg.data.samples import ReferringTarget, Sample
 from text4seg.pictures import check_image, images_in
 
 LAYOUT = """\
@@ -58,7 +58,7 @@ class YoloDataset:
             except RecordError as error:
                 report.skip(error.kind, f"{path}, line {number}: {error}")
         asked = tuple(
-            Asked(
+            ReferringTarget(
                 plain_name(name), join(regions), self.split or "yolo-seg", f"{path}, {name}",
                 kind="class", category=name,
             )
