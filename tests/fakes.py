@@ -13,7 +13,7 @@ from PIL import Image
 
 from text4seg.codec import get_format
 from text4seg.core.types import DescriptorGrid, GridShape
-from text4seg.models import Asked, TokenTable
+from text4seg.models import PreparedPrompt, TokenTable
 
 END = 256
 
@@ -48,12 +48,14 @@ class FakeSession:
     def __init__(self, chat: FakeChat) -> None:
         self.chat = chat
 
-    def ask(self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)) -> Asked:
+    def ask(
+        self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)
+    ) -> PreparedPrompt:
         self.chat.grids.append(grid)
         self.chat.questions.append(question)
         assert answer_prefix.endswith("<seg>")
         step = FakeStep(self.chat.text_for(question), self.chat.certainty)
-        return Asked(step, step.row(0), self.chat.vocabulary, prompt_tokens=7)
+        return PreparedPrompt(step, step.row(0), self.chat.vocabulary, prompt_tokens=7)
 
 
 class FakeWriter:

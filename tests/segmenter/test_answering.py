@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.fakes import END, FakeChat, FakeStep, FakeWriter, byte_table
 from text4seg.core.errors import InputError, Text4SegError
-from text4seg.models import Asked
+from text4seg.models import PreparedPrompt
 from text4seg.segmenter import Answer, Segmenter
 from text4seg.segmenter.answering import MASK
 
@@ -29,10 +29,12 @@ class FakeTalker:
         self.opened += 1
         return self
 
-    def ask(self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)) -> Asked:
+    def ask(
+        self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)
+    ) -> PreparedPrompt:
         self.asked.append((question, answer_prefix))
         step = FakeStep(self.said, 5.0)
-        return Asked(step, step.row(0), byte_table(), prompt_tokens=7, room=self.room)
+        return PreparedPrompt(step, step.row(0), byte_table(), prompt_tokens=7, room=self.room)
 
 
 class FakeServed(FakeWriter):
@@ -89,11 +91,11 @@ def test_padding_of_the_vocabulary_is_no_token() -> None:
     class Padded(FakeTalker):
         def ask(
             self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)
-        ) -> Asked:
+        ) -> PreparedPrompt:
             step = FakeStep(self.said, 5.0)
             logits = np.append(step.row(0), np.float32(99.0))
             assert len(logits) == END + 2
-            return Asked(step, logits, byte_table(), prompt_tokens=7)
+            return PreparedPrompt(step, logits, byte_table(), prompt_tokens=7)
 
     assert Segmenter(Padded(b"yes")).answer(IMAGE, "Is it?").text == "yes"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from text4seg.core.errors import MissingExtraError, UnknownNameError, WeightsError
 from text4seg.models.protocol import (
-    Asked,
     JoinedModel,
+    PreparedPrompt,
     Session,
     SteppedModel,
     TokenTable,
@@ -21,7 +21,7 @@ _NANO = "text4seg-nano"
 
 __all__ = [
     "KNOWN",
-    "Asked",
+    "PreparedPrompt",
     "JoinedModel",
     "Session",
     "SteppedModel",

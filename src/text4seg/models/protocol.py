@@ -46,7 +46,7 @@ class SteppedModel(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class PreparedPrompt:
     """A question put to an opened image: ready for the first token of the mask.
 
     `bias` offsets logits by token id wherever a choice is open: a model's own calibration.
@@ -83,10 +83,12 @@ class Session(Protocol):
     """An image, encoded and prefilled once; every question forks from there.
 
     A question whose answer is words is `ask`ed with an empty beginning; a model that reads such
-    questions in another way also has `ask_words(question) -> Asked`.
+    questions in another way also has `ask_words(question) -> PreparedPrompt`.
     """
 
-    def ask(self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)) -> Asked:
+    def ask(
+        self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)
+    ) -> PreparedPrompt:
         """Prefill a question and the beginning of its answer; `grid`: the mask's rows, columns."""
         ...
 

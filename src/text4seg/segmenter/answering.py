@@ -14,7 +14,7 @@ from text4seg.decoding import ContextError
 from text4seg.segmenter.generation import WritingSession
 
 if TYPE_CHECKING:
-    from text4seg.models import Asked, Session
+    from text4seg.models import PreparedPrompt, Session
 
 MAX_TOKENS = 64
 LONGEST_QUESTION = 2000
@@ -107,7 +107,7 @@ def reply(
             "this model is asked for masks only: its session has `write`, but no `reply`"
         )
     ask = getattr(session, "ask_words", None)
-    asked: Asked = session.ask(question, "") if ask is None else ask(question)
+    asked: PreparedPrompt = session.ask(question, "") if ask is None else ask(question)
     if asked.room is not None and asked.room < 1:
         raise ContextError(asked.room, 1)
     most = max_tokens if asked.room is None else min(max_tokens, asked.room)
@@ -117,7 +117,7 @@ def reply(
     return Answer(question, said, len(tokens), time.perf_counter() - started, finished)
 
 
-def _write(asked: Asked, most: int) -> tuple[list[int], bool]:
+def _write(asked: PreparedPrompt, most: int) -> tuple[list[int], bool]:
     """Tokens, and whether the end came. Any control token ends an answer: no text spells it."""
     ends = {asked.vocabulary.eos, *asked.vocabulary.special}
     size = len(asked.vocabulary.tokens)

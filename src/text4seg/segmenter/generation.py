@@ -40,7 +40,7 @@ from text4seg.segmenter.boxes import BoxesOnImage
 from text4seg.segmenter.segmentation import Validity
 
 if TYPE_CHECKING:
-    from text4seg.models import Asked, Session, TokenTable
+    from text4seg.models import PreparedPrompt, Session, TokenTable
 
 Runs = Literal["likeliest", "median"]
 RUNS: tuple[Runs, ...] = ("likeliest", "median")
@@ -189,7 +189,7 @@ class MaskGenerator:
         )
         return self.read(decoded, job.vocabulary, expression, label=asked.label)
 
-    def ask(self, session: Session, expression: str) -> Asked:
+    def ask(self, session: Session, expression: str) -> PreparedPrompt:
         """Put the question and the beginning of the answer to the model."""
         sides = (self.shape.rows, self.shape.cols)
         question = prompts.question(expression, grid=self.named_grid(session))
@@ -206,7 +206,7 @@ class MaskGenerator:
 
     def job(
         self,
-        asked: Asked,
+        asked: PreparedPrompt,
         expression: str,
         *,
         previous: DescriptorGrid | None = None,
@@ -252,7 +252,7 @@ class MaskGenerator:
         *,
         label: str | None = None,
     ) -> GeneratedMask:
-        """The grid of a text and the probabilities behind it; `label` is as in `Asked`."""
+        """The grid of a text and the probabilities behind it; `label` is as in `PreparedPrompt`."""
         spelled = label or expression
         body = vocabulary.decode(decoded.tokens).decode()
         grid = _relabelled(self.form.decode(body, self.shape, (spelled,)), spelled, expression)
@@ -277,7 +277,7 @@ class MaskGenerator:
             self._vocabulary = (table, vocabulary)
         return self._vocabulary[1]
 
-    def _check_room(self, asked: Asked, vocabulary: Vocabulary) -> None:
+    def _check_room(self, asked: PreparedPrompt, vocabulary: Vocabulary) -> None:
         """Even an empty mask takes some tokens: refuse before the first pass what cannot fit."""
         if asked.room is None:
             return
@@ -286,7 +286,7 @@ class MaskGenerator:
         if needed > asked.room:
             raise ContextError(asked.room, needed)
 
-    def _bias(self, asked: Asked, vocabulary: Vocabulary) -> dict[int, float] | None:
+    def _bias(self, asked: PreparedPrompt, vocabulary: Vocabulary) -> dict[int, float] | None:
         own = asked.bias or {}
         offset = self.choices.background_bias
         added = background_bias(vocabulary, offset) if offset else {}

@@ -39,7 +39,7 @@ from text4seg.decoding import (
     make_drafter,
 )
 from text4seg.models.nano.chat import NanoChat, NanoSession, _stand_ins, token_bytes
-from text4seg.models.protocol import Asked, TokenTable
+from text4seg.models.protocol import PreparedPrompt, TokenTable
 from text4seg.pictures import open_image
 from text4seg.prompts import ANSWER_PREFIX, question
 from text4seg.segmenter import Segmenter
@@ -67,7 +67,12 @@ def lark(name: str, shape: GridShape, label: str) -> str:
 
 
 def write(
-    asked: Asked, vocabulary: Vocabulary, name: str, shape: GridShape, label: str, draft: str
+    asked: PreparedPrompt,
+    vocabulary: Vocabulary,
+    name: str,
+    shape: GridShape,
+    label: str,
+    draft: str,
 ) -> Decoded:
     grammar = compile_grammar(lark(name, shape, label), vocabulary)
     known = DraftContext(shape, name, label, cell_odds=asked.cell_odds)
@@ -225,7 +230,7 @@ def test_a_batch_writes_what_each_question_gets_alone(
     cases = [(9, "the dog"), (2, "teddy bear"), (3, "dog"), (9, "é")]
     sessions = {seed: NanoSession(small, small_features(seed)[0]) for seed, _ in cases}
 
-    def ask(seed: int, label: str) -> Asked:
+    def ask(seed: int, label: str) -> PreparedPrompt:
         return sessions[seed].ask(question(label), ANSWER_PREFIX, grid=(shape.rows, shape.cols))
 
     alone = [write(ask(*case), small_words, name, shape, case[1], "auto") for case in cases]

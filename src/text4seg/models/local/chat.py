@@ -17,7 +17,7 @@ from transformers import DynamicCache
 from text4seg.core.errors import WeightsError
 from text4seg.models.local.loading import Loaded, load_folder
 from text4seg.models.local.prompts import Prompter, chat
-from text4seg.models.protocol import Asked
+from text4seg.models.protocol import PreparedPrompt
 from text4seg.prompts import question as wording
 
 if TYPE_CHECKING:
@@ -102,7 +102,9 @@ class LocalSession:
         prompter = self._chat.prompter
         return prompter.inputs(prompter.text(chat(question)), self._square)
 
-    def ask(self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)) -> Asked:  # noqa: ARG002
+    def ask(
+        self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)
+    ) -> PreparedPrompt:  # noqa: ARG002
         prompter = self._chat.prompter
         prompter.check_question(question)
         inputs = self._inputs(question)
@@ -119,7 +121,7 @@ class LocalSession:
             if prompt[: len(self._prefix)] != self._prefix:
                 raise WeightsError("the chat template writes the image after the question")
             first_logits = step([*tail, *answer])[-1]
-        return Asked(step, first_logits, prompter.vocabulary, len(prompt) + len(answer))
+        return PreparedPrompt(step, first_logits, prompter.vocabulary, len(prompt) + len(answer))
 
 
 def first(inputs: dict[str, Any], length: int) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from text4seg.models.nano.storage import load_model
 from text4seg.models.nano.text import NanoText
 from text4seg.models.nano.threads import settle_threads
 from text4seg.models.nano.words import ask_in_words
-from text4seg.models.protocol import Asked, TokenTable
+from text4seg.models.protocol import PreparedPrompt, TokenTable
 from text4seg.models.ragged import RaggedCache
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class NanoChat:
                 return "look_alike_gate"
         return "presence_gate"
 
-    def join(self, asked: Sequence[Asked]) -> NanoBatch:
+    def join(self, asked: Sequence[PreparedPrompt]) -> NanoBatch:
         """Let several questions, of any images but of one grid, share their passes."""
         steps = [one.step for one in asked if isinstance(one.step, NanoStep)]
         if len(steps) < len(asked):
@@ -205,7 +205,9 @@ class NanoSession:
             return f"the {rest}"
         return expression if bare in self._chat.taught_names else f"the {bare}"
 
-    def ask(self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)) -> Asked:
+    def ask(
+        self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)
+    ) -> PreparedPrompt:
         chat, text = self._chat, self._chat.text
         asked = chat.encode(question)
         target = chat.ask(self._image, question)
@@ -220,7 +222,7 @@ class NanoSession:
         prompt = asked + text.after_image("", answer_prefix)
         first = step(prompt)[-1]
         length = len(self._prefix) + len(prompt)
-        return Asked(
+        return PreparedPrompt(
             step,
             first,
             chat.vocabulary,
@@ -231,7 +233,7 @@ class NanoSession:
             absent=target.absent,
         )
 
-    def ask_words(self, question: str) -> Asked:
+    def ask_words(self, question: str) -> PreparedPrompt:
         """Ready for the first token of an answer in words.
 
         Raises:

@@ -11,7 +11,7 @@ from text4seg.core.errors import InputError, WeightsError
 from text4seg.models.nano.answering import choose_names, gather_evidence
 from text4seg.models.nano.logits import LogitRows
 from text4seg.models.nano.plain_questions import KINDS, read_question
-from text4seg.models.protocol import Asked
+from text4seg.models.protocol import PreparedPrompt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ UNTAUGHT = (
 
 def ask_in_words(
     chat: NanoChat, image: ImageState, cache: DynamicCache, prefix: Sequence[int], question: str
-) -> Asked:
+) -> PreparedPrompt:
     """Ready for the first token of the answer; `cache` holds the `prefix` and is not changed."""
     model, text = chat.model, chat.text
     reader = model.answer_reader
@@ -46,7 +46,7 @@ def ask_in_words(
     step = WordStep(model.language, copy.deepcopy(cache), given)
     prompt = chat.encode(question) + text.after_image("", "")
     length = len(prefix) + len(prompt)
-    return Asked(
+    return PreparedPrompt(
         step,
         step.begin(prompt),
         chat.vocabulary,
