@@ -42,7 +42,7 @@ from text4seg.segmenter.generation import Choices, MaskGenerator
 from text4seg.training.nano.plain import (
     COUNTS,
     NOT_THERE,
-    PlainAsked,
+    VqaQuestion,
     ask_colors,
     ask_counts,
     ask_names,
@@ -64,7 +64,7 @@ BOX_SCORE, ALIKE = 0.4, 0.5
 MOST_TOKENS = 24
 
 
-def questions_of(scene: Scene, random: np.random.Generator) -> list[PlainAsked]:
+def questions_of(scene: Scene, random: np.random.Generator) -> list[VqaQuestion]:
     """Three pairs of yes and no, three of each other kind, as far as the scene has them."""
     return [
         *ask_there(scene, random, told=False),
@@ -83,7 +83,7 @@ class Pieces:
         self._image: ImageState = session._image
         self._writer = MaskGenerator(SHAPE, get_format("sd"), draft="auto", choices=Choices())
 
-    def answer(self, asked: PlainAsked) -> str:
+    def answer(self, asked: VqaQuestion) -> str:
         if asked.kind in ("names", "name"):
             return self._names(3 if asked.kind == "names" else 1)
         expression = read_question(asked.question).expression or ""

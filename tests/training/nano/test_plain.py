@@ -14,7 +14,7 @@ from text4seg.training.nano.plain import (
     COUNTS,
     NOT_THERE,
     WORDINGS,
-    PlainAsked,
+    VqaQuestion,
     ask_plainly,
     move_scene,
     place_of,
@@ -52,7 +52,7 @@ SCENE = Scene(
 )
 
 
-def asked_often(times: int = 60) -> list[PlainAsked]:
+def asked_often(times: int = 60) -> list[VqaQuestion]:
     return [a for seed in range(times) for a in ask_plainly(SCENE, np.random.default_rng(seed))]
 
 

@@ -12,7 +12,7 @@ from text4seg.models.nano.vocabulary import HELD_OUT, KINDS, SYNONYMS, words_for
 from text4seg.training.nano.questions import (
     _FAMILIES,
     _SIDES,
-    Asked,
+    SyntheticQuestion,
     ask,
     mirror,
     placed_things,
@@ -46,7 +46,7 @@ def scene(**changes: object) -> Scene:
     return Scene(**(values | changes))  # type: ignore[arg-type]
 
 
-def asked_of(scene: Scene, count: int = 600, **options: float) -> list[Asked]:
+def asked_of(scene: Scene, count: int = 600, **options: float) -> list[SyntheticQuestion]:
     asked = [ask(scene, np.random.default_rng(seed), **options) for seed in range(count)]
     return [a for a in asked if a is not None]
 
@@ -62,7 +62,7 @@ def name_in(expression: str) -> str:
     return max(found, key=len)
 
 
-def name_or_none(asked: Asked) -> str | None:
+def name_or_none(asked: SyntheticQuestion) -> str | None:
     spelled = {w: name for name in KNOWN for w in (name, *SYNONYMS.get(name, ()))}
     return next((name for w, name in spelled.items() if w in asked.expression), None)
 
@@ -177,12 +177,12 @@ def test_things_side_by_side_are_not_told_apart_by_what_does_not_differ() -> Non
 
 def test_a_mirror_swaps_left_and_right_in_words_and_mask() -> None:
     coverage = np.arange(256, dtype=np.float32).reshape(16, 16)
-    turned = mirror(Asked("the leftmost cat", coverage, "placed"))
+    turned = mirror(SyntheticQuestion("the leftmost cat", coverage, "placed"))
     assert turned.expression == "the rightmost cat"
     assert np.array_equal(turned.coverage, coverage[:, ::-1])
     for side in ("left", "right", "top", "bottom"):
         for template in _SIDES[side][2]:
-            asked = Asked(template.format("hot dog"), coverage, "placed")
+            asked = SyntheticQuestion(template.format("hot dog"), coverage, "placed")
             twice = mirror(mirror(asked))
             assert twice.expression == asked.expression
             assert np.array_equal(twice.coverage, asked.coverage)

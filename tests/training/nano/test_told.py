@@ -9,7 +9,7 @@ import numpy as np
 from text4seg.models.nano.colors import COLORS
 from text4seg.training.nano.scenes import Scene, Thing
 from text4seg.training.nano.told import (
-    Asked,
+    SyntheticQuestion,
     ask_colored,
     ask_related,
     colored_things,
@@ -41,7 +41,7 @@ def scene(*things: Thing, **more: dict[str, np.ndarray]) -> Scene:
     )
 
 
-def often(asking: object, about: Scene, count: int = 60) -> list[Asked]:
+def often(asking: object, about: Scene, count: int = 60) -> list[SyntheticQuestion]:
     found = [asking(about, np.random.default_rng(i)) for i in range(count)]  # type: ignore[operator]
     return [asked for asked in found if asked is not None]
 

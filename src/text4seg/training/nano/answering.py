@@ -31,7 +31,7 @@ from text4seg.models.nano.configuration import EYE_CHANNELS
 from text4seg.models.nano.plain_questions import KINDS, read_question
 from text4seg.training.nano.batches import weaken_detector
 from text4seg.training.nano.features import move_sights
-from text4seg.training.nano.plain import PlainAsked, ask_plainly, move_scene
+from text4seg.training.nano.plain import VqaQuestion, ask_plainly, move_scene
 from text4seg.training.nano.scenes import SMALLEST_SHARE
 from text4seg.training.nano.see import save
 
@@ -167,7 +167,7 @@ def look_at(
     )
 
 
-def find_all(chat: NanoChat, image: Any, asked: Sequence[PlainAsked]) -> Tensor:
+def find_all(chat: NanoChat, image: Any, asked: Sequence[VqaQuestion]) -> Tensor:
     """`q e`; not a number where a question is about no one thing."""
     found = torch.full((len(asked), evidence_width(chat.model.config)), float("nan"))
     expressions = {

@@ -14,7 +14,7 @@ from text4seg.models.nano.eyes import DETECTOR_CHANNELS
 from text4seg.training.nano import features as maps
 from text4seg.training.nano.classes import SOURCE, ClassQuestions
 from text4seg.training.nano.questions import ask, mirror
-from text4seg.training.nano.told import Asked
+from text4seg.training.nano.told import SyntheticQuestion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +99,7 @@ class Batches:
             maps.as_cells(names), annotated, torch.from_numpy(random.random(len(flat)) < _HIDDEN),
         )  # fmt: skip
 
-    def _ask_often(self, scene: Scene, random: np.random.Generator) -> list[Asked]:
+    def _ask_often(self, scene: Scene, random: np.random.Generator) -> list[SyntheticQuestion]:
         if scene.source == SOURCE:  # one thing: asked for a few times only
             return [
                 self._classes.ask(scene, random) for _ in range(max(1, self._questions * 2 // 3))

@@ -14,7 +14,7 @@ from text4seg.core.geometry import mask_to_coverage
 from text4seg.models.nano.vocabulary import ImagenetClass, imagenet_classes
 from text4seg.training.nano.questions import phrase
 from text4seg.training.nano.scenes import SHAPE, Scene
-from text4seg.training.nano.told import Asked
+from text4seg.training.nano.told import SyntheticQuestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,16 +87,16 @@ class ClassQuestions:
         self._classes = [one for one in imagenet_classes() if not one.held_out]
         self._by_wnid = {one.wnid: one for one in self._classes}
 
-    def ask(self, scene: Scene, random: np.random.Generator) -> Asked:
+    def ask(self, scene: Scene, random: np.random.Generator) -> SyntheticQuestion:
         ((wnid, coverage),) = scene.layers.items()
         one = self._by_wnid[wnid]
         if random.random() >= _ABSENT_SHARE:
             words = [one.name, *one.others] if random.random() < 0.6 else list(one.words)
-            return Asked(phrase(_pick(words, random), random), coverage, "name")
+            return SyntheticQuestion(phrase(_pick(words, random), random), coverage, "name")
         other = self._other(one, random)
         words = [w for w in (other.name, *other.others) if w not in one.words]
         name = _pick(words, random) if words else other.name
-        return Asked(phrase(name, random), np.zeros_like(coverage), "absent")
+        return SyntheticQuestion(phrase(name, random), np.zeros_like(coverage), "absent")
 
     def _other(self, one: ImagenetClass, random: np.random.Generator) -> ImagenetClass:
         """Another class that this is not of; every second time one of a kind with it."""

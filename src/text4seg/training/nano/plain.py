@@ -61,7 +61,7 @@ _LARGEST_FIRST = 3
 
 
 @dataclass(frozen=True, slots=True)
-class PlainAsked:
+class VqaQuestion:
     """A question, its kind (of `plain_questions.KINDS`), its answer; the mask that it is about."""
 
     question: str
@@ -98,37 +98,37 @@ def wording(kind: str, name: str, random: np.random.Generator) -> str:
     return text.replace("Is there", "Are there") if is_plural else text
 
 
-def ask_plainly(scene: Scene, random: np.random.Generator) -> list[PlainAsked]:
+def ask_plainly(scene: Scene, random: np.random.Generator) -> list[VqaQuestion]:
     """Up to fifteen questions of all kinds; as many answered with yes as with no."""
     asked = [*ask_there(scene, random), *ask_counts(scene, random)]
     asked += [*ask_colors(scene, random), *ask_places(scene, random), *ask_names(scene, random)]
     other = WORDINGS["other"]
     if random.random() < 0.3:
-        asked.append(PlainAsked(other[random.integers(len(other))], "other", UNKNOWN))
+        asked.append(VqaQuestion(other[random.integers(len(other))], "other", UNKNOWN))
     return asked
 
 
 def ask_there(
     scene: Scene, random: np.random.Generator, most: int = 3, *, told: bool = True
-) -> Iterator[PlainAsked]:
+) -> Iterator[VqaQuestion]:
     """Yes and no in pairs; half of the absent things look or live like a present one."""
     present, absent = scene.present, scene.absent
     present = [name for name in present if name in scene.annotated]
     count = min(most, len(present), len(absent))
     for name in _some(present, count, random):
         words = wording("there", _said(name, random), random)
-        yield PlainAsked(words, "there", "yes", scene.layers[name], name)
+        yield VqaQuestion(words, "there", "yes", scene.layers[name], name)
     near = near_names(scene, set(absent))
     for name in _some(absent, count, random):
         if near and random.random() < 0.5:
             name = near[random.integers(len(near))]  # noqa: PLW2901
-        yield PlainAsked(wording("there", _said(name, random), random), "there", "no", None, name)
+        yield VqaQuestion(wording("there", _said(name, random), random), "there", "no", None, name)
     for more in (ask_colored, ask_related) if told else ():
         found = more(scene, random)
         if found is not None:
             name = found.expression.removeprefix("the ")
             there = found.coverage.any()
-            yield PlainAsked(
+            yield VqaQuestion(
                 f"Is there a {name}?", "there", "yes" if there else "no",
                 found.coverage if there else None, name,
             )  # fmt: skip
@@ -136,18 +136,18 @@ def ask_there(
 
 def ask_counts(
     scene: Scene, random: np.random.Generator, most: int = 3, *, absent_share: float = 0.4
-) -> Iterator[PlainAsked]:
+) -> Iterator[VqaQuestion]:
     """Of names whose things are all told apart: a crowd is not counted."""
     counted = list(countable(scene))
     for name, count in (counted[i] for i in random.permutation(len(counted))[:most]):
         answer = COUNTS[min(count, len(COUNTS) - 1)]
         words = wording("count", _said(name, random, single=True), random)
-        yield PlainAsked(words, "count", answer, scene.layers[name], name)
+        yield VqaQuestion(words, "count", answer, scene.layers[name], name)
     if counted and scene.absent and random.random() < absent_share:
         near = near_names(scene, set(scene.absent)) or scene.absent
         name = near[random.integers(len(near))]
         words = wording("count", _said(name, random, single=True), random)
-        yield PlainAsked(words, "count", COUNTS[0], None, name)
+        yield VqaQuestion(words, "count", COUNTS[0], None, name)
 
 
 def countable(scene: Scene) -> Iterator[tuple[str, int]]:
@@ -159,7 +159,7 @@ def countable(scene: Scene) -> Iterator[tuple[str, int]]:
 
 def ask_colors(
     scene: Scene, random: np.random.Generator, most: int = 3, *, absent_share: float = 0.2
-) -> Iterator[PlainAsked]:
+) -> Iterator[VqaQuestion]:
     choices = [
         (name, *right)
         for name, right, _ in colored_things(scene)
@@ -167,13 +167,13 @@ def ask_colors(
     ]
     for name, color in (choices[i] for i in random.permutation(len(choices))[:most]):
         words = wording("color", _said(name, random), random)
-        yield PlainAsked(words, "color", color, scene.layers[name], name)
+        yield VqaQuestion(words, "color", color, scene.layers[name], name)
     yield from _ask_absent("color", scene, random, absent_share)
 
 
 def ask_places(
     scene: Scene, random: np.random.Generator, most: int = 3, *, absent_share: float = 0.2
-) -> Iterator[PlainAsked]:
+) -> Iterator[VqaQuestion]:
     """Of single things: left, right, top, bottom or middle, where that is clear."""
     single = {name for name, count in countable(scene) if count == 1}
     if not scene.things:
@@ -181,7 +181,7 @@ def ask_places(
     placed = [(name, place) for name in sorted(single) if (place := place_of(scene.layers[name]))]
     for name, place in (placed[i] for i in random.permutation(len(placed))[:most]):
         words = wording("where", _said(name, random), random)
-        yield PlainAsked(words, "where", place, scene.layers[name], name)
+        yield VqaQuestion(words, "where", place, scene.layers[name], name)
     yield from _ask_absent("where", scene, random, absent_share)
 
 
@@ -199,24 +199,24 @@ def place_of(coverage: Float32[np.ndarray, "16 16"]) -> str | None:
     return "bottom" if down > 0 else "top"
 
 
-def ask_names(scene: Scene, random: np.random.Generator) -> Iterator[PlainAsked]:
+def ask_names(scene: Scene, random: np.random.Generator) -> Iterator[VqaQuestion]:
     """The largest things that are there, the largest first."""
     names = sorted(
         (name for name in scene.present if name in scene.annotated),
         key=lambda name: -float(scene.layers[name].mean()),
     )
     if names:
-        yield PlainAsked(wording("names", "", random), "names", ", ".join(names[:_LARGEST_FIRST]))
-        yield PlainAsked(wording("name", "", random), "name", names[0])
+        yield VqaQuestion(wording("names", "", random), "names", ", ".join(names[:_LARGEST_FIRST]))
+        yield VqaQuestion(wording("name", "", random), "name", names[0])
 
 
 def _ask_absent(
     kind: str, scene: Scene, random: np.random.Generator, share: float
-) -> Iterator[PlainAsked]:
+) -> Iterator[VqaQuestion]:
     if scene.absent and random.random() < share:
         name = scene.absent[random.integers(len(scene.absent))]
         words = wording(kind, _said(name, random), random)
-        yield PlainAsked(words, kind, NOT_THERE, None, name)
+        yield VqaQuestion(words, kind, NOT_THERE, None, name)
 
 
 def _said(name: str, random: np.random.Generator, *, single: bool = False) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from text4seg.models.nano.vocabulary import KINDS, imagenet_classes, words_for
 from text4seg.training.nano.scenes import SMALLEST_SHARE, Scene, Thing
-from text4seg.training.nano.told import Asked, ask_colored, ask_related, center
+from text4seg.training.nano.told import SyntheticQuestion, ask_colored, ask_related, center
 
 _SYNONYM_SHARE = 0.35
 _KIND_SHARE = 0.06
@@ -103,7 +103,7 @@ def ask(
     placed_share: float = 0.26,
     several_share: float = 0.04,
     told_share: float = 0.2,
-) -> Asked | None:
+) -> SyntheticQuestion | None:
     """A question about the scene; None where it is known neither what is there nor what is not."""
     draw = random.random()
     present, absent = scene.present, scene.absent
@@ -124,21 +124,21 @@ def ask(
     return _ask_name(scene, present, random)
 
 
-def _ask_told(scene: Scene, random: np.random.Generator) -> Asked | None:
+def _ask_told(scene: Scene, random: np.random.Generator) -> SyntheticQuestion | None:
     first, second = random.permutation(len(_TOLD))[:2]
     return _TOLD[first](scene, random) or _TOLD[second](scene, random)
 
 
-def _ask_name(scene: Scene, present: list[str], random: np.random.Generator) -> Asked:
+def _ask_name(scene: Scene, present: list[str], random: np.random.Generator) -> SyntheticQuestion:
     if random.random() < _KIND_SHARE:
         kind = _ask_kind(scene, random)
         if kind is not None:
             return kind
     name = present[random.integers(len(present))]
-    return Asked(word(name, random), scene.layers[name], "name")
+    return SyntheticQuestion(word(name, random), scene.layers[name], "name")
 
 
-def _ask_kind(scene: Scene, random: np.random.Generator) -> Asked | None:
+def _ask_kind(scene: Scene, random: np.random.Generator) -> SyntheticQuestion | None:
     """All animals, all furniture: where every name of that kind was annotated."""
     there = {
         kind: [scene.layers[name] for name in names if name in scene.layers]
@@ -149,13 +149,15 @@ def _ask_kind(scene: Scene, random: np.random.Generator) -> Asked | None:
     if not kinds:
         return None
     kind = kinds[random.integers(len(kinds))]
-    return Asked(f"the {kind}", np.maximum.reduce(there[kind]), "kind")
+    return SyntheticQuestion(f"the {kind}", np.maximum.reduce(there[kind]), "kind")
 
 
-def _ask_several(scene: Scene, present: list[str], random: np.random.Generator) -> Asked:
+def _ask_several(
+    scene: Scene, present: list[str], random: np.random.Generator
+) -> SyntheticQuestion:
     first, second = (str(name) for name in random.choice(present, 2, replace=False))
     covered = np.maximum(scene.layers[first], scene.layers[second])
-    return Asked(f"the {first} and the {second}", covered, "several")
+    return SyntheticQuestion(f"the {first} and the {second}", covered, "several")
 
 
 def word(name: str, random: np.random.Generator) -> str:
@@ -172,18 +174,20 @@ def phrase(name: str, random: np.random.Generator) -> str:
     return name if draw < 0.9 else f"all of the {name}"
 
 
-def _ask_absent(scene: Scene, absent: list[str], random: np.random.Generator) -> Asked:
+def _ask_absent(scene: Scene, absent: list[str], random: np.random.Generator) -> SyntheticQuestion:
     nothing = np.zeros((16, 16), dtype=np.float32)
     if random.random() < _FOREIGN_SHARE and _ANIMALS.isdisjoint(scene.layers):
         foreign = _foreign_animals()
-        return Asked(phrase(foreign[random.integers(len(foreign))], random), nothing, "absent")
+        return SyntheticQuestion(
+            phrase(foreign[random.integers(len(foreign))], random), nothing, "absent"
+        )
     near = near_names(scene, set(absent))
     pool = near if near and random.random() < 0.4 else absent
     name = pool[random.integers(len(pool))]
     if random.random() < 0.12:
         side = _SIDES[str(random.choice(list(_SIDES)))]
-        return Asked(str(random.choice(side[2])).format(name), nothing, "absent")
-    return Asked(word(name, random), nothing, "absent")
+        return SyntheticQuestion(str(random.choice(side[2])).format(name), nothing, "absent")
+    return SyntheticQuestion(word(name, random), nothing, "absent")
 
 
 @cache
@@ -204,13 +208,13 @@ def near_names(scene: Scene, absent: set[str]) -> list[str]:
     ]
 
 
-def _ask_placed(scene: Scene, random: np.random.Generator) -> Asked | None:
+def _ask_placed(scene: Scene, random: np.random.Generator) -> SyntheticQuestion | None:
     choices = placed_things(scene)
     if not choices:
         return None
     name = str(random.choice(sorted(choices)))
     templates, thing = choices[name][random.integers(len(choices[name]))]
-    return Asked(str(random.choice(templates)).format(name), thing.coverage, "placed")
+    return SyntheticQuestion(str(random.choice(templates)).format(name), thing.coverage, "placed")
 
 
 def placed_things(scene: Scene) -> dict[str, list[tuple[tuple[str, ...], Thing]]]:
@@ -270,7 +274,7 @@ def _by_size(things: list[Thing]) -> list[tuple[tuple[str, ...], Thing]]:
     return found
 
 
-def mirror(asked: Asked) -> Asked:
+def mirror(asked: SyntheticQuestion) -> SyntheticQuestion:
     """The same question of the mirrored image: left and right change places in the words too."""
     words = asked.expression.replace("left", "\0").replace("right", "left").replace("\0", "right")
-    return Asked(words, asked.coverage[:, ::-1].copy(), asked.kind)
+    return SyntheticQuestion(words, asked.coverage[:, ::-1].copy(), asked.kind)

@@ -34,7 +34,7 @@ _MOST_OF_A_KIND = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SyntheticQuestion:
     """One question: the expression and what it covers (zeros: nothing of it is there)."""
 
     expression: str
@@ -52,7 +52,7 @@ def center(thing: Thing) -> tuple[float, float]:
     )
 
 
-def ask_colored(scene: Scene, random: np.random.Generator) -> Asked | None:
+def ask_colored(scene: Scene, random: np.random.Generator) -> SyntheticQuestion | None:
     """`the red dress`; None where nothing in the scene has a clear color."""
     choices = list(colored_things(scene))
     if not choices:
@@ -60,9 +60,11 @@ def ask_colored(scene: Scene, random: np.random.Generator) -> Asked | None:
     name, right, wrong = choices[random.integers(len(choices))]
     if wrong and random.random() < WRONG_SHARE:
         color = wrong[random.integers(len(wrong))]
-        return Asked(f"the {color} {name}", np.zeros((16, 16), np.float32), "wrong color")
+        return SyntheticQuestion(
+            f"the {color} {name}", np.zeros((16, 16), np.float32), "wrong color"
+        )
     color = str(random.choice(sorted(right)))
-    return Asked(f"the {color} {name}", right[color], "colored")
+    return SyntheticQuestion(f"the {color} {name}", right[color], "colored")
 
 
 def colored_things(
@@ -92,7 +94,7 @@ def colored_things(
             yield name, right, sorted(wrong or ())
 
 
-def ask_related(scene: Scene, random: np.random.Generator) -> Asked | None:
+def ask_related(scene: Scene, random: np.random.Generator) -> SyntheticQuestion | None:
     """`the cup left of the lamp`; None where no two things are clearly beside one another."""
     choices = list(related_things(scene))
     if not choices:
@@ -104,7 +106,7 @@ def ask_related(scene: Scene, random: np.random.Generator) -> Asked | None:
     coverage = _cover(chosen)
     wordings = _RELATIONS[relation][2]
     words = wordings[random.integers(len(wordings))].format(name, landmark)
-    return Asked(f"the {words}", coverage, "related")
+    return SyntheticQuestion(f"the {words}", coverage, "related")
 
 
 def _cover(things: Sequence[Thing]) -> Float32[np.ndarray, "16 16"]:
