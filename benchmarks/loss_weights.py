@@ -83,11 +83,11 @@ def ious(folder: Path, questions: Path) -> list[float]:
     from text4seg.core.types import GridShape
     from text4seg.data import read_jsonl
     from text4seg.metrics import iou
-    from text4seg.models.local.chat import LocalChat
+    from text4seg.models.hf.model import HFModel
     from text4seg.segmenter import Segmenter
 
     shape = GridShape.parse(_GRID)
-    segmenter = Segmenter(LocalChat.load(folder), grid=shape)
+    segmenter = Segmenter(HFModel.load(folder), grid=shape)
     scores = []
     for sample in read_jsonl(questions, IMAGES):
         image = Image.open(sample.image).convert("RGB")

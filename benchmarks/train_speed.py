@@ -158,7 +158,7 @@ def plain(folder: Path, steps: int) -> dict[str, float]:
     from trl import SFTTrainer
 
     from text4seg.models.families import get_family
-    from text4seg.models.local.loading import load_folder
+    from text4seg.models.hf.loading import load_folder
     from text4seg.training.samples import read_chats
     from text4seg.training.tune_local import linear_modules, trainer_settings
 

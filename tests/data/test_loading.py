@@ -16,7 +16,7 @@ from text4seg.data.mixture import Mixture
 from text4seg.data.schemas import SCHEMAS, turns_of
 from text4seg.data.shards import read_records
 from text4seg.models.families import get_family
-from text4seg.models.local.loading import load_processor
+from text4seg.models.hf.loading import load_processor
 
 datasets = pytest.importorskip("datasets")
 

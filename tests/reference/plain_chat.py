@@ -12,12 +12,12 @@ from tests.reference.plain import PlainGrammar
 from text4seg import prompts
 from text4seg.core.types import GridShape
 from text4seg.decoding import Vocabulary
-from text4seg.models.local.chat import LocalChat
-from text4seg.models.local.prompts import chat
+from text4seg.models.hf.model import HFModel
+from text4seg.models.hf.prompts import chat
 
 
 def whole_prompt(
-    local: LocalChat, image: Image, expression: str, grid: GridShape = prompts.PLAIN_GRID
+    local: HFModel, image: Image, expression: str, grid: GridShape = prompts.PLAIN_GRID
 ) -> dict[str, Any]:
     """The processor's own inputs, and the answer's prefix behind them."""
     prompter = local.prompter
@@ -36,7 +36,7 @@ def whole_prompt(
 
 
 def plain_tokens(
-    local: LocalChat,
+    local: HFModel,
     image: Image,
     expression: str,
     grammar: str,

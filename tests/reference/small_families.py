@@ -16,7 +16,7 @@ import transformers
 from tokenizers import AddedToken, Tokenizer
 
 from text4seg.models.families import get_family
-from text4seg.models.local.loading import image_reader
+from text4seg.models.hf.loading import image_reader
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"

@@ -23,8 +23,8 @@ from text4seg.core.errors import InputError
 from text4seg.core.regions import Regions
 from text4seg.core.types import GridShape
 from text4seg.models.families import get_family
-from text4seg.models.local.loading import load_processor
-from text4seg.models.local.prompts import Prompter, chat
+from text4seg.models.hf.loading import load_processor
+from text4seg.models.hf.prompts import Prompter, chat
 from text4seg.training.collate import IGNORED, Collator
 from text4seg.training.recipe import Data, Loss
 from text4seg.training.samples import Chat, one_turn, read_chats, read_validation

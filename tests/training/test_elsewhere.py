@@ -25,8 +25,8 @@ from tests.training.test_overfit import answers
 from text4seg.cli import main
 from text4seg.core.errors import InputError, WeightsError
 from text4seg.models.families import get_family
-from text4seg.models.local.chat import LocalChat
-from text4seg.models.local.loading import load_folder
+from text4seg.models.hf.loading import load_folder
+from text4seg.models.hf.model import HFModel
 from text4seg.segmenter import Segmenter
 from text4seg.training.elsewhere import elsewhere
 from text4seg.training.recipe import Recipe, load_recipe
@@ -180,7 +180,7 @@ def test_the_samples_are_squares_that_are_learned_from(
     recipe = load_recipe(file)
     given = read_chats(recipe.data.train, recipe.data)
     written = read_chats(out / entry["file_name"], recipe.data)
-    prompter = LocalChat.load(base).prompter
+    prompter = HFModel.load(base).prompter
     for before, after in zip(given, written, strict=True):
         assert before.messages == after.messages
         square = prompter.square(before.prepare_refiner())
@@ -265,7 +265,7 @@ def check_adapter(
     # ms-swift counts Qwen3-VL's ways around its projector to the projector.
     adapted = {name for name in adapted if "deepstack_merger" not in name}
     assert adapted == set(linear_modules(loaded.model, loaded.family))
-    chat = LocalChat.load(adapter)
+    chat = HFModel.load(adapter)
     assert chat.prompter.side == loaded.side
     picture = Image.open(IMAGES / "cat.jpg")
     ours = chat.prompter.inputs(

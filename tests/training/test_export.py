@@ -18,8 +18,8 @@ from tests.reference.small_nano import small_tokenizer
 from text4seg.cli import main
 from text4seg.core.errors import InputError, WeightsError
 from text4seg.models.families import get_family
-from text4seg.models.local.chat import LocalChat
-from text4seg.models.local.loading import image_reader, load_folder
+from text4seg.models.hf.loading import image_reader, load_folder
+from text4seg.models.hf.model import HFModel
 from text4seg.segmenter import Segmenter
 from text4seg.training.export import export, nest_encoder, serving_commands
 from text4seg.training.recipe import load_recipe
@@ -57,7 +57,7 @@ def test_a_run_an_adapter_and_a_model_become_one_folder(
     for name, value in merged.items():
         torch.testing.assert_close(written[name], value)
     before, after = (
-        Segmenter(LocalChat.load(f), grid="4x4")(str(IMAGES / "cat.jpg"), "the cat").text
+        Segmenter(HFModel.load(f), grid="4x4")(str(IMAGES / "cat.jpg"), "the cat").text
         for f in (trained / "merged", made.folder)
     )
     assert before == after
@@ -81,13 +81,13 @@ def test_the_processor_neither_crops_nor_pads_nor_tiles(tmp_path: Path) -> None:
             assert written[key] == (stretched or value), (family, key)
         assert not written["image_processor_type"].endswith("Pil")
         assert (made.folder / "chat_template.jinja").is_file()
-        assert LocalChat.load(made.folder).prompter.side == 32
+        assert HFModel.load(made.folder).prompter.side == 32
 
 
 @pytest.mark.parametrize("kind", [kind for kind in RECIPES if get_family(kind).stretches])
 def test_a_server_stretches_a_image_as_it_is_stretched_here(kind: str, tmp_path: Path) -> None:
     made = export(build(kind, tmp_path / "base", small_tokenizer()), tmp_path / "out").folder
-    prompter = LocalChat.load(made).prompter
+    prompter = HFModel.load(made).prompter
     image = Image.open(IMAGES / "cat.jpg").convert("RGB")
     ours = prompter.inputs(prompter.text(QUESTION), prompter.square(image))["pixel_values"]
     theirs = image_reader(get_family(kind)).from_pretrained(made)(image, return_tensors="pt")

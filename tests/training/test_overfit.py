@@ -24,7 +24,7 @@ from text4seg.core.types import GridShape
 from text4seg.core.types import Size as Pixels
 from text4seg.data import read_jsonl
 from text4seg.metrics import iou
-from text4seg.models.local.chat import LocalChat
+from text4seg.models.hf.model import HFModel
 from text4seg.segmenter import Segmenter
 from text4seg.training.recipe import load_recipe
 from text4seg.training.run import train
@@ -87,13 +87,13 @@ def test_four_masks_are_learned_by_heart(family: str, tmp_path: Path, questions:
     trained = train(load_recipe(file), progress=progress)  # type: ignore[arg-type]
     assert trained.steps == steps
     for kind in ("adapter", "merged"):
-        chat = LocalChat.load(trained.folder / kind)
+        chat = HFModel.load(trained.folder / kind)
         scores = answers(Segmenter(chat, grid=GRID), chat, questions)
         print(family, kind, trained.loss, [round(score, 3) for score in scores])
         assert min(scores) >= 0.95, (kind, scores, losses)
 
 
-def answers(segmenter: Segmenter, chat: LocalChat, questions: Path) -> list[float]:
+def answers(segmenter: Segmenter, chat: HFModel, questions: Path) -> list[float]:
     """IoU of cells; each text is also what plain `generate` writes."""
     scores = []
     for sample in read_jsonl(questions, IMAGES):

@@ -30,7 +30,7 @@ from text4seg import prompts
 from text4seg.codec import get_format
 from text4seg.core.types import GridShape
 from text4seg.data import read_jsonl
-from text4seg.models.local.chat import LocalChat
+from text4seg.models.hf.model import HFModel
 from text4seg.segmenter import Segmenter
 from text4seg.training.export import Exported, export
 from text4seg.training.recipe import load_recipe
@@ -115,7 +115,7 @@ def ask(address: str, model: Path, square: Image.Image, question: str, **more: A
 
 
 def test_vllm_writes_what_the_segmenter_writes(exported: Exported, server: str) -> None:
-    chat = LocalChat.load(exported.folder)
+    chat = HFModel.load(exported.folder)
     segmenter = Segmenter(chat, grid=GRID)
     begun = {
         "begun": [{"role": "assistant", "content": prompts.ANSWER_PREFIX}],

@@ -25,7 +25,7 @@ from text4seg.training.samples import read_validation
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from text4seg.models import VisionChat
+    from text4seg.models import VisionLanguageModel
     from text4seg.training.plan import Plan
     from text4seg.training.run import Trained
     from text4seg.training.watch import Watched
@@ -95,16 +95,18 @@ def _train(recipe: Recipe) -> Trained:
         fetch_parts(weights_folder())
     total = sum(len(sample.asked) for sample in asked)
 
-    def ask(chat: VisionChat, samples: Sequence[Sample], told: Callable[[], None]) -> list[Row]:
+    def ask(
+        chat: VisionLanguageModel, samples: Sequence[Sample], told: Callable[[], None]
+    ) -> list[Row]:
         segmenter = Segmenter(chat, grid=recipe.data.grid, format=recipe.data.format)
         return evaluate(segmenter, questions_of(samples), on_row=lambda _: told())
 
-    def validate(chat: VisionChat) -> Mapping[str, Any]:
+    def validate(chat: VisionLanguageModel) -> Mapping[str, Any]:
         with patience("validating", total) as bar:
             rows = ask(chat, asked, bar.advance)
         return {name: asdict(figures) for name, figures in summarise(rows).items()}
 
-    def watch(chat: VisionChat) -> Watched:
+    def watch(chat: VisionLanguageModel) -> Watched:
         from text4seg.training.watch import Watched
 
         rows = ask(chat, spread(asked, recipe.report.questions), lambda: None)

@@ -12,7 +12,7 @@ from text4seg.models.protocol import (
     Session,
     SteppedModel,
     TokenTable,
-    VisionChat,
+    VisionLanguageModel,
 )
 
 KNOWN = ("nano",)
@@ -26,13 +26,13 @@ __all__ = [
     "Session",
     "SteppedModel",
     "TokenTable",
-    "VisionChat",
+    "VisionLanguageModel",
     "is_nano",
     "load",
 ]
 
 
-def load(name: str) -> VisionChat:
+def load(name: str) -> VisionLanguageModel:
     """The embedded model by its name, or a folder of a model or of an adapter.
 
     A folder is one that `save_pretrained` wrote, of nano or of any family of vision-language
@@ -53,9 +53,9 @@ def load(name: str) -> VisionChat:
             from text4seg.models.nano.chat import NanoChat
 
             return NanoChat.load(folder)
-        from text4seg.models.local.chat import LocalChat
+        from text4seg.models.hf.model import HFModel
 
-        return LocalChat.load(folder)
+        return HFModel.load(folder)
     except ImportError as error:
         raise MissingExtraError(error.name or "torch", "hf") from error
 

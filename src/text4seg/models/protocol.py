@@ -93,7 +93,7 @@ class Session(Protocol):
         ...
 
 
-class VisionChat(Protocol):
+class VisionLanguageModel(Protocol):
     """A vision-language model; `default_format` is the text format it writes best.
 
     One that can share passes among questions also has `join(asked) -> JoinedModel`.

@@ -28,7 +28,7 @@ from text4seg.segmenter.streaming import RowsOf, Streamed, in_background
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from text4seg.models import Session, VisionChat
+    from text4seg.models import Session, VisionLanguageModel
     from text4seg.refine import RefineMask
 
 
@@ -53,7 +53,7 @@ class Segmenter:
 
     def __init__(  # noqa: PLR0913 - a model and what may be said about it
         self,
-        chat: VisionChat,
+        chat: VisionLanguageModel,
         *,
         refiner: str | Refiner = "none",
         grid: str | GridShape = "16x16",

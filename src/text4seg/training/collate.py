@@ -22,7 +22,7 @@ from text4seg.training.samples import Chat, text_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from text4seg.models.local.prompts import Prompter
+    from text4seg.models.hf.prompts import Prompter
     from text4seg.training.recipe import Loss
 
 IGNORED = -100

@@ -73,7 +73,7 @@ def own_system(folder: Path, family: Family) -> str:
     """
     from jinja2 import TemplateError
 
-    from text4seg.models.local.loading import load_processor
+    from text4seg.models.hf.loading import load_processor
 
     processor = load_processor(folder, family)
     probe = "PROBE"

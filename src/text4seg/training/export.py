@@ -26,7 +26,7 @@ from text4seg.models import is_nano
 from text4seg.training.card import CARD, PROVENANCE, card, sha256, versions
 
 if TYPE_CHECKING:
-    from text4seg.models.local.loading import Loaded
+    from text4seg.models.hf.loading import Loaded
 
 _HAND_OVER = "merged", "adapter"
 _PROCESSOR = "preprocessor_config.json"
@@ -66,7 +66,7 @@ def export(source: Path, output: Path) -> Exported:
         )
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output} is there and not empty; name a folder that is not there yet")
-    from text4seg.models.local.loading import load_folder
+    from text4seg.models.hf.loading import load_folder
 
     loaded = load_folder(folder)
     told = _provenance(folder)
@@ -106,7 +106,7 @@ def _provenance(folder: Path) -> dict[str, Any]:
 def _write(
     loaded: Loaded, folder: Path, made: Path, output: Path, told: Mapping[str, Any]
 ) -> Exported:
-    from text4seg.models.local.loading import SETTINGS, base_folder, has_processor
+    from text4seg.models.hf.loading import SETTINGS, base_folder, has_processor
     from text4seg.training.tune_local import copy_processor
 
     family = loaded.family

@@ -46,7 +46,7 @@ def family_and_side(recipe: Recipe) -> tuple[Family | None, int]:
     """
     from transformers import AutoConfig
 
-    from text4seg.models.local.loading import CONFIG, read_json, read_settings
+    from text4seg.models.hf.loading import CONFIG, read_json, read_settings
 
     folder = Path(recipe.model.folder)
     if is_nano(recipe.model.folder):
@@ -80,7 +80,7 @@ def write_samples(recipe: Recipe, folder: Path) -> int:
         InputError: Data or images cannot be used, or `folder` holds something.
         OutputError: `folder` cannot be written; nothing is left of it.
     """
-    from text4seg.models.local.loading import SETTINGS
+    from text4seg.models.hf.loading import SETTINGS
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is there and not empty; name a folder that is not there yet")
@@ -109,7 +109,7 @@ def write_samples(recipe: Recipe, folder: Path) -> int:
 
 def _records(chats: Sequence[Chat], made: Path, folder: Path, side: int) -> list[str]:
     """The chats as JSON, their images written below `made`, which will become `folder`."""
-    from text4seg.models.local.prompts import stretch
+    from text4seg.models.hf.prompts import stretch
 
     names: dict[tuple[Path, bytes | None], str] = {}
     records = []

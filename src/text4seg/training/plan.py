@@ -183,8 +183,8 @@ def _skeleton(recipe: Recipe, chats: Sequence[Chat]) -> tuple[Any, list[Any]]:
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     from text4seg.models.families import get_family, square_side
-    from text4seg.models.local.loading import base_folder, load_processor, read_json, read_settings
-    from text4seg.models.local.prompts import Prompter
+    from text4seg.models.hf.loading import base_folder, load_processor, read_json, read_settings
+    from text4seg.models.hf.prompts import Prompter
     from text4seg.training.collate import Collator
 
     folder = base_folder(Path(recipe.model.folder))

@@ -17,14 +17,14 @@ from text4seg.training.recipe import Recipe
 from text4seg.training.samples import Chat, read_chats
 
 if TYPE_CHECKING:
-    from text4seg.models import VisionChat
+    from text4seg.models import VisionLanguageModel
     from text4seg.training.nano_choice import Choice
     from text4seg.training.watch import Watch
 
 # Those of them that are modules of the same name.
 _TRACKERS = ("tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanlab")
 Figures = Mapping[str, Any]
-Validate = Callable[["VisionChat"], Figures]
+Validate = Callable[["VisionLanguageModel"], Figures]
 """Asks a model the validation's questions; the figures by set, as plain values."""
 Progress = Callable[[int, int, Mapping[str, float]], None]
 """Told of the step, of how many there are, and of the last figures."""
@@ -54,7 +54,7 @@ class Tuning(Protocol):
     choice: Choice | None
     aliases: dict[str, str]
 
-    def chat(self) -> VisionChat:
+    def chat(self) -> VisionLanguageModel:
         """The model as it is now, to be asked."""
         ...
 

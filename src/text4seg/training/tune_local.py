@@ -14,8 +14,8 @@ from transformers import TrainerCallback
 
 from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.core.files import write_atomically
-from text4seg.models.local.chat import LocalChat
-from text4seg.models.local.loading import SETTINGS, load_folder
+from text4seg.models.hf.loading import SETTINGS, load_folder
+from text4seg.models.hf.model import HFModel
 from text4seg.training.checkpoints import ADAPTER, FOLDER, MarkFinished, last_finished
 from text4seg.training.collate import Collator
 from text4seg.training.processes import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from peft import LoraConfig
     from torch import Tensor
 
-    from text4seg.models import VisionChat
+    from text4seg.models import VisionLanguageModel
     from text4seg.models.families import Family
     from text4seg.training.nano_choice import Choice
     from text4seg.training.run import Progress
@@ -73,10 +73,10 @@ class LocalTuning:
         settings = dataclasses.replace(loaded.settings, format=recipe.data.format)
         side = recipe.model.side or loaded.side
         self._loaded = dataclasses.replace(loaded, settings=settings, side=side)
-        self._chat = LocalChat(self._loaded)
+        self._chat = HFModel(self._loaded)
         self._tuned: Any = loaded.model
 
-    def chat(self) -> VisionChat:
+    def chat(self) -> VisionLanguageModel:
         """The model as it is now, to be asked."""
         self._tuned.eval()
         if sharding():
@@ -141,7 +141,7 @@ class LocalTuning:
         deepspeed.unset_hf_deepspeed_config()  # else it would be loaded in pieces, by all at once
         loaded = load_folder(self.folder, **_loading(self.recipe))
         self._loaded = dataclasses.replace(self._loaded, model=loaded.model)
-        self._chat = LocalChat(self._loaded)
+        self._chat = HFModel(self._loaded)
         self._tuned = get_peft_model(loaded.model, adapter) if adapter else loaded.model
         with torch.no_grad():
             for name, weight in learned.items():

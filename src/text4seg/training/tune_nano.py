@@ -42,7 +42,7 @@ from text4seg.training.watch import Watching
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from text4seg.models import VisionChat
+    from text4seg.models import VisionLanguageModel
     from text4seg.models.nano.fusion import Fusion
     from text4seg.models.nano.matching import Phrases
     from text4seg.models.nano.modeling import QuestionReader
@@ -70,7 +70,7 @@ class NanoTuning:
         self.new_names: list[str] = []
         self.choice: Choice | None = None
 
-    def chat(self) -> VisionChat:
+    def chat(self) -> VisionLanguageModel:
         """The model as it is now, to be asked."""
         self._chat.model.eval()
         return self._chat

@@ -17,7 +17,7 @@ from text4seg.pictures import image_to_png
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from text4seg.models import VisionChat
+    from text4seg.models import VisionLanguageModel
     from text4seg.training.recipe import Recipe
 
 FOLDER = "overlays"
@@ -31,14 +31,16 @@ class Watched:
     pictures: Sequence[tuple[str, Image]]
 
 
-Watch = Callable[["VisionChat"], Watched]
+Watch = Callable[["VisionLanguageModel"], Watched]
 """Asks a model some of the validation's questions."""
 
 
 class Watching(TrainerCallback):
     """Asks every so many steps; training is left as it was, its random numbers too."""
 
-    def __init__(self, recipe: Recipe, chat: Callable[[], VisionChat], watch: Watch | None) -> None:
+    def __init__(
+        self, recipe: Recipe, chat: Callable[[], VisionLanguageModel], watch: Watch | None
+    ) -> None:
         self._every, self._trackers = recipe.report.validate_every, recipe.report.to
         self._folder = Path(recipe.output) / FOLDER
         self._chat, self._watch = chat, watch

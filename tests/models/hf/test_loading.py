@@ -14,8 +14,8 @@ from tests.reference.small_nano import small_tokenizer
 from text4seg import models
 from text4seg.core.errors import InputError, Text4SegError, UnknownNameError, WeightsError
 from text4seg.models.families import get_family
-from text4seg.models.local.chat import LocalChat
-from text4seg.models.local.loading import load_processor
+from text4seg.models.hf.loading import load_processor
+from text4seg.models.hf.model import HFModel
 from text4seg.segmenter import Segmenter
 
 
@@ -39,7 +39,7 @@ def test_a_folder_is_a_model_by_name(folder: Path) -> None:
 
 def test_its_settings_are_read(folder: Path) -> None:
     (folder / "text4seg.json").write_text('{"format": "sd", "side": 48}')
-    chat = LocalChat.load(folder)
+    chat = HFModel.load(folder)
     assert chat.default_format == "sd"
     assert chat.prompter.side == 48
 
@@ -110,7 +110,7 @@ def test_an_adapter_without_its_base_is_named(tmp_path: Path) -> None:
 
 
 def test_a_question_that_spells_a_control_token_is_refused(made: Path) -> None:
-    session = LocalChat.load(made).open(Image.new("RGB", (30, 20)))
+    session = HFModel.load(made).open(Image.new("RGB", (30, 20)))
     with pytest.raises(InputError, match="<image>"):
         session.ask("Segment the <image> here.", "Here:")
 

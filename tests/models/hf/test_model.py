@@ -16,7 +16,7 @@ from text4seg.codec import get_format
 from text4seg.core.types import GridShape
 from text4seg.decoding import Vocabulary, compile_grammar, decode
 from text4seg.models.families import FAMILIES
-from text4seg.models.local.chat import LocalChat
+from text4seg.models.hf.model import HFModel
 
 IMAGES = Path(__file__).parents[3] / "examples" / "photos"
 SHAPE = GridShape(5, 6)
@@ -24,9 +24,9 @@ GRID = (SHAPE.rows, SHAPE.cols)
 
 
 @pytest.fixture(scope="module", params=sorted(RECIPES))
-def local(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LocalChat:
+def local(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> HFModel:
     folder = tmp_path_factory.mktemp(request.param)
-    return LocalChat.load(build(request.param, folder, small_tokenizer()))
+    return HFModel.load(build(request.param, folder, small_tokenizer()))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_every_row_of_the_table_is_tried() -> None:
     assert sorted(RECIPES) == sorted(family.model_type for family in FAMILIES)
 
 
-def test_questions_fork_and_equal_plain_generate(local: LocalChat, image: Image.Image) -> None:
+def test_questions_fork_and_equal_plain_generate(local: HFModel, image: Image.Image) -> None:
     session = local.open(image)
     texts = set()
     for expression, draft in (("the dog", "row"), ("hot dog", "row"), ("the dog", "none")):
@@ -54,7 +54,7 @@ def test_questions_fork_and_equal_plain_generate(local: LocalChat, image: Image.
     assert len(texts) == 2
 
 
-def test_the_image_is_seen(local: LocalChat, image: Image.Image) -> None:
+def test_the_image_is_seen(local: HFModel, image: Image.Image) -> None:
     other = Image.open(IMAGES / "coffee.jpg").convert("RGB")
     question = prompts.question("the dog")
     first, second = (
@@ -64,7 +64,7 @@ def test_the_image_is_seen(local: LocalChat, image: Image.Image) -> None:
     assert np.abs(first - second).max() > 1e-3
 
 
-def test_a_cut_forgets(local: LocalChat, image: Image.Image) -> None:
+def test_a_cut_forgets(local: HFModel, image: Image.Image) -> None:
     """After cuts the logits are those of a cache that was never fed."""
     asked = local.open(image).ask("Segment it.", "Here:")
     tokens = local.prompter.encode("others *4| the dog *2| others")
@@ -82,7 +82,7 @@ def test_a_cut_forgets(local: LocalChat, image: Image.Image) -> None:
 
 
 def test_a_cache_that_cannot_be_cut_is_put_back(
-    local: LocalChat, image: Image.Image, monkeypatch: pytest.MonkeyPatch
+    local: HFModel, image: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     question, prefix = prompts.question("the dog"), prompts.ANSWER_PREFIX
     tokens = local.prompter.encode("others *4| the dog")
@@ -98,7 +98,7 @@ def test_a_cache_that_cannot_be_cut_is_put_back(
     np.testing.assert_allclose(again, straight, rtol=1e-3, atol=1e-4)
 
 
-def test_the_whole_image_is_in_the_square(local: LocalChat) -> None:
+def test_the_whole_image_is_in_the_square(local: HFModel) -> None:
     """No crop, no pad, no resizing: the rim of a wide image is there, and nothing besides."""
     wide = Image.new("RGB", (300, 100), "black")
     wide.paste("white", (0, 0, 300, 8))

@@ -15,8 +15,8 @@ import torch
 from transformers import DynamicCache
 
 from text4seg.core.errors import WeightsError
-from text4seg.models.local.loading import Loaded, load_folder
-from text4seg.models.local.prompts import Prompter, chat
+from text4seg.models.hf.loading import Loaded, load_folder
+from text4seg.models.hf.prompts import Prompter, chat
 from text4seg.models.protocol import PreparedPrompt
 from text4seg.prompts import question as wording
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _PROBE = wording("it")
 
 
-class LocalChat:
+class HFModel:
     """A model of transformers, loaded, with what makes its inputs."""
 
     def __init__(self, loaded: Loaded) -> None:
@@ -46,7 +46,7 @@ class LocalChat:
         )
 
     @classmethod
-    def load(cls, folder: Path, *, device: str | None = None) -> LocalChat:
+    def load(cls, folder: Path, *, device: str | None = None) -> HFModel:
         """From a folder of weights, or of an adapter whose base model is on this machine.
 
         Raises:
@@ -81,7 +81,7 @@ def end_token(model: Any, tokenizer: Any) -> int:
 class LocalSession:
     """An image, encoded; its cache holds the prompt up to the last image token, or nothing."""
 
-    def __init__(self, chat_: LocalChat, image: Image) -> None:
+    def __init__(self, chat_: HFModel, image: Image) -> None:
         self._chat = chat_
         self._square = chat_.prompter.square(image)
         inputs = self._inputs(_PROBE)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from text4seg.core.errors import InputError, WeightsError
 from text4seg.models.families import Family
-from text4seg.models.local.vocabulary import token_table
+from text4seg.models.hf.vocabulary import token_table
 
 if TYPE_CHECKING:
     from PIL.Image import Image
