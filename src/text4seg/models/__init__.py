@@ -1,4 +1,4 @@
-"""Vision-language models behind one protocol (`protocol.py`); a name or a folder loads one."""
+"""Vision-language models behind one protocol (`interface.py`); a name or a folder loads one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from text4seg.core.errors import MissingExtraError, UnknownNameError, WeightsError
-from text4seg.models.protocol import (
+from text4seg.models.interface import (
     JoinedModel,
     PreparedPrompt,
     Session,

@@ -17,7 +17,7 @@ from transformers import DynamicCache
 from text4seg.core.errors import WeightsError
 from text4seg.models.hf.loading import Loaded, load_folder
 from text4seg.models.hf.prompts import Prompter, chat
-from text4seg.models.protocol import PreparedPrompt
+from text4seg.models.interface import PreparedPrompt
 from text4seg.prompts import question as wording
 
 if TYPE_CHECKING:

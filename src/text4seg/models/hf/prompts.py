@@ -16,7 +16,7 @@ from text4seg.models.hf.vocabulary import token_table
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from text4seg.models.protocol import TokenTable
+    from text4seg.models.interface import TokenTable
 
 Message = Mapping[str, Any]
 """`{"role", "content"}` of a chat; the content is a list of `{"type": "image" | "text", …}`."""

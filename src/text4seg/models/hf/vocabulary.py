@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from text4seg.core.errors import WeightsError
-from text4seg.models.protocol import TokenTable
+from text4seg.models.interface import TokenTable
 
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 _SPACE = "\u2581"  # how SentencePiece writes a space

@@ -14,6 +14,7 @@ from transformers import DynamicCache
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import OTHERS
+from text4seg.models.interface import PreparedPrompt, TokenTable
 from text4seg.models.nano.configuration import NanoConfig
 from text4seg.models.nano.logits import LogitRows
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
@@ -24,7 +25,6 @@ from text4seg.models.nano.storage import load_model
 from text4seg.models.nano.text import NanoText
 from text4seg.models.nano.threads import settle_threads
 from text4seg.models.nano.words import ask_in_words
-from text4seg.models.protocol import PreparedPrompt, TokenTable
 from text4seg.models.ragged import RaggedCache
 
 if TYPE_CHECKING:
