@@ -173,7 +173,7 @@ def plain(folder: Path, steps: int) -> dict[str, float]:
         square = (loaded.side, loaded.side)
         rows = [
             {
-                "images": [chat.prepare_refiner().resize(square)],
+                "images": [chat.open_image().resize(square)],
                 "messages": [dict(message) for message in chat.messages],
             }
             for chat in chats

@@ -273,7 +273,7 @@ def test_parquet_files_of_a_build_are_the_json_lines(tmp_path: Path, embed: bool
     assert [chat.messages for chat in read] == [chat.messages for chat in written]
     assert [chat.content is not None for chat in read] == [embed] * 3
     assert read[2].source.endswith("row 2")
-    assert read[0].prepare_refiner().size == written[0].prepare_refiner().size
+    assert read[0].open_image().size == written[0].open_image().size
 
 
 def test_a_parquet_file_of_something_else_is_told(tmp_path: Path) -> None:

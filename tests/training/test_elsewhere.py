@@ -183,7 +183,7 @@ def test_the_samples_are_squares_that_are_learned_from(
     prompter = HFModel.load(base).prompter
     for before, after in zip(given, written, strict=True):
         assert before.messages == after.messages
-        square = prompter.square(before.prepare_refiner())
+        square = prompter.square(before.open_image())
         assert square.tobytes() == Image.open(after.image).tobytes()
     assert len(list((out / "images").iterdir())) == len({chat.image for chat in given})
     assert main(["train", str(file), "--samples", str(out)]) == 1

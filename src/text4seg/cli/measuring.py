@@ -120,14 +120,14 @@ def opener(questions: list[Question]) -> OpenImage:
 
 
 def write_report(
-    folder: Path, report: dict[str, Any], rows: list[Row], prepare_refiner: OpenImage | None
+    folder: Path, report: dict[str, Any], rows: list[Row], open_image: OpenImage | None
 ) -> None:
     """Write `report.json`, `report.md` and `report.html`; raises `OutputError`."""
     with patience("report"):
         pages = {
             "report.json": json.dumps(report, indent=1) + "\n",
             "report.md": to_markdown(report),
-            "report.html": to_html(report, rows, prepare_refiner),
+            "report.html": to_html(report, rows, open_image),
         }
         for name, text in pages.items():
             write_atomically(folder / name, text.encode())

@@ -34,7 +34,7 @@ ANSWER_TINT = (255, 64, 84)
 def to_html(
     report: Mapping[str, Any],
     rows: Sequence[Row],
-    prepare_refiner: OpenImage | None = None,
+    open_image: OpenImage | None = None,
     *,
     limit: int = GALLERY,
 ) -> str:
@@ -58,7 +58,7 @@ def to_html(
         splits=_bars(report),
         kinds=VERDICTS,
         failed=len(worst),
-        cards=[_card(row, prepare_refiner, below) for row in worst[:limit]],
+        cards=[_card(row, open_image, below) for row in worst[:limit]],
     )
 
 
@@ -79,8 +79,8 @@ def _bars(report: Mapping[str, Any]) -> list[tuple[str, list[tuple[Verdict, int,
     return bars
 
 
-def _card(row: Row, prepare_refiner: OpenImage | None, empty_below: int) -> dict[str, Any]:
-    image = prepare_refiner(row) if prepare_refiner is not None else None
+def _card(row: Row, open_image: OpenImage | None, empty_below: int) -> dict[str, Any]:
+    image = open_image(row) if open_image is not None else None
     height, width = row.size
     return {
         "row": row,

@@ -99,7 +99,7 @@ class Collator:
         prompter, row = self._prompter, Row()
         turns = [i for i, message in enumerate(chat.messages) if message["role"] == "assistant"]
         written = prompter.text(chat.messages[: turns[0]])
-        inputs = prompter.inputs(written, prompter.square(chat.prepare_refiner()))
+        inputs = prompter.inputs(written, prompter.square(chat.open_image()))
         shape = inputs["input_ids"].shape
         types = {
             name: value[0].tolist()

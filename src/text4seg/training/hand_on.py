@@ -117,7 +117,7 @@ def _records(chats: Sequence[Chat], made: Path, folder: Path, side: int) -> list
         image = chat.image, chat.content
         if image not in names:
             names[image] = f"photos/{len(names):06d}.png"
-            stretch(chat.prepare_refiner(), side).save(made / names[image])
+            stretch(chat.open_image(), side).save(made / names[image])
         messages = [
             {"role": message["role"], "content": _written(message)} for message in chat.messages
         ]

@@ -118,7 +118,7 @@ class Sights:
         file = self._folder / f"{hashlib.sha256(content).hexdigest()[:32]}.safetensors"
         if file.is_file():
             return load_file(file)["features"]
-        seen = self._look(chat.prepare_refiner()).contiguous()
+        seen = self._look(chat.open_image()).contiguous()
         self._folder.mkdir(parents=True, exist_ok=True)
         write_atomically(file, save({"features": seen}))
         return seen

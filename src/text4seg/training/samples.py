@@ -45,7 +45,7 @@ class Chat:
     expression: str = ""
     content: bytes | None = None
 
-    def prepare_refiner(self) -> Image:
+    def open_image(self) -> Image:
         """The image as upright RGB; raises `InputError`."""
         return open_image(self.image, content=self.content)
 
