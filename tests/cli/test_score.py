@@ -72,7 +72,7 @@ def test_text_counts_how_it_could_be_read(call: Call, truth: Path, tmp_path: Pat
     predictions = write(tmp_path / "p.jsonl", dog(text=text), cat)
     done = call("score", predictions, "--data", truth, "--grid", "16x16", "--json")
     figures = done.json[0]["sets"]["val"]
-    assert (figures["strict"], figures["salvaged"], figures["hopeless"]) == (0.0, 0.5, 0.5)
+    assert (figures["strict"], figures["salvaged"], figures["unparsable"]) == (0.0, 0.5, 0.5)
     assert figures["grid_iou"] == 1.0
     assert figures["oracle_iou"] == 1.0
     assert done.json[0]["errors"]["val"]["unparsable"] == 1

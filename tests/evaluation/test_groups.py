@@ -26,8 +26,8 @@ CASES = [
     pytest.param(make_row(block(0), None), "missed", id="nothing"),
     pytest.param(make_row(None, None), "right", id="rightly nothing"),
     pytest.param(make_row(None, block(0)), "hallucinated", id="invented"),
-    pytest.param(make_row(block(0), None, validity="hopeless"), "unparsable", id="no text"),
-    pytest.param(make_row(None, None, validity="hopeless"), "unparsable", id="no luck either"),
+    pytest.param(make_row(block(0), None, validity="unparsable"), "unparsable", id="no text"),
+    pytest.param(make_row(None, None, validity="unparsable"), "unparsable", id="no luck either"),
     pytest.param(make_row(block(0), block(0), validity="salvaged"), "right", id="repaired"),
     pytest.param(
         make_row(

@@ -18,7 +18,7 @@ def rows() -> list[Row]:
         make_row(block(0), block(0, 8), cells=cells(slice(4, 8), slice(0, 2)), validity="salvaged"),
         make_row(block(0, 4), None, cells=cells(slice(0, 0), slice(0, 0)), validity="strict"),
         make_row(None, None, image="b.jpg", validity="strict", tokens=50),
-        make_row(None, block(0, 1), image="c.jpg", validity="hopeless"),
+        make_row(None, block(0, 1), image="c.jpg", validity="unparsable"),
     ]
 
 
@@ -34,7 +34,7 @@ def test_the_figures_of_a_set(rows: list[Row]) -> None:
     assert found.box_acc == pytest.approx(2 / 3)
     assert found.oracle_iou == 1.0
     assert (found.false_empties, found.true_empties) == (pytest.approx(1 / 3), 0.5)
-    assert (found.strict, found.salvaged, found.hopeless) == (0.6, 0.2, 0.2)
+    assert (found.strict, found.salvaged, found.unparsable) == (0.6, 0.2, 0.2)
     assert (found.tokens, found.passes, found.seconds) == (75, 8, 0.5)
     assert found.boundary_f is None
 
@@ -74,7 +74,7 @@ def test_a_table_has_every_column(rows: list[Row]) -> None:
 def test_a_summary_is_read_from_a_report_of_another_version() -> None:
     old = {"questions": 1, "present": 1, "absent": 0, "grid_iou": 0.5, "pixel_iou": 0.5}
     old |= dict.fromkeys(("large_grid_iou", "large_pixel_iou", "false_empties", "true_empties"))
-    old |= dict.fromkeys(("strict", "salvaged", "hopeless", "tokens", "passes", "seconds"), 1.0)
+    old |= dict.fromkeys(("strict", "salvaged", "unparsable", "tokens", "passes", "seconds"), 1.0)
     assert Summary.from_json(old | {"large": 0, "newer": 3}).ciou is None
 
 

@@ -58,7 +58,7 @@ def test_all_ways_of_asking() -> None:
     [
         pytest.param(TEXT, "strict", True, id="as it should be"),
         pytest.param(TEXT.replace("*2", "*3", 1), "salvaged", True, id="a wrong count"),
-        pytest.param("I see a ring.", "hopeless", False, id="prose"),
+        pytest.param("I see a ring.", "unparsable", False, id="prose"),
     ],
 )
 def test_what_a_server_wrote(written: str, validity: str, found: bool) -> None:

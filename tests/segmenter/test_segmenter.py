@@ -310,7 +310,7 @@ class TestModelsThatOnlyWrite:
     @pytest.mark.parametrize("written", ["", "I see no mask.", "<seg></seg>"])
     def test_talk_without_a_mask_is_hopeless(self, written: str) -> None:
         found = self.answer(written)
-        assert (found.validity, found.empty) == ("hopeless", True)
+        assert (found.validity, found.empty) == ("unparsable", True)
         assert found.repairs
 
 

@@ -94,7 +94,7 @@ def verdict(row: Row, *, empty_below: int = 1) -> Verdict:
     TIDE (Bolya et al., ECCV 2020, §2.2).
     """
     pixels = row.pixels.emptied(empty_below)
-    if row.validity == "hopeless":
+    if row.validity == "unparsable":
         return "unparsable"
     if not row.present:
         return "hallucinated" if pixels.predicted else "right"

@@ -53,7 +53,7 @@ class TextReader:
             saved = self.format.salvage(body, self.shape, (expression,))
             nothing = self.format.salvage("", self.shape, (expression,))
             rows = [[one for one in r.repairs if one.row is not None] for r in (saved, nothing)]
-            grid, validity = saved.grid, "hopeless" if rows[0] == rows[1] else "salvaged"
+            grid, validity = saved.grid, "unparsable" if rows[0] == rows[1] else "salvaged"
         cells = grid.select(expression)
         mask = mask_to_rle(cells_to_mask(cells, size)) if cells.any() else None
         name = self.format.name
@@ -194,7 +194,7 @@ def _answer(record: Mapping[str, Any], truth: Truth, text: TextReader | None) ->
     if "mask" in record or "segmentation" in record:
         outline = record["mask"] if "mask" in record else record["segmentation"]
         answer = Answer(_mask(outline, truth), text=record.get("text"))
-        if record.get("validity") in ("strict", "salvaged", "hopeless"):
+        if record.get("validity") in ("strict", "salvaged", "unparsable"):
             answer = replace(answer, validity=record["validity"])
     elif "text" in record:
         if not isinstance(record["text"], str):

@@ -32,7 +32,7 @@ class Summary:
         true_empties: Share of absent things that were answered empty: N-acc.
         strict: Share of texts that were read as they stand.
         salvaged: Share that had to be repaired.
-        hopeless: Share of which nothing could be read.
+        unparsable: Share of which nothing could be read.
         tokens: Mean tokens of a mask text.
         passes: Mean forward passes of an answer.
         seconds: Mean wall time of an answer.
@@ -56,7 +56,7 @@ class Summary:
     true_empties: float | None
     strict: float | None
     salvaged: float | None
-    hopeless: float | None
+    unparsable: float | None
     tokens: float | None
     passes: float | None
     seconds: float | None
@@ -118,7 +118,7 @@ def summarise_set(rows: Sequence[Row], *, empty_below: int = 1) -> Summary:
         true_empties=figure("n_acc", absent),
         strict=share("strict"),
         salvaged=share("salvaged"),
-        hopeless=share("hopeless"),
+        unparsable=share("unparsable"),
         tokens=_mean(row.tokens for row in rows),
         passes=_mean(row.passes for row in rows),
         seconds=_mean(row.seconds for row in rows),
@@ -219,7 +219,7 @@ COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "true_empties": ("absent, answered empty", percent),
     "strict": ("strictly valid", percent),
     "salvaged": ("salvaged", percent),
-    "hopeless": ("hopeless", percent),
+    "unparsable": ("unparsable", percent),
     "tokens": ("tokens", "{:.0f}".format),
     "passes": ("passes", "{:.1f}".format),
     "seconds": ("seconds", "{:.2f}".format),

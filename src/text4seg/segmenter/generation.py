@@ -318,7 +318,7 @@ class MaskGenerator:
             nothing = self.form.salvage("", self.shape, (expression,))
             read = (repairs, nothing.repairs)
             same = read if self.writes_boxes else tuple(map(_by_row, read))
-            validity = "hopeless" if same[0] == same[1] else "salvaged"
+            validity = "unparsable" if same[0] == same[1] else "salvaged"
         probability = grid.select(expression).astype(np.float32)
         costs = DecodingStats(0, 0, 0, 0, 0, 0, seconds)
         return GeneratedMask(

@@ -21,7 +21,7 @@ from text4seg.pictures import draw_overlay, image_to_png, mask_to_png
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Validity = Literal["strict", "salvaged", "hopeless"]
+Validity = Literal["strict", "salvaged", "unparsable"]
 """How the text could be read: as it stands, after repairs, or not at all."""
 
 
