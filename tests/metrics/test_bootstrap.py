@@ -82,5 +82,5 @@ def test_nothing_is_no_number() -> None:
 def test_samples_that_do_not_pair_are_refused(unchecked: None) -> None:
     with pytest.raises(InputError, match="3 and 2 samples"):
         compare_ratios(means([1, 2, 3]), means([1, 2]), "abc")
-    with pytest.raises(InputError, match="photos"):
+    with pytest.raises(InputError, match="images"):
         ratio_interval(means([1, 2, 3]), "ab")

@@ -18,7 +18,7 @@ IMAGES = [
 ]
 
 
-@pytest.mark.parametrize(("photo", "inner"), IMAGES)
+@pytest.mark.parametrize(("image", "inner"), IMAGES)
 def test_the_long_side_fills_the_square_and_the_rest_is_padding(image: Size, inner: Size) -> None:
     frame = Frame.build(image, 1024, 256)
     assert frame.inner == inner
@@ -32,7 +32,7 @@ def test_sam_2_sees_images_stretched() -> None:
 
 
 @pytest.mark.parametrize("stretched", [False, True])
-@pytest.mark.parametrize(("photo", "inner"), IMAGES[:4])
+@pytest.mark.parametrize(("image", "inner"), IMAGES[:4])
 def test_a_mask_comes_back_where_it_was_put(image: Size, inner: Size, stretched: bool) -> None:
     frame = Frame.build(image, 1024, 256, stretched=stretched)
     ys, xs = frame.lattice_centers()

@@ -48,7 +48,7 @@ TOLERANCES = [
 
 
 @pytest.mark.parametrize(("settings", "marginals", "pixels_alike"), TOLERANCES)
-@pytest.mark.parametrize("photo", ["cat.jpg", "coffee.jpg", "astronaut.jpg"])
+@pytest.mark.parametrize("image", ["cat.jpg", "coffee.jpg", "astronaut.jpg"])
 def test_the_lattice_agrees_with_every_pair(
     image: str, settings: CrfSettings, marginals: float, pixels_alike: float
 ) -> None:

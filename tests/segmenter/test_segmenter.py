@@ -308,7 +308,7 @@ class TestModelsThatOnlyWrite:
         assert found.grid == DOG, "no other row is harmed"
 
     @pytest.mark.parametrize("written", ["", "I see no mask.", "<seg></seg>"])
-    def test_talk_without_a_mask_is_hopeless(self, written: str) -> None:
+    def test_talk_without_a_mask_is_unparsable(self, written: str) -> None:
         found = self.answer(written)
         assert (found.validity, found.empty) == ("unparsable", True)
         assert found.repairs

@@ -54,7 +54,7 @@ def test_masks_drawn_together_equal_those_drawn_alone(chat: NanoChat) -> None:
 
 
 @pytest.mark.parametrize(
-    ("photo", "word", "cells"),
+    ("image", "word", "cells"),
     [("cat.jpg", "kitty", 150), ("coffee.jpg", "a mug", 35), ("coffee.jpg", "The mug", 35)],
 )
 def test_any_word_is_written_as_surely_as_behind_the(
