@@ -11,7 +11,6 @@ from text4seg.data.samples import ReferringTarget, Sample
 
 __all__ = [
     "READERS",
-    "ReferringTarget",
     "Dataset",
     "Joined",
     "Labelled",
@@ -19,6 +18,7 @@ __all__ = [
     "Reader",
     "Reading",
     "RecordError",
+    "ReferringTarget",
     "Region",
     "Report",
     "RunLengths",

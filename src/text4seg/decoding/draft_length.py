@@ -48,7 +48,7 @@ _KEPT = 8  # passes remembered for each class of lengths
 class MeasuredPassCost:
     """What passes cost on this device, learned from those that were made.
 
-    SpeculativeLoop are sorted into classes by length (doubling); a class costs the median of its last few.
+    Passes are sorted into classes by length (doubling); a class costs the median of its last few.
     Between classes costs are interpolated; beyond the longest pass made they go on as steeply as
     before it, at first as in ``start``. So where long passes turn out cheap, longer ones are tried.
     Keep one for each model: what it learned holds for the next mask. Not for several threads.

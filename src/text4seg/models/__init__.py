@@ -21,8 +21,8 @@ _NANO = "text4seg-nano"
 
 __all__ = [
     "KNOWN",
-    "PreparedPrompt",
     "JoinedModel",
+    "PreparedPrompt",
     "Session",
     "SteppedModel",
     "TokenTable",

@@ -104,7 +104,7 @@ class LocalSession:
 
     def ask(
         self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)
-    ) -> PreparedPrompt:  # noqa: ARG002
+    ) -> PreparedPrompt:
         prompter = self._chat.prompter
         prompter.check_question(question)
         inputs = self._inputs(question)
