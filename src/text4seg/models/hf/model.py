@@ -103,7 +103,11 @@ class LocalSession:
         return prompter.inputs(prompter.text(chat(question)), self._square)
 
     def ask(
-        self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)
+        self,
+        question: str,
+        answer_prefix: str,
+        *,
+        grid: tuple[int, int] = (16, 16),  # noqa: ARG002
     ) -> PreparedPrompt:
         prompter = self._chat.prompter
         prompter.check_question(question)
