@@ -79,7 +79,7 @@ def test_a_wrong_line_is_named_before_anything_runs(
     call: Call, chat: FakeChat, questions: Path
 ) -> None:
     with questions.open("a") as file:
-        file.write('{"image": "image.png", "expression": "others", "mask": null}\n')
+        file.write('{"image": "photo.png", "expression": "others", "mask": null}\n')
     done = call("evaluate", "--data", questions, "--images", ".", "--json")
     assert (done.code, is_one_sentence(done.err)) == (1, True)
     assert "val.jsonl, line 3: " in done.err

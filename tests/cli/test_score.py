@@ -38,7 +38,7 @@ def dog(**answer: object) -> dict[str, object]:
     return {"image": "photo.png", "expression": "the dog", **answer}
 
 
-CAT = {"image": "image", "expression": "the cat", "mask": None}
+CAT = {"image": "photo", "expression": "the cat", "mask": None}
 
 SAME = [
     pytest.param(dog(mask=RLE), id="run lengths"),
@@ -47,7 +47,7 @@ SAME = [
     pytest.param(dog(segmentation=BOX), id="one polygon"),
     pytest.param(dog(text=get_format("rrle").encode(DOG)), id="raw text"),
     pytest.param(dog(text=f"It is:\n<seg>{get_format('rrle').encode(DOG)}</seg>"), id="an answer"),
-    pytest.param({"image_id": "image", "expression": "the dog", "mask": RLE}, id="by stem"),
+    pytest.param({"image_id": "photo", "expression": "the dog", "mask": RLE}, id="by stem"),
 ]
 
 
@@ -142,7 +142,7 @@ WRONG = [
     pytest.param([], "an object is expected", id="a list"),
     pytest.param({"mask": RLE}, '"image" must name', id="no image named"),
     pytest.param({"image": "x", "mask": RLE}, "no image 'x'", id="an unknown image"),
-    pytest.param({"image": "image", "mask": RLE}, '"expression" is missing', id="no words"),
+    pytest.param({"image": "photo", "mask": RLE}, '"expression" is missing', id="no words"),
     pytest.param(dog(expression="cow", mask=None), "not ask for 'cow'", id="other words"),
     pytest.param(dog(expression=3, mask=None), '"expression" must be', id="a number for words"),
     pytest.param(dog(), 'one of "mask"', id="no answer"),

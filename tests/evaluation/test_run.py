@@ -155,7 +155,7 @@ def test_a_kill_loses_the_sample_in_flight_and_no_other(
     samples: list[Sample], tmp_path: Path
 ) -> None:
     lines = [
-        {"image": f"photos/{sample.image.name}", "expression": "the dog", "mask": None}
+        {"image": f"images/{sample.image.name}", "expression": "the dog", "mask": None}
         for sample in samples
     ]
     (tmp_path / "val.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -170,7 +170,7 @@ def test_a_kill_loses_the_sample_in_flight_and_no_other(
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     _, rows = read_run(tmp_path / "run")
-    assert [row.image for row in rows] == ["photos/a.png", "photos/b.png", "photos/c.png"]
+    assert [row.image for row in rows] == ["images/a.png", "images/b.png", "images/c.png"]
 
 
 def test_another_run_in_the_folder_is_refused(samples: list[Sample], tmp_path: Path) -> None:
