@@ -65,5 +65,5 @@ def test_errors_cross_processes(error: Text4SegError) -> None:
 def test_all_errors_are_in_one_tree() -> None:
     found = [value for value in vars(errors).values() if isinstance(value, type)]
     ours = [value for value in found if value.__module__ == errors.__name__]
-    assert len(ours) == 9
+    assert len(ours) == 10
     assert all(issubclass(value, Text4SegError) for value in ours)

@@ -36,6 +36,10 @@ class OutputError(Text4SegError):
     """A result that could not be written; nothing half-written is left behind."""
 
 
+class PluginError(Text4SegError):
+    """An installed package whose entry point cannot be used: broken, or of a name that is taken."""
+
+
 class MissingExtraError(Text4SegError):
     """An optional dependency that the called function needs is not installed."""
 
@@ -51,8 +55,13 @@ class MissingExtraError(Text4SegError):
         return type(self), (self.package, self.extra)
 
 
-class UnknownNameError(Text4SegError):
-    """A name that is not in a closed list; the message lists the list and the closest entry."""
+class UnknownNameError(Text4SegError, KeyError):
+    """A name that is not in a list; the message gives the list and the closest entry.
+
+    It is a `KeyError` as well, so that registries are mappings like any other.
+    """
+
+    __str__ = Exception.__str__  # KeyError would show the message in quotes
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind = kind
