@@ -10,7 +10,7 @@ import numpy as np
 
 from text4seg.core.coverage import polygons_to_rle
 from text4seg.core.errors import InputError
-from text4seg.core.rle import mask_to_rle, rle_area, rle_to_mask
+from text4seg.core.run_lengths import mask_to_rle, rle_area, rle_to_mask
 from text4seg.core.types import Size
 
 if TYPE_CHECKING:

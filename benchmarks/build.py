@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from text4seg.data import Selection, read
-from text4seg.data.build import Plan, build
+from text4seg.data import Selection, read_dataset
+from text4seg.data.build import BuildPlan, build_dataset
 from text4seg.data.mixture import Mixture
 
 PAPER_SAMPLES = 877_000
@@ -95,10 +95,12 @@ def measure(count: int, processes: int) -> dict[str, Any]:
         make_refcoco(root / "refcoco", count)
         before = _processor_seconds()
         start = time.perf_counter()
-        reading = read("refcoco", root, images=root, select=Selection(check_images=False))
+        reading = read_dataset(
+            "refcoco", root, images=root, selection=Selection(check_images=False)
+        )
         opened = time.perf_counter() - start
-        plan = Plan(Mixture(absent=0.0), images_a_part=500)
-        manifest = build(reading, root / "out", plan, processes=processes)
+        plan = BuildPlan(Mixture(absent=0.0), images_per_part=500)
+        manifest = build_dataset(reading, root / "out", plan, processes=processes)
         seconds = time.perf_counter() - start
     busy = _processor_seconds() - before
     rate = manifest["samples"] / seconds

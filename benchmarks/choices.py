@@ -24,7 +24,7 @@ from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.geometry import coverage_to_cells, mask_to_coverage
 from text4seg.core.types import Size
 from text4seg.data import read_jsonl
-from text4seg.pictures import open_image
+from text4seg.images import open_image
 from text4seg.segmenter import Choices, Segmenter
 from text4seg.segmenter.generation import RUNS
 
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             break
         image = open_image(sample.image)
         session = first.chat.open(image)
-        for asked in sample.asked:
+        for asked in sample.targets:
             absent += asked.mask is None
             truth = asked.to_mask(Size(image.height, image.width))
             cells = coverage_to_cells(mask_to_coverage(truth, first.shape))

@@ -30,7 +30,7 @@ from text4seg.codec import get_format
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.types import GridShape
 from text4seg.decoding import MeasuredPassCost, compile_mask_grammar
-from text4seg.pictures import open_image
+from text4seg.images import open_image
 from text4seg.segmenter import Segmenter
 
 SMALL, LARGE = GridShape(16, 16), GridShape(64, 64)

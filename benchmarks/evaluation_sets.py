@@ -38,7 +38,7 @@ import numpy as np
 
 from text4seg.core.files import write_atomically
 from text4seg.core.geometry import mask_to_coverage, polygons_to_mask
-from text4seg.core.rle import mask_to_rle, rle_to_mask
+from text4seg.core.run_lengths import mask_to_rle, rle_to_mask
 from text4seg.core.types import Size
 from text4seg.models.nano.colors import clear_color, wrong_colors
 from text4seg.models.nano.vocabulary import HELD_OUT, imagenet_classes

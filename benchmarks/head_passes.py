@@ -26,7 +26,7 @@ from text4seg.codec import get_format
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.types import GridShape
 from text4seg.decoding import UNBOUNDED, DraftContext, compile_mask_grammar, decode, make_drafter
-from text4seg.pictures import open_image
+from text4seg.images import open_image
 from text4seg.segmenter import Segmenter
 
 SHAPE = GridShape(16, 16)

@@ -91,7 +91,7 @@ def ious(folder: Path, questions: Path) -> list[float]:
     scores = []
     for sample in read_jsonl(questions, IMAGES):
         image = Image.open(sample.image).convert("RGB")
-        for asked in sample.asked:
+        for asked in sample.targets:
             if asked.mask is not None:
                 truth = coverage_to_cells(mask_to_coverage(asked.mask.to_mask(), shape))
                 found = segmenter(image, asked.expression).grid.select(asked.expression)

@@ -28,11 +28,11 @@ from PIL import Image
 from benchmarks.nano_cells import add_arguments, by_image, figures, open_store, true_cells
 from benchmarks.nano_probe import SMALLEST_SHARE, Probe, learn
 from text4seg.core.geometry import coverage_to_cells
-from text4seg.core.rle import rle_to_mask
+from text4seg.core.run_lengths import rle_to_mask
+from text4seg.images import open_image
 from text4seg.models.nano.chat import NanoChat
 from text4seg.models.nano.detector import COCO_CLASSES, detections_to_map
 from text4seg.models.nano.eyes import SIDE
-from text4seg.pictures import open_image
 from text4seg.pretrained.mobilesam import load_mobilesam
 from text4seg.prompts import question
 from text4seg.training.nano.pseudo import outline

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from text4seg.core.geometry import coverage_to_cells, mask_to_coverage
-from text4seg.core.rle import rle_to_mask
+from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import GridShape
 from text4seg.evaluation.summary import LARGE_CELLS
 from text4seg.prompts import question

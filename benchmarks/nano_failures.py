@@ -22,7 +22,7 @@ from PIL import Image
 
 from text4seg.cli.loading import load_segmenter
 from text4seg.core.files import write_atomically
-from text4seg.pictures import draw_overlay, image_to_png, open_image
+from text4seg.images import draw_overlay, image_to_png, open_image
 
 if TYPE_CHECKING:
     from text4seg import Segmentation

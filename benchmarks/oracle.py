@@ -28,7 +28,7 @@ from text4seg.codec.box import BOX
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.geometry import Rule, coverage_to_cells, mask_to_coverage, mask_to_grid
 from text4seg.core.regions import masks_to_regions
-from text4seg.core.rle import rle_to_mask
+from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size
 from text4seg.core.upsampling import cells_to_mask, probability_to_mask, scanline_mask
 from text4seg.metrics import iou

@@ -26,7 +26,7 @@ from benchmarks.annotations import SEED, SMALLEST_SHARE, read_outlines
 from text4seg.codec import get_format
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.geometry import mask_to_grid, polygons_to_mask
-from text4seg.core.rle import rle_to_mask
+from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import GridShape
 from text4seg.decoding import (
     UNBOUNDED,

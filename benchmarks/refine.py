@@ -33,10 +33,10 @@ from jaxtyping import Bool, Float32
 from benchmarks.refine_tables import table
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.geometry import coverage_to_cells, mask_to_coverage, polygons_to_mask
-from text4seg.core.rle import rle_to_mask
+from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import GridShape, Size
+from text4seg.images import open_image
 from text4seg.metrics import iou
-from text4seg.pictures import open_image
 from text4seg.refine import Refiner, get_refiner, prepare_refiner
 from text4seg.refine.sam import SamRefiner
 

@@ -27,12 +27,12 @@ from benchmarks.refine_tables import gain
 from text4seg import Segmenter
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.geometry import polygons_to_mask
-from text4seg.core.rle import rle_to_mask
+from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import Size
 from text4seg.core.upsampling import probability_to_mask
 from text4seg.evaluation.summary import LARGE_CELLS
+from text4seg.images import open_image
 from text4seg.metrics import iou
-from text4seg.pictures import open_image
 from text4seg.refine import Refined, get_refiner, prepare_refiner
 
 if TYPE_CHECKING:

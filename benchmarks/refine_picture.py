@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from text4seg.core.geometry import mask_to_coverage
-from text4seg.core.rle import rle_to_mask
+from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import GridShape
+from text4seg.images import draw_overlay, open_image
 from text4seg.metrics import iou
-from text4seg.pictures import draw_overlay, open_image
 from text4seg.refine import get_refiner, prepare_refiner
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "photos"

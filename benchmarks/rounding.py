@@ -28,7 +28,7 @@ from typing import Any
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.data import read_jsonl
 from text4seg.decoding import UNBOUNDED
-from text4seg.pictures import open_image
+from text4seg.images import open_image
 from text4seg.segmenter import Segmenter
 
 DTYPES = ("bfloat16", "float16", "float32")
@@ -42,7 +42,7 @@ def questions(files: Sequence[Path], images: Path) -> list[tuple[Path, list[str]
     for file in files:
         for sample in read_jsonl(file, images):
             texts = asked.setdefault(sample.image, [])
-            texts += [one.expression for one in sample.asked if one.expression not in texts]
+            texts += [one.expression for one in sample.targets if one.expression not in texts]
     ordered = sorted(asked)
     random.Random(SEED).shuffle(ordered)
     return [(image, asked[image]) for image in ordered]

@@ -72,8 +72,8 @@ def run(data: Path, images: Path, limit: int) -> dict[str, Any]:
     segmenter = Segmenter.from_pretrained("nano")
     hard, soft, said, true, scores, grid_ious = [], [], [], [], [], []
     for sample in read_jsonl(data, images, limit=limit):
-        answers = segmenter.segment_many(sample.image, [one.expression for one in sample.asked])
-        for asked, found in zip(sample.asked, answers, strict=True):
+        answers = segmenter.segment_many(sample.image, [one.expression for one in sample.targets])
+        for asked, found in zip(sample.targets, answers, strict=True):
             size = Size(*found.mask.shape)
             truth = asked.to_mask(size)
             cells = coverage_to_cells(mask_to_coverage(truth, segmenter.shape))

@@ -32,7 +32,7 @@ from text4seg.core.geometry import mask_to_grid
 from text4seg.core.types import GridShape, Size
 from text4seg.data import ReferringTarget, read_jsonl
 from text4seg.decoding import DraftContext, compile_mask_grammar, decode, make_drafter
-from text4seg.pictures import open_image
+from text4seg.images import open_image
 from text4seg.segmenter import Segmenter
 
 FORMATS = ("sd", "rrle")
@@ -90,7 +90,7 @@ def things(data: Path, images: Path) -> Iterator[tuple[Path, ReferringTarget]]:
     samples = read_jsonl(data, images)
     draw.shuffle(samples)
     for sample in samples:
-        there = [asked for asked in sample.asked if asked.mask is not None]
+        there = [asked for asked in sample.targets if asked.mask is not None]
         if there:
             yield sample.image, draw.choice(there)
 

@@ -15,7 +15,7 @@ from text4seg import Segmentation, Text4SegError
 from text4seg.cli.loading import load_segmenter
 from text4seg.cli.paint import print_grid, stats_line
 from text4seg.core.files import write_atomically
-from text4seg.pictures import draw_overlay, image_to_png
+from text4seg.images import draw_overlay, image_to_png
 
 IMAGES = Path(__file__).parent / "photos"
 QUESTIONS = (

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from text4seg.core.errors import Text4SegError
     from text4seg.core.geometry import cells_to_mask, mask_to_grid
     from text4seg.core.types import Box, DescriptorGrid, GridShape, Size
-    from text4seg.pictures import open_image
+    from text4seg.images import open_image
     from text4seg.segmenter import Answer, Segmentation, Segmenter
 
 __version__ = "0.1.0"
@@ -34,7 +34,7 @@ _HOMES = {
     "cells_to_mask": "text4seg.core.geometry",
     "get_format": "text4seg.codec",
     "mask_to_grid": "text4seg.core.geometry",
-    "open_image": "text4seg.pictures",
+    "open_image": "text4seg.images",
 }
 
 __all__ = [

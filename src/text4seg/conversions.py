@@ -16,7 +16,7 @@ from jaxtyping import Bool, Int
 from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.core.types import DescriptorGrid, Size
 from text4seg.core.upsampling import centers
-from text4seg.pictures import TINTS, image_to_png
+from text4seg.images import TINTS, image_to_png
 
 if TYPE_CHECKING:
     from PIL.Image import Image

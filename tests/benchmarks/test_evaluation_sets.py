@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import evaluation_sets
-from text4seg.core.rle import mask_to_rle, rle_to_mask
+from text4seg.core.run_lengths import mask_to_rle, rle_to_mask
 from text4seg.data import read_jsonl
 from text4seg.models.nano.vocabulary import imagenet_classes, taught_words
 
@@ -74,7 +74,7 @@ def test_the_files_are_what_evaluate_reads(
     evaluation_sets.main()
     assert "2 present, 2 absent" in capsys.readouterr().out
     (sample,) = read_jsonl(out / "coco.jsonl", root)
-    assert [asked.expression for asked in sample.asked if asked.mask is not None] == [
+    assert [asked.expression for asked in sample.targets if asked.mask is not None] == [
         "the cat",
         "the person",
     ]

@@ -15,7 +15,7 @@ import pytest
 
 from tests.cli.conftest import Call, files_under, is_one_sentence
 from tests.fakes import FakeChat
-from tests.test_pictures import png_that_claims
+from tests.test_images import png_that_claims
 from text4seg import cli, models
 from text4seg.core.errors import WeightsError
 

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 from tests.cli.conftest import Call, files_under, is_one_sentence
-from tests.data.conftest import coco_document, image, write_json
+from tests.data.conftest import coco_document, write_image, write_json
 
 
 def coco(tmp_path: Path) -> str:
     for seed, name in enumerate(("a.png", "b.png")):
-        image(tmp_path / "coco" / name, seed=seed)
+        write_image(tmp_path / "coco" / name, seed=seed)
     write_json(tmp_path / "coco" / "instances.json", coco_document())
     return "coco/instances.json"
 
@@ -46,7 +46,7 @@ def test_a_split_that_is_held_out(call: Call, tmp_path: Path) -> None:
         part = document | {"images": document["images"][:kept]}
         write_json(tmp_path / "root" / "annotations" / f"instances_{split}.json", part)
     for seed, name in enumerate(("a.png", "b.png")):
-        image(tmp_path / "root" / "images" / name, seed=seed)
+        write_image(tmp_path / "root" / "images" / name, seed=seed)
     arguments = ("build", "data", "coco", "root", "--split", "train", "--images", "root/images")
     done = call(*arguments, "--hold-out", "val", "-o", "out", "--json")
     assert done.code == 0, done.err

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import Call, is_one_sentence
-from text4seg.core.rle import mask_to_rle, rle_to_mask
-from text4seg.pictures import mask_to_png, open_mask
+from text4seg.core.run_lengths import mask_to_rle, rle_to_mask
+from text4seg.images import mask_to_png, open_mask
 
 TEXT = "others *2| dog 1 *2\n others *1| dog 2 *3\n"
 GRID = ("--grid", "2x4")

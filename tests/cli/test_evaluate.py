@@ -9,7 +9,7 @@ import pytest
 from tests.cli.conftest import DOG, Call, is_one_sentence
 from tests.fakes import FakeChat
 from text4seg.core.geometry import cells_to_mask
-from text4seg.core.rle import mask_to_rle, rle_to_mask
+from text4seg.core.run_lengths import mask_to_rle, rle_to_mask
 from text4seg.core.types import Size
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.cli.conftest import Call, is_one_sentence
 from tests.fakes import FakeChat, block
 from text4seg import models
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import DescriptorGrid
 
 SIDE = 64

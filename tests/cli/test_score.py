@@ -10,7 +10,7 @@ from PIL import Image
 from tests.cli.conftest import DOG, Call, is_one_sentence
 from text4seg.codec import get_format
 from text4seg.core.geometry import cells_to_mask
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import Size
 
 MASK = cells_to_mask(DOG.select("the dog"), Size(96, 160))

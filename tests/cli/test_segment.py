@@ -11,8 +11,8 @@ from tests.fakes import FakeChat
 from text4seg.cli._images import split_arguments
 from text4seg.cli.segment import ASKING, unique_stems
 from text4seg.codec import get_format
-from text4seg.core.rle import rle_to_mask
-from text4seg.pictures import open_image, open_mask
+from text4seg.core.run_lengths import rle_to_mask
+from text4seg.images import open_image, open_mask
 
 
 def test_a_image_and_an_expression(call: Call, chat: FakeChat, image: Path, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Call, is_one_sentence
-from text4seg.core.rle import mask_to_rle, rle_to_mask
-from text4seg.pictures import mask_to_png, open_mask
+from text4seg.core.run_lengths import mask_to_rle, rle_to_mask
+from text4seg.images import mask_to_png, open_mask
 
 MASK = np.zeros((64, 96), dtype=bool)
 MASK[16:32, 24:72] = True

@@ -21,7 +21,7 @@ from text4seg.codec.rrle import RRLE
 from text4seg.core.coverage import polygons_to_rle
 from text4seg.core.errors import InputError, LabelError, MaskSyntaxError
 from text4seg.core.geometry import mask_to_grid
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size
 
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")

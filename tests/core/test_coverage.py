@@ -25,7 +25,7 @@ from text4seg.core.coverage import (
 )
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.geometry import coverage_to_cells, mask_to_coverage, mask_to_grid
-from text4seg.core.rle import mask_to_rle, rle_to_mask, rle_to_runs, rles_to_runs
+from text4seg.core.run_lengths import mask_to_rle, rle_to_mask, rle_to_runs, rles_to_runs
 from text4seg.core.types import GridShape, Size
 
 MASKS = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=14))

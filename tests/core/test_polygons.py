@@ -14,7 +14,7 @@ from text4seg.core.coverage import polygons_to_cells, polygons_to_coverage, poly
 from text4seg.core.errors import InputError
 from text4seg.core.geometry import mask_to_coverage, mask_to_grid
 from text4seg.core.polygons import FARTHEST, polygons_to_runs
-from text4seg.core.rle import Runs, rle_to_mask, rles_to_runs
+from text4seg.core.run_lengths import Runs, rle_to_mask, rles_to_runs
 from text4seg.core.types import GridShape, Size
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # of pycocotools

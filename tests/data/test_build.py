@@ -19,9 +19,9 @@ from text4seg.codec import get_format
 from text4seg.codec.answer import body_of
 from text4seg.core.errors import InputError
 from text4seg.core.types import GridShape
-from text4seg.data import RecordError, Selection, read
-from text4seg.data.build import Plan, build
-from text4seg.data.leaks import hold
+from text4seg.data import RecordError, Selection, read_dataset
+from text4seg.data.build import BuildPlan, build_dataset
+from text4seg.data.deduplication import hold_out_images
 from text4seg.data.mixture import Mixture
 from text4seg.data.schemas import SCHEMAS, image_of_record, turns_of
 from text4seg.data.shards import read_records
@@ -56,7 +56,9 @@ def all_records(folder: Path) -> list[dict]:
 
 
 def test_every_answer_is_a_mask_in_strict_text(coco: Path, tmp_path: Path) -> None:
-    manifest = build(read("coco", coco), tmp_path / "out", Plan(Mixture(turns=3), seed=3))
+    manifest = build_dataset(
+        read_dataset("coco", coco), tmp_path / "out", BuildPlan(Mixture(turns=3), seed=3)
+    )
     records = all_records(tmp_path / "out")
     assert manifest["samples"] == len(records)
     assert manifest["questions"] == sum(len(turns_of(one)) for one in records)
@@ -74,76 +76,82 @@ def test_every_answer_is_a_mask_in_strict_text(coco: Path, tmp_path: Path) -> No
 def test_the_same_input_and_seed_give_the_same_bytes(
     many: Path, tmp_path: Path, schema: str, files: str
 ) -> None:
-    plan = Plan(schema=schema, files=files, images_a_part=16, seed=7)
-    build(read("coco", many), tmp_path / "first", plan)
-    build(read("coco", many), tmp_path / "second", plan)
+    plan = BuildPlan(schema=schema, files=files, images_per_part=16, seed=7)
+    build_dataset(read_dataset("coco", many), tmp_path / "first", plan)
+    build_dataset(read_dataset("coco", many), tmp_path / "second", plan)
     assert contents(tmp_path / "first") == contents(tmp_path / "second")
-    other = Plan(schema=schema, files=files, images_a_part=16, seed=8)
-    build(read("coco", many), tmp_path / "third", other)
+    other = BuildPlan(schema=schema, files=files, images_per_part=16, seed=8)
+    build_dataset(read_dataset("coco", many), tmp_path / "third", other)
     assert contents(tmp_path / "first") != contents(tmp_path / "third")
 
 
 def test_processes_do_not_change_anything(many: Path, tmp_path: Path) -> None:
-    plan = Plan(images_a_part=10)
-    build(read("coco", many), tmp_path / "one", plan)
-    build(read("coco", many), tmp_path / "two", plan, processes=2)
+    plan = BuildPlan(images_per_part=10)
+    build_dataset(read_dataset("coco", many), tmp_path / "one", plan)
+    build_dataset(read_dataset("coco", many), tmp_path / "two", plan, processes=2)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
 def test_what_is_missing_or_damaged_is_made_again(many: Path, tmp_path: Path) -> None:
-    out, plan = tmp_path / "out", Plan(images_a_part=10)
-    build(read("coco", many), out, plan)
+    out, plan = tmp_path / "out", BuildPlan(images_per_part=10)
+    build_dataset(read_dataset("coco", many), out, plan)
     before = contents(out)
     (out / "part-00001.jsonl").unlink()
     (out / "part-00002.jsonl").write_text("{}\n")
     (out / ".part-00003.jsonl.half").write_text("{")
-    build(read("coco", many), out, plan)
+    build_dataset(read_dataset("coco", many), out, plan)
     assert contents(out) == before
 
 
 def test_a_folder_of_other_things_is_left_alone(many: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    build(read("coco", many), out, Plan(images_a_part=10))
+    build_dataset(read_dataset("coco", many), out, BuildPlan(images_per_part=10))
     before = contents(out)
     with pytest.raises(InputError, match="other settings"):
-        build(read("coco", many), out, Plan(images_a_part=10, seed=1))
+        build_dataset(read_dataset("coco", many), out, BuildPlan(images_per_part=10, seed=1))
     assert contents(out) == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match="holds no build"):
-        build(read("coco", many), tmp_path / "mine", Plan())
+        build_dataset(read_dataset("coco", many), tmp_path / "mine", BuildPlan())
     assert contents(tmp_path / "mine").keys() == {"thesis.txt"}
 
 
 def test_two_builds_in_one_folder_are_refused(many: Path, tmp_path: Path) -> None:
-    out, plan = tmp_path / "out", Plan(images_a_part=10)
+    out, plan = tmp_path / "out", BuildPlan(images_per_part=10)
     with FileLock(tmp_path / ".out.lock"), pytest.raises(InputError, match="another build"):
-        build(read("coco", many), out, plan)
+        build_dataset(read_dataset("coco", many), out, plan)
     assert not out.exists()
-    assert build(read("coco", many), out, plan)["samples"]
+    assert build_dataset(read_dataset("coco", many), out, plan)["samples"]
 
 
 def test_a_build_of_nothing_leaves_nothing(many: Path, tmp_path: Path) -> None:
     out, none = tmp_path / "out", Selection(min_area=1e9)
     with pytest.raises(InputError, match="nothing could be made"):
-        build(read("coco", many, select=none), out, Plan(images_a_part=10))
+        build_dataset(
+            read_dataset("coco", many, selection=none), out, BuildPlan(images_per_part=10)
+        )
     assert not out.exists()
-    assert build(read("coco", many), out, Plan(images_a_part=10))["samples"]
+    assert build_dataset(read_dataset("coco", many), out, BuildPlan(images_per_part=10))["samples"]
 
 
 def test_wrong_records_are_counted_or_stop_it(coco: Path, tmp_path: Path) -> None:
     document = coco_document()
     document["annotations"][3]["segmentation"] = [[1, 2, 3, 4]]
     write_json(coco, document)
-    manifest = build(read("coco", coco), tmp_path / "out", Plan())
+    manifest = build_dataset(read_dataset("coco", coco), tmp_path / "out", BuildPlan())
     assert manifest["report"]["skipped"] == {"bad polygon": 1}
     with pytest.raises(RecordError, match="annotation 103"):
-        build(read("coco", coco, select=Selection(strict=True)), tmp_path / "strict", Plan())
+        build_dataset(
+            read_dataset("coco", coco, selection=Selection(strict=True)),
+            tmp_path / "strict",
+            BuildPlan(),
+        )
     assert not list((tmp_path / "strict").glob("part-*"))
     document["annotations"] = []
     write_json(coco, document)
     with pytest.raises(InputError, match="nothing could be made"):
-        build(read("coco", coco), tmp_path / "none", Plan())
+        build_dataset(read_dataset("coco", coco), tmp_path / "none", BuildPlan())
 
 
 def test_images_that_are_held_out_by_id_and_by_look(many: Path, tmp_path: Path) -> None:
@@ -159,8 +167,8 @@ def test_images_that_are_held_out_by_id_and_by_look(many: Path, tmp_path: Path) 
     document["images"].append({"id": 7, "file_name": "07.png", "height": 48, "width": 64})
     document["annotations"].append(annotation(2, 7, 18, SQUARE))
     shutil.copy(many.parent / "07.png", folder)
-    held = hold(read("coco", write_json(folder / "val.json", document)))
-    manifest = build(read("coco", many), tmp_path / "out", Plan(), held=held)
+    held = hold_out_images(read_dataset("coco", write_json(folder / "val.json", document)))
+    manifest = build_dataset(read_dataset("coco", many), tmp_path / "out", BuildPlan(), held=held)
     assert manifest["report"]["filtered"] == {"held out": 2}
     assert manifest["report"]["images"] == 38
     images = {Path(image_of_record(one)).name for one in all_records(tmp_path / "out")}
@@ -205,7 +213,7 @@ def kill_and_rerun(many: Path, out: Path, times: int, seed: int) -> None:
 
 
 def undisturbed(many: Path, out: Path) -> dict[str, str]:
-    build(read("coco", many), out, Plan(images_a_part=1))
+    build_dataset(read_dataset("coco", many), out, BuildPlan(images_per_part=1))
     return contents(out)
 
 
@@ -221,7 +229,9 @@ def test_twenty_kills_lose_and_double_nothing(many: Path, tmp_path: Path) -> Non
 
 
 def test_manifest_tells_what_is_there(many: Path, tmp_path: Path) -> None:
-    manifest = build(read("coco", many), tmp_path / "out", Plan(images_a_part=16))
+    manifest = build_dataset(
+        read_dataset("coco", many), tmp_path / "out", BuildPlan(images_per_part=16)
+    )
     assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == manifest
     assert [part["images"] for part in manifest["parts"]] == [16, 16, 8]
     for part in manifest["parts"]:

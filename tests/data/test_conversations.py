@@ -14,8 +14,8 @@ from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.geometry import mask_to_grid
 from text4seg.core.regions import Regions
 from text4seg.core.types import GridShape
-from text4seg.data import Polygons, ReferringTarget, Sample, read
-from text4seg.data.build import Plan, build
+from text4seg.data import PolygonMask, ReferringTarget, Sample, read_dataset
+from text4seg.data.build import BuildPlan, build_dataset
 from text4seg.data.conversations import Target, Turn, converse, near_names
 from text4seg.data.mixture import PAPER, Mixture, get_mixture
 from text4seg.data.shards import read_records
@@ -25,7 +25,7 @@ ABSENT = tuple(f"absent {at}" for at in range(20))
 
 
 def asked(words: str, outline: list[float], kind: str = "class", **more: object) -> ReferringTarget:
-    region = Polygons(SIZE, (tuple(outline),))
+    region = PolygonMask(SIZE, (tuple(outline),))
     return ReferringTarget(words, region, "s", words, kind=kind, **more)  # type: ignore[arg-type]
 
 
@@ -64,12 +64,12 @@ def grid(turn: Turn):
 def test_one_thing_is_its_mask_on_the_grid() -> None:
     said = turns(SCENE, Mixture(absent=0.0))
     ones = {turn.labels[0]: turn for turn in said if turn.kind == "one"}
-    for one in SCENE.asked:
+    for one in SCENE.targets:
         expected = mask_to_grid(one.to_mask(SIZE), one.expression, GridShape(16, 16))
         assert grid(ones[one.expression]) == expected
         assert one.expression in ones[one.expression].question
     center = turns(SCENE, Mixture(absent=0.0), target=Target(rule="center"))
-    expected = mask_to_grid(SCENE.asked[0].to_mask(SIZE), "dog", GridShape(16, 16), rule="center")
+    expected = mask_to_grid(SCENE.targets[0].to_mask(SIZE), "dog", GridShape(16, 16), rule="center")
     assert (
         grid(next(one for one in center if one.labels == ("dog",) and one.kind == "one"))
         == expected
@@ -85,7 +85,7 @@ def test_boxes_are_answers_too() -> None:
         read_back = get_any_format("box").decode(body_of(turn.answer), target.grid)
         assert isinstance(read_back, Regions)
         if turn.kind == "one":
-            (one,) = (one for one in SCENE.asked if one.expression == turn.labels[0])
+            (one,) = (one for one in SCENE.targets if one.expression == turn.labels[0])
             found = read_back.mask(one.expression, SIZE)
             assert iou(found, one.to_mask(SIZE)) > 0.9
         elif turn.kind == "everything":
@@ -110,7 +110,7 @@ def test_kinds_come_in_their_proportions() -> None:
 
 def test_absent_things_are_answered_empty_and_half_are_near() -> None:
     near = "dog house"
-    sample = Sample(SCENE.image, SCENE.asked, SIZE, absent=(*ABSENT, near))
+    sample = Sample(SCENE.image, SCENE.targets, SIZE, absent=(*ABSENT, near))
     said = [turn for turn in turns(sample, Mixture(absent=1.0), 300) if turn.kind == "absent"]
     assert len(said) == 300
     assert all(grid(turn).is_empty for turn in said)
@@ -156,8 +156,8 @@ def test_crops_are_cut_and_saved(tmp_path: Path) -> None:
 
 
 def test_crops_of_a_build_are_files(coco: Path, tmp_path: Path) -> None:
-    plan = Plan(Mixture(passes=2, crops=(32,), absent=0.0), schema="llama-factory")
-    build(read("coco", coco), tmp_path / "out", plan)
+    plan = BuildPlan(Mixture(passes=2, crops=(32,), absent=0.0), schema="llama-factory")
+    build_dataset(read_dataset("coco", coco), tmp_path / "out", plan)
     records = [one for path in (tmp_path / "out").glob("part-*") for one in read_records(path)]
     assert records
     for record in records:

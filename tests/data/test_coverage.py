@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from text4seg.core.geometry import mask_to_coverage
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import GridShape, Size
-from text4seg.data import Joined, Polygons, RunLengths
+from text4seg.data import MaskUnion, PolygonMask, RunLengthMask
 from text4seg.data.coverage import region_to_coverage, region_to_rle
 
 
@@ -22,7 +22,7 @@ from text4seg.data.coverage import region_to_coverage, region_to_rle
 )
 def test_run_lengths_cover_what_their_pixels_cover(seed, height, width, rows, cols, share) -> None:
     mask = np.random.default_rng(seed).random((height, width)) < share
-    region, shape = RunLengths.from_coco(mask_to_rle(mask)), GridShape(rows, cols)
+    region, shape = RunLengthMask.from_coco(mask_to_rle(mask)), GridShape(rows, cols)
     assert np.array_equal(region_to_coverage(region, shape), mask_to_coverage(mask, shape))
 
 
@@ -36,13 +36,13 @@ POLYGONS = [
 @pytest.mark.parametrize("polygons", POLYGONS)
 def test_polygons_cover_what_is_drawn(polygons: list[list[float]]) -> None:
     size = Size(31, 33)
-    region = Polygons(size, tuple(map(tuple, polygons)))
-    plain = RunLengths(size, list(mask_counts(region)))
-    for one in (region, Joined((region, Polygons(size, ((2.0, 2.0, 8.0, 2.0, 8.0, 30.0),))))):
+    region = PolygonMask(size, tuple(map(tuple, polygons)))
+    plain = RunLengthMask(size, list(mask_counts(region)))
+    for one in (region, MaskUnion((region, PolygonMask(size, ((2.0, 2.0, 8.0, 2.0, 8.0, 30.0),))))):
         shape = GridShape(16, 24)
         expected = mask_to_coverage(one.to_mask(), shape)
         assert np.array_equal(region_to_coverage(one, shape), expected)
-    joined = Joined((plain, region))
+    joined = MaskUnion((plain, region))
     assert region_to_rle(joined) is not None
     assert np.array_equal(
         region_to_coverage(joined, GridShape(5, 7)),
@@ -50,7 +50,7 @@ def test_polygons_cover_what_is_drawn(polygons: list[list[float]]) -> None:
     )
 
 
-def mask_counts(region: Polygons) -> list[int]:
+def mask_counts(region: PolygonMask) -> list[int]:
     """The plain counts of a region's pixels."""
     flat = region.to_mask().ravel(order="F")
     edges = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1, [flat.size]))

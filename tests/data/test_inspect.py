@@ -8,8 +8,8 @@ import pytest
 from tests.data.conftest import coco_document, write_json
 from text4seg.core.errors import InputError
 from text4seg.core.types import GridShape
-from text4seg.data import read
-from text4seg.data.build import Plan, build
+from text4seg.data import read_dataset
+from text4seg.data.build import BuildPlan, build_dataset
 from text4seg.data.conversations import Target
 from text4seg.data.inspect import count_records, open_build, oracle_iou, write_sheet
 from text4seg.data.mixture import Mixture
@@ -17,7 +17,7 @@ from text4seg.data.mixture import Mixture
 
 @pytest.fixture
 def built(coco: Path, tmp_path: Path) -> Path:
-    build(read("coco", coco), tmp_path / "out", Plan(Mixture(absent=1.0)))
+    build_dataset(read_dataset("coco", coco), tmp_path / "out", BuildPlan(Mixture(absent=1.0)))
     return tmp_path / "out"
 
 
@@ -49,7 +49,7 @@ def test_the_oracle_is_the_grids_best(coco: Path, tmp_path: Path) -> None:
     document["annotations"] = document["annotations"][:1]
     document["annotations"][0]["segmentation"] = [[8, 6, 24, 6, 24, 18, 8, 18]]
     write_json(coco, document)
-    build(read("coco", coco), tmp_path / "out", Plan())
+    build_dataset(read_dataset("coco", coco), tmp_path / "out", BuildPlan())
     built = open_build(tmp_path / "out")
     assert oracle_iou(built) == {"mean": 1.0, "masks": 1}
     # A pixel wide and high inside a cell of twelve.
@@ -62,7 +62,7 @@ def test_the_oracle_is_the_grids_best(coco: Path, tmp_path: Path) -> None:
 
 def test_boxes_are_read_measured_and_drawn(coco: Path, tmp_path: Path) -> None:
     target = Target(GridShape(8, 8), "box", "iou")
-    build(read("coco", coco), tmp_path / "out", Plan(target=target))
+    build_dataset(read_dataset("coco", coco), tmp_path / "out", BuildPlan(target=target))
     built = open_build(tmp_path / "out")
     assert count_records(built).to_json()["invalid_answers"] == 0
     best = oracle_iou(built)

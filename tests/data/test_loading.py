@@ -10,8 +10,8 @@ from PIL import Image
 
 from tests.reference.small_families import build as build_model
 from tests.reference.small_nano import small_tokenizer
-from text4seg.data import read
-from text4seg.data.build import Plan, build
+from text4seg.data import read_dataset
+from text4seg.data.build import BuildPlan, build_dataset
 from text4seg.data.mixture import Mixture
 from text4seg.data.schemas import SCHEMAS, turns_of
 from text4seg.data.shards import read_records
@@ -33,8 +33,8 @@ def load(folder: Path, files: str, cache: Path) -> Any:
 def test_the_datasets_library_reads_every_schema(
     coco: Path, tmp_path: Path, schema: str, files: str, embed: bool
 ) -> None:
-    plan = Plan(Mixture(turns=2), schema=schema, files=files, embed=embed)
-    manifest = build(read("coco", coco), tmp_path / "out", plan)
+    plan = BuildPlan(Mixture(turns=2), schema=schema, files=files, embed=embed)
+    manifest = build_dataset(read_dataset("coco", coco), tmp_path / "out", plan)
     loaded = load(tmp_path / "out", files, tmp_path / "cache")
     assert len(loaded) == manifest["samples"]
     own = [one for path in sorted((tmp_path / "out").glob("part-*")) for one in read_records(path)]
@@ -53,7 +53,11 @@ def test_trls_own_collator_takes_them(coco: Path, tmp_path: Path, files: str) ->
     pytest.importorskip("trl")
     from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
-    build(read("coco", coco), tmp_path / "out", Plan(files=files, embed=files == "parquet"))
+    build_dataset(
+        read_dataset("coco", coco),
+        tmp_path / "out",
+        BuildPlan(files=files, embed=files == "parquet"),
+    )
     loaded = load(tmp_path / "out", files, tmp_path / "cache")
     # As users do with paths: the column is cast, and pictures are opened when they are needed.
     loaded = loaded.cast_column("images", datasets.List(datasets.Image()))

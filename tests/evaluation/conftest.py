@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.data import ReferringTarget, Sample
 from text4seg.evaluation import Answer, Row, Truth, judge
 

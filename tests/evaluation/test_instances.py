@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from text4seg.core.errors import InputError
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.evaluation.instances import instance_ap
 
 pytest.importorskip("faster_coco_eval")

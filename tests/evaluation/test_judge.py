@@ -7,7 +7,7 @@ import pytest
 
 from tests.evaluation.conftest import SIDE, block, make_row, rectangle
 from text4seg.core.errors import InputError
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import Box, Size
 from text4seg.evaluation import Answer, Row, Truth, judge
 from text4seg.evaluation.rows import merge

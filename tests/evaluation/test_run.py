@@ -65,7 +65,7 @@ def test_answers_are_scored_on_the_grid_and_in_pixels(samples: list[Sample]) -> 
 
 def test_questions_are_numbered_and_images_named_from_a_root(samples: list[Sample]) -> None:
     found = list(questions_of(samples, root=samples[0].image.parent, limit=5))
-    assert [(one.image, one.first, len(one.sample.asked)) for one in found] == [
+    assert [(one.image, one.first, len(one.sample.targets)) for one in found] == [
         ("a.png", 0, 2),
         ("b.png", 2, 2),
         ("c.png", 4, 1),
@@ -133,7 +133,7 @@ import os, signal, sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from tests.fakes import FakeChat, block
-from text4seg.data import read
+from text4seg.data import read_dataset
 from text4seg.evaluation import evaluate
 from text4seg.evaluation.journal import Journal
 from text4seg.evaluation.run import questions_of
@@ -147,7 +147,7 @@ class Mortal(FakeChat):
 
 chat = Mortal({{"the dog": block("the dog", slice(4, 8), slice(0, 8))}}, certainty=30.0)
 journal = Journal.open(Path("run"), {settings!r})
-evaluate(Segmenter(chat), questions_of(read("jsonl", "val.jsonl")), journal=journal)
+evaluate(Segmenter(chat), questions_of(read_dataset("jsonl", "val.jsonl")), journal=journal)
 """
 
 
@@ -177,7 +177,7 @@ def test_another_run_in_the_folder_is_refused(samples: list[Sample], tmp_path: P
     write_run(tmp_path, SETTINGS, evaluate(Segmenter(model()), questions_of(samples)))
     with pytest.raises(InputError, match="another run, whose grid is '16x16'"):
         Journal.open(tmp_path, SETTINGS | {"grid": "32x32"})
-    other = Sample(samples[0].image, (asked("the cow", None), *samples[0].asked[1:]))
+    other = Sample(samples[0].image, (asked("the cow", None), *samples[0].targets[1:]))
     with pytest.raises(InputError, match="the data have changed"):
         evaluate(
             Segmenter(model()),

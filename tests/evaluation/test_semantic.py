@@ -9,10 +9,10 @@ from PIL import Image
 from tests.evaluation.conftest import SIDE, asked, block, rectangle
 from tests.fakes import FakeChat
 from tests.fakes import block as grid_block
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import Size
 from text4seg.data import Sample
-from text4seg.data.regions import RunLengths
+from text4seg.data.mask_sources import RunLengthMask
 from text4seg.evaluation.semantic import evaluate_semantic, label_map, true_map
 from text4seg.segmenter import Segmenter
 
@@ -34,7 +34,7 @@ def sample(tmp_path: Path) -> Sample:
     """A dog before a sofa; the left upper corner is void."""
     Image.new("RGB", (SIDE, SIDE)).save(tmp_path / "a.png")
     things = (asked("the sofa", block(0, 32)), asked("the dog", block(0, 16)))
-    void = RunLengths.from_coco(mask_to_rle(rectangle(slice(0, 20), slice(0, 8))))
+    void = RunLengthMask.from_coco(mask_to_rle(rectangle(slice(0, 20), slice(0, 8))))
     return Sample(tmp_path / "a.png", things, void=void)
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from text4seg.codec import get_format
-from text4seg.core.rle import rle_to_mask
+from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import GridShape
 from text4seg.data import read_jsonl
 from text4seg.evaluation.run import score
-from text4seg.pictures import open_image, open_mask
+from text4seg.images import open_image, open_mask
 from text4seg.segmenter import Segmenter
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +103,7 @@ def test_nano_is_not_blind(segmenter: Segmenter) -> None:
     outcomes = [
         score(asked, segmenter(sample.image, asked.expression))
         for sample in samples
-        for asked in sample.asked
+        for asked in sample.targets
         if asked.expression in ("the cat", "the person", "the cup") and asked.mask is not None
     ]
     assert len(outcomes) == 3

@@ -10,7 +10,7 @@ import pytest
 from pycocotools import mask as coco
 
 from tests.reference import plain_scores as plain
-from text4seg.core.rle import mask_to_rle, rle_to_runs
+from text4seg.core.run_lengths import mask_to_rle, rle_to_runs
 from text4seg.core.types import Box
 from text4seg.metrics import (
     PRECISION_THRESHOLDS,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.geometry import mask_to_coverage
-from text4seg.core.rle import rle_to_mask
+from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import GridShape, Size
 from text4seg.metrics import iou
 from text4seg.pretrained.frame import Frame, Prompt

@@ -11,10 +11,10 @@ from tests.fakes import FakeChat, block
 from text4seg import models
 from text4seg.codec import get_format
 from text4seg.core.errors import InputError, LabelError, MissingExtraError, UnknownNameError
-from text4seg.core.rle import rle_to_mask
+from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import Box, DescriptorGrid, GridShape
 from text4seg.decoding import UNBOUNDED
-from text4seg.pictures import open_image, open_mask
+from text4seg.images import open_image, open_mask
 from text4seg.segmenter import Choices, Segmentation, Segmenter, Streamed
 
 DOG = block("the dog", slice(4, 8), slice(2, 10))

@@ -98,7 +98,7 @@ def answers(segmenter: Segmenter, chat: HFModel, questions: Path) -> list[float]
     scores = []
     for sample in read_jsonl(questions, IMAGES):
         image = Image.open(sample.image).convert("RGB")
-        for asked in sample.asked:
+        for asked in sample.targets:
             answer = segmenter(image, asked.expression)
             truth = asked.to_mask(Pixels(image.height, image.width))
             cells = coverage_to_cells(mask_to_coverage(truth, GRID))

@@ -125,7 +125,7 @@ def test_vllm_writes_what_the_segmenter_writes(exported: Exported, server: str) 
     for sample in read_jsonl(exported.folder.parent / "four.jsonl", IMAGES):
         image = sample.open_image()
         square = chat.prompter.square(image)
-        for asked in sample.asked:
+        for asked in sample.targets:
             ours = segmenter(image, asked.expression).text
             question = prompts.question(asked.expression, index=0, grid=GRID)
             sent = image if chat.prompter.family.stretches else square

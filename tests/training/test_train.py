@@ -232,9 +232,9 @@ def test_validation_and_pictures_go_to_the_tracker_and_change_nothing(
 
 def test_questions_are_spread_over_the_file() -> None:
     samples = read_jsonl(IMAGES / "examples.jsonl", IMAGES)
-    assert sum(len(sample.asked) for sample in spread(samples, 100)) == 11
+    assert sum(len(sample.targets) for sample in spread(samples, 100)) == 11
     few = spread(samples, 3)
-    assert sum(len(sample.asked) for sample in few) == 3
+    assert sum(len(sample.targets) for sample in few) == 3
     assert len({sample.image for sample in few}) == 3
     assert spread([], 3) == []
 

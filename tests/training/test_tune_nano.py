@@ -13,7 +13,7 @@ pytest.importorskip("trl")
 
 from text4seg.cli import main
 from text4seg.core.errors import InputError
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import GridShape
 from text4seg.models.nano.chat import NanoChat
 from text4seg.segmenter import Segmenter

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 pytest.importorskip("trl")
 
 from text4seg.cli import main
-from text4seg.core.rle import rle_to_mask
+from text4seg.core.run_lengths import rle_to_mask
 from text4seg.models.nano.chat import NanoChat
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from text4seg.cli._talk import CallError, one_line, patience, say
 from text4seg.core.errors import InputError
-from text4seg.pictures import IMAGE_ENDINGS, check_image, images_in
+from text4seg.images import IMAGE_ENDINGS, check_image, images_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable

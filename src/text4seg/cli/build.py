@@ -13,11 +13,11 @@ from text4seg.cli._talk import checking_the_call, patience, print_json, say
 from text4seg.cli.encode import check_rule
 from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.core.types import GridShape
-from text4seg.data import READERS, Selection, read
-from text4seg.data.build import Note, Plan, build, count_parts
+from text4seg.data import READERS, Selection, read_dataset
+from text4seg.data.build import BuildPlan, PartNote, build_dataset, count_parts
 from text4seg.data.conversations import Target
+from text4seg.data.deduplication import hold_out_images
 from text4seg.data.inspect import count_records, open_build, oracle_iou, write_sheet
-from text4seg.data.leaks import hold
 from text4seg.data.mixture import get_mixture
 
 app = typer.Typer(
@@ -86,24 +86,30 @@ def build_data(
         if synonyms is not None:
             mixture = replace(mixture, synonyms=synonyms)
         target = Target(GridShape.parse(grid), format_name, check_rule(rule))
-        plan = Plan(mixture, target, schema, files, embed, seed, part_size)
+        plan = BuildPlan(mixture, target, schema, files, embed, seed, part_size)
         wanted = None if classes is None else tuple(one.strip() for one in classes.split(","))
         select = Selection(wanted, min_area, limit, strict, check_images)
         options = dict(_option(one) for one in option or ())
     with patience("opening"):
-        reading = read(reader, path, split=split, images=images, select=select, options=options)
+        reading = read_dataset(
+            reader, path, split=split, images=images, selection=select, options=options
+        )
         held = None
         if hold_out is not None:
             other = Selection(check_images=check_images)
-            kept = read(reader, path, split=hold_out, images=images, select=other, options=options)
-            held = hold(kept, by_look=check_images)
+            kept = read_dataset(
+                reader, path, split=hold_out, images=images, selection=other, options=options
+            )
+            held = hold_out_images(kept, by_look=check_images)
     with patience("parts", count_parts(reading, plan)) as bar:
 
-        def on_part(note: Note) -> None:
+        def on_part(note: PartNote) -> None:
             del note
             bar.advance()
 
-        manifest = build(reading, out, plan, held=held, processes=processes, on_part=on_part)
+        manifest = build_dataset(
+            reading, out, plan, held=held, processes=processes, on_part=on_part
+        )
     told = {key: manifest[key] for key in ("samples", "questions", "kinds", "report")}
     if as_json:
         print_json({"out": str(out), **told})

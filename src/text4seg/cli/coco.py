@@ -12,7 +12,7 @@ from text4seg.codec import AnyFormat, BoxWise
 from text4seg.core.coverage import Rule, polygons_to_rle, rles_to_cells
 from text4seg.core.errors import InputError
 from text4seg.core.regions import masks_to_regions
-from text4seg.core.rle import rle_to_mask, rle_to_runs
+from text4seg.core.run_lengths import rle_to_mask, rle_to_runs
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size, clean_label
 
 _AT_ONCE = 256

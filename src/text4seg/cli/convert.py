@@ -16,7 +16,7 @@ from text4seg.codec import ALL_FORMATS, Repair, get_any_format
 from text4seg.core.errors import UnknownNameError
 from text4seg.core.files import write_atomically
 from text4seg.core.types import GridShape, Size
-from text4seg.pictures import open_image
+from text4seg.images import open_image
 
 JSON = "json"
 

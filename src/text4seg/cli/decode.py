@@ -17,9 +17,9 @@ from text4seg.conversions import masks_to_svg
 from text4seg.core.errors import InputError
 from text4seg.core.files import write_atomically
 from text4seg.core.regions import Regions
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import OTHERS, GridShape, Size
-from text4seg.pictures import MAX_PIXELS, mask_to_png
+from text4seg.images import MAX_PIXELS, mask_to_png
 
 
 def decode(

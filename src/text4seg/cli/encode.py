@@ -19,7 +19,7 @@ from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.geometry import mask_to_grid
 from text4seg.core.regions import Regions, masks_to_regions
 from text4seg.core.types import DescriptorGrid, GridShape, check_label
-from text4seg.pictures import open_mask
+from text4seg.images import open_mask
 
 
 def encode(

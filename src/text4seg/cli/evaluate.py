@@ -37,7 +37,7 @@ from text4seg.codec import get_any_format
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.files import write_atomically
 from text4seg.core.types import GridShape
-from text4seg.data import Selection, read
+from text4seg.data import Selection, read_dataset
 from text4seg.evaluation.compare import compare_runs
 from text4seg.evaluation.journal import Journal, read_run
 from text4seg.evaluation.report import Settings, build
@@ -125,9 +125,9 @@ def evaluate(
     }
     load = partial(load_segmenter, model, refiner=refiner, grid=shape, format_name=format_name)
     of_names = task in NAME_TASKS
-    reading = read(
+    reading = read_dataset(
         layout, data, split=split, images=images, options=parse_options(option),
-        select=Selection(strict=True, limit=limit if of_names else None),
+        selection=Selection(strict=True, limit=limit if of_names else None),
     )  # fmt: skip
     if of_names:
         asked = NamesAsked(task, split_names(names), together)
@@ -175,7 +175,7 @@ def _answer(
     with processes(out) as share:
         journal = None if out is None else Journal.open(out, kept, process=share.process)
         segmenter = load()
-        count = sum(len(question.sample.asked) for question in questions)
+        count = sum(len(question.sample.targets) for question in questions)
         with patience("questions", count) as bar:
             rows = run_evaluation(
                 segmenter,

@@ -15,9 +15,9 @@ from text4seg.cli._talk import CallError
 from text4seg.cli.values import Value, value_to_label_map, value_to_mask, value_to_things
 from text4seg.conversions import cut_out, label_map_to_png, masks_to_detections, masks_to_svg
 from text4seg.core.geometry import mask_to_box
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import OTHERS, Box, Size
-from text4seg.pictures import image_to_png, mask_to_png
+from text4seg.images import image_to_png, mask_to_png
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -14,7 +14,7 @@ from text4seg.cli.measuring import print_table, processes
 from text4seg.core.errors import InputError
 from text4seg.core.files import write_atomically
 from text4seg.core.types import label_fault
-from text4seg.data import Reading, Sample
+from text4seg.data import CheckedDataset, Sample
 from text4seg.evaluation.image_journal import ImageJournal, each_image, read_images
 from text4seg.evaluation.instances import ap_of_images, instances_image
 from text4seg.evaluation.report import Table
@@ -39,7 +39,7 @@ def split_names(text: str | None) -> tuple[str, ...] | None:
 
 
 def evaluate_names(
-    reading: Reading,
+    reading: CheckedDataset,
     asked: NamesAsked,
     settings: Mapping[str, Any],
     load: Callable[[], Segmenter],
@@ -86,7 +86,7 @@ def evaluate_names(
         print_table(table)
 
 
-def names_of(reading: Reading, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
+def names_of(reading: CheckedDataset, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
     """The names to ask for, all of them labels of the data set; raises `InputError`."""
     known = [name for name in reading.classes if not label_fault(name)]
     if not known:

@@ -29,7 +29,7 @@ from text4seg.cli.measuring import (
 from text4seg.codec import get_format
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.types import GridShape
-from text4seg.data import Selection, read
+from text4seg.data import Selection, read_dataset
 from text4seg.evaluation.journal import write_run
 from text4seg.evaluation.judge import Answer, Truth, judge
 from text4seg.evaluation.predictions import Matcher, TextReader, read_pictures, read_predictions
@@ -94,8 +94,8 @@ def score(
     assert data is not None  # noqa: S101 - check_places refuses None; this tells mypy
     selection = Selection(strict=True, check_images=False)
     with patience("truth"):
-        reading = read(
-            layout, data, split=split, images=images, select=selection,
+        reading = read_dataset(
+            layout, data, split=split, images=images, selection=selection,
             options=parse_options(option),
         )  # fmt: skip
         questions = list(questions_of(reading, root=images_of(data, images)))

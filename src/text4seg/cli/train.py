@@ -11,11 +11,11 @@ import typer
 
 from text4seg.cli._talk import checking_the_call, patience, print_json, say
 from text4seg.cli.loading import fetch_parts
-from text4seg.core.rle import rle_to_mask
+from text4seg.core.run_lengths import rle_to_mask
 from text4seg.data import Sample
 from text4seg.evaluation import Row, evaluate, questions_of, summarise
+from text4seg.images import draw_overlay
 from text4seg.models import is_nano
-from text4seg.pictures import draw_overlay
 from text4seg.pretrained.weights import weights_folder
 from text4seg.segmenter import Segmenter
 from text4seg.training.processes import is_leading
@@ -93,7 +93,7 @@ def _train(recipe: Recipe) -> Trained:
     asked = read_validation(recipe.data)
     if is_nano(recipe.model.folder):
         fetch_parts(weights_folder())
-    total = sum(len(sample.asked) for sample in asked)
+    total = sum(len(sample.targets) for sample in asked)
 
     def ask(
         chat: VisionLanguageModel, samples: Sequence[Sample], told: Callable[[], None]
@@ -130,7 +130,7 @@ def _train(recipe: Recipe) -> Trained:
 
 def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
     """So many questions, taken at even distances from all of them."""
-    places = [(at, i) for at, sample in enumerate(samples) for i in range(len(sample.asked))]
+    places = [(at, i) for at, sample in enumerate(samples) for i in range(len(sample.targets))]
     if not places:
         return []
     count = min(count, len(places))
@@ -139,7 +139,7 @@ def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
     for at, i in taken:
         by_sample.setdefault(at, []).append(i)
     return [
-        replace(samples[at], asked=tuple(samples[at].asked[i] for i in kept))
+        replace(samples[at], targets=tuple(samples[at].targets[i] for i in kept))
         for at, kept in by_sample.items()
     ]
 

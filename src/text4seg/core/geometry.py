@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64
 
 from text4seg.core.coverage import RULES, Rule, coverages_to_best_cells, polygons_to_rle
 from text4seg.core.errors import InputError, UnknownNameError
-from text4seg.core.rle import rle_to_mask
+from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import (
     OTHERS,
     Box,

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int, Int32, Int64, Shaped
 
 from text4seg.core.errors import InputError
-from text4seg.core.rle import MAX_PIXELS, Runs
+from text4seg.core.run_lengths import MAX_PIXELS, Runs
 from text4seg.core.types import Size
 
 Outline = tuple[Sequence[Sequence[float]], Size]

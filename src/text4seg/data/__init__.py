@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from text4seg.data.jsonl import read_jsonl
-from text4seg.data.reading import Dataset, Reader, Reading, Selection, Source, read
-from text4seg.data.regions import Joined, Labelled, Polygons, Region, RunLengths
+from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.mask_sources import (
+    LabelMapMask,
+    MaskSource,
+    MaskUnion,
+    PolygonMask,
+    RunLengthMask,
+)
+from text4seg.data.readers.jsonl import read_jsonl
+from text4seg.data.reading import CheckedDataset, Dataset, Reader, Selection, Source, read_dataset
 from text4seg.data.registry import READERS
-from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import ReferringTarget, Sample
+from text4seg.data.reports import ReadReport, RecordError
 
 __all__ = [
     "READERS",
+    "CheckedDataset",
     "Dataset",
-    "Joined",
-    "Labelled",
-    "Polygons",
+    "LabelMapMask",
+    "MaskSource",
+    "MaskUnion",
+    "PolygonMask",
+    "ReadReport",
     "Reader",
-    "Reading",
     "RecordError",
     "ReferringTarget",
-    "Region",
-    "Report",
-    "RunLengths",
+    "RunLengthMask",
     "Sample",
     "Selection",
     "Source",
-    "read",
+    "read_dataset",
     "read_jsonl",
 ]

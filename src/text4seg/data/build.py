@@ -28,11 +28,11 @@ import numpy as np
 from text4seg.core.errors import InputError, MissingExtraError, OutputError
 from text4seg.core.files import write_atomically
 from text4seg.data.conversations import Conversation, Target, converse
-from text4seg.data.leaks import Held
+from text4seg.data.deduplication import HeldOutImages
+from text4seg.data.interface import Sample
 from text4seg.data.mixture import Mixture
-from text4seg.data.reading import Reading
-from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import Sample
+from text4seg.data.reading import CheckedDataset
+from text4seg.data.reports import ReadReport, RecordError
 from text4seg.data.schemas import Record, get_schema
 from text4seg.data.shards import FILES, records_to_bytes
 
@@ -41,7 +41,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BuildPlan:
     """How conversations are made and written.
 
     Attributes:
@@ -60,7 +60,7 @@ class Plan:
     files: str = "jsonl"
     embed: bool = False
     seed: int = 0
-    images_a_part: int = 1000
+    images_per_part: int = 1000
 
     def __post_init__(self) -> None:
         get_schema(self.schema)
@@ -68,12 +68,12 @@ class Plan:
             raise InputError(f"files are {' or '.join(FILES)}, got {self.files!r}")
         if self.embed and self.files != "parquet":
             raise InputError("pictures are embedded in parquet files only")
-        if self.images_a_part < 1:
+        if self.images_per_part < 1:
             raise InputError("a part has at least one image")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BuildPart:
     """One file: its number, its pass, and its images."""
 
     number: int
@@ -82,26 +82,26 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class BuildJob:
     """All that a process needs to make parts."""
 
-    reading: Reading
-    plan: Plan
+    reading: CheckedDataset
+    plan: BuildPlan
     out: Path
-    held: Held
+    held: HeldOutImages
 
 
-Note = dict[str, Any]
+PartNote = dict[str, Any]
 
 
-def build(
-    reading: Reading,
+def build_dataset(
+    reading: CheckedDataset,
     out: Path,
-    plan: Plan,
+    plan: BuildPlan,
     *,
-    held: Held | None = None,
+    held: HeldOutImages | None = None,
     processes: int = 1,
-    on_part: Callable[[Note], None] | None = None,
+    on_part: Callable[[PartNote], None] | None = None,
 ) -> dict[str, Any]:
     """Write all samples of a data set below `out`, and return the manifest.
 
@@ -119,7 +119,7 @@ def build(
         RecordError: The reading is strict and a record is wrong.
         OutputError: A file cannot be written.
     """
-    work = Work(reading, plan, out, held or Held())
+    work = BuildJob(reading, plan, out, held or HeldOutImages())
     with _alone_in(out):
         return _build(work, processes, on_part or (lambda _: None))
 
@@ -147,7 +147,7 @@ def _alone_in(out: Path) -> Iterator[None]:
         raise OutputError(f"{out} cannot be written: {error.strerror or error}") from error
 
 
-def _build(work: Work, processes: int, on_part: Callable[[Note], None]) -> dict[str, Any]:
+def _build(work: BuildJob, processes: int, on_part: Callable[[PartNote], None]) -> dict[str, Any]:
     parts = list(_parts(work.reading, work.plan))
     done = _prepare(work, parts)
     notes = dict(done)
@@ -160,20 +160,20 @@ def _build(work: Work, processes: int, on_part: Callable[[Note], None]) -> dict[
     return _finish(work, [notes[part.number] for part in parts])
 
 
-def _parts(reading: Reading, plan: Plan) -> Iterator[Part]:
-    total, step = len(reading), plan.images_a_part
-    limit = reading.select.limit
+def _parts(reading: CheckedDataset, plan: BuildPlan) -> Iterator[BuildPart]:
+    total, step = len(reading), plan.images_per_part
+    limit = reading.selection.limit
     starts = range(0, total if limit is None else _enough(reading, limit), step)
     number = 0
     for turn in range(plan.mixture.passes):
         for start in starts:
-            yield Part(number, turn, range(start, min(start + step, starts.stop)))
+            yield BuildPart(number, turn, range(start, min(start + step, starts.stop)))
             number += 1
 
 
-def _enough(reading: Reading, limit: int) -> int:
+def _enough(reading: CheckedDataset, limit: int) -> int:
     """So many images hold `limit` that are wanted."""
-    quiet = Report()
+    quiet = ReadReport()
     given = 0
     for index in range(len(reading)):
         if given >= limit:
@@ -182,12 +182,12 @@ def _enough(reading: Reading, limit: int) -> int:
     return len(reading)
 
 
-def count_parts(reading: Reading, plan: Plan) -> int:
+def count_parts(reading: CheckedDataset, plan: BuildPlan) -> int:
     """How many parts a build has."""
     return len(list(_parts(reading, plan)))
 
 
-def _prepare(work: Work, parts: list[Part]) -> dict[int, Note]:
+def _prepare(work: BuildJob, parts: list[BuildPart]) -> dict[int, PartNote]:
     """Check the folder, clear what a kill left half-written, and tell which parts are done."""
     described = json.dumps(_describe(work), indent=1, sort_keys=True).encode()
     plan = work.out / PLAN
@@ -220,7 +220,7 @@ def _is_ours(path: Path) -> bool:
     return path.parent.name == NOTES and path.name.endswith(".json") and path.name[0] != "."
 
 
-def _is_whole(work: Work, note: Note) -> bool:
+def _is_whole(work: BuildJob, note: PartNote) -> bool:
     path = work.out / note["file"]
     return path.is_file() and _hash(path.read_bytes()) == str(note["sha256"])
 
@@ -229,20 +229,20 @@ def _hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _describe(work: Work) -> dict[str, Any]:
-    select, plan = asdict(work.reading.select), asdict(work.plan)
+def _describe(work: BuildJob) -> dict[str, Any]:
+    selection, plan = asdict(work.reading.selection), asdict(work.plan)
     held = json.dumps([sorted(work.held.ids), work.held.hashes]).encode()
     return {
         "version": VERSION,
         "data": work.reading.source,
         "images": len(work.reading),
-        "select": select,
+        "select": selection,
         "plan": plan,
-        "held_out": _hash(held) if work.held != Held() else None,
+        "held_out": _hash(held) if work.held != HeldOutImages() else None,
     }
 
 
-def _make_all(work: Work, parts: list[Part], processes: int) -> Iterator[Note]:
+def _make_all(work: BuildJob, parts: list[BuildPart], processes: int) -> Iterator[PartNote]:
     if processes <= 1 or len(parts) <= 1:
         for part in parts:
             yield make_part(work, part)
@@ -251,7 +251,7 @@ def _make_all(work: Work, parts: list[Part], processes: int) -> Iterator[Note]:
     with ProcessPoolExecutor(
         min(processes, len(parts)), mp_context=context, initializer=_begin, initargs=(work,)
     ) as pool:
-        waiting: deque[Future[Note]] = deque()
+        waiting: deque[Future[PartNote]] = deque()
         try:
             for part in parts:
                 waiting.append(pool.submit(_make_here, part))
@@ -264,10 +264,10 @@ def _make_all(work: Work, parts: list[Part], processes: int) -> Iterator[Note]:
             raise
 
 
-_here: list[Work] = []
+_here: list[BuildJob] = []
 
 
-def _begin(work: Work) -> None:
+def _begin(work: BuildJob) -> None:
     """In a new process: keep the work, and go when the parent has gone."""
     _here[:] = [work]
     parent = multiprocessing.parent_process()
@@ -280,13 +280,13 @@ def _follow(sentinel: int) -> None:
     os._exit(1)
 
 
-def _make_here(part: Part) -> Note:
+def _make_here(part: BuildPart) -> PartNote:
     return make_part(_here[0], part)
 
 
-def make_part(work: Work, part: Part) -> Note:
+def make_part(work: BuildJob, part: BuildPart) -> PartNote:
     """Make one file and its note; the same bytes whenever and wherever it is done."""
-    report = Report(strict=work.reading.select.strict)
+    report = ReadReport(strict=work.reading.selection.strict)
     records: list[Record] = []
     kinds: Counter[str] = Counter()
     for index in part.images:
@@ -307,7 +307,7 @@ def make_part(work: Work, part: Part) -> Note:
     name = f"part-{part.number:05d}.{work.plan.files}"
     data = records_to_bytes(records, work.plan.files, work.plan.schema)
     write_atomically(work.out / name, data)
-    note: Note = {
+    note: PartNote = {
         "part": part.number,
         "file": name,
         "sha256": _hash(data),
@@ -315,32 +315,32 @@ def make_part(work: Work, part: Part) -> Note:
         "images": len(part.images),
         "kinds": dict(sorted(kinds.items())),
         # Each pass meets the same faults: they are told once.
-        "report": report.to_json() if part.turn == 0 else Report().to_json(),
+        "report": report.to_json() if part.turn == 0 else ReadReport().to_json(),
     }
     noted = work.out / NOTES / f"{part.number:05d}.json"
     write_atomically(noted, json.dumps(note).encode())
     return note
 
 
-def _load(work: Work, index: int, report: Report) -> Sample | None:
+def _load(work: BuildJob, index: int, report: ReadReport) -> Sample | None:
     sample = work.reading.load(index, report)
-    if sample is None or work.held == Held():
+    if sample is None or work.held == HeldOutImages():
         return sample
     try:
-        leak = work.held.leak(sample)
+        find_leak = work.held.find_leak(sample)
     except InputError as error:
         report.skip("broken image", str(error))
         return None
-    if not leak:
+    if not find_leak:
         return sample
     report.filter("held out")
     report.images -= 1
-    report.expressions -= len(sample.asked)
+    report.expressions -= len(sample.targets)
     return None
 
 
 def _record(
-    work: Work, part: Part, conversation: Conversation, identity: str, number: int
+    work: BuildJob, part: BuildPart, conversation: Conversation, identity: str, number: int
 ) -> Record:
     sample, plan = conversation.sample, work.plan
     path = sample.image.absolute()
@@ -375,7 +375,7 @@ def _to_jpeg(image: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _withdraw(work: Work, notes: list[Note]) -> None:
+def _withdraw(work: BuildJob, notes: list[PartNote]) -> None:
     """Remove what a build without a sample wrote, so that mended data may go into the folder."""
     shutil.rmtree(work.out / NOTES, ignore_errors=True)
     for name in (PLAN, *(str(note["file"]) for note in notes)):
@@ -384,11 +384,11 @@ def _withdraw(work: Work, notes: list[Note]) -> None:
         work.out.rmdir()
 
 
-def _finish(work: Work, notes: list[Note]) -> dict[str, Any]:
-    report = Report()
+def _finish(work: BuildJob, notes: list[PartNote]) -> dict[str, Any]:
+    report = ReadReport()
     report.add(work.reading.opened)
     for note in notes:
-        report.add(Report.from_json(note["report"]))
+        report.add(ReadReport.from_json(note["report"]))
     samples = sum(note["samples"] for note in notes)
     if not samples:
         _withdraw(work, notes)
@@ -420,7 +420,7 @@ def _finish(work: Work, notes: list[Note]) -> dict[str, Any]:
     return manifest
 
 
-def _write_dataset_info(work: Work, notes: list[Note]) -> None:
+def _write_dataset_info(work: BuildJob, notes: list[PartNote]) -> None:
     """What LLaMA-Factory wants to know of a folder: a data set for each file."""
     if work.plan.schema != "llama-factory":
         return

@@ -8,14 +8,20 @@ from pathlib import Path
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import Size
-from text4seg.data.regions import Joined, Labelled, Polygons, Region, RunLengths
+from text4seg.data.interface import Sample
+from text4seg.data.mask_sources import (
+    LabelMapMask,
+    MaskSource,
+    MaskUnion,
+    PolygonMask,
+    RunLengthMask,
+)
 from text4seg.data.reports import RecordError
-from text4seg.data.samples import Sample
 
 
 def check_image(sample: Sample) -> Sample:
     """The sample with its image's true size; raises `RecordError` where they do not agree."""
-    from text4seg.pictures import check_image
+    from text4seg.images import check_image
 
     if sample.content is None and not sample.image.exists():
         raise RecordError("missing image", f"there is no image {sample.image}")
@@ -31,7 +37,7 @@ def check_image(sample: Sample) -> Sample:
     return sample if sample.size is not None else replace(sample, size=size)
 
 
-def check_region(region: Region, size: Size | None, *, count: bool) -> int | None:
+def check_region(region: MaskSource, size: Size | None, *, count: bool) -> int | None:
     """Check a mask against the image's size; with `count`, its number of pixels.
 
     Polygons are looked at without drawing them, so their pixels are known only when counted.
@@ -39,17 +45,17 @@ def check_region(region: Region, size: Size | None, *, count: bool) -> int | Non
     Raises:
         RecordError: The mask cannot be used.
     """
-    if isinstance(region, Joined):
+    if isinstance(region, MaskUnion):
         for part in region.regions:
             check_region(part, size, count=False)
     elif size is not None and region.size != size:
         raise RecordError(
             "mask of another size", f"the mask is {region.size} and the image is {size}"
         )
-    elif isinstance(region, Polygons):
+    elif isinstance(region, PolygonMask):
         _check_polygons(region)
     try:
-        if isinstance(region, RunLengths) or count:
+        if isinstance(region, RunLengthMask) or count:
             area = region.area()
             if not area:
                 raise RecordError("mask without a pixel", "the mask has no pixel")
@@ -57,13 +63,13 @@ def check_region(region: Region, size: Size | None, *, count: bool) -> int | Non
     except RecordError:
         raise
     except InputError as error:
-        kind = "bad run lengths" if isinstance(region, RunLengths) else "bad mask"
-        kind = "bad mask picture" if isinstance(region, Labelled) else kind
+        kind = "bad run lengths" if isinstance(region, RunLengthMask) else "bad mask"
+        kind = "bad mask picture" if isinstance(region, LabelMapMask) else kind
         raise RecordError(kind, str(error)) from error
     return None
 
 
-def _check_polygons(region: Polygons) -> None:
+def _check_polygons(region: PolygonMask) -> None:
     if not region.polygons:
         raise RecordError("bad polygon", "there is no polygon")
     inside = False

@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Int64
 
 from text4seg.core.errors import InputError
-from text4seg.data.json_index import Record, read_records, walk
-from text4seg.data.reports import RecordError, Report
+from text4seg.data.json_index import JsonRecord, read_records, walk
+from text4seg.data.reports import ReadReport, RecordError
 
 _KEYS = ("images", "annotations", "categories")
 
@@ -82,7 +82,7 @@ class _Parts:
     categories: dict[int, dict[str, Any]] = field(default_factory=dict)
 
 
-def index_coco(path: Path, report: Report) -> CocoIndex:
+def index_coco(path: Path, report: ReadReport) -> CocoIndex:
     """Find every record of a COCO file in one pass.
 
     Told to `report` and left out: records without ids, ids that come twice, annotations of images
@@ -104,7 +104,7 @@ def index_coco(path: Path, report: Report) -> CocoIndex:
     return _sorted(path, parts, report)
 
 
-def _take(record: Record, parts: _Parts, path: Path, report: Report) -> None:
+def _take(record: JsonRecord, parts: _Parts, path: Path, report: ReadReport) -> None:
     where = f"{path}, {record.key} {record.number}"
     value = record.value
     if not isinstance(value, dict):
@@ -125,7 +125,7 @@ def _take(record: Record, parts: _Parts, path: Path, report: Report) -> None:
         _take_annotation(record, parts, where, report)
 
 
-def _take_category(value: dict[str, Any], parts: _Parts, where: str, report: Report) -> None:
+def _take_category(value: dict[str, Any], parts: _Parts, where: str, report: ReadReport) -> None:
     number, name = value.get("id"), value.get("name")
     if not isinstance(number, int) or not isinstance(name, str):
         report.skip("bad record", f"{where}: a category has an 'id' and a 'name'")
@@ -135,7 +135,7 @@ def _take_category(value: dict[str, Any], parts: _Parts, where: str, report: Rep
         parts.categories[number] = value
 
 
-def _take_annotation(record: Record, parts: _Parts, where: str, report: Report) -> None:
+def _take_annotation(record: JsonRecord, parts: _Parts, where: str, report: ReadReport) -> None:
     owner, number = record.value.get("image_id"), record.value.get("id", -1 - record.number)
     if not isinstance(owner, int | str) or not isinstance(number, int):
         report.skip("bad record", f"{where}: an annotation has an 'id' and an 'image_id'")
@@ -148,7 +148,7 @@ def _take_annotation(record: Record, parts: _Parts, where: str, report: Report) 
         parts.places.append((record.start, record.end))
 
 
-def _sorted(path: Path, parts: _Parts, report: Report) -> CocoIndex:
+def _sorted(path: Path, parts: _Parts, report: ReadReport) -> CocoIndex:
     owners = np.array([parts.images.get(owner, -1) for owner in parts.owners], dtype=np.int64)
     for at in np.flatnonzero(owners < 0).tolist():
         report.skip(

@@ -20,11 +20,11 @@ from text4seg.core.geometry import Rule, coverage_to_cells, mask_to_grid, masks_
 from text4seg.core.regions import Regions, masks_to_regions
 from text4seg.core.types import OTHERS, Box, DescriptorGrid, GridShape, Size, label_fault
 from text4seg.data.coverage import region_to_coverage, regions_to_coverage
+from text4seg.data.interface import ReferringTarget, Sample
 from text4seg.data.mixture import Mixture
-from text4seg.data.samples import ReferringTarget, Sample
 
-Question = Literal["one", "everything", "list", "parts", "part", "absent"]
-QUESTIONS: tuple[Question, ...] = ("one", "everything", "list", "parts", "part", "absent")
+QuestionKind = Literal["one", "everything", "list", "parts", "part", "absent"]
+QUESTIONS: tuple[QuestionKind, ...] = ("one", "everything", "list", "parts", "part", "absent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ Value = DescriptorGrid | Regions
 class Turn:
     """A question and its answer; `labels` are the names that were asked for."""
 
-    kind: Question
+    kind: QuestionKind
     question: str
     answer: str
     labels: tuple[str, ...]
@@ -77,10 +77,10 @@ def converse(
 ) -> Iterator[Conversation]:
     """The conversations of one pass over an image; raises `InputError` for an unreadable mask."""
     writer = _Writer(sample, mixture, target, random, _cover(sample, mixture, target))
-    whole = [writer.one(asked) for asked in sample.asked if asked.kind == "expression"]
+    whole = [writer.one(asked) for asked in sample.targets if asked.kind == "expression"]
     whole += writer.parts()
     yield from _gather(sample, whole, mixture.turns, None)
-    classes = [asked for asked in sample.asked if asked.kind == "class"]
+    classes = [asked for asked in sample.targets if asked.kind == "class"]
     for _ in range(mixture.rounds if classes else 0):
         crop = _draw_crop(sample, mixture.crops, random)
         turns = writer.classes(classes, crop)
@@ -93,7 +93,7 @@ def _cover(sample: Sample, mixture: Mixture, target: Target) -> dict[int, np.nda
         return {}
     regions = {
         id(asked): asked.mask
-        for asked in sample.asked
+        for asked in sample.targets
         if asked.mask is not None and not (mixture.crops and asked.kind == "class")
     }
     covered = regions_to_coverage(list(regions.values()), target.grid)
@@ -133,12 +133,12 @@ class _Writer:
         grid = self._single(asked, label, crop)
         wordings = prompts.PART if asked.kind == "part" else prompts.QUESTIONS
         question = self._draw(wordings).format(expression=label, name=label)
-        kind: Question = "part" if asked.kind == "part" else "one"
+        kind: QuestionKind = "part" if asked.kind == "part" else "one"
         return self._turn("absent" if grid.is_empty else kind, question, grid, (label,))
 
     def parts(self) -> list[Turn]:
         """Questions about each part, and about each thing with several parts divided into them."""
-        parts = [asked for asked in self.sample.asked if asked.kind == "part"]
+        parts = [asked for asked in self.sample.targets if asked.kind == "part"]
         turns = [self.one(part) for part in parts]
         wholes: dict[str, list[ReferringTarget]] = {}
         for part in parts:
@@ -236,7 +236,9 @@ class _Writer:
     def _draw(self, wordings: Sequence[str]) -> str:
         return wordings[int(self.random.integers(len(wordings)))]
 
-    def _turn(self, kind: Question, question: str, value: Value, labels: tuple[str, ...]) -> Turn:
+    def _turn(
+        self, kind: QuestionKind, question: str, value: Value, labels: tuple[str, ...]
+    ) -> Turn:
         told = prompts.on_grid(question, self.target.grid)
         return Turn(kind, told, prompts.answer(self.target.encode(value)), labels)
 

@@ -12,16 +12,16 @@ from text4seg.core.coverage import polygons_to_rle, rles_to_coverage
 from text4seg.core.errors import MissingExtraError
 from text4seg.core.geometry import mask_to_coverage
 from text4seg.core.types import GridShape
-from text4seg.data.regions import Joined, Labelled, Polygons, Region
+from text4seg.data.mask_sources import LabelMapMask, MaskSource, MaskUnion, PolygonMask
 
 
-def region_to_coverage(region: Region, shape: GridShape) -> Float32[np.ndarray, "rows cols"]:
+def region_to_coverage(region: MaskSource, shape: GridShape) -> Float32[np.ndarray, "rows cols"]:
     """The exact share of each cell, 0 to 1, that a region covers; raises `InputError`."""
     return regions_to_coverage([region], shape)[0]
 
 
 def regions_to_coverage(
-    regions: Sequence[Region], shape: GridShape
+    regions: Sequence[MaskSource], shape: GridShape
 ) -> list[Float32[np.ndarray, "rows cols"]]:
     """The same for several regions, which takes less time than one after the other.
 
@@ -36,19 +36,19 @@ def regions_to_coverage(
     ]
 
 
-def region_to_rle(region: Region) -> Mapping[str, Any] | None:
+def region_to_rle(region: MaskSource) -> Mapping[str, Any] | None:
     """COCO run lengths of a region if that takes no pixels, else None; raises `InputError`."""
-    if isinstance(region, Labelled):
+    if isinstance(region, LabelMapMask):
         return None
-    if isinstance(region, Polygons):
+    if isinstance(region, PolygonMask):
         return polygons_to_rle(region.polygons, region.size)
-    if not isinstance(region, Joined):
+    if not isinstance(region, MaskUnion):
         return region.to_rle()
     parts = [region_to_rle(part) for part in region.regions]
     return None if any(part is None for part in parts) else _merge(region, parts)
 
 
-def _merge(region: Joined, parts: Sequence[Mapping[str, Any] | None]) -> Mapping[str, Any]:
+def _merge(region: MaskUnion, parts: Sequence[Mapping[str, Any] | None]) -> Mapping[str, Any]:
     try:
         from pycocotools import mask as coco
     except ImportError:

@@ -23,16 +23,16 @@ from text4seg.core.errors import InputError, MaskSyntaxError
 from text4seg.core.files import write_atomically
 from text4seg.core.geometry import Rule, cells_to_mask, coverage_to_cells
 from text4seg.core.regions import Regions, masks_to_regions
-from text4seg.core.rle import cells_to_runs, rle_to_runs
+from text4seg.core.run_lengths import cells_to_runs, rle_to_runs
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size
 from text4seg.data.build import MANIFEST, PLAN
 from text4seg.data.coverage import region_to_coverage, region_to_rle
-from text4seg.data.reading import Selection, read
-from text4seg.data.regions import Region
+from text4seg.data.mask_sources import MaskSource
+from text4seg.data.reading import Selection, read_dataset
 from text4seg.data.schemas import Record, image_of_record, turns_of
 from text4seg.data.shards import read_records
+from text4seg.images import TINTS, draw_overlay, open_image
 from text4seg.metrics import iou
-from text4seg.pictures import TINTS, draw_overlay, open_image
 
 Count = Callable[[str], int]
 """How many tokens a text has."""
@@ -42,7 +42,7 @@ _THUMB = 320
 
 
 @dataclass(slots=True)
-class Findings:
+class BuildStatistics:
     """What was counted.
 
     Attributes:
@@ -95,7 +95,7 @@ def _spread(values: list[int]) -> dict[str, float] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class FinishedBuild:
     """A finished build: its folder, its plan and the files in order."""
 
     folder: Path
@@ -124,7 +124,7 @@ class Built:
             yield from read_records(self.folder / part["file"])
 
 
-def open_build(folder: Path) -> Built:
+def open_build(folder: Path) -> FinishedBuild:
     """Open a finished build; raises `InputError` for a folder that holds none."""
     try:
         plan = json.loads((folder / PLAN).read_bytes())
@@ -137,12 +137,12 @@ def open_build(folder: Path) -> Built:
         ) from error
     except (OSError, ValueError) as error:
         raise InputError(f"the build in {folder} cannot be read: {error}") from error
-    return Built(folder, plan, manifest)
+    return FinishedBuild(folder, plan, manifest)
 
 
-def count_records(built: Built, tokens: Count | None = None) -> Findings:
+def count_records(built: FinishedBuild, tokens: Count | None = None) -> BuildStatistics:
     """Go over all records once; memory grows with a hash of 16 bytes a record."""
-    findings = Findings()
+    findings = BuildStatistics()
     for record in built.records():
         findings.samples += 1
         turns = turns_of(record)
@@ -158,7 +158,9 @@ def count_records(built: Built, tokens: Count | None = None) -> Findings:
     return findings
 
 
-def _count_turn(findings: Findings, built: Built, question: str, answer: str) -> None:
+def _count_turn(
+    findings: BuildStatistics, built: FinishedBuild, question: str, answer: str
+) -> None:
     del question
     findings.questions += 1
     grid = _read(built, answer)
@@ -172,7 +174,7 @@ def _count_turn(findings: Findings, built: Built, question: str, answer: str) ->
             findings.label_characters.append(len(label))
 
 
-def _read(built: Built, answer: str) -> DescriptorGrid | Regions | None:
+def _read(built: FinishedBuild, answer: str) -> DescriptorGrid | Regions | None:
     try:
         return get_any_format(built.format_name).decode(body_of(answer), built.shape)
     except MaskSyntaxError:
@@ -186,7 +188,7 @@ def _mask(value: DescriptorGrid | Regions | None, label: str, size: Size) -> np.
     return cells_to_mask(grid.select(label), size)
 
 
-def oracle_iou(built: Built, *, images: int = 200) -> dict[str, Any] | None:
+def oracle_iou(built: FinishedBuild, *, images: int = 200) -> dict[str, Any] | None:
     """What IoU the grid allows at best: the true masks, put on the grid and taken off it again.
 
     Looks at up to so many images of the data set, evenly spread, and at whole images, not crops.
@@ -194,9 +196,9 @@ def oracle_iou(built: Built, *, images: int = 200) -> dict[str, Any] | None:
     """
     data = built.plan["data"]
     try:
-        reading = read(
+        reading = read_dataset(
             data["reader"], data["path"], split=data["split"], images=data["images"],
-            select=Selection(check_images=False), options=data["options"],
+            selection=Selection(check_images=False), options=data["options"],
         )  # fmt: skip
     except InputError:
         return None
@@ -204,7 +206,7 @@ def oracle_iou(built: Built, *, images: int = 200) -> dict[str, Any] | None:
     values: list[float] = []
     for index in range(0, len(reading), step):
         sample = reading.load(index, reading.report)
-        for asked in sample.asked if sample is not None else ():
+        for asked in sample.targets if sample is not None else ():
             if asked.mask is not None:
                 with contextlib.suppress(InputError):  # the build's own report tells of it
                     values.append(_best_iou(asked.mask, built))
@@ -213,7 +215,7 @@ def oracle_iou(built: Built, *, images: int = 200) -> dict[str, Any] | None:
     return {"mean": round(float(np.mean(values)), 4), "masks": len(values)}
 
 
-def _best_iou(region: Region, built: Built) -> float:
+def _best_iou(region: MaskSource, built: FinishedBuild) -> float:
     if isinstance(get_any_format(built.format_name), BoxWise):
         mask = region.to_mask()
         boxes = masks_to_regions([("a", mask)], built.shape, built.rule)
@@ -227,7 +229,7 @@ def _best_iou(region: Region, built: Built) -> float:
     return both / union if union else 1.0
 
 
-def write_sheet(built: Built, path: Path, figures: dict[str, Any], *, seed: int = 0) -> int:
+def write_sheet(built: FinishedBuild, path: Path, figures: dict[str, Any], *, seed: int = 0) -> int:
     """Write one page with the figures and some samples drawn; returns how many could be drawn.
 
     The page holds its pictures itself. Samples are drawn at random over the whole build.
@@ -259,7 +261,7 @@ def _say(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _cards(built: Built, record: Record) -> Iterator[str]:
+def _cards(built: FinishedBuild, record: Record) -> Iterator[str]:
     """One card for each question of a record."""
     try:
         image = _open(image_of_record(record))

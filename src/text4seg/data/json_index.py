@@ -26,7 +26,7 @@ _scan = json.JSONDecoder().raw_decode
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class JsonRecord:
     """One record: the key of its list, its number there, its place in bytes, and its value."""
 
     key: str
@@ -36,7 +36,7 @@ class Record:
     value: Any
 
 
-def walk(path: Path, keys: Collection[str]) -> Iterator[Record]:
+def walk(path: Path, keys: Collection[str]) -> Iterator[JsonRecord]:
     """Go over the records of the lists under `keys` of the object that the file holds.
 
     A file that is a list itself has one key, the empty string. Other keys are passed over.
@@ -69,7 +69,7 @@ def _read(file: BinaryIO, start: int, end: int) -> Any:
     return json.loads(file.read(end - start))
 
 
-def _walk(cursor: _Cursor, keys: Collection[str]) -> Iterator[Record]:
+def _walk(cursor: _Cursor, keys: Collection[str]) -> Iterator[JsonRecord]:
     first = cursor.peek()
     if first == "[":
         if "" in keys:
@@ -88,16 +88,16 @@ def _walk(cursor: _Cursor, keys: Collection[str]) -> Iterator[Record]:
         else:
             start, end, value = cursor.value(f"the value of {key!r}")
             if key in keys:
-                yield Record(key, -1, start, end, value)
+                yield JsonRecord(key, -1, start, end, value)
         _comma(cursor, "}")
 
 
-def _walk_list(cursor: _Cursor, key: str) -> Iterator[Record]:
+def _walk_list(cursor: _Cursor, key: str) -> Iterator[JsonRecord]:
     cursor.skip()
     number = 0
     while cursor.peek() != "]":
         start, end, value = cursor.value(f"record {number} of {key or 'the list'!r}")
-        yield Record(key, number, start, end, value)
+        yield JsonRecord(key, number, start, end, value)
         number += 1
         _comma(cursor, "]")
     cursor.skip()

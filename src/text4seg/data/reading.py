@@ -1,6 +1,6 @@
 """Reading any data set by the name of its layout: checked, filtered, one image after the other.
 
-reading = read("refcoco", "refer/data", split="val", images="train2014")
+dataset = read_dataset("refcoco", "refer/data", split="val", images="train2014")
 for sample in reading:
     ...
 print(reading.report.skipped)
@@ -17,9 +17,9 @@ from typing import Any, Protocol
 from text4seg.core.errors import InputError, LabelError, UnknownNameError
 from text4seg.core.types import clean_label
 from text4seg.data.checks import check_image, check_region
-from text4seg.data.regions import Joined, join
-from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import ReferringTarget, Sample
+from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.mask_sources import MaskUnion, join
+from text4seg.data.reports import ReadReport, RecordError
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Dataset(Protocol):
     def __len__(self) -> int:
         """How many images there are."""
 
-    def load(self, index: int, report: Report) -> Sample:
+    def load(self, index: int, report: ReadReport) -> Sample:
         """One image; wrong expressions go to `report`, a wrong image raises `RecordError`."""
 
 
@@ -72,7 +72,7 @@ class Source:
     images: Path | None
     split: str | None
     options: Mapping[str, str]
-    report: Report
+    report: ReadReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +97,17 @@ class Reader:
 
 
 @dataclass(slots=True)
-class Reading:
+class CheckedDataset:
     """A data set being read: iterate over it for samples, then look at its `report`.
 
     `source` tells what was opened, `opened` what was wrong before the first image.
     """
 
     dataset: Dataset
-    select: Selection
-    report: Report
+    selection: Selection
+    report: ReadReport
     source: Mapping[str, Any] = field(default_factory=dict)
-    opened: Report = field(default_factory=Report)
+    opened: ReadReport = field(default_factory=ReadReport)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -122,43 +122,43 @@ class Reading:
         """The samples that are wanted, in the order of the data set."""
         given = 0
         for index in range(len(self.dataset)):
-            if self.select.limit is not None and given >= self.select.limit:
+            if self.selection.limit is not None and given >= self.selection.limit:
                 return
             sample = self.load(index, self.report)
             if sample is not None:
                 given += 1
                 yield sample
 
-    def load(self, index: int, report: Report) -> Sample | None:
+    def load(self, index: int, report: ReadReport) -> Sample | None:
         """One image with what is wanted of it, checked; None where nothing is left."""
         try:
             sample = self.dataset.load(index, report)
-            if self.select.check_images:
+            if self.selection.check_images:
                 sample = check_image(sample)
         except RecordError as error:
             report.skip(error.kind, str(error))
             return None
         asked = tuple(
             checked
-            for one in sample.asked
-            if (checked := _check(one, sample, self.select, report)) is not None
+            for one in sample.targets
+            if (checked := _check(one, sample, self.selection, report)) is not None
         )
         if not asked:
             return None
         report.images += 1
         report.expressions += len(asked)
-        return replace(sample, asked=asked)
+        return replace(sample, targets=asked)
 
 
-def read(
+def read_dataset(
     name: str,
     path: str | PathLike[str],
     *,
     split: str | None = None,
     images: str | PathLike[str] | None = None,
-    select: Selection | None = None,
+    selection: Selection | None = None,
     options: Mapping[str, str] | None = None,
-) -> Reading:
+) -> CheckedDataset:
     """Open a data set; iterating over the result reads it.
 
     Args:
@@ -166,7 +166,7 @@ def read(
         path: The folder or file of the annotations.
         split: The part of the data set; by default the reader's first.
         images: The folder of the images, where they do not lie in their usual place.
-        select: What is wanted; by default all of it, wrong records skipped.
+        selection: What is wanted; by default all of it, wrong records skipped.
         options: The reader's own options.
 
     Raises:
@@ -183,8 +183,8 @@ def read(
             raise UnknownNameError(f"option of {name}", key, reader.options)
     if reader.splits and split is not None and split not in reader.splits:
         raise UnknownNameError(f"split of {name}", split, reader.splits)
-    wanted = select or Selection()
-    report = Report(strict=wanted.strict)
+    wanted = selection or Selection()
+    report = ReadReport(strict=wanted.strict)
     root = Path(path)
     if not root.exists():
         raise InputError(
@@ -201,14 +201,17 @@ def read(
         "images": None if folder is None else str(folder),
         "options": dict(source.options),
     }
-    return Reading(dataset, wanted, report, told, Report.from_json(report.to_json()))
+    return CheckedDataset(dataset, wanted, report, told, ReadReport.from_json(report.to_json()))
 
 
 def _check(
-    asked: ReferringTarget, sample: Sample, select: Selection, report: Report
+    asked: ReferringTarget, sample: Sample, selection: Selection, report: ReadReport
 ) -> ReferringTarget | None:
     """The expression as it can be used, or None where it is wrong or not wanted."""
-    if select.classes is not None and (asked.category or asked.expression) not in select.classes:
+    if (
+        selection.classes is not None
+        and (asked.category or asked.expression) not in selection.classes
+    ):
         report.filter("another class")
         return None
     try:
@@ -219,23 +222,29 @@ def _check(
     if changes:
         report.mend("label cleaned", f"{asked.source}: {', '.join(changes)}")
         asked = replace(asked, expression=label)
-    if isinstance(asked.mask, Joined) and asked.kind != "expression":
+    if isinstance(asked.mask, MaskUnion) and asked.kind != "expression":
         whole = _whole_instances(asked, asked.mask, sample, report)
     else:
         whole = asked
-    return whole if whole is None or _is_large(whole, sample, select, report) else None
+    return whole if whole is None or _is_large(whole, sample, selection, report) else None
 
 
-def _is_large(asked: ReferringTarget, sample: Sample, select: Selection, report: Report) -> bool:
+def _is_large(
+    asked: ReferringTarget, sample: Sample, selection: Selection, report: ReadReport
+) -> bool:
     """Whether the mask is right and as large as wanted; without a mask there is nothing to ask."""
     if asked.mask is None:
         return True
     try:
-        area = check_region(asked.mask, sample.size, count=select.min_area > 0)
+        area = check_region(asked.mask, sample.size, count=selection.min_area > 0)
     except RecordError as error:
         report.skip(error.kind, f"{asked.source}: {error}")
         return False
-    least = select.min_area * asked.mask.size.pixels if select.min_area < 1 else select.min_area
+    least = (
+        selection.min_area * asked.mask.size.pixels
+        if selection.min_area < 1
+        else selection.min_area
+    )
     if area is not None and area < least:
         report.filter("below the least area")
         return False
@@ -243,7 +252,7 @@ def _is_large(asked: ReferringTarget, sample: Sample, select: Selection, report:
 
 
 def _whole_instances(
-    asked: ReferringTarget, mask: Joined, sample: Sample, report: Report
+    asked: ReferringTarget, mask: MaskUnion, sample: Sample, report: ReadReport
 ) -> ReferringTarget | None:
     """A class without its wrong instances; None where none is left.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from text4seg.data.jsonl import JSONL
 from text4seg.data.readers.coco import COCO
 from text4seg.data.readers.cvat import CVAT
 from text4seg.data.readers.grefcoco import GREFCOCO
 from text4seg.data.readers.hugging_face import HUGGING_FACE, REFCOCO_M
+from text4seg.data.readers.jsonl import JSONL
 from text4seg.data.readers.label_maps import LABEL_MAPS
 from text4seg.data.readers.label_studio import LABEL_STUDIO
 from text4seg.data.readers.lvis import LVIS, PACO

@@ -24,7 +24,7 @@ class RecordError(InputError):
 
 
 @dataclass(slots=True)
-class Report:
+class ReadReport:
     """Counts of what was read, skipped, filtered and mended, with the first few messages each.
 
     Attributes:
@@ -61,7 +61,7 @@ class Report:
         self.mended[what] += 1
         self._keep(what, message)
 
-    def add(self, other: Report) -> None:
+    def add(self, other: ReadReport) -> None:
         """Count what another report counted."""
         self.images += other.images
         self.expressions += other.expressions
@@ -84,7 +84,7 @@ class Report:
         }
 
     @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Report:
+    def from_json(cls, record: dict[str, Any]) -> ReadReport:
         """The report that `to_json` wrote."""
         return cls(
             images=record["images"],

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from text4seg.core.errors import InputError, UnknownNameError
-from text4seg.data.rows import import_arrow
+from text4seg.data.arrow_rows import import_arrow
 from text4seg.data.schemas import Record
 
 FILES = ("jsonl", "parquet")
@@ -74,9 +74,9 @@ def _picture(value: Any) -> dict[str, Any]:
 def read_records(path: Path) -> Iterator[Record]:
     """The records of a file, one after the other; raises `InputError` naming the line."""
     if path.suffix == ".parquet":
-        from text4seg.data.rows import open_rows
+        from text4seg.data.arrow_rows import open_arrow_rows
 
-        rows = open_rows(path, None)
+        rows = open_arrow_rows(path, None)
         yield from (rows.row(index) for index in range(len(rows)))
         return
     with path.open("rb") as file:

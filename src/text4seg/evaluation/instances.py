@@ -14,10 +14,10 @@ from jaxtyping import Bool
 
 from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.core.geometry import resize_probability
-from text4seg.core.rle import mask_to_rle, rle_area, rle_to_box, rle_to_mask
+from text4seg.core.run_lengths import mask_to_rle, rle_area, rle_to_box, rle_to_mask
 from text4seg.core.types import Box, Size
 from text4seg.data import Sample
-from text4seg.data.regions import Joined
+from text4seg.data.mask_sources import MaskUnion
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -87,10 +87,10 @@ def average_precision(
 def instances_of(sample: Sample, names: Sequence[str]) -> list[dict[str, Any]]:
     """The true things of an image, each with the place of its name in `names`; others left out."""
     found = []
-    for asked in sample.asked:
+    for asked in sample.targets:
         if asked.mask is None or asked.expression not in names:
             continue
-        parts = asked.mask.regions if isinstance(asked.mask, Joined) else (asked.mask,)
+        parts = asked.mask.regions if isinstance(asked.mask, MaskUnion) else (asked.mask,)
         for part in parts:
             rle = compressed(part.to_rle())
             found.append({"category": names.index(asked.expression), "segmentation": rle})

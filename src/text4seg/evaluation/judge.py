@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from text4seg.core.coverage import runs_to_coverage
 from text4seg.core.errors import InputError
 from text4seg.core.geometry import coverage_to_cells
-from text4seg.core.rle import Runs, cells_to_runs, mask_to_rle, rle_to_mask, rle_to_runs
+from text4seg.core.run_lengths import Runs, cells_to_runs, mask_to_rle, rle_to_mask, rle_to_runs
 from text4seg.core.types import Box, GridShape, Size
 from text4seg.evaluation.rows import Rle, Row
 from text4seg.metrics import Overlap, boundary_f, box_iou, overlap, rle_overlap

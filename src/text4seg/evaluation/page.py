@@ -15,12 +15,12 @@ from text4seg.codec import FORMATS
 from text4seg.codec.answer import find_body
 from text4seg.core.errors import MissingExtraError
 from text4seg.core.geometry import coverage_to_cells, mask_to_coverage
-from text4seg.core.rle import rle_to_mask
+from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import GridShape
 from text4seg.evaluation.groups import VERDICTS, Verdict, verdict
 from text4seg.evaluation.report import settings_lines, tables, title_of
 from text4seg.evaluation.rows import Rle, Row
-from text4seg.pictures import draw_overlay
+from text4seg.images import draw_overlay
 
 OpenImage: TypeAlias = Callable[[Row], Image.Image | None]
 """Opens the image of a row; None where there is none to be had."""

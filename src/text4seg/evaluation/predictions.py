@@ -26,7 +26,7 @@ from text4seg.codec import Format
 from text4seg.codec.answer import find_body
 from text4seg.core.errors import InputError, MaskSyntaxError
 from text4seg.core.geometry import cells_to_mask, polygons_to_mask
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import GridShape, Size
 from text4seg.evaluation.judge import Answer, Truth
 
@@ -137,7 +137,7 @@ def read_pictures(folder: Path, truths: Sequence[Truth]) -> dict[int, Answer]:
     Raises:
         InputError: No picture has a name that fits, or one is broken.
     """
-    from text4seg.pictures import open_mask
+    from text4seg.images import open_mask
 
     questions = Counter(truth.image for truth in truths)
     there = {path.name for path in folder.iterdir()}

@@ -39,11 +39,11 @@ class Question:
 
     def truths(self) -> list[Truth]:
         """The questions with their true masks, drawn from the annotations now."""
-        masks = [asked.mask for asked in self.sample.asked if asked.mask is not None]
+        masks = [asked.mask for asked in self.sample.targets if asked.mask is not None]
         size = self.sample.size or (masks[0].size if masks else None)
         return [
             Truth.of(asked, self.first + at, self.image, size)
-            for at, asked in enumerate(self.sample.asked)
+            for at, asked in enumerate(self.sample.targets)
         ]
 
 
@@ -59,12 +59,12 @@ def questions_of(
         if limit is not None:
             if first >= limit:
                 return
-            sample = replace(sample, asked=sample.asked[: limit - first])  # noqa: PLW2901
+            sample = replace(sample, targets=sample.targets[: limit - first])  # noqa: PLW2901
         image = sample.image
         if root is not None and image.is_relative_to(root):
             image = image.relative_to(root)
         yield Question(sample, image.as_posix(), first)
-        first += len(sample.asked)
+        first += len(sample.targets)
 
 
 def evaluate(
@@ -115,7 +115,7 @@ def _there(question: Question, journal: Journal | None) -> list[Row] | None:
     if journal is None:
         return None
     rows = []
-    for index, asked in enumerate(question.sample.asked, start=question.first):
+    for index, asked in enumerate(question.sample.targets, start=question.first):
         row = journal.done.get(index)
         if row is None:
             return None
@@ -133,9 +133,9 @@ def _answer(segmenter: Segmenter, question: Question, *, outline: bool) -> list[
     sample = question.sample
     image = sample.open_image()
     size = Size(image.height, image.width)
-    answers = segmenter.segment_many(image, [asked.expression for asked in sample.asked])
+    answers = segmenter.segment_many(image, [asked.expression for asked in sample.targets])
     rows = []
-    for asked, truth, answer in zip(sample.asked, question.truths(), answers, strict=True):
+    for asked, truth, answer in zip(sample.targets, question.truths(), answers, strict=True):
         if asked.mask is not None and asked.mask.size != size:
             raise InputError(f"{asked.source}: the mask is {asked.mask.size} and the image {size}")
         rows.append(judge(truth, Answer.of(answer), outline=outline))

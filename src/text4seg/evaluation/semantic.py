@@ -96,7 +96,7 @@ def true_map(sample: Sample, names: Sequence[str], size: Size) -> Int64[np.ndarr
     index = {name: place for place, name in enumerate(names)}
     masks = [
         (index[asked.expression], asked.to_mask(size))
-        for asked in sample.asked
+        for asked in sample.targets
         if asked.mask is not None and asked.expression in index
     ]
     labels = np.full((size.height, size.width), _void(names), dtype=np.int64)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from text4seg.core.errors import InputError
-from text4seg.core.rle import Runs, rle_to_runs
+from text4seg.core.run_lengths import Runs, rle_to_runs
 
 
 @dataclass(frozen=True, slots=True)

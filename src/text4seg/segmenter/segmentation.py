@@ -14,9 +14,9 @@ from text4seg.codec import Repair
 from text4seg.core.errors import MissingExtraError
 from text4seg.core.files import write_atomically
 from text4seg.core.geometry import mask_to_box
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import Box, DescriptorGrid
-from text4seg.pictures import draw_overlay, image_to_png, mask_to_png
+from text4seg.images import draw_overlay, image_to_png, mask_to_png
 
 if TYPE_CHECKING:
     from PIL.Image import Image

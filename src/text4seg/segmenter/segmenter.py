@@ -17,7 +17,7 @@ from text4seg.codec import Format
 from text4seg.core.errors import InputError, LabelError, Text4SegError
 from text4seg.core.types import DescriptorGrid, GridShape, check_label, clean_label
 from text4seg.decoding import MeasuredPassCost, PassCost, decode_batch
-from text4seg.pictures import open_image, to_rgb
+from text4seg.images import open_image, to_rgb
 from text4seg.refine import Refiner, get_refiner, prepare_refiner
 from text4seg.segmenter.answering import MAX_TOKENS, Answer, check_question, reply
 from text4seg.segmenter.boxes import format_on_image

@@ -15,9 +15,9 @@ from text4seg.core.errors import InputError
 from text4seg.core.geometry import mask_to_grid
 from text4seg.core.regions import Regions, masks_to_regions
 from text4seg.core.types import DescriptorGrid, GridShape
-from text4seg.data import ReferringTarget, Sample, Selection, read, read_jsonl
-from text4seg.data.rows import open_rows
-from text4seg.pictures import check_image, open_image
+from text4seg.data import ReferringTarget, Sample, Selection, read_dataset, read_jsonl
+from text4seg.data.arrow_rows import open_arrow_rows
+from text4seg.images import check_image, open_image
 from text4seg.training.recipe import Data
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def read_samples(path: str | Path, data: Data) -> list[Sample]:
     if data.layout == _QUESTIONS:
         return read_jsonl(path, data.images)
     images = None if data.images == "." else data.images
-    return list(read(data.layout, path, images=images, select=Selection(strict=True)))
+    return list(read_dataset(data.layout, path, images=images, selection=Selection(strict=True)))
 
 
 def split_samples(samples: Sequence[Sample], share: float) -> tuple[list[Sample], list[Sample]]:
@@ -126,7 +126,7 @@ def chats_of(samples: Sequence[Sample], data: Data) -> list[Chat]:
     shape, writer = GridShape.parse(data.grid), get_any_format(data.format)
     chats: list[Chat] = []
     for sample in samples:
-        for asked in sample.asked:
+        for asked in sample.targets:
             index = len(chats) if data.wordings == "varied" else 0
             wording = prompts.question(asked.expression, index=index, grid=shape)
             answer = prompts.answer(_mask_text(asked, shape, writer))
@@ -190,7 +190,7 @@ def _records(path: Path) -> Iterator[tuple[str, str | dict[str, Any]]]:
     if path.suffix == _PARQUET:
         if not path.is_file():
             raise InputError(f"{path} cannot be read: there is no such file")
-        rows = open_rows(path, None)
+        rows = open_arrow_rows(path, None)
         if "messages" not in rows.columns:
             raise InputError(
                 f"{path} has the columns {', '.join(rows.columns)}, and no chats (messages, "

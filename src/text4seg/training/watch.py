@@ -12,7 +12,7 @@ import torch
 from transformers import TrainerCallback
 
 from text4seg.core.files import write_atomically
-from text4seg.pictures import image_to_png
+from text4seg.images import image_to_png
 
 if TYPE_CHECKING:
     from PIL.Image import Image

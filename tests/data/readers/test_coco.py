@@ -18,22 +18,22 @@ from tests.data.conftest import (
     write_json,
 )
 from text4seg.core.errors import InputError, UnknownNameError
-from text4seg.core.rle import mask_to_rle
-from text4seg.data import Joined, RecordError, Selection, read
+from text4seg.core.run_lengths import mask_to_rle
+from text4seg.data import MaskUnion, RecordError, Selection, read_dataset
 
 
 def test_a_class_is_asked_with_all_its_instances(coco: Path) -> None:
-    reading = read("coco", coco)
+    reading = read_dataset("coco", coco)
     first, second = reading
     assert reading.classes == ("dog", "hot dog", "person")
     assert (first.image, first.size, first.id) == (coco.parent / "a.png", SIZE, "7")
-    assert [(one.expression, one.kind, one.category) for one in first.asked] == [
+    assert [(one.expression, one.kind, one.category) for one in first.targets] == [
         ("dog", "class", "dog"),
         ("hot dog", "class", "hot_dog"),
     ]
-    dogs = first.asked[0]
+    dogs = first.targets[0]
     assert dogs.ids == ("100", "103")
-    assert isinstance(dogs.mask, Joined)
+    assert isinstance(dogs.mask, MaskUnion)
     assert [region.area() for region in dogs.mask.regions] == [400, 288]
     mask = dogs.to_mask(SIZE)
     assert mask[10:30, 10:30].all()
@@ -49,15 +49,17 @@ def test_the_usual_folders_and_a_split(tmp_path: Path) -> None:
     write_json(tmp_path / "annotations" / "instances_val2017.json", coco_document())
     for name in ("a.png", "b.png"):
         write_image(tmp_path / "val2017" / name)
-    assert [sample.split for sample in read("coco", tmp_path, split="val2017")] == ["val2017"] * 2
+    assert [sample.split for sample in read_dataset("coco", tmp_path, split="val2017")] == [
+        "val2017"
+    ] * 2
     with pytest.raises(InputError, match=r"none of annotations/instances_train\.json"):
-        read("coco", tmp_path, split="train")
+        read_dataset("coco", tmp_path, split="train")
 
 
 def test_what_is_wanted(coco: Path) -> None:
     def words(**wanted: Any) -> list[list[str]]:
-        reading = read("coco", coco, select=Selection(**wanted))
-        return [[one.expression for one in sample.asked] for sample in reading]
+        reading = read_dataset("coco", coco, selection=Selection(**wanted))
+        return [[one.expression for one in sample.targets] for sample in reading]
 
     assert words(limit=1) == [["dog", "hot dog"]]
     assert words(classes=("hot_dog",)) == [["hot dog"]]
@@ -94,14 +96,14 @@ def test_a_wrong_annotation_is_skipped_and_counted(coco: Path, change: Callable,
     document = coco_document()
     change(document)
     write_json(coco, document)
-    reading = read("coco", coco)
-    words = [one.expression for sample in reading for one in sample.asked]
+    reading = read_dataset("coco", coco)
+    words = [one.expression for sample in reading for one in sample.targets]
     assert words == ["dog", "dog"]
     assert reading.report.skipped == {kind: 1}
     (message,) = reading.report.messages[kind]
     assert str(coco) in message
     with pytest.raises(RecordError, match="coco") as caught:
-        list(read("coco", coco, select=Selection(strict=True)))
+        list(read_dataset("coco", coco, selection=Selection(strict=True)))
     assert caught.value.kind == kind
 
 
@@ -126,7 +128,7 @@ def test_a_wrong_image_is_skipped_and_counted(coco: Path, change: Callable, kind
     document["annotations"].append(annotation(104, 8, 18, SQUARE, CORNER))
     change(images[2])
     write_json(coco, document)
-    reading = read("coco", coco)
+    reading = read_dataset("coco", coco)
     assert [sample.id for sample in reading] == ["7", "3"]
     assert reading.report.skipped[kind] == 1
 
@@ -134,28 +136,28 @@ def test_a_wrong_image_is_skipped_and_counted(coco: Path, change: Callable, kind
 def test_a_file_cut_off(coco: Path) -> None:
     text = coco.read_text()
     coco.write_text(text[: text.index('"id": 102')])
-    reading = read("coco", coco)
+    reading = read_dataset("coco", coco)
     assert reading.report.skipped == {"truncated JSON": 1}
     assert [sample.id for sample in reading] == []
     coco.write_text(text[:40])
     with pytest.raises(InputError, match="stops at byte 40"):
-        read("coco", coco)
+        read_dataset("coco", coco)
 
 
 def test_images_need_not_be_there(coco: Path) -> None:
     (coco.parent / "a.png").unlink()
-    assert len(list(read("coco", coco, select=Selection(check_images=False)))) == 2
+    assert len(list(read_dataset("coco", coco, selection=Selection(check_images=False)))) == 2
 
 
 def test_wrong_calls(coco: Path) -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'coco'"):
-        read("cocoo", coco)
+        read_dataset("cocoo", coco)
     with pytest.raises(UnknownNameError, match="option of coco"):
-        read("coco", coco, options={"x": "1"})
+        read_dataset("coco", coco, options={"x": "1"})
     with pytest.raises(InputError, match="is laid out as\nFILE"):
-        read("coco", coco.parent / "none")
+        read_dataset("coco", coco.parent / "none")
     with pytest.raises(InputError, match="no folder of images"):
-        read("coco", coco, images="nowhere")
+        read_dataset("coco", coco, images="nowhere")
     coco.write_text(json.dumps({"annotations": []}))
     with pytest.raises(InputError, match="lists no image"):
-        read("coco", coco)
+        read_dataset("coco", coco)

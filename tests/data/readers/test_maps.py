@@ -13,7 +13,7 @@ from PIL import Image
 from tests.data.conftest import SIZE, write_image, write_json
 from text4seg.core.errors import InputError
 from text4seg.core.types import Size
-from text4seg.data import Sample, read
+from text4seg.data import Sample, read_dataset
 from text4seg.data.readers.pascal_part import part_name
 from text4seg.data.readers.scenes import CONTEXT_NUMBERS
 
@@ -35,7 +35,7 @@ def label_map(path: Path, values: np.ndarray = LABELS, mode: str = "") -> Path:
 
 def words(sample: Sample) -> dict[str, int]:
     size = sample.size or Size(1, 1)
-    return {one.expression: int(one.to_mask(size).sum()) for one in sample.asked}
+    return {one.expression: int(one.to_mask(size).sum()) for one in sample.targets}
 
 
 def test_panoptic_segments_are_joined_by_class(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_panoptic_segments_are_joined_by_class(tmp_path: Path) -> None:
         ],
     }
     write_json(tmp_path / "annotations" / "panoptic_val2017.json", document)
-    (sample,) = reading = read("coco-panoptic", tmp_path, split="val2017")
+    (sample,) = reading = read_dataset("coco-panoptic", tmp_path, split="val2017")
     assert words(sample) == {"person": 20 * 64, "wall": 10 * 64}
     assert sample.absent == ("wood floor",)
     assert sample.void is not None
@@ -119,7 +119,7 @@ SCENES = [
 @pytest.mark.parametrize(("reader", "names", "classes"), SCENES)
 def test_scenes(tmp_path: Path, reader: str, names: list[str], classes: int) -> None:
     scene(tmp_path, reader)
-    (sample,) = reading = read(reader, tmp_path)
+    (sample,) = reading = read_dataset(reader, tmp_path)
     assert reading.report.skipped == {}
     assert words(sample) == {names[0]: 640, names[1]: 28 * 20}
     assert sample.void is not None
@@ -140,7 +140,7 @@ def test_pascal_context_as_published(tmp_path: Path) -> None:
     values = np.full((48, 64), 1, dtype=np.uint16)
     values[:10], values[10:20] = CONTEXT_NUMBERS[36], CONTEXT_NUMBERS[58]
     savemat(root / "trainval" / "x.mat", {"LabelMap": values})
-    (sample,) = read("pascal-context-59", tmp_path)
+    (sample,) = read_dataset("pascal-context-59", tmp_path)
     assert words(sample) == {"person": 640, "wood": 640}
     assert sample.void is not None
     assert sample.void.area() == 28 * 64
@@ -150,18 +150,18 @@ def test_label_maps_of_ones_own(tmp_path: Path) -> None:
     write_image(tmp_path / "images" / "s" / "x.jpg")
     label_map(tmp_path / "masks" / "s" / "x.png")
     (tmp_path / "names.txt").write_text("background\nroad\nside_walk\n")
-    (sample,) = read("label-maps", tmp_path)
+    (sample,) = read_dataset("label-maps", tmp_path)
     assert words(sample) == {"road": 640, "side walk": 560}
     (tmp_path / "names.txt").write_text("1: road\n")
-    (sample,) = reading = read("label-maps", tmp_path)
+    (sample,) = reading = read_dataset("label-maps", tmp_path)
     assert words(sample) == {"road": 640}
     assert reading.report.skipped == {"unknown label": 1}
     label_map(tmp_path / "masks" / "s" / "x.png", LABELS[:-1])
-    reading = read("label-maps", tmp_path)
+    reading = read_dataset("label-maps", tmp_path)
     assert list(reading) == []
     assert reading.report.skipped["mask of another size"] == 1
     (tmp_path / "masks" / "s" / "x.png").unlink()
-    reading = read("label-maps", tmp_path)
+    reading = read_dataset("label-maps", tmp_path)
     assert list(reading) == []
     assert reading.report.skipped == {"missing mask": 1}
 
@@ -171,7 +171,7 @@ def test_label_maps_as_cityscapes_names_them(tmp_path: Path) -> None:
     label_map(tmp_path / "gtFine" / "val" / "ulm" / "ulm_1_gtFine_labelIds.png")
     (tmp_path / "names.txt").write_text("1: road\n2: car\n")
     options = {"image_suffix": "_leftImg8bit", "map_suffix": "_gtFine_labelIds"}
-    (sample,) = read("label-maps", tmp_path, split="val", options=options)
+    (sample,) = read_dataset("label-maps", tmp_path, split="val", options=options)
     assert words(sample) == {"road": 640, "car": 560}
 
 
@@ -196,13 +196,13 @@ def matlab_parts(path: Path) -> None:
 def test_pascal_part(tmp_path: Path) -> None:
     matlab_parts(tmp_path / "Annotations_Part" / "x.mat")
     write_image(tmp_path / "JPEGImages" / "x.jpg")
-    (sample,) = reading = read("pascal-part", tmp_path)
+    (sample,) = reading = read_dataset("pascal-part", tmp_path)
     assert reading.report.skipped == {}
     expected = {"dog": 1200, "head of the dog": 640, "left front leg of the dog": 560}
     assert words(sample) == expected
-    assert [one.whole for one in sample.asked] == ["", "dog", "dog"]
+    assert [one.whole for one in sample.targets] == ["", "dog", "dog"]
     (tmp_path / "Annotations_Part" / "y.mat").write_bytes(b"MATLAB 5.0 MAT-file, but cut")
-    reading = read("pascal-part", tmp_path)
+    reading = read_dataset("pascal-part", tmp_path)
     assert len(list(reading)) == 1
     assert reading.report.skipped == {"broken mask": 1}
 
@@ -230,14 +230,14 @@ def test_reasonseg_draws_small_over_large(tmp_path: Path) -> None:
     write_image(tmp_path / "val" / "x.jpg")
     shapes = [square("ignore", 5, 9), square("target", 2, 20), square("flag", 0, 40)]
     reason(tmp_path / "val" / "x.json", shapes)
-    (sample,) = read("reasonseg", tmp_path, split="val")
-    assert [one.expression for one in sample.asked] == ["the one that barks", "which barks?"]
-    assert sample.asked[0].to_mask(SIZE).sum() == 19 * 19 - 25
+    (sample,) = read_dataset("reasonseg", tmp_path, split="val")
+    assert [one.expression for one in sample.targets] == ["the one that barks", "which barks?"]
+    assert sample.targets[0].to_mask(SIZE).sum() == 19 * 19 - 25
     assert sample.void is not None
     assert sample.void.area() == 25
     reason(tmp_path / "val" / "x.json", [{"label": "target", "points": [[1, 2], [3, 4]]}])
-    reading = read("reasonseg", tmp_path, split="val")
+    reading = read_dataset("reasonseg", tmp_path, split="val")
     assert list(reading) == []
     assert reading.report.skipped == {"bad polygon": 1}
     with pytest.raises(InputError, match="reasonseg is laid out as"):
-        read("reasonseg", tmp_path / "val" / "x.jpg")
+        read_dataset("reasonseg", tmp_path / "val" / "x.jpg")

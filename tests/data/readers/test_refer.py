@@ -20,7 +20,7 @@ from tests.data.conftest import (
 )
 from text4seg.core.errors import InputError
 from text4seg.core.types import Box
-from text4seg.data import Joined, RecordError, Selection, read
+from text4seg.data import MaskUnion, RecordError, Selection, read_dataset
 
 
 def ref(number: int, ann: Any, image: int, split: str, *sentences: str, **more: Any) -> dict:
@@ -63,18 +63,18 @@ def test_sentences_with_what_they_refer_to(tmp_path: Path, name: str, by: str, i
     folder = refer_folder(tmp_path, name, images)
     # As published: written by Python 2.
     (folder / f"refs({by}).p").write_bytes(pickle.dumps(REFS, protocol=2))
-    (sample,) = reading = read(name, tmp_path)
+    (sample,) = reading = read_dataset(name, tmp_path)
     assert (sample.id, sample.split, sample.size) == ("7", "train", SIZE)
-    assert [one.expression for one in sample.asked] == [
+    assert [one.expression for one in sample.targets] == [
         "the left dog", "dog by the wall", "dog in the corner",
     ]  # fmt: skip
-    assert [one.ids for one in sample.asked] == [("100",), ("100",), ("103",)]
-    assert sample.asked[0].box == Box(10, 10, 30, 30)
-    assert sample.asked[0].category == "dog"
-    assert sample.asked[0].to_mask(SIZE)[10:30, 10:30].all()
+    assert [one.ids for one in sample.targets] == [("100",), ("100",), ("103",)]
+    assert sample.targets[0].box == Box(10, 10, 30, 30)
+    assert sample.targets[0].category == "dog"
+    assert sample.targets[0].to_mask(SIZE)[10:30, 10:30].all()
     assert reading.report.skipped == {}
-    (other,) = read(name, folder, split="val")
-    assert [one.expression for one in other.asked] == ["only dog"]
+    (other,) = read_dataset(name, folder, split="val")
+    assert [one.expression for one in other.targets] == ["only dog"]
 
 
 def test_run_lengths_in_a_list_as_refclef_has_them(tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_run_lengths_in_a_list_as_refclef_has_them(tmp_path: Path) -> None:
     document["annotations"][0]["segmentation"] = [counts]
     write_json(folder / "instances.json", document)
     (folder / "refs(unc).p").write_bytes(pickle.dumps(REFS, protocol=2))
-    (sample,) = read("refclef", tmp_path)
-    assert sample.asked[0].to_mask(SIZE).sum() == 20
+    (sample,) = read_dataset("refclef", tmp_path)
+    assert sample.targets[0].to_mask(SIZE).sum() == 20
 
 
 class Evil:
@@ -98,19 +98,19 @@ def test_a_pickle_that_imports_is_refused(tmp_path: Path) -> None:
     file = folder / "refs(unc).p"
     file.write_bytes(pickle.dumps([Evil()]))
     with pytest.raises(InputError, match=r"refs\(unc\)\.p is refused: it asks to import"):
-        read("refcoco", tmp_path)
+        read_dataset("refcoco", tmp_path)
     assert not Path("/tmp/owned-by-a-pickle").exists()
     whole = pickle.dumps(REFS, protocol=2)
     for length in (0, 5, len(whole) // 2, len(whole) - 1):
         file.write_bytes(whole[:length])
         with pytest.raises(InputError, match="no pickle that can be read"):
-            read("refcoco", tmp_path)
+            read_dataset("refcoco", tmp_path)
     file.write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(InputError, match="a list of refs is expected"):
-        read("refcoco", tmp_path)
+        read_dataset("refcoco", tmp_path)
     file.unlink()
     with pytest.raises(InputError, match=r"has no refs.*laid out as"):
-        read("refcoco", tmp_path)
+        read_dataset("refcoco", tmp_path)
 
 
 def test_refs_that_lead_nowhere(tmp_path: Path) -> None:
@@ -121,11 +121,11 @@ def test_refs_that_lead_nowhere(tmp_path: Path) -> None:
         {"ref_id": 6},
     ]
     (folder / "refs(unc).p").write_bytes(pickle.dumps(REFS + wrong, protocol=2))
-    (sample,) = reading = read("refcoco", tmp_path)
-    assert len(sample.asked) == 3
+    (sample,) = reading = read_dataset("refcoco", tmp_path)
+    assert len(sample.targets) == 3
     assert reading.report.skipped == {"bad record": 2, "unknown annotation id": 1}
     with pytest.raises(RecordError):
-        list(read("refcoco", tmp_path, select=Selection(strict=True)))
+        list(read_dataset("refcoco", tmp_path, selection=Selection(strict=True)))
 
 
 def test_grefcoco_has_many_targets_and_none(tmp_path: Path) -> None:
@@ -136,16 +136,16 @@ def test_grefcoco_has_many_targets_and_none(tmp_path: Path) -> None:
         ref(3, [101], 3, "testA", "the dog"),
     ]
     write_json(folder / "grefs(unc).json", grefs)
-    (sample,) = read("grefcoco", tmp_path)
-    both, none = sample.asked
-    assert isinstance(both.mask, Joined)
+    (sample,) = read_dataset("grefcoco", tmp_path)
+    both, none = sample.targets
+    assert isinstance(both.mask, MaskUnion)
     assert both.to_mask(SIZE).sum() == 688
     assert (none.expression, none.mask) == ("the cat", None)
-    assert len(list(read("grefcoco", tmp_path, split="testA"))) == 1
+    assert len(list(read_dataset("grefcoco", tmp_path, split="testA"))) == 1
     file = folder / "grefs(unc).json"
     file.write_text(file.read_text()[:-20])
     with pytest.raises(InputError, match=r"grefs\(unc\)\.json is not JSON, or is cut off"):
-        read("grefcoco", tmp_path)
+        read_dataset("grefcoco", tmp_path)
 
 
 def lvis_document() -> dict[str, Any]:
@@ -164,9 +164,9 @@ def test_lvis_knows_synonyms_and_absences(tmp_path: Path) -> None:
     write_json(tmp_path / "lvis_v1_train.json", lvis_document())
     for file in ("a.png", "b.png"):
         write_image(tmp_path / "train2017" / file)
-    first, _ = reading = read("lvis", tmp_path)
-    assert [one.expression for one in first.asked] == ["dog", "bow (weapon)"]
-    assert first.asked[0].synonyms == ("hound",)
+    first, _ = reading = read_dataset("lvis", tmp_path)
+    assert [one.expression for one in first.targets] == ["dog", "bow (weapon)"]
+    assert first.targets[0].synonyms == ("hound",)
     assert first.absent == ("person",)
     assert reading.report.skipped == {}
 
@@ -178,6 +178,6 @@ def test_paco_has_parts(tmp_path: Path) -> None:
     write_json(tmp_path / "annotations" / "paco_lvis_v1_val.json", document)
     for file in ("a.png", "b.png"):
         write_image(tmp_path / "images" / file)
-    sample, _ = read("paco-lvis", tmp_path, split="val", images=tmp_path / "images")
-    kinds = [(one.expression, one.kind, one.whole) for one in sample.asked]
+    sample, _ = read_dataset("paco-lvis", tmp_path, split="val", images=tmp_path / "images")
+    kinds = [(one.expression, one.kind, one.whole) for one in sample.targets]
     assert kinds == [("dog", "class", ""), ("left ear of the dog", "part", "dog")]

@@ -13,9 +13,9 @@ from PIL import Image
 
 from tests.data.conftest import SIZE, SQUARE, write_image, write_json
 from text4seg.core.errors import InputError, UnknownNameError
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import Size
-from text4seg.data import READERS, Sample, Selection, read
+from text4seg.data import READERS, Sample, Selection, read_dataset
 
 MASK = np.zeros((SIZE.height, SIZE.width), dtype=bool)
 MASK[10:30, 10:30] = True
@@ -23,7 +23,7 @@ MASK[10:30, 10:30] = True
 
 def words(sample: Sample) -> dict[str, int]:
     size = sample.size or Size(1, 1)
-    return {one.expression: int(one.to_mask(size).sum()) for one in sample.asked}
+    return {one.expression: int(one.to_mask(size).sum()) for one in sample.targets}
 
 
 def png(array: np.ndarray) -> bytes:
@@ -40,16 +40,16 @@ def test_pairs_of_pictures_named_in_three_ways(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(png(MASK.astype(np.uint8) * 255))
     write_json(tmp_path / "labels.json", {"c.png": "my thing"})
-    reading = read("mask-pairs", tmp_path)
+    reading = read_dataset("mask-pairs", tmp_path)
     assert [words(sample) for sample in reading] == [
         {"cat": 400, "the dog": 400}, {"red car": 400}, {"my thing": 400},
     ]  # fmt: skip
     assert reading.report.skipped == {"missing mask": 1, "missing image": 1}
     (tmp_path / "labels.json").unlink()
-    reading = read("mask-pairs", tmp_path, options={"label": "thing"})
+    reading = read_dataset("mask-pairs", tmp_path, options={"label": "thing"})
     assert [list(words(sample)) for sample in reading][2] == ["thing"]
     (tmp_path / "masks" / "c.png").write_bytes(png(np.ones((5, 5), dtype=np.uint8)))
-    reading = read("mask-pairs", tmp_path, options={"label": "thing"})
+    reading = read_dataset("mask-pairs", tmp_path, options={"label": "thing"})
     assert len(list(reading)) == 2
     assert reading.report.skipped["mask of another size"] == 1
 
@@ -66,7 +66,7 @@ def test_yolo(tmp_path: Path, nested: bool) -> None:
     text = f"1 {shares}\n\n7 {shares}\n0 0.5 0.5 0.2 0.2\n1 x\n1 0.1 0.1 0.2 0.2 0.3\n"
     (tmp_path / labels / "a.txt").write_text(text)
     (tmp_path / "data.yaml").write_text("train: images/train\nnames: {0: cat, 1: hot_dog}\n")
-    reading = read("yolo-seg", tmp_path)
+    reading = read_dataset("yolo-seg", tmp_path)
     (sample,) = reading
     assert words(sample) == {"hot dog": 400}
     assert sample.absent == ("cat",)
@@ -74,7 +74,7 @@ def test_yolo(tmp_path: Path, nested: bool) -> None:
     assert reading.report.skipped == kinds
     (tmp_path / "data.yaml").write_text("!!python/object/apply:os.system ['true']")
     with pytest.raises(InputError, match="no list of names"):
-        read("yolo-seg", tmp_path)
+        read_dataset("yolo-seg", tmp_path)
 
 
 def encode_brush(values: np.ndarray) -> list[int]:
@@ -117,7 +117,7 @@ def test_label_studio(tmp_path: Path) -> None:
     }
     broken = {"id": 18, "data": {}, "annotations": []}
     file = write_json(tmp_path / "export.json", [task, broken])
-    reading = read("label-studio", file, images=tmp_path / "upload")
+    reading = read_dataset("label-studio", file, images=tmp_path / "upload")
     (sample,) = reading
     assert words(sample) == {"dog": 400, "wet cat": 400}
     assert (sample.id, sample.size) == ("17", SIZE)
@@ -151,10 +151,10 @@ def test_cvat(tmp_path: Path, packed: bool) -> None:
             archive.write(path, "images/a.png")
             archive.writestr("../climbed.txt", "out")
         path.unlink()
-    reading = read("cvat", file)
+    reading = read_dataset("cvat", file)
     (sample,) = reading
     assert words(sample) == {"dog": 404}
-    mask = sample.asked[0].to_mask(SIZE)
+    mask = sample.targets[0].to_mask(SIZE)
     # Two of background, then four: the last of the first row, and the second row.
     assert mask[40:43, 40:43].tolist() == [[False, False, True], [True] * 3, [False] * 3]
     assert sample.absent == ("cat",)
@@ -170,10 +170,10 @@ def test_cvat_refuses_bombs_and_rubbish(tmp_path: Path) -> None:
     for text in (bomb, "<annotations><image", "<annotations/>"):
         (tmp_path / "a.xml").write_text(text)
         with pytest.raises(InputError, match=r"a\.xml"):
-            read("cvat", tmp_path / "a.xml")
+            read_dataset("cvat", tmp_path / "a.xml")
     (tmp_path / "a.zip").write_bytes(b"PK but no archive")
     with pytest.raises(InputError, match="no ZIP archive"):
-        read("cvat", tmp_path / "a.zip")
+        read_dataset("cvat", tmp_path / "a.zip")
 
 
 def hugging_face_rows() -> list[dict[str, Any]]:
@@ -197,20 +197,20 @@ def test_parquet_with_pictures(tmp_path: Path) -> None:
     table = pa.Table.from_pylist(hugging_face_rows())
     (tmp_path / "data").mkdir()
     parquet.write_table(table, tmp_path / "data" / "train-00000-of-00001.parquet", row_group_size=2)
-    reading = read("hugging-face", tmp_path, split="train")
+    reading = read_dataset("hugging-face", tmp_path, split="train")
     dog, cat = reading
     assert words(dog) == {"dog": 400}
-    assert (words(cat), cat.asked[0].mask) == ({"cat": 0}, None)
+    assert (words(cat), cat.targets[0].mask) == ({"cat": 0}, None)
     assert dog.open_image().size == (64, 48)
     assert reading.report.skipped == {"broken image": 1}
     assert "row 2" in reading.report.messages["broken image"][0]
     with pytest.raises(UnknownNameError, match="column"):
-        read("hugging-face", tmp_path, options={"text": "words"})
+        read_dataset("hugging-face", tmp_path, options={"text": "words"})
     with pytest.raises(InputError, match="has no"):
-        read("hugging-face", tmp_path, split="test")
+        read_dataset("hugging-face", tmp_path, split="test")
     (tmp_path / "data" / "train-00000-of-00001.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match="cannot be read"):
-        read("hugging-face", tmp_path)
+        read_dataset("hugging-face", tmp_path)
 
 
 def test_a_folder_that_the_datasets_library_saved(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_a_folder_that_the_datasets_library_saved(tmp_path: Path) -> None:
         for one in hugging_face_rows()[:2]
     ]
     datasets.Dataset.from_list(rows, features=features).save_to_disk(tmp_path / "saved")
-    dog, cat = read("hugging-face", tmp_path / "saved")
+    dog, cat = read_dataset("hugging-face", tmp_path / "saved")
     assert (words(dog), words(cat)) == ({"dog": 400}, {"cat": 0})
 
 
@@ -241,10 +241,10 @@ def test_refcoco_m(tmp_path: Path) -> None:
     table = pa.Table.from_pylist([row | {"samples": [sample, short]}])
     (tmp_path / "data").mkdir()
     parquet.write_table(table, tmp_path / "data" / "validation-00000-of-00002.parquet")
-    reading = read("refcoco-m", tmp_path)
+    reading = read_dataset("refcoco-m", tmp_path)
     (found,) = reading
     assert words(found) == {"left dog": 400, "the dog": 400}
-    assert found.asked[0].box is not None
+    assert found.targets[0].box is not None
     assert reading.report.skipped == {"bad run lengths": 2}
 
 
@@ -252,5 +252,5 @@ def test_every_reader_tells_its_layout_and_refuses_an_empty_folder(tmp_path: Pat
     for name, reader in READERS.items():
         assert (reader.name, bool(reader.layout), bool(reader.what)) == (name, True, True)
         with pytest.raises(InputError) as caught:
-            list(read(name, tmp_path, select=Selection(strict=True)))
+            list(read_dataset(name, tmp_path, selection=Selection(strict=True)))
         assert str(tmp_path) in str(caught.value), name

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from tokenizers import Tokenizer
 
+from text4seg.images import open_image
 from text4seg.models.nano.chat import NanoChat
 from text4seg.models.nano.parts import Parts, get_parts
-from text4seg.pictures import open_image
 
 IMAGES = Path(__file__).parents[3] / "examples" / "photos"
 

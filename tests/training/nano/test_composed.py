@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from text4seg.core.errors import InputError
-from text4seg.core.rle import rle_to_mask
+from text4seg.core.run_lengths import rle_to_mask
 from text4seg.models.nano.vocabulary import imagenet_classes
 from text4seg.training.nano.composed import (
     CutOut,

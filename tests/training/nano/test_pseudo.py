@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.models.nano.detector import COCO_CLASSES
 from text4seg.training.nano.pseudo import decide, read_pseudo
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.training.nano.names import known_names
 from text4seg.training.nano.scenes import (
     Scene,

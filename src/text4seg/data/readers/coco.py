@@ -14,11 +14,11 @@ from text4seg.core.errors import InputError
 from text4seg.core.types import Size
 from text4seg.data.checks import check_region, inside_folder
 from text4seg.data.coco_index import CocoIndex, index_coco
-from text4seg.data.names import plain_name
+from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.label_names import plain_name
+from text4seg.data.mask_sources import MaskSource, PolygonMask, RunLengthMask, join
 from text4seg.data.reading import Reader, Source
-from text4seg.data.regions import Polygons, Region, RunLengths, join
-from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import ReferringTarget, Sample
+from text4seg.data.reports import ReadReport, RecordError
 
 LAYOUT = """\
 FILE.json                     {"images": […], "annotations": […], "categories": […]}
@@ -48,11 +48,11 @@ class CocoDataset:
     def __len__(self) -> int:
         return len(self.index)
 
-    def load(self, index: int, report: Report) -> Sample:
+    def load(self, index: int, report: ReadReport) -> Sample:
         """One image with its classes."""
         image = self.index.image(index)
         path, size = image_of(image, self.images, self.index.path)
-        found: dict[str, list[tuple[Region, str, str]]] = {}
+        found: dict[str, list[tuple[MaskSource, str, str]]] = {}
         for annotation in self.index.annotations(index):
             where = f"{self.index.path}, annotation {annotation.get('id')}"
             try:
@@ -76,7 +76,7 @@ class CocoDataset:
         return str(self.index.categories[number]["name"])
 
     def _asked(
-        self, name: str, parts: list[tuple[Region, str, str]], image: dict[str, Any]
+        self, name: str, parts: list[tuple[MaskSource, str, str]], image: dict[str, Any]
     ) -> ReferringTarget:
         regions, categories, ids = zip(*parts, strict=True)
         source = f"{self.index.path}, image {image['id']}, {name}"
@@ -105,11 +105,11 @@ def image_of(image: dict[str, Any], folder: Path, file: Path) -> tuple[Path, Siz
         raise RecordError("bad record", f"{where}: {error}") from error
 
 
-def region_of(segmentation: object, size: Size) -> Region:
+def region_of(segmentation: object, size: Size) -> MaskSource:
     """The pixels of a COCO `segmentation`; raises `RecordError` where it is none."""
     if isinstance(segmentation, dict):
         try:
-            return RunLengths.from_coco(segmentation)
+            return RunLengthMask.from_coco(segmentation)
         except InputError as error:
             raise RecordError("bad run lengths", str(error)) from error
     if isinstance(segmentation, list) and segmentation:
@@ -121,7 +121,7 @@ def region_of(segmentation: object, size: Size) -> Region:
             raise RecordError(
                 "bad polygon", "'segmentation' is a list of lists of numbers"
             ) from None
-        return Polygons(size, polygons)
+        return PolygonMask(size, polygons)
     raise RecordError("no mask", "'segmentation' is neither polygons nor run lengths")
 
 

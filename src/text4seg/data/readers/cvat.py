@@ -15,14 +15,14 @@ from xml.etree.ElementTree import Element, ParseError
 import numpy as np
 
 from text4seg.core.errors import InputError, MissingExtraError
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import Size
 from text4seg.data.checks import inside_folder
-from text4seg.data.names import plain_name
+from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.label_names import plain_name
+from text4seg.data.mask_sources import MaskSource, PolygonMask, RunLengthMask, join
 from text4seg.data.reading import Reader, Source
-from text4seg.data.regions import Polygons, Region, RunLengths, join
-from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import ReferringTarget, Sample
+from text4seg.data.reports import ReadReport, RecordError
 
 LAYOUT = """\
 FILE.zip            annotations.xml and images/…, as exported by "CVAT for images 1.1"
@@ -44,7 +44,7 @@ class CvatDataset:
     def __len__(self) -> int:
         return len(self.records)
 
-    def load(self, index: int, report: Report) -> Sample:
+    def load(self, index: int, report: ReadReport) -> Sample:
         """One image with its labels; an image in the archive comes as bytes."""
         image, shapes = self.records[index]
         where = f"{self.path}, image {image.get('id', index)}"
@@ -54,7 +54,7 @@ class CvatDataset:
         except (KeyError, ValueError, InputError) as error:
             kind = error.kind if isinstance(error, RecordError) else "bad record"
             raise RecordError(kind, f"{where}: {error}") from error
-        found: dict[str, list[Region]] = {}
+        found: dict[str, list[MaskSource]] = {}
         for number, (kind, shape) in enumerate(shapes):
             try:
                 label, region = _region(kind, shape, size)
@@ -81,7 +81,7 @@ class CvatDataset:
         )
 
 
-def _region(kind: str, shape: dict[str, str], size: Size) -> tuple[str, Region]:
+def _region(kind: str, shape: dict[str, str], size: Size) -> tuple[str, MaskSource]:
     if kind not in ("polygon", "mask"):
         raise RecordError("no mask", f"a {kind} has no outline")
     label = shape.get("label")
@@ -92,13 +92,13 @@ def _region(kind: str, shape: dict[str, str], size: Size) -> tuple[str, Region]:
             points = tuple(
                 float(part) for point in shape["points"].split(";") for part in point.split(",")
             )
-            return label, Polygons(size, (points,))
+            return label, PolygonMask(size, (points,))
         return label, _mask(shape, size)
     except (KeyError, ValueError) as error:
         raise RecordError("bad record", f"no {error}") from error
 
 
-def _mask(shape: dict[str, str], size: Size) -> Region:
+def _mask(shape: dict[str, str], size: Size) -> MaskSource:
     """A mask's run lengths go row by row through its own box, and begin with background."""
     left, top, width, height = (int(shape[key]) for key in ("left", "top", "width", "height"))
     counts = [int(part) for part in shape["rle"].split(",")]
@@ -112,7 +112,7 @@ def _mask(shape: dict[str, str], size: Size) -> Region:
     mask = np.zeros((size.height, size.width), dtype=bool)
     runs = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     mask[top : top + height, left : left + width] = runs.reshape(height, width)
-    return RunLengths.from_coco(mask_to_rle(mask))
+    return RunLengthMask.from_coco(mask_to_rle(mask))
 
 
 def _member(path: Path, name: str) -> bytes | None:
@@ -136,7 +136,7 @@ def _archive(path: Path) -> zipfile.ZipFile:
         raise InputError(f"{path} is no ZIP archive that can be read: {error}") from error
 
 
-def _document(path: Path, report: Report) -> Element:
+def _document(path: Path, report: ReadReport) -> Element:
     try:
         from defusedxml import ElementTree
         from defusedxml.common import DefusedXmlException

@@ -13,13 +13,13 @@ from typing import Any
 
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.types import Box
+from text4seg.data.arrow_rows import ArrowRows, open_arrow_rows
 from text4seg.data.checks import inside_folder
+from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.mask_sources import LabelMapMask, MaskSource, RunLengthMask
 from text4seg.data.reading import Reader, Source
-from text4seg.data.regions import Labelled, Region, RunLengths
-from text4seg.data.reports import RecordError, Report
-from text4seg.data.rows import Rows, open_rows
-from text4seg.data.samples import ReferringTarget, Sample
-from text4seg.pictures import check_image
+from text4seg.data.reports import ReadReport, RecordError
+from text4seg.images import check_image
 
 HF_LAYOUT = """\
 FILE.parquet, or ROOT/**/<split>-*.parquet, or ROOT/ of save_to_disk (*.arrow)
@@ -45,7 +45,7 @@ _OPTIONS = {key: f"The column of the {key}." for key in _USUAL}
 class HuggingFaceDataset:
     """Rows with one mask each."""
 
-    rows: Rows
+    rows: ArrowRows
     columns: Mapping[str, str]
     images: Path | None
     split: str
@@ -54,7 +54,7 @@ class HuggingFaceDataset:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def load(self, index: int, report: Report) -> Sample:  # noqa: ARG002 - the protocol's
+    def load(self, index: int, report: ReadReport) -> Sample:  # noqa: ARG002 - the protocol's
         """One row: an image, and what is asked of it."""
         row, where = self.rows.row(index), self.rows.place(index)
         image, mask, text = (row[self.columns[key]] for key in ("image", "mask", "text"))
@@ -74,14 +74,14 @@ class HuggingFaceDataset:
 class RefcocoMDataset:
     """Rows with the sentences and masks of an image."""
 
-    rows: Rows
+    rows: ArrowRows
     split: str
     classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def load(self, index: int, report: Report) -> Sample:
+    def load(self, index: int, report: ReadReport) -> Sample:
         """One image with all its sentences."""
         row, where = self.rows.row(index), self.rows.place(index)
         path, content = _picture(row["image"], None, where)
@@ -101,7 +101,7 @@ class RefcocoMDataset:
 
 def _sentences(record: dict[str, Any], source: str) -> list[ReferringTarget]:
     try:
-        region = RunLengths.from_coco(record["mask"])
+        region = RunLengthMask.from_coco(record["mask"])
         sentences = [str(one) for one in record["sentences"]]
         box = None
         if record.get("bbox"):
@@ -132,10 +132,10 @@ def _picture(value: Any, folder: Path | None, where: str) -> tuple[Path, bytes |
     return inside_folder(folder, name), None
 
 
-def _mask(value: Any, folder: Path | None, where: str) -> Region:
+def _mask(value: Any, folder: Path | None, where: str) -> MaskSource:
     if isinstance(value, dict) and "counts" in value:
         try:
-            return RunLengths.from_coco(value)
+            return RunLengthMask.from_coco(value)
         except InputError as error:
             raise RecordError("bad run lengths", f"{where}: {error}") from error
     path, content = _picture(value, folder, where)
@@ -143,11 +143,11 @@ def _mask(value: Any, folder: Path | None, where: str) -> Region:
         size = check_image(path, content=content)
     except InputError as error:
         raise RecordError("broken mask", str(error)) from error
-    return Labelled(size, path, None, content)
+    return LabelMapMask(size, path, None, content)
 
 
 def _open(source: Source) -> HuggingFaceDataset:
-    rows = open_rows(source.root, source.split)
+    rows = open_arrow_rows(source.root, source.split)
     columns = {}
     for key, usual in _USUAL.items():
         given = source.options.get(key)
@@ -164,7 +164,7 @@ def _open(source: Source) -> HuggingFaceDataset:
 
 
 def _open_refcoco_m(source: Source) -> RefcocoMDataset:
-    rows = open_rows(source.root, None if source.root.is_file() else source.split)
+    rows = open_arrow_rows(source.root, None if source.root.is_file() else source.split)
     missing = [name for name in ("image", "samples") if name not in rows.columns]
     if missing:
         raise InputError(

@@ -16,12 +16,12 @@ import numpy as np
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import Size
-from text4seg.data.names import synonyms_of
+from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.label_names import synonyms_of
+from text4seg.data.mask_sources import LabelMapMask, open_labels
 from text4seg.data.reading import Reader, Source
-from text4seg.data.regions import Labelled, open_labels
-from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import ReferringTarget, Sample
-from text4seg.pictures import IMAGE_ENDINGS
+from text4seg.data.reports import ReadReport, RecordError
+from text4seg.images import IMAGE_ENDINGS
 
 LAYOUT = """\
 ROOT/
@@ -69,7 +69,7 @@ class LabelMapDataset:
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def load(self, index: int, report: Report) -> Sample:
+    def load(self, index: int, report: ReadReport) -> Sample:
         """One image with its classes; the label map is opened."""
         image, path = self.pairs[index]
         if not path.is_file():
@@ -89,14 +89,14 @@ class LabelMapDataset:
         asked = tuple(self._asked(name, values, path, size) for name, values in found.items())
         absent = tuple(name for name in self.classes if name not in found)
         hidden = tuple(value for value in self.void if value in present)
-        void = Labelled(size, path, hidden) if hidden else None
+        void = LabelMapMask(size, path, hidden) if hidden else None
         return Sample(image, asked, size, image.stem, self.name, self.split, absent, void)
 
     def _asked(self, name: str, values: list[int], path: Path, size: Size) -> ReferringTarget:
         raw = self.names[values[0]]
         return ReferringTarget(
             name,
-            Labelled(size, path, tuple(values)),
+            LabelMapMask(size, path, tuple(values)),
             f"{self.name} {self.split}".strip(),
             f"{path}, {name}",
             kind="class",

@@ -16,15 +16,15 @@ import numpy as np
 from jaxtyping import UInt8
 
 from text4seg.core.errors import InputError
-from text4seg.core.rle import MAX_PIXELS, mask_to_rle
+from text4seg.core.run_lengths import MAX_PIXELS, mask_to_rle
 from text4seg.core.types import Size
 from text4seg.data.checks import inside_folder
+from text4seg.data.interface import ReferringTarget, Sample
 from text4seg.data.json_index import read_records, walk
-from text4seg.data.names import plain_name
+from text4seg.data.label_names import plain_name
+from text4seg.data.mask_sources import MaskSource, PolygonMask, RunLengthMask, join
 from text4seg.data.reading import Reader, Source
-from text4seg.data.regions import Polygons, Region, RunLengths, join
-from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import ReferringTarget, Sample
+from text4seg.data.reports import ReadReport, RecordError
 
 LAYOUT = """\
 FILE.json           the export "JSON": [{"id", "data": {"image"}, "annotations": [{"result"}]}]
@@ -46,7 +46,7 @@ class LabelStudioDataset:
     def __len__(self) -> int:
         return len(self.places)
 
-    def load(self, index: int, report: Report) -> Sample:
+    def load(self, index: int, report: ReadReport) -> Sample:
         """One image with its labels, from the task's first annotation that was not cancelled."""
         task = read_records(self.path, [self.places[index]])[0]
         where = f"{self.path}, task {task.get('id', index) if isinstance(task, dict) else index}"
@@ -56,7 +56,7 @@ class LabelStudioDataset:
             results = list(done[0]["result"]) if done else []
         except (KeyError, TypeError, AttributeError) as error:
             raise RecordError("bad record", f"{where}: no {error}") from error
-        found: dict[str, list[tuple[Region, str]]] = {}
+        found: dict[str, list[tuple[MaskSource, str]]] = {}
         for result in results:
             number = result.get("id") if isinstance(result, dict) else None
             try:
@@ -87,7 +87,7 @@ def _image(name: str, folder: Path) -> Path:
     return next((one for one in (given, flat, bare, folder / bare.name) if one.is_file()), given)
 
 
-def _regions(result: Any) -> Iterator[tuple[str, Region]]:
+def _regions(result: Any) -> Iterator[tuple[str, MaskSource]]:
     try:
         value, kind = result["value"], str(result["type"]).lower()
         if kind not in ("polygonlabels", "brushlabels", "polygon", "brush", "labels"):
@@ -109,15 +109,15 @@ def _regions(result: Any) -> Iterator[tuple[str, Region]]:
         yield str(label), region
 
 
-def _region(value: dict[str, Any], size: Size) -> Region:
+def _region(value: dict[str, Any], size: Size) -> MaskSource:
     if "points" in value:
         points = [
             (float(x) * size.width / 100, float(y) * size.height / 100) for x, y in value["points"]
         ]
-        return Polygons(size, (tuple(part for point in points for part in point),))
+        return PolygonMask(size, (tuple(part for point in points for part in point),))
     values = decode_brush(value["rle"], 4 * size.pixels)
     mask = values.reshape(size.height, size.width, 4)[..., 3] != 0
-    return RunLengths.from_coco(mask_to_rle(mask))
+    return RunLengthMask.from_coco(mask_to_rle(mask))
 
 
 def decode_brush(code: list[int], expected: int) -> UInt8[np.ndarray, " n"]:

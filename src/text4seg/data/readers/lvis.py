@@ -13,12 +13,12 @@ from typing import Any
 
 from text4seg.data.checks import check_region
 from text4seg.data.coco_index import CocoIndex, index_coco
-from text4seg.data.names import plain_name
+from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.label_names import plain_name
+from text4seg.data.mask_sources import MaskSource, join
 from text4seg.data.readers.coco import find_file, find_images, image_of, region_of
 from text4seg.data.reading import Reader, Source
-from text4seg.data.regions import Region, join
-from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import ReferringTarget, Sample
+from text4seg.data.reports import ReadReport, RecordError
 
 LVIS_LAYOUT = """\
 ROOT/lvis_v1_<split>.json           or the file itself
@@ -47,11 +47,11 @@ class LvisDataset:
     def __len__(self) -> int:
         return len(self.index)
 
-    def load(self, index: int, report: Report) -> Sample:
+    def load(self, index: int, report: ReadReport) -> Sample:
         """One image with its classes and parts."""
         image = self.index.image(index)
         path, size = image_of(_with_name(image), self.images, self.index.path)
-        found: dict[int, list[tuple[Region, str]]] = {}
+        found: dict[int, list[tuple[MaskSource, str]]] = {}
         for annotation in self.index.annotations(index):
             where = f"{self.index.path}, annotation {annotation.get('id')}"
             number = annotation.get("category_id")
@@ -73,7 +73,7 @@ class LvisDataset:
         return Sample(path, asked, size, str(image["id"]), self.name, self.split, absent)
 
     def _asked(
-        self, number: int, parts: list[tuple[Region, str]], image: dict[str, Any]
+        self, number: int, parts: list[tuple[MaskSource, str]], image: dict[str, Any]
     ) -> ReferringTarget:
         category = self.index.categories[number]
         regions, ids = zip(*parts, strict=True)

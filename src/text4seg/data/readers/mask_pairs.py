@@ -9,12 +9,12 @@ from pathlib import Path
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import Size
-from text4seg.data.names import plain_name
+from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.label_names import plain_name
+from text4seg.data.mask_sources import LabelMapMask
 from text4seg.data.reading import Reader, Source
-from text4seg.data.regions import Labelled
-from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import ReferringTarget, Sample
-from text4seg.pictures import check_image, images_in
+from text4seg.data.reports import ReadReport, RecordError
+from text4seg.images import check_image, images_in
 
 LAYOUT = """\
 ROOT/
@@ -36,7 +36,7 @@ class MaskPairsDataset:
     def __len__(self) -> int:
         return len(self.images)
 
-    def load(self, index: int, report: Report) -> Sample:
+    def load(self, index: int, report: ReadReport) -> Sample:
         """One image with its masks; only the headers of pictures are read."""
         image, masks = self.images[index]
         if not masks:
@@ -51,7 +51,7 @@ class MaskPairsDataset:
             asked.append(
                 ReferringTarget(
                     label,
-                    Labelled(Size(size.height, size.width), path),
+                    LabelMapMask(Size(size.height, size.width), path),
                     "mask-pairs",
                     str(path),
                     category=label,

@@ -12,12 +12,12 @@ import numpy as np
 from text4seg.core.errors import InputError
 from text4seg.core.types import Size
 from text4seg.data.checks import inside_folder
-from text4seg.data.names import plain_name
+from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.label_names import plain_name
+from text4seg.data.mask_sources import LabelMapMask, open_labels
 from text4seg.data.readers.coco import find_file, find_images, image_of
 from text4seg.data.reading import Reader, Source
-from text4seg.data.regions import Labelled, open_labels
-from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import ReferringTarget, Sample
+from text4seg.data.reports import ReadReport, RecordError
 
 LAYOUT = """\
 ROOT/annotations/panoptic_<split>.json   or ROOT/panoptic.json, or the file itself
@@ -47,7 +47,7 @@ class PanopticDataset:
     def __len__(self) -> int:
         return len(self.records)
 
-    def load(self, index: int, report: Report) -> Sample:
+    def load(self, index: int, report: ReadReport) -> Sample:
         """One image with its classes; the picture of segments is opened."""
         image, annotation = self.records[index]
         where = f"{self.path}, image {image.get('id')}"
@@ -70,7 +70,7 @@ class PanopticDataset:
         asked = tuple(
             ReferringTarget(
                 name,
-                Labelled(size, path, tuple(number for number, _ in parts)),
+                LabelMapMask(size, path, tuple(number for number, _ in parts)),
                 self.split or "panoptic",
                 f"{where}, {name}",
                 kind="class",
@@ -80,7 +80,7 @@ class PanopticDataset:
             for name, parts in found.items()
         )
         absent = tuple(name for name in self.classes if name not in found)
-        void = Labelled(size, path, (0,)) if 0 in present else None
+        void = LabelMapMask(size, path, (0,)) if 0 in present else None
         return Sample(
             image_path, asked, size, str(image["id"]), "coco-panoptic", self.split, absent, void
         )

@@ -12,13 +12,13 @@ import numpy as np
 from jaxtyping import Bool
 
 from text4seg.core.errors import InputError
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import Size
-from text4seg.data.names import plain_name
+from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.label_names import plain_name
+from text4seg.data.mask_sources import MaskSource, RunLengthMask, join, load_matlab
 from text4seg.data.reading import Reader, Source
-from text4seg.data.regions import Region, RunLengths, join, load_matlab
-from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import ReferringTarget, Sample
+from text4seg.data.reports import ReadReport, RecordError
 
 LAYOUT = """\
 ROOT/Annotations_Part/*.mat     anno.objects[].class, .mask and .parts[].part_name, .mask
@@ -65,7 +65,7 @@ class PascalPartDataset:
     def __len__(self) -> int:
         return len(self.files)
 
-    def load(self, index: int, report: Report) -> Sample:
+    def load(self, index: int, report: ReadReport) -> Sample:
         """One image with its classes and their parts."""
         path = self.files[index]
         try:
@@ -75,12 +75,12 @@ class PascalPartDataset:
         if not things:
             raise RecordError("no mask", f"{path} has no object")
         size = Size(*things[0][2].shape)
-        found: dict[tuple[str, str], list[Region]] = {}
+        found: dict[tuple[str, str], list[MaskSource]] = {}
         for thing, part, mask in things:
             if mask.shape != (size.height, size.width):
                 report.skip("mask of another size", f"{path}, {thing} {part}: {mask.shape}")
             elif mask.any():
-                region = RunLengths.from_coco(mask_to_rle(mask))
+                region = RunLengthMask.from_coco(mask_to_rle(mask))
                 found.setdefault((thing, part), []).append(region)
         asked = tuple(
             ReferringTarget(

@@ -11,13 +11,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from text4seg.core.errors import InputError
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import Size
+from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.mask_sources import RunLengthMask
 from text4seg.data.reading import Reader, Source
-from text4seg.data.regions import RunLengths
-from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import ReferringTarget, Sample
-from text4seg.pictures import check_image
+from text4seg.data.reports import ReadReport, RecordError
+from text4seg.images import check_image
 
 LAYOUT = """\
 ROOT/<split>/NAME.jpg
@@ -39,7 +39,7 @@ class ReasonSegDataset:
     def __len__(self) -> int:
         return len(self.files)
 
-    def load(self, index: int, report: Report) -> Sample:  # noqa: ARG002 - the protocol's
+    def load(self, index: int, report: ReadReport) -> Sample:  # noqa: ARG002 - the protocol's
         """One image with its sentences; the larger polygons are drawn first, as published."""
         path = self.files[index]
         image = (self.images or path.parent) / f"{path.stem}.jpg"
@@ -52,8 +52,8 @@ class ReasonSegDataset:
         document = _document(path)
         drawn = _draw(document.get("shapes"), size, path)
         target = drawn == _TARGET
-        mask = RunLengths.from_coco(mask_to_rle(target)) if target.any() else None
-        void = RunLengths.from_coco(mask_to_rle(drawn == _IGNORED))
+        mask = RunLengthMask.from_coco(mask_to_rle(target)) if target.any() else None
+        void = RunLengthMask.from_coco(mask_to_rle(drawn == _IGNORED))
         texts = document.get("text")
         if not isinstance(texts, list) or not texts:
             raise RecordError("bad record", f"{path}: 'text' is a list of sentences")

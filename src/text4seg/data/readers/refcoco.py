@@ -15,12 +15,12 @@ from typing import Any, NoReturn
 from text4seg.core.errors import InputError
 from text4seg.core.types import Box, Size
 from text4seg.data.coco_index import CocoIndex, index_coco
-from text4seg.data.names import plain_name
+from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.label_names import plain_name
+from text4seg.data.mask_sources import MaskSource, join
 from text4seg.data.readers.coco import find_images, image_of, region_of
 from text4seg.data.reading import Reader, Source
-from text4seg.data.regions import Region, join
-from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import ReferringTarget, Sample
+from text4seg.data.reports import ReadReport, RecordError
 
 LAYOUT = """\
 ROOT/{name}/
@@ -55,7 +55,7 @@ class RefDataset:
     def __len__(self) -> int:
         return len(self.refs)
 
-    def load(self, index: int, report: Report) -> Sample:
+    def load(self, index: int, report: ReadReport) -> Sample:
         """One image with all sentences about it."""
         at, refs = self.refs[index]
         image = self.index.image(at)
@@ -71,7 +71,7 @@ class RefDataset:
 
     def _sentences(self, ref: Ref, size: Size, where: str) -> list[ReferringTarget]:
         found = self.index.find(list(ref.annotations)) if ref.annotations else []
-        regions: list[Region] = []
+        regions: list[MaskSource] = []
         for number, annotation in zip(ref.annotations, found, strict=True):
             if annotation is None:
                 raise RecordError("unknown annotation id", f"no annotation has the id {number}")
@@ -130,7 +130,7 @@ def load_plain_pickle(path: Path) -> Any:
 
 
 def group_refs(
-    records: Any, split: str, index: CocoIndex, file: Path, report: Report
+    records: Any, split: str, index: CocoIndex, file: Path, report: ReadReport
 ) -> tuple[tuple[int, tuple[Ref, ...]], ...]:
     """The refs of a split by image, in the order of their first appearance."""
     if not isinstance(records, list):

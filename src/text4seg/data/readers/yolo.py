@@ -8,12 +8,12 @@ from typing import Any
 
 from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.core.types import Size
-from text4seg.data.names import plain_name
+from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.label_names import plain_name
+from text4seg.data.mask_sources import MaskSource, PolygonMask, join
 from text4seg.data.reading import Reader, Source
-from text4seg.data.regions import Polygons, Region, join
-from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import ReferringTarget, Sample
-from text4seg.pictures import check_image, images_in
+from text4seg.data.reports import ReadReport, RecordError
+from text4seg.images import check_image, images_in
 
 LAYOUT = """\
 ROOT/data.yaml                   names: [cat, dog] or {0: cat, 1: dog}; or another *.yaml
@@ -38,7 +38,7 @@ class YoloDataset:
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def load(self, index: int, report: Report) -> Sample:
+    def load(self, index: int, report: ReadReport) -> Sample:
         """One image with its classes; an image without a text file shows none of them."""
         image, path = self.pairs[index]
         try:
@@ -46,7 +46,7 @@ class YoloDataset:
         except InputError as error:
             raise RecordError("broken image", str(error)) from error
         names = dict(self.names)
-        found: dict[str, list[Region]] = {}
+        found: dict[str, list[MaskSource]] = {}
         for number, line in enumerate(_lines(path), start=1):
             if not line.strip():
                 continue
@@ -75,7 +75,7 @@ def _lines(path: Path) -> list[str]:
         raise RecordError("bad record", f"{path} is not text: {error.reason}") from error
 
 
-def _polygon(line: str, size: Size) -> tuple[int, Region]:
+def _polygon(line: str, size: Size) -> tuple[int, MaskSource]:
     try:
         category, *shares = (float(part) for part in line.split())
     except ValueError:
@@ -85,7 +85,7 @@ def _polygon(line: str, size: Size) -> tuple[int, Region]:
     points = tuple(
         share * (size.height if at % 2 else size.width) for at, share in enumerate(shares)
     )
-    return int(category), Polygons(size, (points,))
+    return int(category), PolygonMask(size, (points,))
 
 
 def _open(source: Source) -> YoloDataset:

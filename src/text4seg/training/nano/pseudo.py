@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from text4seg.core.geometry import mask_to_coverage
-from text4seg.core.rle import mask_to_rle, rle_to_mask
+from text4seg.core.run_lengths import mask_to_rle, rle_to_mask
 from text4seg.models.nano.detector import COCO_CLASSES
 from text4seg.models.nano.eyes import SIDE
 from text4seg.training.nano.scenes import SHAPE, Scene, Thing

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from text4seg.core.geometry import mask_to_coverage, polygons_to_mask
-from text4seg.core.rle import rle_to_mask
+from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import GridShape, Size
 from text4seg.models.nano.colors import name_pixels, shares_of
 from text4seg.models.nano.detector import COCO_CLASSES

@@ -20,7 +20,7 @@ _NUMBERS = {
 
 def doc_to_visual(doc: Mapping[str, Any]) -> list[Image.Image]:
     """The image of a question; raises `InputError`."""
-    from text4seg.pictures import open_image
+    from text4seg.images import open_image
 
     return [open_image(doc["image"])]
 

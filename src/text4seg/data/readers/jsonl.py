@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from text4seg.core.errors import InputError, Text4SegError
-from text4seg.core.rle import rle_area
+from text4seg.core.run_lengths import rle_area
 from text4seg.core.types import Size, check_label
+from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.mask_sources import RunLengthMask
 from text4seg.data.reading import Reader, Source
-from text4seg.data.regions import RunLengths
-from text4seg.data.reports import RecordError, Report
-from text4seg.data.samples import ReferringTarget, Sample
-from text4seg.pictures import check_image
+from text4seg.data.reports import ReadReport, RecordError
+from text4seg.images import check_image
 
 LAYOUT = """\
 FILE.jsonl        {"image", "expression", "mask", "set"} a line
@@ -95,7 +95,7 @@ def _parse(line: str, images: Path, source: str) -> tuple[Path, ReferringTarget]
     group = _text(record, "set") if "set" in record else "all"
     if Path(image).is_absolute():
         raise InputError(f'"image" must be a path below the folder of images, got {image!r}')
-    region = None if mask is None else RunLengths.from_coco(mask)
+    region = None if mask is None else RunLengthMask.from_coco(mask)
     return images / image, ReferringTarget(expression, region, group, source)
 
 
@@ -125,7 +125,7 @@ class JsonlDataset:
     def __len__(self) -> int:
         return len(self.groups)
 
-    def load(self, index: int, report: Report) -> Sample:
+    def load(self, index: int, report: ReadReport) -> Sample:
         """One image with all lines about it."""
         asked = []
         image = Path()

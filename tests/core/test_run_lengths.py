@@ -11,7 +11,7 @@ from pycocotools import mask as coco
 
 from text4seg.core.errors import InputError
 from text4seg.core.geometry import cells_to_mask, mask_to_box
-from text4seg.core.rle import (
+from text4seg.core.run_lengths import (
     _decompress_at_once,
     _decompress_bytewise,
     cells_to_runs,

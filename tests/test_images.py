@@ -12,7 +12,7 @@ from PIL import Image
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import Size
-from text4seg.pictures import (
+from text4seg.images import (
     check_image,
     draw_overlay,
     image_to_png,

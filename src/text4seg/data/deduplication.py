@@ -6,20 +6,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from text4seg.core.errors import InputError, MissingExtraError
-from text4seg.data.samples import Sample
+from text4seg.data.interface import Sample
 
 NEAR = 2
 """Hashes of 64 bits that differ in so many or fewer are called the same image."""
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldOutImages:
     """Images that must not be trained on, known by id and by 64-bit difference hash."""
 
     ids: frozenset[str] = frozenset()
     hashes: tuple[int, ...] = field(default=())
 
-    def leak(self, sample: Sample) -> str:
+    def find_leak(self, sample: Sample) -> str:
         """Why this image is one of them, or an empty text; raises `InputError` for a broken one."""
         if sample.id and sample.id in self.ids:
             return f"the image {sample.id} of {sample.image} is held out"
@@ -30,7 +30,7 @@ class Held:
         return ""
 
 
-def hold(samples: Iterable[Sample], *, by_look: bool = True) -> Held:
+def hold_out_images(samples: Iterable[Sample], *, by_look: bool = True) -> HeldOutImages:
     """What is needed to keep these images out; images that cannot be opened go by id alone."""
     ids, hashes = set(), set()
     for sample in samples:
@@ -40,7 +40,7 @@ def hold(samples: Iterable[Sample], *, by_look: bool = True) -> Held:
                 hashes.add(image_hash(sample))
             except InputError:
                 continue  # the split's own report tells of it
-    return Held(frozenset(ids - {""}), tuple(sorted(hashes)))
+    return HeldOutImages(frozenset(ids - {""}), tuple(sorted(hashes)))
 
 
 def image_hash(sample: Sample) -> int:

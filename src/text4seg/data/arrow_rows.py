@@ -14,7 +14,7 @@ ENDINGS = (".parquet", ".arrow")
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class ArrowRows:
     """Rows of several files, one after the other.
 
     Attributes:
@@ -49,7 +49,7 @@ class Rows:
         return f"{self.files[file]}, row {index - before}"
 
 
-def open_rows(root: Path, split: str | None) -> Rows:
+def open_arrow_rows(root: Path, split: str | None) -> ArrowRows:
     """The rows of a file, or of all files of a folder whose names hold the split.
 
     Raises:
@@ -71,7 +71,7 @@ def open_rows(root: Path, split: str | None) -> Rows:
         for group, count in enumerate(counts):
             starts.append((total, number, group))
             total += count
-    return Rows(tuple(files), tuple(starts), total, columns or ())
+    return ArrowRows(tuple(files), tuple(starts), total, columns or ())
 
 
 def _files(root: Path, split: str | None) -> list[Path]:

@@ -18,11 +18,11 @@ from jaxtyping import Bool, Int
 
 from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.core.geometry import polygons_to_mask
-from text4seg.core.rle import mask_to_rle, rle_area, rle_to_mask
+from text4seg.core.run_lengths import mask_to_rle, rle_area, rle_to_mask
 from text4seg.core.types import Size
 
 
-class Region(Protocol):
+class MaskSource(Protocol):
     """Some pixels of an image of `size`."""
 
     @property
@@ -40,14 +40,14 @@ class Region(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RunLengths:
+class RunLengthMask:
     """Pixels given as COCO run lengths, compressed or plain."""
 
     size: Size
     counts: str | bytes | list[int]
 
     @classmethod
-    def from_coco(cls, rle: Mapping[str, Any]) -> RunLengths:
+    def from_coco(cls, rle: Mapping[str, Any]) -> RunLengthMask:
         """From `{"size": [height, width], "counts": …}`; the counts are checked when used."""
         try:
             height, width = rle["size"]
@@ -71,7 +71,7 @@ class RunLengths:
 
 
 @dataclass(frozen=True, slots=True)
-class Polygons:
+class PolygonMask:
     """Pixels inside any of some polygons, each a flat list x, y, x, y, … in pixels (COCO's)."""
 
     size: Size
@@ -91,7 +91,7 @@ class Polygons:
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class LabelMapMask:
     """Pixels of a picture file that hold one of some values; without values, all but zero.
 
     Attributes:
@@ -129,10 +129,10 @@ class Labelled:
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class MaskUnion:
     """Pixels of any of several regions of one image: the instances of a class, many targets."""
 
-    regions: tuple[Region, ...]
+    regions: tuple[MaskSource, ...]
 
     @property
     def size(self) -> Size:
@@ -170,7 +170,7 @@ def open_labels(path: Path, content: bytes | None = None) -> Int[np.ndarray, "h 
 @functools.lru_cache(maxsize=4)
 def _open_labels(path: Path, content: bytes | None, changed: int) -> Int[np.ndarray, "h w"]:
     del changed  # a part of the key: a file that was written anew is opened anew
-    from text4seg.pictures import open_values
+    from text4seg.images import open_values
 
     matlab = path.suffix == ".mat"
     values = _open_matlab(path) if matlab else open_values(path, content=content)
@@ -203,6 +203,6 @@ def load_matlab(path: Path) -> dict[str, Any]:
     return variables
 
 
-def join(regions: list[Region]) -> Region:
+def join(regions: list[MaskSource]) -> MaskSource:
     """One region of several."""
-    return regions[0] if len(regions) == 1 else Joined(tuple(regions))
+    return regions[0] if len(regions) == 1 else MaskUnion(tuple(regions))

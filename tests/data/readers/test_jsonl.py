@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from text4seg.core.errors import InputError
-from text4seg.core.rle import mask_to_rle
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import Size
-from text4seg.data import RecordError, Selection, read, read_jsonl
+from text4seg.data import RecordError, Selection, read_dataset, read_jsonl
 
 MASK = np.zeros((4, 6), dtype=bool)
 MASK[1:3, 2:5] = True
@@ -40,16 +40,16 @@ def test_questions_are_gathered_by_image(tmp_path: Path, images: Path) -> None:
     path = write(tmp_path, GOOD, other, "", absent)
     first, second = read_jsonl(path, images)
     assert (first.image, second.image) == (images / "a.png", images / "b.png")
-    assert [asked.expression for asked in first.asked] == ["the dog", "the cat"]
-    assert [asked.set for asked in first.asked + second.asked] == ["val", "val", "all"]
-    assert first.asked[1].source == f"{path}, line 4"
-    assert np.array_equal(first.asked[0].to_mask(Size(4, 6)), MASK)
-    assert not first.asked[1].to_mask(Size(4, 6)).any()
+    assert [asked.expression for asked in first.targets] == ["the dog", "the cat"]
+    assert [asked.set for asked in first.targets + second.targets] == ["val", "val", "all"]
+    assert first.targets[1].source == f"{path}, line 4"
+    assert np.array_equal(first.targets[0].to_mask(Size(4, 6)), MASK)
+    assert not first.targets[1].to_mask(Size(4, 6)).any()
 
 
 def test_a_limit_reads_the_first_ones(tmp_path: Path, images: Path) -> None:
     path = write(tmp_path, GOOD, GOOD, "not read any more")
-    assert sum(len(sample.asked) for sample in read_jsonl(path, images, limit=2)) == 2
+    assert sum(len(sample.targets) for sample in read_jsonl(path, images, limit=2)) == 2
 
 
 SMALL = mask_to_rle(np.ones((2, 2), dtype=bool))
@@ -97,22 +97,22 @@ def test_files_that_hold_nothing(tmp_path: Path, images: Path) -> None:
 
 
 def test_the_questions_that_the_repository_ships_are_right() -> None:
-    folder = Path(__file__).parents[2] / "examples" / "images"
+    folder = Path(__file__).parents[3] / "examples" / "photos"
     samples = read_jsonl(folder / "examples.jsonl", folder)
     assert len(samples) == 3
-    masks = [asked.mask is not None for sample in samples for asked in sample.asked]
+    masks = [asked.mask is not None for sample in samples for asked in sample.targets]
     assert (sum(masks), len(masks)) == (5, 11)
 
 
 def test_as_a_layout_wrong_lines_are_skipped_and_counted(tmp_path: Path, images: Path) -> None:
     other = {**GOOD, "image": "b.png", "mask": None}
     path = write(tmp_path, GOOD, "{", other, {**GOOD, "expression": "a|b"}, GOOD)
-    reading = read("jsonl", path, images=images)
+    reading = read_dataset("jsonl", path, images=images)
     first, second = reading
     assert (first.image, second.image) == (images / "a.png", images / "b.png")
-    assert [asked.source for asked in first.asked] == [f"{path}, line 1", f"{path}, line 5"]
-    assert second.asked[0].mask is None
+    assert [asked.source for asked in first.targets] == [f"{path}, line 1", f"{path}, line 5"]
+    assert second.targets[0].mask is None
     assert reading.report.skipped == {"bad record": 3}  # the line, its image, and the label
     assert any("line 4: " in text for text in reading.report.messages["bad record"])
     with pytest.raises(RecordError, match="line 4: "):
-        list(read("jsonl", path, images=images, select=Selection(strict=True)))
+        list(read_dataset("jsonl", path, images=images, selection=Selection(strict=True)))

@@ -12,7 +12,7 @@ from jaxtyping import Bool
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import Box, Size
-from text4seg.data.regions import Region, RunLengths
+from text4seg.data.mask_sources import MaskSource, RunLengthMask
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,7 +29,7 @@ class ReferringTarget:
         expression: What is asked for.
         mask: Where it is, or None where nothing in the image is meant. COCO run lengths are taken
             too. Of a class with several instances, and of an expression with several targets, it
-            is a `Joined` region whose `regions` are the single ones.
+            is a `MaskUnion` region whose `regions` are the single ones.
         set: The name under which results are gathered.
         source: The file and the record, that messages name.
         kind: What the expression is.
@@ -41,7 +41,7 @@ class ReferringTarget:
     """
 
     expression: str
-    mask: Region | None
+    mask: MaskSource | None
     set: str
     source: str
     kind: Kind = "expression"
@@ -54,7 +54,7 @@ class ReferringTarget:
     def __post_init__(self) -> None:
         mask: object = self.mask
         if isinstance(mask, Mapping):
-            object.__setattr__(self, "mask", RunLengths.from_coco(mask))
+            object.__setattr__(self, "mask", RunLengthMask.from_coco(mask))
 
     def to_mask(self, size: Size) -> Bool[np.ndarray, "h w"]:
         """The true mask in pixels, all False where nothing is meant; raises `InputError`."""
@@ -81,7 +81,7 @@ class Sample:
 
     Attributes:
         image: The image; for one inside another file, that file and a name in it.
-        asked: What is asked, with the true masks.
+        targets: What is asked, with the true masks.
         size: The size of the upright image, as annotated; None where the reader does not know.
         id: The image's id in its data set.
         dataset: The name of the data set.
@@ -92,17 +92,17 @@ class Sample:
     """
 
     image: Path
-    asked: tuple[ReferringTarget, ...]
+    targets: tuple[ReferringTarget, ...]
     size: Size | None = None
     id: str = ""
     dataset: str = ""
     split: str = ""
     absent: tuple[str, ...] = ()
-    void: Region | None = None
+    void: MaskSource | None = None
     content: bytes | None = None
 
     def open_image(self) -> Image.Image:
         """The image as upright RGB; raises `InputError`."""
-        from text4seg.pictures import open_image
+        from text4seg.images import open_image
 
         return open_image(self.image, content=self.content)
