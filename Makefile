@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup
 
-.PHONY: setup demo test slow lint format clean
+.PHONY: setup demo test slow lint docs format clean
 
 setup: $(STAMP)
 
@@ -26,6 +26,11 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/check_docstrings.py
+
+# Builds the site into out/site; a broken link or anchor or an unknown object of the reference fails.
+docs: $(STAMP)
+	$(BIN)/zensical build --clean --strict
 
 format: $(STAMP)
 	$(BIN)/ruff format .

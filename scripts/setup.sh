@@ -23,7 +23,7 @@ torch_from=(--constraint constraints.txt)
 [ -z "${TORCH_INDEX:-}" ] || torch_from+=(--index-url "$TORCH_INDEX")
 "$venv/bin/python" "$here/torch_guard.py" "${torch_from[@]}"
 "${pip[@]}" install "${quiet[@]}" --no-deps "${torch_from[@]}" torch
-"${pip[@]}" install "${quiet[@]}" --constraint constraints.txt --editable ".[hf,train,data,eval,cli,dev]"
+"${pip[@]}" install "${quiet[@]}" --constraint constraints.txt --editable ".[hf,train,data,eval,cli,docs,dev]"
 # For tests alone. Its pins ask for a CUDA torch and triton; what it needs of them is there already.
 "${pip[@]}" install "${quiet[@]}" --no-deps --constraint constraints.txt xgrammar apache-tvm-ffi
 # Likewise llama.cpp, whose own parser the exported grammars are tested with.

@@ -1,0 +1,77 @@
+"""The documentation site: every page is in its navigation, and a broken link fails the build."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def leaves(nav: list[dict[str, Any]]) -> Iterator[str]:
+    for entry in nav:
+        for target in entry.values():
+            if isinstance(target, str):
+                yield target
+            else:
+                yield from leaves(target)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    config = tomllib.loads((ROOT / "zensical.toml").read_text())
+    listed = list(leaves(config["project"]["nav"]))
+    pages = {path.relative_to(DOCS).as_posix() for path in DOCS.glob("**/*.md")}
+    assert set(listed) == pages
+    assert len(listed) == len(pages), "a page stands in the navigation once"
+
+
+@pytest.mark.parametrize(
+    "page", sorted(DOCS.glob("**/*.md")), ids=lambda page: page.relative_to(DOCS).as_posix()
+)
+def test_pages_link_only_to_pages(page: Path) -> None:
+    """Files outside docs/ are named as code: the site does not have them."""
+    for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).resolve().is_relative_to(DOCS), target
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("zensical") is None, reason="the extra `docs` is not installed"
+)
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        pytest.param("[page](other.md#the-part)", None, id="a sound link"),
+        pytest.param("[page](none.md)", "page does not exist", id="a missing page"),
+        pytest.param("[page](other.md#none)", "anchor does not exist", id="a missing anchor"),
+        pytest.param("::: text4seg.none", "Could not collect", id="an unknown object"),
+    ],
+)
+def test_the_build_finds_broken_links(tmp_path: Path, text: str, fault: str | None) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text(f"# Home\n\n{text}\n")
+    (tmp_path / "docs" / "other.md").write_text("# Other\n\n## The part\n")
+    (tmp_path / "src" / "text4seg").mkdir(parents=True)
+    (tmp_path / "src" / "text4seg" / "__init__.py").write_text('"""A package."""\n')
+    config = (ROOT / "zensical.toml").read_text()
+    config = re.sub(r"^nav = \[$.*?^\]$", "", config, flags=re.MULTILINE | re.DOTALL)
+    (tmp_path / "zensical.toml").write_text(config)
+    command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    said = re.sub(r"\x1b\[[\d;]*m", "", done.stdout + done.stderr)
+    assert (done.returncode == 0) == (fault is None), said
+    assert fault is None or fault in said
+    if fault is None:
+        html = (tmp_path / "out" / "site" / "index.html").read_text()
+        assert "other.html#the-part" in html
+        fetched = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?://[^"]+)"', html)
+        assert fetched == [], "the site loads nothing from elsewhere"
