@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from text4seg.cli.loading import load_segmenter
+from text4seg.cli._model_options import load_segmenter
 from text4seg.core.files import write_atomically
 from text4seg.images import draw_overlay, image_to_png, open_image
 

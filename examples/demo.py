@@ -12,8 +12,8 @@ from pathlib import Path
 from PIL import Image
 
 from text4seg import Segmentation, Text4SegError
-from text4seg.cli.loading import load_segmenter
-from text4seg.cli.paint import print_grid, stats_line
+from text4seg.cli._model_options import load_segmenter
+from text4seg.cli._terminal import print_grid, stats_line
 from text4seg.core.files import write_atomically
 from text4seg.images import draw_overlay, image_to_png
 

@@ -68,8 +68,8 @@ def chat(monkeypatch: pytest.MonkeyPatch) -> FakeChat:
 def image(tmp_path: Path) -> Path:
     """An image of 96 x 160 in the working folder."""
     pixels = np.random.default_rng(0).integers(0, 256, (96, 160, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "photo.png")
-    return Path("photo.png")
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    return Path("image.png")
 
 
 def files_under(folder: Path) -> list[str]:

@@ -37,7 +37,7 @@ def test_several_are_told_apart(call: Call, talker: FakeTalker, image: Path) -> 
 
 def test_json_has_everything(call: Call, talker: FakeTalker, image: Path) -> None:
     (record,) = call("ask", image, "How many?", "--json").json
-    assert record["image"] == "photo.png"
+    assert record["image"] == "image.png"
     assert record["question"] == "How many?"
     assert (record["answer"], record["tokens"], record["finished"]) == ("two", 3, True)
     assert record["mask"] is False
@@ -67,12 +67,12 @@ def test_a_folder_is_gone_through(call: Call, talker: FakeTalker, image: Path) -
     ("arguments", "code"),
     [
         ((), 2),
-        (("photo.png",), 2),
-        (("photo.png", ""), 2),
-        (("photo.png", "?!"), 2),
-        (("photo.png", "a" * 3000), 2),
+        (("image.png",), 2),
+        (("image.png", ""), 2),
+        (("image.png", "?!"), 2),
+        (("image.png", "a" * 3000), 2),
         (("missing.png", "How many?"), 1),
-        (("photo.png", "How many?", "--max-tokens", "0"), 2),
+        (("image.png", "How many?", "--max-tokens", "0"), 2),
     ],
 )
 def test_bad_calls(

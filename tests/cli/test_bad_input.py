@@ -22,31 +22,31 @@ from text4seg.core.errors import WeightsError
 SEGMENT = [
     pytest.param(["none.jpg", "the dog"], 1, "there is no file none.jpg", id="no such image"),
     pytest.param(["folder", "the dog"], 1, "no image in it", id="a folder without images"),
-    pytest.param(["photo.png", "a", "b"], 1, "write each with -e", id="two expressions"),
+    pytest.param(["image.png", "a", "b"], 1, "write each with -e", id="two expressions"),
     pytest.param(["empty.jpg", "the dog"], 1, "0 bytes", id="an empty file"),
     pytest.param(["notes.txt", "the dog"], 1, "not a picture", id="no picture"),
     pytest.param(["cut.png", "the dog"], 1, "broken picture", id="a picture cut off"),
     pytest.param(["bomb.png", "the dog"], 1, "pixels", id="an image bomb"),
-    pytest.param(["photo.png", "a", "the dog"], 1, "no file a", id="one image of two is missing"),
-    pytest.param(["photo.png", ""], 2, "empty", id="an empty expression"),
-    pytest.param(["photo.png", "the dog|cat"], 2, "write 'the dog cat'", id="a separator"),
-    pytest.param(["photo.png", "a\nb"], 2, "line break", id="a line break"),
-    pytest.param(["photo.png", "the dog *2"], 2, "run length", id="a run length"),
-    pytest.param(["photo.png", "others"], 2, "reserved", id="the reserved label"),
-    pytest.param(["photo.png", "-e", "x", "-e", ""], 2, "empty", id="one of several is empty"),
-    pytest.param(["photo.png"], 2, "text4seg segment image.png", id="nothing asked"),
+    pytest.param(["image.png", "a", "the dog"], 1, "no file a", id="one image of two is missing"),
+    pytest.param(["image.png", ""], 2, "empty", id="an empty expression"),
+    pytest.param(["image.png", "the dog|cat"], 2, "write 'the dog cat'", id="a separator"),
+    pytest.param(["image.png", "a\nb"], 2, "line break", id="a line break"),
+    pytest.param(["image.png", "the dog *2"], 2, "run length", id="a run length"),
+    pytest.param(["image.png", "others"], 2, "reserved", id="the reserved label"),
+    pytest.param(["image.png", "-e", "x", "-e", ""], 2, "empty", id="one of several is empty"),
+    pytest.param(["image.png"], 2, "text4seg segment image.png", id="nothing asked"),
     pytest.param([], 2, "Missing argument", id="nothing at all"),
-    pytest.param(["photo.png", "x", "--grid", "0x16"], 2, "0x16", id="a grid of 0 rows"),
-    pytest.param(["photo.png", "x", "--grid", "16x0"], 2, "16x0", id="a grid of 0 columns"),
-    pytest.param(["photo.png", "x", "--grid", "999x9"], 2, "256", id="too large a grid"),
-    pytest.param(["photo.png", "x", "--grid", "16"], 2, "16x16", id="half a grid"),
-    pytest.param(["photo.png", "x", "--format", "png"], 2, "sd, rle, rrle", id="no such format"),
-    pytest.param(["photo.png", "x", "--refiner", "sam9"], 2, "smooth", id="no such refiner"),
-    pytest.param(["photo.png", "x", "--draft", "x"], 2, "row", id="no such draft"),
-    pytest.param(["photo.png", "x", "-o", "notes.txt"], 2, "is a file", id="no folder to write to"),
-    pytest.param(["photo.png", "x", "--size", "9"], 2, "No such option", id="no such option"),
+    pytest.param(["image.png", "x", "--grid", "0x16"], 2, "0x16", id="a grid of 0 rows"),
+    pytest.param(["image.png", "x", "--grid", "16x0"], 2, "16x0", id="a grid of 0 columns"),
+    pytest.param(["image.png", "x", "--grid", "999x9"], 2, "256", id="too large a grid"),
+    pytest.param(["image.png", "x", "--grid", "16"], 2, "16x16", id="half a grid"),
+    pytest.param(["image.png", "x", "--format", "png"], 2, "sd, rle, rrle", id="no such format"),
+    pytest.param(["image.png", "x", "--refiner", "sam9"], 2, "smooth", id="no such refiner"),
+    pytest.param(["image.png", "x", "--draft", "x"], 2, "row", id="no such draft"),
+    pytest.param(["image.png", "x", "-o", "notes.txt"], 2, "is a file", id="no folder to write to"),
+    pytest.param(["image.png", "x", "--size", "9"], 2, "No such option", id="no such option"),
     pytest.param(
-        ["photo.png", "x", "-o", "notes.txt/a"], 1, "cannot write", id="a file in the way"
+        ["image.png", "x", "-o", "notes.txt/a"], 1, "cannot write", id="a file in the way"
     ),
 ]
 
@@ -77,24 +77,24 @@ def test_segment(
 OTHERS = [
     pytest.param(["encode", "none.png", "-l", "x"], 1, "there is no file", id="no mask"),
     pytest.param(["encode", "notes.txt", "-l", "x"], 1, "not a picture", id="no picture"),
-    pytest.param(["encode", "photo.png", "-l", "others"], 2, "reserved", id="reserved"),
-    pytest.param(["encode", "photo.png", "-l", "a|b"], 2, "'|'", id="a separator"),
-    pytest.param(["encode", "photo.png"], 2, "--label", id="no label"),
-    pytest.param(["encode", "photo.png", "-l", "x", "--rule", "x"], 2, "coverage", id="no rule"),
-    pytest.param(["encode", "photo.png", "-l", "x", "--grid", "0x0"], 2, "0x0", id="grid of 0"),
+    pytest.param(["encode", "image.png", "-l", "others"], 2, "reserved", id="reserved"),
+    pytest.param(["encode", "image.png", "-l", "a|b"], 2, "'|'", id="a separator"),
+    pytest.param(["encode", "image.png"], 2, "--label", id="no label"),
+    pytest.param(["encode", "image.png", "-l", "x", "--rule", "x"], 2, "coverage", id="no rule"),
+    pytest.param(["encode", "image.png", "-l", "x", "--grid", "0x0"], 2, "0x0", id="grid of 0"),
     pytest.param(["decode", "none.txt", "--size", "9x9"], 1, "none.txt", id="no text"),
     pytest.param(["decode", "folder", "--size", "9x9"], 1, "cannot be read", id="a folder"),
-    pytest.param(["decode", "photo.png", "--size", "9x9"], 1, "not text", id="not text"),
+    pytest.param(["decode", "image.png", "--size", "9x9"], 1, "not text", id="not text"),
     pytest.param(["decode", "notes.txt", "--size", "9x9"], 1, "line 1, column", id="no mask text"),
     pytest.param(["decode", "notes.txt", "--size", "9"], 2, "HEIGHTxWIDTH", id="half a size"),
     pytest.param(["decode", "notes.txt", "--size", "0x9"], 2, "at least one pixel", id="no pixels"),
     pytest.param(["decode", "notes.txt", "--size", "99999x99999"], 2, "too large", id="too large"),
     pytest.param(["decode", "notes.txt"], 2, "--size", id="no size"),
     pytest.param(["grammar", "-l", "a|b"], 2, "'|'", id="a label that none is"),
-    pytest.param(["segment", "photo.png", "x", "--temperature", "0"], 2, "above zero", id="cold"),
-    pytest.param(["segment", "photo.png", "x", "--samples", "0"], 2, "--samples", id="no samples"),
+    pytest.param(["segment", "image.png", "x", "--temperature", "0"], 2, "above zero", id="cold"),
+    pytest.param(["segment", "image.png", "x", "--samples", "0"], 2, "--samples", id="no samples"),
     pytest.param(
-        ["segment", "photo.png", "x", "--samples", "2", "--runs", "median"],
+        ["segment", "image.png", "x", "--samples", "2", "--runs", "median"],
         2,
         "not both",
         id="both",
@@ -133,7 +133,7 @@ def test_bad_calls_do_not_load_the_model(
         raise AssertionError("loaded")
 
     monkeypatch.setattr(models, "load", load, raising=False)
-    assert call("segment", "photo.png", "others").code == 2
+    assert call("segment", "image.png", "others").code == 2
     assert call("segment", "none.png", "the dog").code == 1
 
 
@@ -168,7 +168,7 @@ def test_a_full_disk(
     done = call("segment", image, "the dog", "-o", "out")
     assert (done.code, is_one_sentence(done.err)) == (1, True)
     assert "No space left on device" in done.err
-    assert files_under(tmp_path) == ["photo.png"], "no half-written file"
+    assert files_under(tmp_path) == ["image.png"], "no half-written file"
 
 
 class _FullDisk:

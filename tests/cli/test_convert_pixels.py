@@ -44,16 +44,16 @@ def test_pictures(call: Call, tmp_path: Path) -> None:
 
 
 def test_a_cut_out_of_the_image(call: Call, tmp_path: Path) -> None:
-    Image.new("RGB", (40, 20), (9, 8, 7)).save(tmp_path / "photo.png")
+    Image.new("RGB", (40, 20), (9, 8, 7)).save(tmp_path / "image.png")
     done = call(
         *("convert", "text", "--to", "cutout", "-l", "dog 1", *GRID),
-        *("--image", "photo.png", "-o", "cut.png"),
+        *("--image", "image.png", "-o", "cut.png"),
     )
     assert (done.code, done.err) == (0, "wrote cut.png\n")
     cut = np.asarray(Image.open(tmp_path / "cut.png"))
     assert np.array_equal(cut[..., 3] > 0, FIRST)
     assert (cut[..., :3] == (9, 8, 7)).all()
-    wrong = ("--size", "9x9", "--image", "photo.png", "-o", "x.png")
+    wrong = ("--size", "9x9", "--image", "image.png", "-o", "x.png")
     done = call("convert", "text", "--to", "cutout", *GRID, *wrong)
     assert (done.code, (tmp_path / "x.png").exists()) == (2, False)
     assert "20x40" in done.err

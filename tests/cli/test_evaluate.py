@@ -59,7 +59,7 @@ def test_predictions_are_kept(call: Call, chat: FakeChat, questions: Path, tmp_p
     done = call("evaluate", "--data", questions, "--images", ".", "--predictions", "out/p.jsonl")
     assert done.code == 0
     dog, cat = map(json.loads, (tmp_path / "out" / "p.jsonl").read_text().splitlines())
-    assert (dog["image"], dog["expression"], dog["set"]) == ("photo.png", "the dog", "things")
+    assert (dog["image"], dog["expression"], dog["set"]) == ("image.png", "the dog", "things")
     assert np.array_equal(
         rle_to_mask(dog["mask"]), cells_to_mask(DOG.select("the dog"), Size(96, 160))
     )
@@ -79,7 +79,7 @@ def test_a_wrong_line_is_named_before_anything_runs(
     call: Call, chat: FakeChat, questions: Path
 ) -> None:
     with questions.open("a") as file:
-        file.write('{"image": "photo.png", "expression": "others", "mask": null}\n')
+        file.write('{"image": "image.png", "expression": "others", "mask": null}\n')
     done = call("evaluate", "--data", questions, "--images", ".", "--json")
     assert (done.code, is_one_sentence(done.err)) == (1, True)
     assert "val.jsonl, line 3: " in done.err
@@ -134,7 +134,7 @@ BAD = [
     pytest.param(["--layout", "cocoo"], 2, "coco", id="an unknown layout"),
     pytest.param(["--option", "x"], 2, "NAME=VALUE", id="an option without a value"),
     pytest.param(["--option", "x=1"], 2, "option of jsonl", id="an option it has not"),
-    pytest.param(["-o", "photo.png"], 2, "is a file", id="a file for a folder"),
+    pytest.param(["-o", "image.png"], 2, "is a file", id="a file for a folder"),
     pytest.param(["--empty-below", "0"], 2, "empty-below", id="below no pixel"),
 ]
 

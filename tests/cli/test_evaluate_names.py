@@ -152,8 +152,8 @@ weights.PARTS = {}
 places = {"dog": slice(0, 4), "cat": slice(8, 12)}
 answers = {name: block(name, slice(4, 8), place) for name, place in places.items()}
 models.load = lambda name: FakeChat(answers, certainty=30.0)
-import text4seg.cli.loading as loading
-loading.is_nano = lambda name: False
+from text4seg.cli import _model_options
+_model_options.is_nano = lambda name: False
 sys.exit(cli.main(sys.argv[1:]))
 """
 

@@ -35,10 +35,10 @@ def truth(image: Path, tmp_path: Path) -> Path:
 
 
 def dog(**answer: object) -> dict[str, object]:
-    return {"image": "photo.png", "expression": "the dog", **answer}
+    return {"image": "image.png", "expression": "the dog", **answer}
 
 
-CAT = {"image": "photo", "expression": "the cat", "mask": None}
+CAT = {"image": "image", "expression": "the cat", "mask": None}
 
 SAME = [
     pytest.param(dog(mask=RLE), id="run lengths"),
@@ -47,7 +47,7 @@ SAME = [
     pytest.param(dog(segmentation=BOX), id="one polygon"),
     pytest.param(dog(text=get_format("rrle").encode(DOG)), id="raw text"),
     pytest.param(dog(text=f"It is:\n<seg>{get_format('rrle').encode(DOG)}</seg>"), id="an answer"),
-    pytest.param({"image_id": "photo", "expression": "the dog", "mask": RLE}, id="by stem"),
+    pytest.param({"image_id": "image", "expression": "the dog", "mask": RLE}, id="by stem"),
 ]
 
 
@@ -55,7 +55,7 @@ SAME = [
 def test_predictions_of_every_kind_score_alike(
     call: Call, truth: Path, tmp_path: Path, line: object
 ) -> None:
-    (tmp_path / "photo.png").unlink()  # no image is needed
+    (tmp_path / "image.png").unlink()  # no image is needed
     predictions = write(tmp_path / "p.jsonl", CAT, line)
     done = call("score", predictions, "--data", truth, "--grid", "16x16", "--json")
     assert done.code == 0, done.err
@@ -78,18 +78,18 @@ def test_text_counts_how_it_could_be_read(call: Call, truth: Path, tmp_path: Pat
     assert done.json[0]["errors"]["val"]["unparsable"] == 1
 
 
-@pytest.mark.parametrize("name", ["photo.the-dog.mask.png", "photo.the-dog.png"])
+@pytest.mark.parametrize("name", ["image.the-dog.mask.png", "image.the-dog.png"])
 def test_a_folder_of_pictures(call: Call, truth: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "masks").mkdir()
     Image.fromarray(MASK.astype(np.uint8) * 255).save(tmp_path / "masks" / name)
-    Image.new("L", (160, 96)).save(tmp_path / "masks" / "photo.the-cat.png")
+    Image.new("L", (160, 96)).save(tmp_path / "masks" / "image.the-cat.png")
     done = call("score", "masks", "--data", truth, "--json")
     assert done.json[0]["sets"]["val"]["giou"] == 1.0
 
 
 def test_a_coco_file_is_the_truth(call: Call, image: Path, tmp_path: Path) -> None:
     document = {
-        "images": [{"id": 7, "file_name": "photo.png", "height": 96, "width": 160}],
+        "images": [{"id": 7, "file_name": "image.png", "height": 96, "width": 160}],
         "categories": [{"id": 3, "name": "dog"}],
         "annotations": [{"id": 1, "image_id": 7, "category_id": 3, "segmentation": [BOX],
                          "iscrowd": 0, "area": 1920, "bbox": [20, 24, 80, 24]}],
@@ -142,7 +142,7 @@ WRONG = [
     pytest.param([], "an object is expected", id="a list"),
     pytest.param({"mask": RLE}, '"image" must name', id="no image named"),
     pytest.param({"image": "x", "mask": RLE}, "no image 'x'", id="an unknown image"),
-    pytest.param({"image": "photo", "mask": RLE}, '"expression" is missing', id="no words"),
+    pytest.param({"image": "image", "mask": RLE}, '"expression" is missing', id="no words"),
     pytest.param(dog(expression="cow", mask=None), "not ask for 'cow'", id="other words"),
     pytest.param(dog(expression=3, mask=None), '"expression" must be', id="a number for words"),
     pytest.param(dog(), 'one of "mask"', id="no answer"),
@@ -180,7 +180,7 @@ BAD = [
     pytest.param(["val.jsonl", "--data", "no.jsonl"], 1, "no.jsonl", id="a missing truth"),
     pytest.param(["val.jsonl", "--data", "val.jsonl", "--missing", "x"], 2, "skip", id="how"),
     pytest.param(["val.jsonl", "--data", "val.jsonl", "--grid", "4"], 2, "ROWSxCOLS", id="grid"),
-    pytest.param([".", "--data", "val.jsonl"], 1, "photo.the-dog.mask.png", id="no picture"),
+    pytest.param([".", "--data", "val.jsonl"], 1, "image.the-dog.mask.png", id="no picture"),
 ]
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.cli.conftest import DOG, Call, files_under
 from tests.fakes import FakeChat
-from text4seg.cli._images import split_arguments
-from text4seg.cli.segment import ASKING, unique_stems
+from text4seg.cli._image_arguments import split_arguments
+from text4seg.cli.segment import KIND, unique_stems
 from text4seg.codec import get_format
 from text4seg.core.run_lengths import rle_to_mask
 from text4seg.images import open_image, open_mask
@@ -19,14 +19,14 @@ def test_a_image_and_an_expression(call: Call, chat: FakeChat, image: Path, tmp_
     done = call("segment", image, "the dog", "-o", "out")
     assert done.code == 0
     assert files_under(tmp_path / "out") == [
-        "photo.the-dog.mask.png",
-        "photo.the-dog.overlay.png",
+        "image.the-dog.mask.png",
+        "image.the-dog.overlay.png",
     ]
-    mask = open_mask(tmp_path / "out" / "photo.the-dog.mask.png")
+    mask = open_mask(tmp_path / "out" / "image.the-dog.mask.png")
     assert mask.shape == (96, 160)
     assert mask[24:48, 20:100].all()
     assert mask.sum() == 24 * 80
-    assert open_image(tmp_path / "out" / "photo.the-dog.overlay.png").size == (160, 96)
+    assert open_image(tmp_path / "out" / "image.the-dog.overlay.png").size == (160, 96)
     lines = done.out.splitlines()
     assert lines[0] == "image.png: the dog"
     assert lines[1] == "  " + "··" * 16 + "   others *16"
@@ -45,13 +45,13 @@ def test_json_is_one_object_with_everything(call: Call, chat: FakeChat, image: P
     done = call("segment", image, "the dog", "-o", "out", "--json", "--refiner", "smooth")
     (record,) = done.json
     assert (done.code, done.err) == (0, "")
-    assert record["image"] == "photo.png"
+    assert record["image"] == "image.png"
     assert record["expression"] == "the dog"
     assert record["text"] == get_format("sd").encode(DOG)
-    assert np.array_equal(rle_to_mask(record["mask"]), open_mask("out/photo.the-dog.mask.png")), (
+    assert np.array_equal(rle_to_mask(record["mask"]), open_mask("out/image.the-dog.mask.png")), (
         "the picture and the run lengths are one mask"
     )
-    assert record["files"]["mask"] == "out/photo.the-dog.mask.png"
+    assert record["files"]["mask"] == "out/image.the-dog.mask.png"
     stats = record["stats"]
     assert {"grid", "tokens", "passes", "seconds", "share", "score"} <= set(stats)
 
@@ -63,7 +63,7 @@ def test_masks_are_drawn(call: Call, chat: FakeChat, image: Path, tmp_path: Path
     first, second = done.json
     assert first["text"] != second["text"]
     names = files_under(tmp_path / "out")
-    assert "photo.the-dog.1.mask.png" in names
+    assert "image.the-dog.1.mask.png" in names
     assert len(names) == 4
     (again,) = call("segment", image, "the dog", "--temperature", 1, "--seed", 4, "--json").json
     assert again["text"] == second["text"]
@@ -80,7 +80,7 @@ def test_without_a_folder_nothing_is_written(
     call: Call, chat: FakeChat, image: Path, tmp_path: Path
 ) -> None:
     assert call("segment", image, "the dog").code == 0
-    assert files_under(tmp_path) == ["photo.png"]
+    assert files_under(tmp_path) == ["image.png"]
 
 
 def test_a_folder_is_gone_through_and_what_cannot_be_read_is_told(
@@ -94,7 +94,7 @@ def test_a_folder_is_gone_through_and_what_cannot_be_read_is_told(
     (folder / "cut.png").write_bytes(content[:5000])
     (folder / "notes.txt").write_text("no image")
     done = call("segment", "images", "the dog", "--json", "-o", "out")
-    assert [record["image"] for record in done.json] == ["photos/a.PNG", "photos/b.png"]
+    assert [record["image"] for record in done.json] == ["images/a.PNG", "images/b.png"]
     assert done.code == 1
     assert "left out: " in done.err
     assert "cut.png" in done.err
@@ -124,11 +124,11 @@ def test_the_options_reach_the_model(call: Call, chat: FakeChat, image: Path) ->
 
 
 def test_the_last_argument_is_the_expression_unless_e_is_given() -> None:
-    assert split_arguments(["a.jpg", "b.jpg", "the dog"], [], ASKING) == (
+    assert split_arguments(["a.jpg", "b.jpg", "the dog"], [], KIND) == (
         [Path("a.jpg"), Path("b.jpg")],
         ["the dog"],
     )
-    assert split_arguments(["a.jpg"], ["x", "y", "x"], ASKING) == ([Path("a.jpg")], ["x", "y"])
+    assert split_arguments(["a.jpg"], ["x", "y", "x"], KIND) == ([Path("a.jpg")], ["x", "y"])
 
 
 STEMS = [

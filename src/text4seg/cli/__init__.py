@@ -13,7 +13,7 @@ from text4seg.core.errors import LabelError, MissingExtraError, Text4SegError, U
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; a user's error is one sentence on stderr."""
     try:
-        from text4seg.cli._talk import CallError, one_line
+        from text4seg.cli._console import UsageError, one_line
         from text4seg.cli.app import run
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return run(arguments)
-    except CallError as error:
+    except UsageError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
     except Text4SegError as error:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from text4seg import __version__
-from text4seg.cli._talk import CallError
+from text4seg.cli._console import UsageError
 from text4seg.cli.ask import ask
 from text4seg.cli.build import app as build_app
 from text4seg.cli.convert import convert
@@ -61,5 +61,5 @@ def run(arguments: Sequence[str] | None) -> int:
     try:
         code = app(args=arguments, prog_name="text4seg", standalone_mode=False)
     except typer.TyperException as error:
-        raise CallError(error.format_message()) from error
+        raise UsageError(error.format_message()) from error
     return code if isinstance(code, int) else 0

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from text4seg.cli._images import Asking, check_images, go_through, split_arguments
-from text4seg.cli._talk import checking_the_call, print_json, say
-from text4seg.cli.loading import load_segmenter
+from text4seg.cli._console import log, print_json, usage_errors
+from text4seg.cli._image_arguments import QuestionKind, find_images, for_each_image, split_arguments
+from text4seg.cli._model_options import load_segmenter
 from text4seg.segmenter import Answer, check_question
 
-ASKING = Asking("question", "-q", ("ask", "What is in the image?"))
+KIND = QuestionKind("question", "-q", ("ask", "What is in the image?"))
 
 
 def ask(
@@ -47,11 +47,11 @@ def ask(
     there, how many, of what color and where it is, and what is in the image. What cannot be read
     of a folder is told and left out, and the exit code is 1 at the end.
     """  # noqa: D301 - the sign tells click to leave the lines alone
-    named, asked = split_arguments(arguments, questions or [], ASKING)
-    with checking_the_call():
+    named, asked = split_arguments(arguments, questions or [], KIND)
+    with usage_errors():
         for question in asked:
             check_question(question)
-    images = check_images(named, ASKING)
+    images = find_images(named, KIND)
     segmenter = load_segmenter(model)
     several = len(images) * len(asked) > 1
 
@@ -59,18 +59,18 @@ def ask(
         for answer in answers:
             _report(image, answer, several=several, as_json=as_json)
 
-    go_through(
+    for_each_image(
         images, lambda image: segmenter.answer_many(image, asked, max_tokens=max_tokens), report
     )
 
 
 def _report(image: Path, answer: Answer, *, several: bool, as_json: bool) -> None:
     if answer.holds_mask:
-        say(
+        log(
             f"{image}: the answer to {answer.question!r} holds a mask; text4seg segment draws masks"
         )
     if not answer.finished:
-        say(f"{image}: cut after {answer.tokens} tokens; --max-tokens allows more")
+        log(f"{image}: cut after {answer.tokens} tokens; --max-tokens allows more")
     if as_json:
         print_json({"image": str(image), **answer.to_record()})
     elif several:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from text4seg.cli._talk import checking_the_call, patience, print_json, say
+from text4seg.cli._console import log, print_json, progress, usage_errors
 from text4seg.cli.encode import check_rule
 from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.core.types import GridShape
@@ -79,7 +79,7 @@ def build_data(
 
     Interrupt it as you like: the same call again makes what is missing.
     """
-    with checking_the_call():
+    with usage_errors():
         mixture = get_mixture(preset, reader)
         if turns is not None:
             mixture = replace(mixture, turns=turns)
@@ -90,7 +90,7 @@ def build_data(
         wanted = None if classes is None else tuple(one.strip() for one in classes.split(","))
         select = Selection(wanted, min_area, limit, strict, check_images)
         options = dict(_option(one) for one in option or ())
-    with patience("opening"):
+    with progress("opening"):
         reading = read_dataset(
             reader, path, split=split, images=images, selection=select, options=options
         )
@@ -101,7 +101,7 @@ def build_data(
                 reader, path, split=hold_out, images=images, selection=other, options=options
             )
             held = hold_out_images(kept, by_look=check_images)
-    with patience("parts", count_parts(reading, plan)) as bar:
+    with progress("parts", count_parts(reading, plan)) as bar:
 
         def on_part(note: PartNote) -> None:
             del note
@@ -130,7 +130,7 @@ def _tell(report: dict[str, Any]) -> None:
     for what in ("skipped", "mended", "filtered"):
         for kind, count in report[what].items():
             first = report["messages"].get(kind, [""])[0]
-            say(f"{what}: {count} × {kind}{f', first: {first}' if first else ''}")
+            log(f"{what}: {count} × {kind}{f', first: {first}' if first else ''}")
 
 
 @app.command("readers")
@@ -167,10 +167,10 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Count what a build holds, and draw some of it, before training."""
-    with checking_the_call():
+    with usage_errors():
         tokens = None if tokenizer is None else _counter(tokenizer)
     built = open_build(folder)
-    with patience("records"):
+    with progress("records"):
         figures = count_records(built, tokens).to_json()
         figures["kinds"] = built.manifest["kinds"]
         best = oracle_iou(built, images=oracle) if oracle else None

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from text4seg.cli._talk import CallError, checking_the_call, print_json, print_text, say
+from text4seg.cli._console import UsageError, log, print_json, print_text, usage_errors
 from text4seg.cli.decode import choose, parse_size
 from text4seg.cli.export import KINDS, Export, check_kind
 from text4seg.cli.values import Value, read_value, to_form, value_to_record
@@ -66,7 +66,7 @@ def convert(
 
     Reading is strict unless --salvage is given.
     """  # noqa: D301 - the sign tells click to leave the lines alone
-    with checking_the_call():
+    with usage_errors():
         shape = GridShape.parse(grid)
         form = None if format_name == JSON else get_any_format(format_name)
         if to not in {*KINDS, *ALL_FORMATS, JSON}:
@@ -76,11 +76,13 @@ def convert(
             check_kind(to, out, pixels, image)
     value, repairs = read_value(file, form, shape, salvage=salvage)
     for repair in repairs:
-        say(f"repaired {repair}")
+        log(f"repaired {repair}")
     opened = None if image is None else open_image(image)
     if opened is not None:
         if pixels not in (None, Size(opened.height, opened.width)):
-            raise CallError(f"{opened} is {opened.height}x{opened.width}, and --size says {pixels}")
+            raise UsageError(
+                f"{opened} is {opened.height}x{opened.width}, and --size says {pixels}"
+            )
         pixels = Size(opened.height, opened.width)
     if to in KINDS:
         assert pixels is not None  # noqa: S101 - check_kind refuses None; this tells mypy
@@ -93,7 +95,7 @@ def convert(
     if as_json:
         print_json(_record(value, to, data, out) | _repaired(repairs))
     elif out is not None:
-        say(f"wrote {out}")
+        log(f"wrote {out}")
     else:
         print_text(data.decode())
 

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from text4seg.cli._talk import CallError, checking_the_call, print_json, say
-from text4seg.cli.paint import print_grid
+from text4seg.cli._console import UsageError, log, print_json, usage_errors
+from text4seg.cli._terminal import print_grid
 from text4seg.cli.values import Value, read_value, value_to_mask
 from text4seg.codec import get_any_format
 from text4seg.conversions import masks_to_svg
@@ -44,7 +44,7 @@ def decode(
 
     Reading is strict: text that is not exactly in the format is an error that says where.
     """
-    with checking_the_call():
+    with usage_errors():
         shape, pixels = GridShape.parse(grid), parse_size(size)
         text_format = get_any_format(format_name)
     value, repairs = read_value(file, text_format, shape, salvage=salvage)
@@ -54,7 +54,7 @@ def decode(
         svg = out.suffix.lower() == ".svg"
         write_atomically(out, masks_to_svg({name: mask}).encode() if svg else mask_to_png(mask))
     for repair in repairs:
-        say(f"repaired {repair}")
+        log(f"repaired {repair}")
     if as_json:
         print_json(
             {
@@ -68,7 +68,7 @@ def decode(
     elif out is None:
         _print(value)
     else:
-        say(f"wrote {out}")
+        log(f"wrote {out}")
 
 
 def parse_size(text: str) -> Size:
@@ -99,14 +99,14 @@ def _print(value: Value) -> None:
 
 
 def choose(value: Value, label: str | None) -> str:
-    """The label asked for, or the only one; raises `CallError` where it is not clear."""
+    """The label asked for, or the only one; raises `UsageError` where it is not clear."""
     present = [name for name in value.labels if name != OTHERS]
     if label is not None:
         if present and label not in present:
-            raise CallError(f"the text has no label {label!r}, only {', '.join(present)}")
+            raise UsageError(f"the text has no label {label!r}, only {', '.join(present)}")
         return label
     if len(present) > 1:
-        raise CallError(
+        raise UsageError(
             f"the text has several labels: choose one with --label ({', '.join(present)})"
         )
     return present[0] if present else ""

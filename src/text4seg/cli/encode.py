@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from text4seg.cli._talk import CallError, checking_the_call, print_json, print_text
+from text4seg.cli._console import UsageError, print_json, print_text, usage_errors
 from text4seg.cli.coco import encode_coco
 from text4seg.codec import AnyFormat, BoxWise, get_any_format
 from text4seg.core.coverage import RULES, Rule
@@ -51,26 +51,26 @@ def encode(
     text4seg encode mask.png --label "the cat"
     text4seg encode instances.json --json > texts.jsonl
     """
-    with checking_the_call():
+    with usage_errors():
         shape = GridShape.parse(grid)
         text_format = get_any_format(format_name)
         if label is not None:
             check_label(label)
         chosen = check_rule(rule)
         if chosen == "center" and isinstance(text_format, BoxWise):
-            raise CallError("boxes are not for the rule center: take coverage or iou")
+            raise UsageError("boxes are not for the rule center: take coverage or iou")
     with _file(mask) as path:
         name = "stdin" if str(mask) == "-" else str(mask)
         if _starts_like_json(path):
             data = path.read_bytes()
             records = list(encode_coco(data, name, shape, text_format, label=label, rule=chosen))
             if not as_json and len(records) != 1:
-                raise CallError(f"{name} holds {len(records)} masks: --json prints each on a line")
+                raise UsageError(f"{name} holds {len(records)} masks: --json prints each on a line")
             for record in records:
                 print_json(record) if as_json else print_text(record["text"])
             return
         if label is None:
-            raise CallError("a picture needs a word for its mask: --label")
+            raise UsageError("a picture needs a word for its mask: --label")
         _encode_picture(path, label, shape, text_format, rule=chosen, as_json=as_json)
 
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from text4seg.cli._talk import CallError, checking_the_call, patience, print_json, say
-from text4seg.cli.loading import REFINER_HELP, load_segmenter
+from text4seg.cli._console import UsageError, log, print_json, progress, usage_errors
+from text4seg.cli._model_options import REFINER_HELP, load_segmenter
 from text4seg.cli.measuring import (
     TASKS,
     DataOption,
@@ -105,7 +105,7 @@ def evaluate(
     """
     if context.invoked_subcommand is not None:
         return
-    with checking_the_call():
+    with usage_errors():
         shape = GridShape.parse(grid)
         get_refiner(refiner)
         if format_name is not None:
@@ -158,11 +158,11 @@ def _check_task(task: str, names: str | None, together: int, predictions: Path |
         if task not in TASKS:
             raise UnknownNameError("task", task, (*TASKS, *NAME_TASKS))
         if names is not None or together > 1:
-            raise CallError("--names and --together are for the tasks semantic and instances")
+            raise UsageError("--names and --together are for the tasks semantic and instances")
     elif predictions is not None:
-        raise CallError(f"--predictions is not for the task {task}: its answers are kept with -o")
+        raise UsageError(f"--predictions is not for the task {task}: its answers are kept with -o")
     elif together > 1 and task != "semantic":
-        raise CallError("--together is for the task semantic")
+        raise UsageError("--together is for the task semantic")
 
 
 def _answer(
@@ -176,7 +176,7 @@ def _answer(
         journal = None if out is None else Journal.open(out, kept, process=share.process)
         segmenter = load()
         count = sum(len(question.sample.targets) for question in questions)
-        with patience("questions", count) as bar:
+        with progress("questions", count) as bar:
             rows = run_evaluation(
                 segmenter,
                 questions,
@@ -205,7 +205,7 @@ def compare(
     (_, ours), (_, theirs) = read_run(first), read_run(second)
     comparison = compare_runs(ours, theirs, empty_below=empty_below)
     if comparison.unpaired:
-        say(f"{comparison.unpaired} questions were asked in one run only and are left out")
+        log(f"{comparison.unpaired} questions were asked in one run only and are left out")
     if as_json:
         print_json({"a": str(first), "b": str(second), **comparison.to_json()})
         return

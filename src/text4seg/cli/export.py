@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from text4seg.cli._talk import CallError
+from text4seg.cli._console import UsageError
 from text4seg.cli.values import Value, value_to_label_map, value_to_mask, value_to_things
 from text4seg.conversions import cut_out, label_map_to_png, masks_to_detections, masks_to_svg
 from text4seg.core.geometry import mask_to_box
@@ -58,7 +58,7 @@ def to_labels(export: Export) -> bytes:
 def to_cutout(export: Export) -> bytes:
     """The image, transparent outside the mask."""
     if export.image is None:
-        raise CallError("a cut-out is cut from an image: give it with --image")
+        raise UsageError("a cut-out is cut from an image: give it with --image")
     return image_to_png(cut_out(export.image, export.mask()))
 
 
@@ -118,10 +118,10 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 
 
 def check_kind(kind: str, out: Path | None, size: Size | None, image: Path | None) -> None:
-    """Refuse what cannot be written, before anything is read; raises `CallError`."""
+    """Refuse what cannot be written, before anything is read; raises `UsageError`."""
     if not KINDS[kind].is_text and out is None:
-        raise CallError(f"{kind} is a picture: give its file with -o")
+        raise UsageError(f"{kind} is a picture: give its file with -o")
     if size is None and image is None:
-        raise CallError(f"{kind} is made of pixels: give the image's --size, or the image: --image")
+        raise UsageError(f"{kind} is made of pixels: give --size, or the image: --image")
     if kind == "cutout" and image is None:
-        raise CallError("a cut-out is cut from an image: give it with --image")
+        raise UsageError("a cut-out is cut from an image: give it with --image")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from text4seg.cli._talk import checking_the_call, print_json, print_text
+from text4seg.cli._console import print_json, print_text, usage_errors
 from text4seg.codec import NOTATIONS, Notation, get_any_format
 from text4seg.core.errors import UnknownNameError
 from text4seg.core.types import GridShape, check_label
@@ -36,7 +36,7 @@ def grammar(
 
     Without a label, any label may be written.
     """
-    with checking_the_call():
+    with usage_errors():
         shape = GridShape.parse(grid)
         text_format = get_any_format(format_name)
         labels = [*(labels or ()), *(part.strip() for part in (listed or "").split(",") if listed)]

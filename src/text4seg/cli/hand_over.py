@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from text4seg.cli._talk import patience, print_json, say
+from text4seg.cli._console import log, print_json, progress
 from text4seg.core.errors import MissingExtraError
 
 
@@ -31,7 +31,7 @@ def export(
     try:
         from text4seg.training.export import export as write
 
-        with patience("exporting"):
+        with progress("exporting"):
             made = write(source, out)
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "hf") from error
@@ -47,8 +47,8 @@ def export(
             }
         )
         return
-    say(f"{made.family}, wrote {made.folder}")
+    log(f"{made.family}, wrote {made.folder}")
     for name, command in made.commands.items():
         print(f"# {name}\n{command}\n")
     for note in made.notes:
-        say(f"note: {note}")
+        log(f"note: {note}")

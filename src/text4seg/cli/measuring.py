@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from text4seg.cli._talk import CallError, patience, print_json, say
+from text4seg.cli._console import UsageError, log, print_json, progress
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.files import write_atomically
 from text4seg.data import READERS
@@ -69,12 +69,12 @@ def check_places(data: Path | None, out: Path | None, predictions: Path | None) 
 
 
 def parse_options(given: list[str] | None) -> dict[str, str]:
-    """Read `NAME=VALUE`s; raises `CallError`."""
+    """Read `NAME=VALUE`s; raises `UsageError`."""
     options = {}
     for text in given or []:
         name, sign, value = text.partition("=")
         if not sign:
-            raise CallError(f"--option is written NAME=VALUE, got {text!r}")
+            raise UsageError(f"--option is written NAME=VALUE, got {text!r}")
         options[name] = value
     return options
 
@@ -89,13 +89,13 @@ def processes(out: Path | None) -> Iterator[Share]:
     """This process's share; at the end of the block, the first waits for the others.
 
     Raises:
-        CallError: There are several processes and no folder to put their rows together in.
+        UsageError: There are several processes and no folder to put their rows together in.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield Share()
         return
     if out is None:
-        raise CallError("several processes need a folder for their rows: give one with -o")
+        raise UsageError("several processes need a folder for their rows: give one with -o")
     import torch
     from accelerate import PartialState
 
@@ -123,7 +123,7 @@ def write_report(
     folder: Path, report: dict[str, Any], rows: list[Row], open_image: OpenImage | None
 ) -> None:
     """Write `report.json`, `report.md` and `report.html`; raises `OutputError`."""
-    with patience("report"):
+    with progress("report"):
         pages = {
             "report.json": json.dumps(report, indent=1) + "\n",
             "report.md": to_markdown(report),
@@ -131,7 +131,7 @@ def write_report(
         }
         for name, text in pages.items():
             write_atomically(folder / name, text.encode())
-    say(f"wrote {', '.join(str(folder / name) for name in pages)}")
+    log(f"wrote {', '.join(str(folder / name) for name in pages)}")
 
 
 def show(report: dict[str, Any], *, as_json: bool) -> None:

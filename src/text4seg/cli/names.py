@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from text4seg.cli._talk import patience, print_json, say
+from text4seg.cli._console import log, print_json, progress
 from text4seg.cli.measuring import print_table, processes
 from text4seg.core.errors import InputError
 from text4seg.core.files import write_atomically
@@ -60,7 +60,7 @@ def evaluate_names(
     with processes(out) as share:
         journal = None if out is None else ImageJournal.open(out, kept, process=share.process)
         work = _worker(load(), names, asked)
-        with patience("images", len(samples)) as bar:
+        with progress("images", len(samples)) as bar:
             results = each_image(
                 samples, work, journal=journal, share=share, on_image=lambda: bar.advance(share.of)
             )
@@ -78,7 +78,7 @@ def evaluate_names(
         markdown = "\n\n".join(table.to_markdown() for table in tables) + "\n"
         write_atomically(out / "report.json", (json.dumps(report, indent=1) + "\n").encode())
         write_atomically(out / "report.md", markdown.encode())
-        say(f"wrote {out / 'report.json'}, {out / 'report.md'}")
+        log(f"wrote {out / 'report.json'}, {out / 'report.md'}")
     if as_json:
         print_json(report)
         return

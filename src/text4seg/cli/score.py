@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from text4seg.cli._talk import checking_the_call, patience, say
+from text4seg.cli._console import log, progress, usage_errors
 from text4seg.cli.measuring import (
     DataOption,
     EmptyBelowOption,
@@ -83,7 +83,7 @@ def score(
     A prediction names its image and its expression as the truth does. Images are opened only for
     the pictures of the report, and only with --images.
     """  # noqa: D301 - the sign tells click to leave the lines alone
-    with checking_the_call():
+    with usage_errors():
         chosen = check_task(task)
         check_places(data, out, None)
         text = TextReader(GridShape.parse(grid), get_format(format_name)) if grid else None
@@ -93,7 +93,7 @@ def score(
             raise InputError(f"there is no file or folder {predictions}")
     assert data is not None  # noqa: S101 - check_places refuses None; this tells mypy
     selection = Selection(strict=True, check_images=False)
-    with patience("truth"):
+    with progress("truth"):
         reading = read_dataset(
             layout, data, split=split, images=images, selection=selection,
             options=parse_options(option),
@@ -102,7 +102,7 @@ def score(
         truths = [truth for question in questions for truth in question.truths()]
     if not truths:
         raise InputError(f"{data} holds no question")
-    with patience("predictions"):
+    with progress("predictions"):
         if predictions.is_dir():
             answers = read_pictures(predictions, truths)
         else:
@@ -139,7 +139,7 @@ def _judged(
             "--missing skip leaves them out"
         )
     rows = []
-    with patience("questions", len(truths)) as bar:
+    with progress("questions", len(truths)) as bar:
         for place, truth in enumerate(truths):
             bar.advance()
             if place in answers:
@@ -150,5 +150,5 @@ def _judged(
         raise InputError("no question has a prediction")
     if lacking:
         what = "count as empty answers" if missing == "empty" else "are left out"
-        say(f"{lacking} of {len(truths)} questions have no prediction and {what}")
+        log(f"{lacking} of {len(truths)} questions have no prediction and {what}")
     return rows

@@ -8,10 +8,10 @@ from typing import Annotated, cast
 
 import typer
 
-from text4seg.cli._images import Asking, check_images, go_through, split_arguments
-from text4seg.cli._talk import checking_the_call, print_json, say
-from text4seg.cli.loading import REFINER_HELP, load_segmenter
-from text4seg.cli.paint import print_grid, stats_line
+from text4seg.cli._console import log, print_json, usage_errors
+from text4seg.cli._image_arguments import QuestionKind, find_images, for_each_image, split_arguments
+from text4seg.cli._model_options import REFINER_HELP, load_segmenter
+from text4seg.cli._terminal import print_grid, stats_line
 from text4seg.codec import get_any_format
 from text4seg.core.errors import InputError
 from text4seg.core.types import GridShape
@@ -19,7 +19,7 @@ from text4seg.decoding import DRAFTERS, check_draft
 from text4seg.refine import get_refiner
 from text4seg.segmenter import Choices, Runs, Segmentation, Segmenter, check_expression
 
-ASKING = Asking("expression", "-e", ("segment", "the dog"))
+KIND = QuestionKind("expression", "-e", ("segment", "the dog"))
 
 
 def segment(
@@ -92,8 +92,8 @@ def segment(
     An image is opened once for all its expressions. Without -o nothing is written. What cannot be
     read of a folder is told and left out, and the exit code is 1 at the end.
     """  # noqa: D301 - the sign tells click to leave the lines alone
-    named, asked = split_arguments(arguments, expressions or [], ASKING)
-    with checking_the_call():
+    named, asked = split_arguments(arguments, expressions or [], KIND)
+    with usage_errors():
         shape = GridShape.parse(grid)
         get_refiner(refiner)
         check_draft(draft)
@@ -105,7 +105,7 @@ def segment(
             check_expression(expression)
         if out is not None and out.exists() and not out.is_dir():
             raise InputError(f"{out} is a file, and -o needs a folder")
-    images = check_images(named, ASKING)
+    images = find_images(named, KIND)
     segmenter = load_segmenter(
         model,
         refiner=refiner,
@@ -122,7 +122,7 @@ def segment(
             files = segmentation.save(out, stem) if out is not None else ()
             _report(image, segmentation, files, as_json=as_json)
 
-    go_through(images, lambda image: answer(segmenter, image, asked, samples), report)
+    for_each_image(images, lambda image: answer(segmenter, image, asked, samples), report)
 
 
 def answer(
@@ -158,9 +158,9 @@ def _report(
     image: Path, segmentation: Segmentation, files: tuple[Path, ...], *, as_json: bool
 ) -> None:
     for repair in segmentation.repairs:
-        say(f"{image}: repaired {repair}")
+        log(f"{image}: repaired {repair}")
     for note in segmentation.notes:
-        say(f"{image}: {note}")
+        log(f"{image}: {note}")
     if as_json:
         kinds = dict(zip(("mask", "overlay"), map(str, files), strict=False))
         print_json({"image": str(image), **segmentation.to_record(), "files": kinds})
@@ -172,4 +172,4 @@ def _report(
         print_grid(segmentation.grid)
     print(stats_line(segmentation), flush=True)
     for file in files:
-        say(f"wrote {file}")
+        log(f"wrote {file}")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from text4seg.cli._talk import checking_the_call, patience, print_json, say
-from text4seg.cli.loading import fetch_parts
+from text4seg.cli._console import log, print_json, progress, usage_errors
+from text4seg.cli._model_options import fetch_parts
 from text4seg.core.run_lengths import rle_to_mask
 from text4seg.data import Sample
 from text4seg.evaluation import Row, evaluate, questions_of, summarise
@@ -63,7 +63,7 @@ def train(
 
     A run that was stopped or killed goes on from its last checkpoint: run the same command again.
     """  # noqa: D301 - the sign tells click to leave the lines alone
-    with checking_the_call():
+    with usage_errors():
         read = load_recipe(recipe, changes or [])
     if commands:
         given = [word for change in changes or [] for word in ("--set", change)]
@@ -73,7 +73,7 @@ def train(
     elif plan:
         from text4seg.training.plan import plan as make_plan
 
-        with patience("planning"):
+        with progress("planning"):
             made = make_plan(read)
         if not is_leading():
             return
@@ -102,7 +102,7 @@ def _train(recipe: Recipe) -> Trained:
         return evaluate(segmenter, questions_of(samples), on_row=lambda _: told())
 
     def validate(chat: VisionLanguageModel) -> Mapping[str, Any]:
-        with patience("validating", total) as bar:
+        with progress("validating", total) as bar:
             rows = ask(chat, asked, bar.advance)
         return {name: asdict(figures) for name, figures in summarise(rows).items()}
 
@@ -113,9 +113,9 @@ def _train(recipe: Recipe) -> Trained:
         figures = {name: asdict(found) for name, found in summarise(rows).items()}
         return Watched(figures, pictures_of(rows, asked, recipe.report.pictures))
 
-    with patience("training", 1) as bar:
+    with progress("training", 1) as bar:
 
-        def progress(step: int, steps: int, figures: Mapping[str, float]) -> None:
+        def on_step(step: int, steps: int, figures: Mapping[str, float]) -> None:
             bar.resize(steps)
             bar.describe(f"training, loss {figures.get('loss', float('nan')):.3f}")
             bar.reach(step)
@@ -124,7 +124,7 @@ def _train(recipe: Recipe) -> Trained:
             recipe,
             validate=validate if asked else None,
             watch=watch if asked else None,
-            progress=progress,
+            progress=on_step,
         )
 
 
@@ -194,12 +194,12 @@ def _figures(trained: Trained) -> dict[str, Any]:
 
 
 def _print_trained(trained: Trained) -> None:
-    say(f"{trained.steps} steps in {trained.seconds:.0f} s; wrote {trained.folder}")
+    log(f"{trained.steps} steps in {trained.seconds:.0f} s; wrote {trained.folder}")
     if trained.aliases:
         told = ", ".join(f"{word} as {name}" for word, name in sorted(trained.aliases.items()))
-        say(f"reads {told}")
+        log(f"reads {told}")
     if trained.choice:
-        say(str(trained.choice))
+        log(str(trained.choice))
     if not trained.after:
         return
     heads = "".join(f"{name + ' before':>18}{'after':>8}" for name in _HEADS)
@@ -226,14 +226,14 @@ def _print_commands(recipe: Recipe, call: Sequence[str], *, as_json: bool) -> No
     for name, command in found.commands.items():
         print(f"# {name}\n{command}\n")
     for note in found.notes:
-        say(f"note: {note}")
+        log(f"note: {note}")
 
 
 def _write_samples(recipe: Recipe, folder: Path, *, as_json: bool) -> None:
     from text4seg.training.hand_on import write_samples
 
-    with patience("writing"):
+    with progress("writing"):
         count = write_samples(recipe, folder)
     print_json({"folder": str(folder), "samples": count}) if as_json else (
-        say(f"{count} samples, wrote {folder}")
+        log(f"{count} samples, wrote {folder}")
     )

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from text4seg.cli._talk import print_json, say
-from text4seg.cli.loading import fetch_parts
+from text4seg.cli._console import log, print_json
+from text4seg.cli._model_options import fetch_parts
 from text4seg.core.errors import WeightsError
 from text4seg.pretrained.weights import PARTS, Part, locate, part_path, weights_folder
 
@@ -60,7 +60,7 @@ def weights(
         path = part_path(name, root).relative_to(root)
         print(f"  {name:{width}}  {state:8}  {PARTS[name].size / 1e6:6.1f} MB  {path}")
     if not fetch and set(states.values()) != {"verified"}:
-        say("text4seg weights --fetch gets what is missing or damaged")
+        log("text4seg weights --fetch gets what is missing or damaged")
 
 
 def _state(part: Part, root: Path) -> str:

@@ -24,21 +24,21 @@ from rich.text import Text
 
 from text4seg.core.errors import Text4SegError
 
-PATIENCE_SECONDS = 2.0
+DELAY_SECONDS = 2.0
 """Work that takes longer shows a progress bar."""
 
 
-class CallError(Exception):
+class UsageError(Exception):
     """The call itself is wrong: exit code 2."""
 
 
 @contextmanager
-def checking_the_call() -> Iterator[None]:
+def usage_errors() -> Iterator[None]:
     """Errors inside the block are the caller's: exit code 2."""
     try:
         yield
     except Text4SegError as error:
-        raise CallError(str(error)) from error
+        raise UsageError(str(error)) from error
 
 
 def one_line(error: BaseException) -> str:
@@ -46,7 +46,7 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """Talk: to stderr."""
     print(text, file=sys.stderr)
 
@@ -73,7 +73,7 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:.1f}/s" if speed >= 1 else f"{speed * 60:.1f}/min")
 
 
-class Bar:
+class ProgressBar:
     """A progress bar on stderr that shows itself only once the work has taken a while."""
 
     def __init__(self, what: str, total: float | None) -> None:
@@ -117,10 +117,10 @@ class Bar:
 
 
 @contextmanager
-def patience(what: str, total: float | None = None) -> Iterator[Bar]:
+def progress(what: str, total: float | None = None) -> Iterator[ProgressBar]:
     """A progress bar for the block; without a total it only shows that work goes on."""
-    bar = Bar(what, total)
-    timer = threading.Timer(PATIENCE_SECONDS, bar.start)
+    bar = ProgressBar(what, total)
+    timer = threading.Timer(DELAY_SECONDS, bar.start)
     timer.daemon = True
     timer.start()
     try:

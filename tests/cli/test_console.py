@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.progress import Progress
 
-from text4seg.cli._talk import Bar, _Rate
+from text4seg.cli._console import ProgressBar, _Rate
 
 
 @pytest.mark.parametrize(
@@ -23,8 +23,8 @@ def test_the_rate_is_a_second_or_a_minute(seconds_each: float, told: str) -> Non
 
 
 def test_a_bar_with_a_total_tells_of_the_time_left() -> None:
-    names = [type(column).__name__ for column in Bar("work", 3)._progress.columns]
+    names = [type(column).__name__ for column in ProgressBar("work", 3)._progress.columns]
     assert names[-3:] == ["_Rate", "TimeElapsedColumn", "TimeRemainingColumn"]
     assert "TimeRemainingColumn" not in [
-        type(column).__name__ for column in Bar("work", None)._progress.columns
+        type(column).__name__ for column in ProgressBar("work", None)._progress.columns
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from text4seg.cli._talk import CallError, one_line, patience, say
+from text4seg.cli._console import UsageError, log, one_line, progress
 from text4seg.core.errors import InputError
 from text4seg.images import IMAGE_ENDINGS, check_image, images_in
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Asking(NamedTuple):
+class QuestionKind(NamedTuple):
     """How a verb speaks of what it asks: `expression`, `-e`, and a call to show as an example."""
 
     what: str
@@ -24,17 +24,17 @@ class Asking(NamedTuple):
 
 
 def split_arguments(
-    arguments: list[str], asked: list[str], asking: Asking
+    arguments: list[str], asked: list[str], asking: QuestionKind
 ) -> tuple[list[Path], list[str]]:
     """Images and what is asked of them: without the option that is the last argument.
 
     Raises:
-        CallError: One of the two is missing.
+        UsageError: One of the two is missing.
     """
     images = arguments if asked else arguments[:-1]
     if not images:
         verb, words = asking.example
-        raise CallError(
+        raise UsageError(
             f"an image or the {asking.what} is missing: write the {asking.what} last, as in "
             f'text4seg {verb} {arguments[-1] if arguments else "image.jpg"} "{words}"'
         )
@@ -42,7 +42,7 @@ def split_arguments(
     return [Path(image) for image in dict.fromkeys(images)], list(dict.fromkeys(asked))
 
 
-def check_images(arguments: list[Path], asking: Asking) -> dict[Path, bool]:
+def find_images(arguments: list[Path], asking: QuestionKind) -> dict[Path, bool]:
     """The images of a call in order, and of each whether it was found in a folder.
 
     Images that were named are looked at beforehand, so that a slip costs nothing; of a folder
@@ -73,7 +73,7 @@ def check_images(arguments: list[Path], asking: Asking) -> dict[Path, bool]:
     return images
 
 
-def go_through(
+def for_each_image(
     images: dict[Path, bool], answer: Callable[[Path], T], report: Callable[[Path, T], None]
 ) -> None:
     """Answer about each image and report it at once.
@@ -85,12 +85,12 @@ def go_through(
     left_out = 0
     for number, (image, found) in enumerate(images.items(), start=1):
         try:
-            with patience(f"image {number} of {len(images)}"):
+            with progress(f"image {number} of {len(images)}"):
                 answers = answer(image)
         except InputError as error:
             if not found:
                 raise
-            say(f"left out: {one_line(error)}")
+            log(f"left out: {one_line(error)}")
             left_out += 1
             continue
         report(image, answers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from text4seg.cli._talk import patience, say
+from text4seg.cli._console import log, progress
 from text4seg.core.types import GridShape
 from text4seg.models import is_nano
 from text4seg.pretrained.weights import PARTS, fetch, part_path, weights_folder
@@ -25,7 +25,7 @@ def load_segmenter(
     """Load a model; on the first use of nano its pretrained parts are fetched."""
     if is_nano(model):
         fetch_parts(weights_folder())
-    with patience(f"loading {model}"):
+    with progress(f"loading {model}"):
         return Segmenter.from_pretrained(
             model,
             refiner=refiner,
@@ -41,8 +41,8 @@ def fetch_parts(root: Path) -> None:
     missing = [part for name, part in PARTS.items() if not part_path(name, root).exists()]
     if missing:
         size = sum(part.size for part in missing) / 1e6
-        say(f"fetching pretrained parts, {size:.0f} MB in all, into {root}")
-    with patience("weights", len(PARTS)) as bar:
+        log(f"fetching pretrained parts, {size:.0f} MB in all, into {root}")
+    with progress("weights", len(PARTS)) as bar:
         for name in PARTS:
             fetch(name, root, progress=bar.describe)
             bar.advance()
