@@ -156,7 +156,7 @@ Ways = dict[str, Callable[[str], int]]
 
 def ways_of(segmenters: dict[str, Segmenter], image_path: Path, *, large: bool) -> Ways:
     """What answers an expression about an image, by name; each opens no image of its own."""
-    from text4seg.models.nano.chat import NanoSession
+    from text4seg.models.nano.nano_model import NanoSession
 
     image = open_image(image_path)
     chat: Any = segmenters["engine, sd"].chat

@@ -40,8 +40,8 @@ from text4seg.core.files import write_atomically
 from text4seg.core.geometry import mask_to_coverage, polygons_to_mask
 from text4seg.core.run_lengths import mask_to_rle, rle_to_mask
 from text4seg.core.types import Size
-from text4seg.models.nano.colors import clear_color, wrong_colors
-from text4seg.models.nano.vocabulary import HELD_OUT, imagenet_classes
+from text4seg.models.nano.encoders.colors import clear_color, wrong_colors
+from text4seg.models.nano.text.lexicon import HELD_OUT, imagenet_classes
 from text4seg.training.nano.composed import compose_images, cut_coco
 from text4seg.training.nano.scenes import SHAPE, Scene, Thing, shades_of_masks
 from text4seg.training.nano.scenes import read_coco as read_coco_scenes

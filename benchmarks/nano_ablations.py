@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks.nano_cells import CELL_ROWS, Seen, add_arguments, figures, open_store, see
-from text4seg.models.nano import efficientnet
-from text4seg.models.nano.chat import NanoChat
-from text4seg.models.nano.eyes import CHANNELS, DETECTOR_CHANNELS
-from text4seg.models.nano.parts import get_parts
+from text4seg.models.nano.encoders import efficientnet
+from text4seg.models.nano.encoders.parts import get_parts
+from text4seg.models.nano.encoders.vision import CHANNELS, DETECTOR_CHANNELS
+from text4seg.models.nano.nano_model import NanoChat
 from text4seg.training.nano.batches import Batches
 from text4seg.training.nano.scenes import read_collection
 from text4seg.training.nano.see import SeeSettings, Words, train_to_see

@@ -32,10 +32,10 @@ from rich.progress import track
 from benchmarks.nano_cells import open_store
 from text4seg.codec import get_format
 from text4seg.core.types import GridShape
-from text4seg.models.nano.chat import NanoChat, NanoSession
-from text4seg.models.nano.colors import COLORS
-from text4seg.models.nano.detector import COCO_CLASSES
-from text4seg.models.nano.plain_questions import read_question
+from text4seg.models.nano.encoders.colors import COLORS
+from text4seg.models.nano.encoders.detector import COCO_CLASSES
+from text4seg.models.nano.nano_model import NanoChat, NanoSession
+from text4seg.models.nano.text.question_types import read_question
 from text4seg.prompts import question
 from text4seg.segmenter.answering import reply
 from text4seg.segmenter.generation import Choices, MaskGenerator

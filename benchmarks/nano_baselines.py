@@ -30,9 +30,9 @@ from benchmarks.nano_probe import SMALLEST_SHARE, Probe, learn
 from text4seg.core.geometry import coverage_to_cells
 from text4seg.core.run_lengths import rle_to_mask
 from text4seg.images import open_image
-from text4seg.models.nano.chat import NanoChat
-from text4seg.models.nano.detector import COCO_CLASSES, detections_to_map
-from text4seg.models.nano.eyes import SIDE
+from text4seg.models.nano.encoders.detector import COCO_CLASSES, detections_to_map
+from text4seg.models.nano.encoders.vision import SIDE
+from text4seg.models.nano.nano_model import NanoChat
 from text4seg.pretrained.mobilesam import load_mobilesam
 from text4seg.prompts import question
 from text4seg.training.nano.pseudo import outline
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from text4seg.models.nano.eyes import Sight
+    from text4seg.models.nano.encoders.vision import Sight
     from text4seg.models.nano.fusion import ImageState
 
 COLLECTIONS = ("coco", "clothing")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
-    from text4seg.models.nano.chat import NanoChat
+    from text4seg.models.nano.nano_model import NanoChat
 
     Change = Callable[[torch.Tensor], torch.Tensor]
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.nano_cells import Seen, add_arguments, open_store, see
-from text4seg.models.nano.chat import NanoChat
+from text4seg.models.nano.nano_model import NanoChat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

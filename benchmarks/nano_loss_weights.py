@@ -27,10 +27,10 @@ from rich.progress import track
 from benchmarks.nano_cells import SHAPE, add_arguments, by_image, open_store, true_cells
 from text4seg.metrics import iou
 from text4seg.metrics.bootstrap import compare_ratios
-from text4seg.models.nano.chat import NanoChat
-from text4seg.models.nano.language import read_language_model
+from text4seg.models.nano.encoders.parts import get_parts
+from text4seg.models.nano.encoders.smollm2 import read_language_model
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
-from text4seg.models.nano.parts import get_parts
+from text4seg.models.nano.nano_model import NanoChat
 from text4seg.pretrained.weights import locate
 from text4seg.prompts import question
 from text4seg.segmenter import Segmenter

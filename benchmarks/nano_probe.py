@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.nano_cells import CELL_ROWS
-from text4seg.models.nano.eyes import CHANNELS, DETECTOR_CHANNELS
+from text4seg.models.nano.encoders.vision import CHANNELS, DETECTOR_CHANNELS
 from text4seg.models.nano.fusion import spread_scores
 from text4seg.training.nano.features import FeatureStore, statistics
 

@@ -160,7 +160,7 @@ def open_tokenizer(file: Path | None) -> tuple[str, Tokenizer]:
             return file.name, Tokenizer.from_str(file.read_text())
         except Exception as error:  # noqa: BLE001 - the library raises nothing more particular
             raise InputError(f"{file} is not a tokenizer file: {error}") from None
-    from text4seg.models.nano.parts import get_parts
+    from text4seg.models.nano.encoders.parts import get_parts
 
     return "SmolLM2", get_parts().tokenizer()
 

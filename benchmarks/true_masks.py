@@ -63,7 +63,7 @@ class Engine:
 
     def write(self, features: Any, expression: str, text: str, draft: str) -> tuple[int, int]:
         """Write a text after a prefill of its own; tokens and passes."""
-        from text4seg.models.nano.chat import NanoSession
+        from text4seg.models.nano.nano_model import NanoSession
 
         writer = self.writer
         asked = writer.ask(NanoSession(self.chat, features), expression)

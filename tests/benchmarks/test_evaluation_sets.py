@@ -13,7 +13,7 @@ from PIL import Image
 from benchmarks import evaluation_sets
 from text4seg.core.run_lengths import mask_to_rle, rle_to_mask
 from text4seg.data import read_jsonl
-from text4seg.models.nano.vocabulary import imagenet_classes, taught_words
+from text4seg.models.nano.text.lexicon import imagenet_classes, taught_words
 
 SIDE = 40
 

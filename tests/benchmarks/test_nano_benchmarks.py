@@ -21,7 +21,7 @@ from benchmarks import (
 from benchmarks.nano_cells import Seen
 from tests.reference.small_nano import small_config, small_features
 from text4seg.core.run_lengths import mask_to_rle
-from text4seg.models.nano.eyes import CHANNELS, COLUMNS, DETECTOR_CHANNELS, ROWS
+from text4seg.models.nano.encoders.vision import CHANNELS, COLUMNS, DETECTOR_CHANNELS, ROWS
 from text4seg.models.nano.fusion import Fusion
 from text4seg.training.nano.features import FeatureStore
 from text4seg.training.nano.scenes import Scene

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from text4seg.models.nano.parts import Parts, get_parts
+from text4seg.models.nano.encoders.parts import Parts, get_parts
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,9 @@ from tests.reference.small_nano import (
     small_config,
     small_text,
 )
-from text4seg.models.nano.chat import NanoChat
-from text4seg.models.nano.colors import COLORS
+from text4seg.models.nano.encoders.colors import COLORS
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
+from text4seg.models.nano.nano_model import NanoChat
 
 WIDTH = 8
 

@@ -8,9 +8,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 
-from text4seg.models.nano.configuration import NanoConfig
+from text4seg.models.nano.config import NanoConfig
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
-from text4seg.models.nano.text import END_OF_TURN, NanoText
+from text4seg.models.nano.text.tokens import END_OF_TURN, NanoText
 from text4seg.prompts import ANSWER_PREFIX, QUESTIONS, question
 
 # As many control tokens as SmolLM2 has, so that its 17th can stand for the image here, too.
@@ -113,7 +113,7 @@ def small_features(seed: int = 0, images: int = 1) -> Tensor:
 
 
 class SmallParts:
-    """What `text4seg.models.nano.parts.Parts` brings, without a download."""
+    """What `text4seg.models.nano.encoders.parts.Parts` brings, without a download."""
 
     def __init__(self, model: NanoForConditionalGeneration | None = None) -> None:
         self._model = model

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from text4seg.models.nano.chat import NanoChat
+from text4seg.models.nano.nano_model import NanoChat
 from text4seg.segmenter import Choices, Segmentation, Segmenter
 
 IMAGES = Path(__file__).parents[2] / "examples" / "photos"

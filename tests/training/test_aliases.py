@@ -10,7 +10,7 @@ from torch import Tensor
 
 pytest.importorskip("trl")
 
-from text4seg.models.nano.chat import NanoChat
+from text4seg.models.nano.nano_model import NanoChat
 from text4seg.prompts import question
 from text4seg.training.aliases import find_aliases
 from text4seg.training.nano_lessons import Question

@@ -12,7 +12,7 @@ from torch import nn
 pytest.importorskip("trl")
 
 from text4seg.core.errors import InputError
-from text4seg.models.nano.chat import NanoChat
+from text4seg.models.nano.nano_model import NanoChat
 from text4seg.training.nano_choice import (
     SHARES,
     Choice,

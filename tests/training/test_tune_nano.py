@@ -15,7 +15,7 @@ from text4seg.cli import main
 from text4seg.core.errors import InputError
 from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import GridShape
-from text4seg.models.nano.chat import NanoChat
+from text4seg.models.nano.nano_model import NanoChat
 from text4seg.segmenter import Segmenter
 from text4seg.training import own_names
 from text4seg.training.nano_lessons import Change, Lessons, Sights, read_questions

@@ -15,7 +15,7 @@ pytest.importorskip("trl")
 
 from text4seg.cli import main
 from text4seg.core.run_lengths import rle_to_mask
-from text4seg.models.nano.chat import NanoChat
+from text4seg.models.nano.nano_model import NanoChat
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "examples" / "images"

@@ -50,7 +50,7 @@ def load(name: str) -> VisionLanguageModel:
         )
     try:
         if folder is None or is_nano(name):
-            from text4seg.models.nano.chat import NanoChat
+            from text4seg.models.nano.nano_model import NanoChat
 
             return NanoChat.load(folder)
         from text4seg.models.hf.model import HFModel

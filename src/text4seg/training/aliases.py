@@ -19,8 +19,8 @@ from text4seg.prompts import question as wording_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from text4seg.models.nano.chat import NanoChat
     from text4seg.models.nano.fusion import ImageState
+    from text4seg.models.nano.nano_model import NanoChat
     from text4seg.training.nano_lessons import Question
 
 _MOST_IMAGES = 24

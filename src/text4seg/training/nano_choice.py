@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float64
     from torch import Tensor, nn
 
-    from text4seg.models.nano.chat import NanoChat
     from text4seg.models.nano.fusion import ImageState
+    from text4seg.models.nano.nano_model import NanoChat
     from text4seg.training.nano_lessons import Question
     from text4seg.training.samples import Chat
 

@@ -122,7 +122,7 @@ _NANO_LOOK = 1.0  # seconds an image, on one core
 
 def _plan_nano(recipe: Recipe, chats: Sequence[Chat]) -> Plan:
     """A plan for nano: no skeleton is worth making: its configuration and weights are small."""
-    from text4seg.models.nano.chat import SHIPPED, NanoChat
+    from text4seg.models.nano.nano_model import SHIPPED, NanoChat
     from text4seg.training.tune_local import count_steps
     from text4seg.training.tune_nano import check_recipe, read_own
 

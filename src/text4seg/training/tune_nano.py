@@ -23,8 +23,8 @@ from transformers import Trainer, TrainingArguments
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import GridShape
-from text4seg.models.nano.chat import SHIPPED, NanoChat
-from text4seg.models.nano.storage import save_model
+from text4seg.models.nano.checkpoint import save_model
+from text4seg.models.nano.nano_model import SHIPPED, NanoChat
 from text4seg.prompts import question as wording_of
 from text4seg.training.aliases import find_aliases
 from text4seg.training.checkpoints import FOLDER, MarkFinished, last_finished

@@ -9,8 +9,8 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from text4seg.images import open_image
-from text4seg.models.nano.chat import NanoChat
-from text4seg.models.nano.parts import Parts, get_parts
+from text4seg.models.nano.encoders.parts import Parts, get_parts
+from text4seg.models.nano.nano_model import NanoChat
 
 IMAGES = Path(__file__).parents[3] / "examples" / "photos"
 

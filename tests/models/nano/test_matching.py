@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tests.reference.small_nano import HIDDEN, NAMES, small_config, small_features
-from text4seg.models.nano.configuration import NanoConfig
+from text4seg.models.nano.config import NanoConfig
 from text4seg.models.nano.fusion import Fusion
 from text4seg.models.nano.matching import OpenMatching, Phrases, WordList
 

@@ -23,9 +23,9 @@ from tests.reference.small_nano import (
 )
 from text4seg.codec import get_format
 from text4seg.core.types import DescriptorGrid
-from text4seg.models.nano.chat import NanoStep
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
-from text4seg.models.nano.pointers import ELSEWHERE, NOWHERE
+from text4seg.models.nano.nano_model import NanoStep
+from text4seg.models.nano.text.cell_tracker import ELSEWHERE, NOWHERE
 
 TEXT = small_text()
 GRIDS = [(16, 16), (4, 6), (20, 9), (1, 1)]

@@ -12,7 +12,7 @@ import torch
 
 from tests.reference.small_answers import answering_chat, boxed_features
 from tests.training.nano.test_plain import SCENE
-from text4seg.models.nano.chat import NanoChat
+from text4seg.models.nano.nano_model import NanoChat
 from text4seg.training.nano.answering import (
     AnswerLesson,
     AnswerSettings,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from text4seg.models.nano.eyes import DETECTOR_CHANNELS
+from text4seg.models.nano.encoders.vision import DETECTOR_CHANNELS
 from text4seg.training.nano.batches import MIX, Batches, ImageBatch, to_cells
 from text4seg.training.nano.classes import SOURCE
 from text4seg.training.nano.scenes import Scene, Thing

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from text4seg.models.nano.vocabulary import imagenet_classes
+from text4seg.models.nano.text.lexicon import imagenet_classes
 from text4seg.training.nano.classes import ClassQuestions, read_classes, trusted_coverage
 
 BEAGLE = "n02088364"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from text4seg.core.errors import InputError
 from text4seg.core.run_lengths import rle_to_mask
-from text4seg.models.nano.vocabulary import imagenet_classes
+from text4seg.models.nano.text.lexicon import imagenet_classes
 from text4seg.training.nano.composed import (
     CutOut,
     compose_images,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from text4seg.models.nano.placing import cover_cells
+from text4seg.models.nano.spatial import cover_cells
 from text4seg.training.nano.features import (
     FeatureStore,
     as_cells,

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from text4seg.models.nano.colors import COLORS
-from text4seg.models.nano.plain_questions import KINDS, read_question
+from text4seg.models.nano.encoders.colors import COLORS
+from text4seg.models.nano.text.question_types import KINDS, read_question
 from text4seg.training.nano.plain import (
     COUNTS,
     NOT_THERE,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from text4seg.core.run_lengths import mask_to_rle
-from text4seg.models.nano.detector import COCO_CLASSES
+from text4seg.models.nano.encoders.detector import COCO_CLASSES
 from text4seg.training.nano.pseudo import decide, read_pseudo
 
 PERSON, DOG, CAT = (COCO_CLASSES.index(name) for name in ("person", "dog", "cat"))

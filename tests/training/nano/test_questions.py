@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from text4seg.models.nano.detector import COCO_CLASSES
-from text4seg.models.nano.vocabulary import HELD_OUT, KINDS, SYNONYMS, words_for
+from text4seg.models.nano.encoders.detector import COCO_CLASSES
+from text4seg.models.nano.text.lexicon import HELD_OUT, KINDS, SYNONYMS, words_for
 from text4seg.training.nano.questions import (
     _FAMILIES,
     _SIDES,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from text4seg.models.nano.colors import COLORS
+from text4seg.models.nano.encoders.colors import COLORS
 from text4seg.training.nano.scenes import Scene, Thing
 from text4seg.training.nano.told import (
     SyntheticQuestion,

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from text4seg.models.nano.chat import NanoChat
-from text4seg.models.nano.detector import COCO_CLASSES
+from text4seg.models.nano.encoders.detector import COCO_CLASSES
+from text4seg.models.nano.nano_model import NanoChat
 from text4seg.segmenter import Segmenter
 
 IMAGES = Path(__file__).parents[3] / "examples" / "images"

@@ -16,7 +16,7 @@ from tests.reference.small_nano import LABELS, small_features, small_model, smal
 from text4seg.codec import get_format
 from text4seg.core.types import GridShape
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
-from text4seg.models.nano.pointers import NOWHERE
+from text4seg.models.nano.text.cell_tracker import NOWHERE
 from text4seg.prompts import question
 from text4seg.training.nano.answers import AnswerWriter
 from text4seg.training.nano.batches import ImageBatch

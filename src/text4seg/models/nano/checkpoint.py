@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from text4seg.core.errors import WeightsError
 from text4seg.core.files import write_atomically
-from text4seg.models.nano.configuration import NanoConfig
+from text4seg.models.nano.config import NanoConfig
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from text4seg.models.nano.parts import Parts
+    from text4seg.models.nano.encoders.parts import Parts
 
 CONFIG, WEIGHTS, HASH = "config.json", "model.safetensors", "model.safetensors.sha256"
 # What a configuration or a state dict that does not fit makes of transformers and torch.

@@ -15,17 +15,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from text4seg.models.nano.colors import COLORS
-from text4seg.models.nano.configuration import NanoConfig
-from text4seg.models.nano.detector import COCO_CLASSES
+from text4seg.models.nano.config import NanoConfig
+from text4seg.models.nano.encoders.colors import COLORS
+from text4seg.models.nano.encoders.detected_objects import WIDTH as BOX_WIDTH
+from text4seg.models.nano.encoders.detector import COCO_CLASSES
 from text4seg.models.nano.matching import FINAL_CHANNELS, Found, OpenMatching, Phrases
-from text4seg.models.nano.objects import WIDTH as BOX_WIDTH
-from text4seg.models.nano.placing import Evidence, Placing
+from text4seg.models.nano.spatial import Evidence, Placing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from text4seg.models.nano.terms import TermTensors
+    from text4seg.models.nano.text.attributes import TermTensors
 
 _MATCH_POWERS = (2.0, 8.0)
 _WINDOWS = (1, 2, 3)

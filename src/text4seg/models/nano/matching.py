@@ -18,8 +18,8 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from text4seg.models.nano.configuration import NanoConfig
-    from text4seg.models.nano.terms import TermTensors
+    from text4seg.models.nano.config import NanoConfig
+    from text4seg.models.nano.text.attributes import TermTensors
 
 CLASSES = 1000
 FINAL_CHANNELS = 1280

@@ -1,7 +1,7 @@
 """Nano: frozen eyes → fusion → the first layers of SmolLM2, which write the mask as text.
 
 An ordinary `transformers` model: configuration, `save_pretrained`, `generate`, PEFT and Trainer
-work on it. It takes the features of the frozen eyes (`text4seg.models.nano.eyes`) where other
+work on it. It takes the features of the frozen eyes (`text4seg.models.nano.encoders.vision`) where other
 models take pixels.
 
 How a token comes about: 64 image tokens and the question stand before the answer, as in any
@@ -22,11 +22,11 @@ from torch.nn import functional
 from transformers import GenerationMixin, LlamaConfig, LlamaModel, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
-from text4seg.models.nano.answering import AnswerReader
-from text4seg.models.nano.configuration import NanoConfig
+from text4seg.models.nano.config import NanoConfig
 from text4seg.models.nano.fusion import Fusion, ImageState
-from text4seg.models.nano.pointers import NOWHERE, Walker
-from text4seg.models.nano.runs import RUN_CHANNELS, describe_runs
+from text4seg.models.nano.run_digits import RUN_CHANNELS, describe_runs
+from text4seg.models.nano.text.cell_tracker import NOWHERE, Walker
+from text4seg.models.nano.vqa_head import AnswerReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,16 +15,16 @@ from transformers import DynamicCache
 from text4seg.core.errors import InputError
 from text4seg.core.types import OTHERS
 from text4seg.models.interface import PreparedPrompt, TokenTable
-from text4seg.models.nano.configuration import NanoConfig
-from text4seg.models.nano.logits import LogitRows
+from text4seg.models.nano.checkpoint import load_model
+from text4seg.models.nano.config import NanoConfig
+from text4seg.models.nano.encoders.parts import Parts, get_parts
+from text4seg.models.nano.lazy_logits import LogitRows
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
-from text4seg.models.nano.parts import Parts, get_parts
-from text4seg.models.nano.phrases import PhraseReader, find_phrases, find_terms, gather_phrases
-from text4seg.models.nano.pointers import ELSEWHERE, Place, Pointer
-from text4seg.models.nano.storage import load_model
-from text4seg.models.nano.text import NanoText
+from text4seg.models.nano.text.cell_tracker import ELSEWHERE, Place, Pointer
+from text4seg.models.nano.text.phrases import PhraseReader, find_phrases, find_terms, gather_phrases
+from text4seg.models.nano.text.tokens import NanoText
 from text4seg.models.nano.threads import settle_threads
-from text4seg.models.nano.words import ask_in_words
+from text4seg.models.nano.vqa_session import ask_in_words
 from text4seg.models.ragged import RaggedCache
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from text4seg.models.nano.encoders.sentences import Sentences
     from text4seg.models.nano.fusion import ImageState
-    from text4seg.models.nano.sentences import Sentences
 
 # Words that tell one of several of a kind apart, as the questions in training did.
 _PLACED = re.compile(

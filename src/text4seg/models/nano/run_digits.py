@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from text4seg.models.nano.pointers import NOWHERE
+from text4seg.models.nano.text.cell_tracker import NOWHERE
 
 # One more than the digits: the run length is said.
 _END = 10

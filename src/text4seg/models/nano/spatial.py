@@ -18,8 +18,8 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from text4seg.models.nano.configuration import NanoConfig
-    from text4seg.models.nano.terms import TermTensors
+    from text4seg.models.nano.config import NanoConfig
+    from text4seg.models.nano.text.attributes import TermTensors
 
 _HIDDEN_FEATURES = 64
 _CHANNELS = 21

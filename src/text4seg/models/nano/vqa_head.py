@@ -16,20 +16,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from text4seg.models.nano.detector import COCO_CLASSES
-from text4seg.models.nano.phrases import find_terms, gather_phrases
-from text4seg.models.nano.placing import cover_cells
-from text4seg.models.nano.plain_questions import KINDS
+from text4seg.models.nano.encoders.detector import COCO_CLASSES
+from text4seg.models.nano.spatial import cover_cells
+from text4seg.models.nano.text.phrases import find_terms, gather_phrases
+from text4seg.models.nano.text.question_types import KINDS
 from text4seg.prompts import question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from text4seg.models.nano.configuration import NanoConfig
+    from text4seg.models.nano.config import NanoConfig
     from text4seg.models.nano.fusion import Fusion, ImageState
     from text4seg.models.nano.matching import Phrases
     from text4seg.models.nano.modeling import NanoForConditionalGeneration
-    from text4seg.models.nano.phrases import PhraseReader
+    from text4seg.models.nano.text.phrases import PhraseReader
 
 SLOTS = 6
 """Tokens of an answer that are given something, its end included."""

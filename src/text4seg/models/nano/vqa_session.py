@@ -9,9 +9,9 @@ import torch
 
 from text4seg.core.errors import InputError, WeightsError
 from text4seg.models.interface import PreparedPrompt
-from text4seg.models.nano.answering import choose_names, gather_evidence
-from text4seg.models.nano.logits import LogitRows
-from text4seg.models.nano.plain_questions import KINDS, read_question
+from text4seg.models.nano.lazy_logits import LogitRows
+from text4seg.models.nano.text.question_types import KINDS, read_question
+from text4seg.models.nano.vqa_head import choose_names, gather_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from transformers import DynamicCache, LlamaModel
 
     from text4seg.models.interface import TokenTable
-    from text4seg.models.nano.answering import AnswerReader
-    from text4seg.models.nano.chat import NanoChat
     from text4seg.models.nano.fusion import ImageState
-    from text4seg.models.nano.logits import LogitRow
+    from text4seg.models.nano.lazy_logits import LogitRow
+    from text4seg.models.nano.nano_model import NanoChat
+    from text4seg.models.nano.vqa_head import AnswerReader
 
 UNTAUGHT = (
     "these weights of nano were not taught to answer in words; load weights that were, or teach "

@@ -29,19 +29,19 @@ from pathlib import Path
 import torch
 from rich.progress import track
 
-from text4seg.models.nano.chat import NanoChat
-from text4seg.models.nano.configuration import NanoConfig
-from text4seg.models.nano.detector import COCO_CLASSES
-from text4seg.models.nano.eyes import SIDE, Eyes
+from text4seg.models.nano.checkpoint import has_answers, load_model, save_model
+from text4seg.models.nano.config import NanoConfig
+from text4seg.models.nano.encoders.detector import COCO_CLASSES
+from text4seg.models.nano.encoders.parts import Parts, get_parts
+from text4seg.models.nano.encoders.sentences import WIDTH as SENTENCE_WIDTH
+from text4seg.models.nano.encoders.smollm2 import WIDTH, language_settings, read_language_model
+from text4seg.models.nano.encoders.vision import SIDE, Eyes
 from text4seg.models.nano.fusion import Fusion
-from text4seg.models.nano.language import WIDTH, language_settings, read_language_model
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
-from text4seg.models.nano.parts import Parts, get_parts
-from text4seg.models.nano.phrases import PhraseReader
-from text4seg.models.nano.sentences import WIDTH as SENTENCE_WIDTH
-from text4seg.models.nano.storage import has_answers, load_model, save_model
-from text4seg.models.nano.text import NanoText
-from text4seg.models.nano.vocabulary import imagenet_classes, words_for
+from text4seg.models.nano.nano_model import NanoChat
+from text4seg.models.nano.text.lexicon import imagenet_classes, words_for
+from text4seg.models.nano.text.phrases import PhraseReader
+from text4seg.models.nano.text.tokens import NanoText
 from text4seg.pretrained.mobilesam import load_mobilesam
 from text4seg.pretrained.weights import fetch, locate
 from text4seg.training.nano.answering import (

@@ -20,15 +20,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import DynamicCache
 
-from text4seg.models.nano.answering import (
+from text4seg.models.nano.config import EYE_CHANNELS
+from text4seg.models.nano.text.question_types import KINDS, read_question
+from text4seg.models.nano.vqa_head import (
     SLOTS,
     AnswerReader,
     evidence_width,
     gather_evidence,
     name_features,
 )
-from text4seg.models.nano.configuration import EYE_CHANNELS
-from text4seg.models.nano.plain_questions import KINDS, read_question
 from text4seg.training.nano.batches import weaken_detector
 from text4seg.training.nano.features import move_sights
 from text4seg.training.nano.plain import VqaQuestion, ask_plainly, move_scene
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from text4seg.models.nano.chat import NanoChat
     from text4seg.models.nano.modeling import NanoForConditionalGeneration
-    from text4seg.models.nano.text import NanoText
+    from text4seg.models.nano.nano_model import NanoChat
+    from text4seg.models.nano.text.tokens import NanoText
     from text4seg.training.nano.features import FeatureStore
     from text4seg.training.nano.scenes import Scene
 

@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
-    from text4seg.models.nano.text import NanoText
+    from text4seg.models.nano.text.tokens import NanoText
 
 OTHERS = "others"
 
@@ -133,7 +133,7 @@ class AnswerWriter:
 
 def choose_length(row: Bool[np.ndarray, " c"], start: int, *, named: bool) -> int:
     """The best run length at a cell of a row, where the label written is the target (`named`) or
-    others: as `text4seg.models.nano.runs.choose_lengths` tells the writer.
+    others: as `text4seg.models.nano.run_digits.choose_lengths` tells the writer.
     """
     change = np.flatnonzero(np.diff(row[start:]))
     length = int(change[0]) + 1 if len(change) else len(row) - start

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from text4seg.models.nano.configuration import EYE_CHANNELS
-from text4seg.models.nano.eyes import DETECTOR_CHANNELS
+from text4seg.models.nano.config import EYE_CHANNELS
+from text4seg.models.nano.encoders.vision import DETECTOR_CHANNELS
 from text4seg.training.nano import features as maps
 from text4seg.training.nano.classes import SOURCE, ClassQuestions
 from text4seg.training.nano.questions import ask, mirror

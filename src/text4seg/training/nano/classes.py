@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from text4seg.core.geometry import mask_to_coverage
-from text4seg.models.nano.vocabulary import ImagenetClass, imagenet_classes
+from text4seg.models.nano.text.lexicon import ImagenetClass, imagenet_classes
 from text4seg.training.nano.questions import phrase
 from text4seg.training.nano.scenes import SHAPE, Scene
 from text4seg.training.nano.told import SyntheticQuestion

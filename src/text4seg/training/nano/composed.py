@@ -18,7 +18,7 @@ from text4seg.core.files import write_atomically
 from text4seg.core.geometry import mask_to_coverage
 from text4seg.core.run_lengths import mask_to_rle, rle_to_mask
 from text4seg.core.types import Size
-from text4seg.models.nano.vocabulary import imagenet_classes
+from text4seg.models.nano.text.lexicon import imagenet_classes
 from text4seg.training.nano.classes import SALIENT, trusted_coverage
 from text4seg.training.nano.scenes import (
     SHAPE,

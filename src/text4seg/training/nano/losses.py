@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch.nn import functional
 
-from text4seg.models.nano.placing import cover_cells
+from text4seg.models.nano.spatial import cover_cells
 
 if TYPE_CHECKING:
     from torch import Tensor

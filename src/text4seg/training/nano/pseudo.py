@@ -14,8 +14,8 @@ import torch
 
 from text4seg.core.geometry import mask_to_coverage
 from text4seg.core.run_lengths import mask_to_rle, rle_to_mask
-from text4seg.models.nano.detector import COCO_CLASSES
-from text4seg.models.nano.eyes import SIDE
+from text4seg.models.nano.encoders.detector import COCO_CLASSES
+from text4seg.models.nano.encoders.vision import SIDE
 from text4seg.training.nano.scenes import SHAPE, Scene, Thing
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import SamModel
 
-    from text4seg.models.nano.eyes import Eyes
+    from text4seg.models.nano.encoders.vision import Eyes
     from text4seg.training.nano.features import FeatureStore
 
 CERTAIN = 0.45

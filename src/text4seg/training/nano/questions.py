@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from text4seg.models.nano.vocabulary import KINDS, imagenet_classes, words_for
+from text4seg.models.nano.text.lexicon import KINDS, imagenet_classes, words_for
 from text4seg.training.nano.scenes import SMALLEST_SHARE, Scene, Thing
 from text4seg.training.nano.told import SyntheticQuestion, ask_colored, ask_related, center
 

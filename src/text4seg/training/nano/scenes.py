@@ -18,8 +18,8 @@ import numpy as np
 from text4seg.core.geometry import mask_to_coverage, polygons_to_mask
 from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import GridShape, Size
-from text4seg.models.nano.colors import name_pixels, shares_of
-from text4seg.models.nano.detector import COCO_CLASSES
+from text4seg.models.nano.encoders.colors import name_pixels, shares_of
+from text4seg.models.nano.encoders.detector import COCO_CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

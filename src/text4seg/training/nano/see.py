@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from text4seg.models.nano.fusion import Fusion
-from text4seg.models.nano.phrases import STAND_IN, find_phrases, find_terms, stack_phrases
-from text4seg.models.nano.terms import stack_terms
+from text4seg.models.nano.text.attributes import stack_terms
+from text4seg.models.nano.text.phrases import STAND_IN, find_phrases, find_terms, stack_phrases
 from text4seg.training.nano.features import statistics
 from text4seg.training.nano.losses import box_loss, names_loss, target_loss
 from text4seg.training.nano.precision import mixed_precision

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from text4seg.models.nano.colors import clear_color, wrong_colors
+from text4seg.models.nano.encoders.colors import clear_color, wrong_colors
 from text4seg.training.nano.scenes import SMALLEST_SHARE, Scene, Thing
 
 if TYPE_CHECKING:

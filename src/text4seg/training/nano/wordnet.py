@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from text4seg.core.files import write_atomically
-from text4seg.models.nano.vocabulary import IMAGENET, THESAURUS, core_words, taught_words
+from text4seg.models.nano.text.lexicon import IMAGENET, THESAURUS, core_words, taught_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from text4seg.models.nano.modeling import NanoForConditionalGeneration
-    from text4seg.models.nano.text import NanoText
+    from text4seg.models.nano.text.tokens import NanoText
     from text4seg.training.nano.batches import Batches
 
 _CLOSE = "</seg><|im_end|>"

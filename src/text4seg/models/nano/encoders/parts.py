@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from text4seg.core.errors import OutputError, WeightsError
-from text4seg.models.nano.eyes import Eyes
-from text4seg.models.nano.language import read_language_model, read_tokenizer
-from text4seg.models.nano.sentences import Sentences, unpack
+from text4seg.models.nano.encoders.sentences import Sentences, unpack
+from text4seg.models.nano.encoders.smollm2 import read_language_model, read_tokenizer
+from text4seg.models.nano.encoders.vision import Eyes
 from text4seg.pretrained import weights
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from text4seg.models.nano import efficientnet
-from text4seg.models.nano.colors import COLORS, colors_of_cells
-from text4seg.models.nano.detector import (
+from text4seg.models.nano.encoders import efficientnet
+from text4seg.models.nano.encoders.colors import COLORS, colors_of_cells
+from text4seg.models.nano.encoders.detected_objects import MOST, WIDTH, select_objects
+from text4seg.models.nano.encoders.detector import (
     COCO_CLASSES,
     Detector,
     detect_in_parts,
     detections_to_map,
 )
-from text4seg.models.nano.objects import MOST, WIDTH, select_objects
 from text4seg.pretrained import tinyvit
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from text4seg.models.nano.colors import COLORS, OTHER_WORDS
+from text4seg.models.nano.encoders.colors import COLORS, OTHER_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

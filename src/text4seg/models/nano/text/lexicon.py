@@ -13,13 +13,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from text4seg.models.nano.detector import COCO_CLASSES
+from text4seg.models.nano.encoders.detector import COCO_CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-IMAGENET = Path(__file__).parent / "words" / "imagenet.tsv"
-THESAURUS = Path(__file__).parent / "words" / "thesaurus.tsv.gz"
+IMAGENET = Path(__file__).parent / "data" / "imagenet.tsv"
+THESAURUS = Path(__file__).parent / "data" / "thesaurus.tsv.gz"
 # Of ImageNet's classes every tenth is never asked for in training: they measure what nano makes of
 # words that it was not taught.
 _HELD_OUT_EVERY, _HELD_OUT_AT = 10, 7

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from text4seg.models.nano.matching import OpenMatching, Phrases
-from text4seg.models.nano.terms import Terms, read_terms, stack_terms
-from text4seg.models.nano.vocabulary import taught_words, thesaurus
+from text4seg.models.nano.text.attributes import Terms, read_terms, stack_terms
+from text4seg.models.nano.text.lexicon import taught_words, thesaurus
 from text4seg.prompts import PART, QUESTIONS
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor
 
-    from text4seg.models.nano.configuration import NanoConfig
+    from text4seg.models.nano.config import NanoConfig
 
 MOST = 4
 # Stands in a question for a thing whose word the fusion never read; training uses it likewise.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from text4seg.core.errors import WeightsError
-from text4seg.models.nano.pointers import Walker
+from text4seg.models.nano.text.cell_tracker import Walker
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

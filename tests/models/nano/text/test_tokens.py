@@ -12,7 +12,7 @@ from tests.reference.small_nano import SPECIAL, small_text, small_tokenizer
 from text4seg.codec import get_format
 from text4seg.core.errors import WeightsError
 from text4seg.core.types import OTHERS, DescriptorGrid
-from text4seg.models.nano.text import NanoText
+from text4seg.models.nano.text.tokens import NanoText
 from text4seg.prompts import ANSWER_PREFIX, question
 from text4seg.training.nano.answers import AnswerWriter
 

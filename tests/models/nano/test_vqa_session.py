@@ -17,7 +17,10 @@ from tests.reference.small_answers import (
 )
 from tests.reference.small_nano import small_config
 from text4seg.core.errors import InputError, WeightsError
-from text4seg.models.nano.answering import (
+from text4seg.models.nano.checkpoint import has_answers, load_model, save_model
+from text4seg.models.nano.nano_model import NanoChat, NanoSession
+from text4seg.models.nano.text.question_types import KINDS, PlainQuestion, read_question
+from text4seg.models.nano.vqa_head import (
     SLOTS,
     AnswerReader,
     Named,
@@ -26,10 +29,7 @@ from text4seg.models.nano.answering import (
     gather_evidence,
     name_features,
 )
-from text4seg.models.nano.chat import NanoChat, NanoSession
-from text4seg.models.nano.plain_questions import KINDS, PlainQuestion, read_question
-from text4seg.models.nano.storage import has_answers, load_model, save_model
-from text4seg.models.nano.words import find_given
+from text4seg.models.nano.vqa_session import find_given
 from text4seg.segmenter import Segmenter
 from text4seg.segmenter.answering import reply
 

@@ -40,7 +40,7 @@ from text4seg.decoding import (
 )
 from text4seg.images import open_image
 from text4seg.models.interface import PreparedPrompt, TokenTable
-from text4seg.models.nano.chat import NanoChat, NanoSession, _stand_ins, token_bytes
+from text4seg.models.nano.nano_model import NanoChat, NanoSession, _stand_ins, token_bytes
 from text4seg.prompts import ANSWER_PREFIX, question
 from text4seg.segmenter import Segmenter
 

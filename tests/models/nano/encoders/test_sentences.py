@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from text4seg.models.nano import sentences
-from text4seg.models.nano.parts import Parts
+from text4seg.models.nano.encoders import sentences
+from text4seg.models.nano.encoders.parts import Parts
 
 
 @pytest.mark.nano

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from text4seg.models.nano.chat import NanoChat
-from text4seg.models.nano.parts import Parts
-from text4seg.models.nano.phrases import PhraseReader, find_phrases, stack_phrases
+from text4seg.models.nano.encoders.parts import Parts
+from text4seg.models.nano.nano_model import NanoChat
+from text4seg.models.nano.text.phrases import PhraseReader, find_phrases, stack_phrases
 from text4seg.prompts import PART, QUESTIONS
 
 

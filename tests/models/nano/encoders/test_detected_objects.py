@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from text4seg.models.nano.objects import MOST, WIDTH, select_objects
+from text4seg.models.nano.encoders.detected_objects import MOST, WIDTH, select_objects
 
 LEFT, LEFT_AGAIN, RIGHT = (0.1, 0.2, 0.4, 0.6), (0.11, 0.2, 0.41, 0.62), (0.6, 0.2, 0.9, 0.6)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from text4seg.models.nano.colors import COLORS
-from text4seg.models.nano.phrases import find_phrases, find_terms
-from text4seg.models.nano.terms import RELATIONS, SIDES, Terms, read_terms, stack_terms
+from text4seg.models.nano.encoders.colors import COLORS
+from text4seg.models.nano.text.attributes import RELATIONS, SIDES, Terms, read_terms, stack_terms
+from text4seg.models.nano.text.phrases import find_phrases, find_terms
 from text4seg.prompts import QUESTIONS, question
 
 

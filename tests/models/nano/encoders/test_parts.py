@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 
 from tests.reference.small_nano import small_tokenizer
 from text4seg.core.errors import OutputError, WeightsError
-from text4seg.models.nano import parts as room
-from text4seg.models.nano.parts import Parts, get_parts
+from text4seg.models.nano.encoders import parts as room
+from text4seg.models.nano.encoders.parts import Parts, get_parts
 
 FILES = {
     "efficientnet.safetensors",

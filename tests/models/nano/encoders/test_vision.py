@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from text4seg.models.nano.configuration import CELLS, EYE_CHANNELS
-from text4seg.models.nano.detector import COCO_CLASSES
-from text4seg.models.nano.efficientnet import FINAL_CHANNELS, MIDDLE_CHANNELS
-from text4seg.models.nano.eyes import CHANNELS, COLUMNS, DETECTOR_CHANNELS, ROWS, Eyes
-from text4seg.models.nano.parts import Parts
+from text4seg.models.nano.config import CELLS, EYE_CHANNELS
+from text4seg.models.nano.encoders.detector import COCO_CLASSES
+from text4seg.models.nano.encoders.efficientnet import FINAL_CHANNELS, MIDDLE_CHANNELS
+from text4seg.models.nano.encoders.parts import Parts
+from text4seg.models.nano.encoders.vision import CHANNELS, COLUMNS, DETECTOR_CHANNELS, ROWS, Eyes
 from text4seg.pretrained.tinyvit import NECK_CHANNELS, STAGE_CHANNELS
 
 

@@ -18,8 +18,8 @@ from tests.reference.small_nano import (
     small_text,
 )
 from text4seg.core.errors import WeightsError
+from text4seg.models.nano.checkpoint import CONFIG, HASH, WEIGHTS, load_model, save_model
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
-from text4seg.models.nano.storage import CONFIG, HASH, WEIGHTS, load_model, save_model
 
 EMBEDDING = "language.embed_tokens.weight"
 MODEL = small_model(5)

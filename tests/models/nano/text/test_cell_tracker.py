@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from tests.reference.small_nano import LABELS, small_text, small_tokenizer
 from text4seg.codec import get_format
 from text4seg.core.types import OTHERS, DescriptorGrid
-from text4seg.models.nano.pointers import ELSEWHERE, NOWHERE, Pointer, Walker
+from text4seg.models.nano.text.cell_tracker import ELSEWHERE, NOWHERE, Pointer, Walker
 from text4seg.prompts import ANSWER_PREFIX
 
 TOKENIZER = small_tokenizer()

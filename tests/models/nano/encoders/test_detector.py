@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from text4seg.models.nano.detector import (
+from text4seg.models.nano.encoders.detector import (
     _CATEGORY_TO_CLASS,
     COCO_CLASSES,
     Detector,
     detect_in_parts,
     detections_to_map,
 )
-from text4seg.models.nano.parts import Parts
+from text4seg.models.nano.encoders.parts import Parts
 
 CAT, DOG = COCO_CLASSES.index("cat"), COCO_CLASSES.index("dog")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from text4seg.models.nano.vocabulary import (
+from text4seg.models.nano.text.lexicon import (
     HELD_OUT,
     core_words,
     imagenet_classes,

@@ -9,8 +9,12 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from text4seg.models.nano.efficientnet import EfficientNetLite0, InvertedBottleneck, SamePadConv2d
-from text4seg.models.nano.parts import Parts
+from text4seg.models.nano.encoders.efficientnet import (
+    EfficientNetLite0,
+    InvertedBottleneck,
+    SamePadConv2d,
+)
+from text4seg.models.nano.encoders.parts import Parts
 
 CATS = range(281, 286)  # ImageNet's tabby, tiger cat, Persian, Siamese, Egyptian cat
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from tests.reference.small_nano import DETECTOR, HIDDEN, NAMES, VISUAL, small_config
-from text4seg.models.nano.colors import COLORS
-from text4seg.models.nano.configuration import NanoConfig
+from text4seg.models.nano.config import NanoConfig
+from text4seg.models.nano.encoders.colors import COLORS
 from text4seg.models.nano.fusion import Fusion
 from text4seg.models.nano.matching import Phrases
-from text4seg.models.nano.placing import center_of, count_beyond, cover_cells, relate
-from text4seg.models.nano.terms import RELATIONS, SIDES, read_terms, stack_terms
+from text4seg.models.nano.spatial import center_of, count_beyond, cover_cells, relate
+from text4seg.models.nano.text.attributes import RELATIONS, SIDES, read_terms, stack_terms
 
 WIDTH = 8
 # Three dogs: left and small, middle and large, right and high.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from text4seg.models.nano.colors import (
+from text4seg.models.nano.encoders.colors import (
     COLORS,
     NEIGHBOURS,
     clear_color,

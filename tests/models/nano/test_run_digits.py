@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reference.run_lengths import choose_by_hand, count_run
-from text4seg.models.nano.pointers import NOWHERE
-from text4seg.models.nano.runs import (
+from text4seg.models.nano.run_digits import (
     RUN_CHANNELS,
     choose_lengths,
     describe_runs,
     measure_runs,
     next_digits,
 )
+from text4seg.models.nano.text.cell_tracker import NOWHERE
 from text4seg.training.nano.answers import choose_length
 
 COLS = st.sampled_from((1, 8, 16, 64, 130))

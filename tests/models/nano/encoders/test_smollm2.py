@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 
-from text4seg.models.nano.language import (
+from text4seg.models.nano.encoders.parts import Parts
+from text4seg.models.nano.encoders.smollm2 import (
     _half_split,
     language_settings,
     read_language_model,
     read_tokenizer,
 )
-from text4seg.models.nano.parts import Parts
 from text4seg.pretrained import weights
 
 

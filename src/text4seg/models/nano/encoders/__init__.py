@@ -1,0 +1,1 @@
+"""Frozen networks that describe the image and the words: vision, detector, sentence embeddings."""
