@@ -1,8 +1,8 @@
 """Nano: frozen eyes → fusion → the first layers of SmolLM2, which write the mask as text.
 
 An ordinary `transformers` model: configuration, `save_pretrained`, `generate`, PEFT and Trainer
-work on it. It takes the features of the frozen eyes (`text4seg.models.nano.encoders.vision`) where other
-models take pixels.
+work on it. It takes the features of the vision encoder (`text4seg.models.nano.encoders.vision`)
+where other models take pixels.
 
 How a token comes about: 64 image tokens and the question stand before the answer, as in any
 vision-language model. The fusion makes a state for every cell out of the image and the question.
