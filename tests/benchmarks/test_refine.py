@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmarks import refine, refine_summary, refine_tables
 
-IMAGES = Path(__file__).parents[2] / "examples" / "images"
+IMAGES = Path(__file__).parents[2] / "examples" / "photos"
 
 
 @pytest.fixture(scope="module")

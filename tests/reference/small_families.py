@@ -392,7 +392,7 @@ def save_reading(model_type: str, folder: Path, joined: Tokenizer, size: Size) -
         (folder / "chat_template.jinja").write_text(template)
     if len(family.side) > 1:  # the encoder takes any size
         side = size.patch * size.patches
-        (folder / "text4seg.json").write_text(json.dumps({"side": side}))
+        (folder / "text4seg.json").write_text(json.dumps({"square": side}))
 
 
 def build(

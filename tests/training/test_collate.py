@@ -29,7 +29,7 @@ from text4seg.training.collate import IGNORED, Collator
 from text4seg.training.recipe import Data, Loss
 from text4seg.training.samples import Chat, one_turn, read_chats, read_validation
 
-IMAGES = Path(__file__).parents[2] / "examples" / "images"
+IMAGES = Path(__file__).parents[2] / "examples" / "photos"
 CAT = IMAGES / "cat.jpg"
 BODY = "others *2\nothers| the dog *12\nothers *2"
 

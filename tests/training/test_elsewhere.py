@@ -33,7 +33,7 @@ from text4seg.training.recipe import Recipe, load_recipe
 from text4seg.training.samples import read_chats
 from text4seg.training.tune_local import linear_modules
 
-IMAGES = Path(__file__).parents[2] / "examples" / "images"
+IMAGES = Path(__file__).parents[2] / "examples" / "photos"
 PATCHES, SIDE = 8, 112
 PATCH = {"qwen3_vl": 16}  # ms-swift and LLaMA-Factory know its true one
 RECIPE = """
@@ -175,7 +175,7 @@ def test_the_samples_are_squares_that_are_learned_from(
     base, file, out = toy("llava", tmp_path), write_recipe(tmp_path), tmp_path / "out"
     assert main(["train", str(file), "--samples", str(out), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"folder": str(out), "samples": 4}
-    assert json.loads((out / "text4seg.json").read_text())["side"] == SIDE
+    assert json.loads((out / "text4seg.json").read_text())["square"] == SIDE
     entry = json.loads((out / "dataset_info.json").read_text())["text4seg"]
     recipe = load_recipe(file)
     given = read_chats(recipe.data.train, recipe.data)

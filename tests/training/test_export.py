@@ -25,7 +25,7 @@ from text4seg.training.export import export, nest_encoder, serving_commands
 from text4seg.training.recipe import load_recipe
 from text4seg.training.run import train
 
-IMAGES = Path(__file__).parents[2] / "examples" / "images"
+IMAGES = Path(__file__).parents[2] / "examples" / "photos"
 QUESTION = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "?"}]}]
 RECIPE = """
 model.folder = "{base}"

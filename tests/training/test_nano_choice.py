@@ -29,7 +29,7 @@ from text4seg.training.run import train
 from text4seg.training.samples import Chat
 
 ROOT = Path(__file__).parents[2]
-IMAGES = ROOT / "examples" / "images"
+IMAGES = ROOT / "examples" / "photos"
 
 
 class Fusion(nn.Module):

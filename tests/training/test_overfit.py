@@ -29,7 +29,7 @@ from text4seg.segmenter import Segmenter
 from text4seg.training.recipe import load_recipe
 from text4seg.training.run import train
 
-IMAGES = Path(__file__).parents[2] / "examples" / "images"
+IMAGES = Path(__file__).parents[2] / "examples" / "photos"
 SIZE = Size(hidden=64, layers=2, vision=32, patches=4)
 GRID = GridShape(8, 8)
 FAST = ("deepseek_vl", "smolvlm")  # one with tied embeddings, one without

@@ -37,7 +37,7 @@ from text4seg.training.recipe import load_recipe
 from text4seg.training.run import train
 
 pytestmark = pytest.mark.slow
-IMAGES = Path(__file__).parents[2] / "examples" / "images"
+IMAGES = Path(__file__).parents[2] / "examples" / "photos"
 GRID = GridShape(8, 8)
 # vLLM's attention wants heads of 32 numbers or more.
 SIZE = Size(hidden=128, vision=64, patch=14)

@@ -33,7 +33,7 @@ from text4seg.training.recipe import load_recipe
 from text4seg.training.run import Trained, train
 
 ROOT = Path(__file__).parents[2]
-IMAGES = ROOT / "examples" / "images"
+IMAGES = ROOT / "examples" / "photos"
 CONFIGURATIONS = ROOT / "recipes" / "accelerate"
 # Eight samples: two processes fill up a last, smaller batch with samples they have had before.
 RECIPE = """

@@ -24,14 +24,17 @@ from tests.reference.small_nano import small_tokenizer
 from text4seg.cli import main
 from text4seg.cli.train import spread
 from text4seg.core.errors import InputError, OutputError
+from text4seg.core.types import GridShape
 from text4seg.data import read_jsonl
+from text4seg.models.defaults import ModelDefaults
+from text4seg.models.hf.model import HFModel
 from text4seg.training import tune_local
 from text4seg.training.checkpoints import FOLDER, last_finished
 from text4seg.training.recipe import Recipe, load_recipe
 from text4seg.training.run import train
 from text4seg.training.trainer import MaskTrainer, TrainingError
 
-IMAGES = Path(__file__).parents[2] / "examples" / "images"
+IMAGES = Path(__file__).parents[2] / "examples" / "photos"
 ROOT = Path(__file__).parents[2]
 RECIPE = """
 model.folder = "{base}"
@@ -172,6 +175,18 @@ def test_modules_are_trained_without_an_adapter(file: Path, tmp_path: Path) -> N
     trained = train(recipe_for(file, tmp_path / "run", "training.steps=1", "lora.rank=0"))
     assert not (trained.folder / "adapter").exists()
     assert (trained.folder / "merged" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("grid", ["8x8", "32x32"])
+def test_the_trained_grid_is_the_default_of_the_folder(
+    file: Path, tmp_path: Path, grid: str
+) -> None:
+    taught = ("training.steps=1", f"data.grid={grid}", "data.format=rle", "model.side=64")
+    trained = train(recipe_for(file, tmp_path / "run", *taught))
+    expected = ModelDefaults("rle", GridShape.parse(grid), 64)
+    for part in ("adapter", "merged"):
+        assert ModelDefaults.load(trained.folder / part) == expected
+    assert HFModel.load(trained.folder / "merged").defaults == expected
 
 
 def test_the_verb(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

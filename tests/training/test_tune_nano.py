@@ -24,7 +24,7 @@ from text4seg.training.run import train
 from text4seg.training.samples import Chat, one_turn, read_chats
 
 ROOT = Path(__file__).parents[2]
-IMAGES = ROOT / "examples" / "images"
+IMAGES = ROOT / "examples" / "photos"
 nano = [pytest.mark.nano, pytest.mark.usefixtures("nano_parts")]
 
 

@@ -18,7 +18,7 @@ from text4seg.core.run_lengths import rle_to_mask
 from text4seg.models.nano.nano_model import NanoChat
 
 ROOT = Path(__file__).parents[2]
-IMAGES = ROOT / "examples" / "images"
+IMAGES = ROOT / "examples" / "photos"
 pytestmark = [pytest.mark.nano, pytest.mark.usefixtures("nano_parts")]
 
 

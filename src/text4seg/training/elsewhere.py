@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from text4seg.models.defaults import DEFAULTS_FILE
 from text4seg.training.hand_on import CHATS, DATASET, family_and_side
 from text4seg.training.recipe import Loss, Recipe
 
@@ -169,7 +170,7 @@ def _samples(recipe: Recipe) -> Path:
 
 
 def _told(recipe: Recipe) -> str:
-    return shlex.quote(str(_samples(recipe) / "text4seg.json"))
+    return shlex.quote(str(_samples(recipe) / DEFAULTS_FILE))
 
 
 def _lora(recipe: Recipe) -> dict[str, object]:

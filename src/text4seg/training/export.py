@@ -14,7 +14,7 @@ import shutil
 import struct
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +106,7 @@ def _provenance(folder: Path) -> dict[str, Any]:
 def _write(
     loaded: Loaded, folder: Path, made: Path, output: Path, told: Mapping[str, Any]
 ) -> Exported:
-    from text4seg.models.hf.loading import SETTINGS, base_folder, has_processor
+    from text4seg.models.hf.loading import base_folder, has_processor
     from text4seg.training.tune_local import copy_processor
 
     family = loaded.family
@@ -115,10 +115,7 @@ def _write(
         nest_encoder(made)
     copy_processor(folder if has_processor(folder) else base_folder(folder), made)
     _write_processor(loaded, made)
-    settings = {"format": loaded.settings.format, "side": loaded.side}
-    if grid := told.get("recipe", {}).get("data", {}).get("grid"):
-        settings["grid"] = grid
-    write_atomically(made / SETTINGS, (json.dumps(settings, indent=2) + "\n").encode())
+    replace(loaded.defaults, square=loaded.side).save(made)
     hashes = {file.name: sha256(file) for file in sorted(made.glob("*.safetensors"))}
     commands = serving_commands(output, family.gguf)
     record = {**told, "exported": {"sha256": hashes, "versions": versions()}}

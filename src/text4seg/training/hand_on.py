@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from text4seg.core.errors import InputError, OutputError, UnknownNameError, WeightsError
 from text4seg.models import is_nano
+from text4seg.models.defaults import ModelDefaults, read_json
 from text4seg.models.families import get_family, square_side
 from text4seg.training.samples import Chat, read_chats
 
@@ -46,7 +47,7 @@ def family_and_side(recipe: Recipe) -> tuple[Family | None, int]:
     """
     from transformers import AutoConfig
 
-    from text4seg.models.hf.loading import CONFIG, read_json, read_settings
+    from text4seg.models.hf.loading import CONFIG
 
     folder = Path(recipe.model.folder)
     if is_nano(recipe.model.folder):
@@ -61,7 +62,7 @@ def family_and_side(recipe: Recipe) -> tuple[Family | None, int]:
         return None, recipe.model.side
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        side = recipe.model.side or read_settings(folder).side or square_side(family, config)
+        side = recipe.model.side or ModelDefaults.load(folder).square or square_side(family, config)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{folder / CONFIG} configures no model: {error}") from error
     return family, side
@@ -80,23 +81,19 @@ def write_samples(recipe: Recipe, folder: Path) -> int:
         InputError: Data or images cannot be used, or `folder` holds something.
         OutputError: `folder` cannot be written; nothing is left of it.
     """
-    from text4seg.models.hf.loading import SETTINGS
-
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is there and not empty; name a folder that is not there yet")
     _, side = family_and_side(recipe)
     chats = read_chats(recipe.data.train, recipe.data)
-    settings = {"format": recipe.data.format, "grid": recipe.data.grid, "side": side}
-    texts = {
-        "dataset_info.json": json.dumps({DATASET: _ENTRY}, indent=2),
-        SETTINGS: json.dumps(settings, indent=2),
-    }
+    defaults = recipe.data.defaults(square=side)
+    texts = {"dataset_info.json": json.dumps({DATASET: _ENTRY}, indent=2)}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
             made = Path(beside) / folder.name
-            (made / "photos").mkdir(parents=True)
+            (made / "images").mkdir(parents=True)
             texts[CHATS] = "\n".join(_records(chats, made, folder.absolute(), side))
+            defaults.save(made)
             for name, text in texts.items():
                 (made / name).write_text(text + "\n", encoding="utf-8")
             if folder.is_dir():
@@ -116,7 +113,7 @@ def _records(chats: Sequence[Chat], made: Path, folder: Path, side: int) -> list
     for chat in chats:
         image = chat.image, chat.content
         if image not in names:
-            names[image] = f"photos/{len(names):06d}.png"
+            names[image] = f"images/{len(names):06d}.png"
             stretch(chat.open_image(), side).save(made / names[image])
         messages = [
             {"role": message["role"], "content": _written(message)} for message in chat.messages

@@ -182,8 +182,9 @@ def _skeleton(recipe: Recipe, chats: Sequence[Chat]) -> tuple[Any, list[Any]]:
     import torch
     from transformers import AutoConfig, AutoModelForImageTextToText
 
+    from text4seg.models.defaults import ModelDefaults, read_json
     from text4seg.models.families import get_family, square_side
-    from text4seg.models.hf.loading import base_folder, load_processor, read_json, read_settings
+    from text4seg.models.hf.loading import base_folder, load_processor
     from text4seg.models.hf.prompts import Prompter
     from text4seg.training.collate import Collator
 
@@ -195,7 +196,7 @@ def _skeleton(recipe: Recipe, chats: Sequence[Chat]) -> tuple[Any, list[Any]]:
             model = AutoModelForImageTextToText.from_config(config)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{folder / 'config.json'} configures no model: {error}") from error
-    side = recipe.model.side or read_settings(folder).side or square_side(family, config)
+    side = recipe.model.side or ModelDefaults.load(folder).square or square_side(family, config)
     processor = load_processor(folder, family)
     prompter = Prompter(family, processor, side=side, eos=processor.tokenizer.eos_token_id or 0)
     collator = Collator(prompter, pad=0)

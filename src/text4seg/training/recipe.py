@@ -15,6 +15,7 @@ from text4seg.codec import get_any_format
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.types import GridShape
 from text4seg.data import READERS
+from text4seg.models.defaults import ModelDefaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,10 @@ class Data:
     grid: str = "16x16"
     wordings: Literal["varied", "one"] = "varied"
     limit: int = 0
+
+    def defaults(self, *, square: int | None = None) -> ModelDefaults:
+        """What a model that learns from this is asked with by default; saved beside its weights."""
+        return ModelDefaults(self.format, GridShape.parse(self.grid), square)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +12,8 @@ import torch
 from transformers import TrainerCallback
 
 from text4seg.core.errors import InputError, MissingExtraError
-from text4seg.core.files import write_atomically
-from text4seg.models.hf.loading import SETTINGS, load_folder
+from text4seg.models.defaults import DEFAULTS_FILE
+from text4seg.models.hf.loading import load_folder
 from text4seg.models.hf.model import HFModel
 from text4seg.training.checkpoints import ADAPTER, FOLDER, MarkFinished, last_finished
 from text4seg.training.collate import Collator
@@ -70,9 +69,9 @@ class LocalTuning:
         self.aliases: dict[str, str] = {}  # as above: nano alone reads words as others
         self.folder = Path(recipe.model.folder)
         loaded = load_folder(self.folder, **_loading(recipe))
-        settings = dataclasses.replace(loaded.settings, format=recipe.data.format)
         side = recipe.model.side or loaded.side
-        self._loaded = dataclasses.replace(loaded, settings=settings, side=side)
+        defaults = recipe.data.defaults(square=side)
+        self._loaded = dataclasses.replace(loaded, defaults=defaults, side=side)
         self._chat = HFModel(self._loaded)
         self._tuned: Any = loaded.model
 
@@ -167,7 +166,7 @@ class LocalTuning:
             base = str(self.folder.resolve())
             model.peft_config["default"].base_model_name_or_path = base
             model.save_pretrained(adapter)
-            self._save_settings(adapter)
+            self._loaded.defaults.save(adapter)
             if self.recipe.model.quantize != "none":
                 return  # four bits do not merge without loss: `text4seg export` merges anew
             model = model.merge_and_unload()
@@ -175,19 +174,13 @@ class LocalTuning:
         merged = output / MERGED
         model.save_pretrained(merged)
         copy_processor(self.folder, merged)
-        self._save_settings(merged)
-
-    def _save_settings(self, folder: Path) -> None:
-        settings: dict[str, Any] = {"format": self.recipe.data.format}
-        settings |= {"grid": self.recipe.data.grid, "side": self._loaded.side}
-        text = json.dumps(settings, indent=2) + "\n"
-        write_atomically(folder / SETTINGS, text.encode())
+        self._loaded.defaults.save(merged)
 
 
 def copy_processor(source: Path, target: Path) -> None:
     """Copy the files of tokenizer and processor as they are."""
     weights = (".safetensors", ".bin", ".index.json", ".md", ".gitattributes")
-    mine = {"config.json", "generation_config.json", SETTINGS, "adapter_config.json"}
+    mine = {"config.json", "generation_config.json", DEFAULTS_FILE, "adapter_config.json"}
     for file in sorted(source.iterdir()):
         if file.is_file() and file.name not in mine and not file.name.endswith(weights):
             shutil.copy2(file, target / file.name)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +138,11 @@ class NanoTuning:
 
     def save(self, output: Path) -> None:
         """Write the folder that `Segmenter.from_pretrained` loads."""
-        save_model(self._chat.model, output / MERGED)
+        folder = output / MERGED
+        save_model(self._chat.model, folder)
+        # It still writes its own format best: what was taught is what it sees, on this grid.
+        grid = GridShape.parse(self.recipe.data.grid)
+        replace(self._chat.defaults, grid=grid).save(folder)
 
 
 def read_own(recipe: Recipe, chats: Sequence[Chat]) -> list[Question]:

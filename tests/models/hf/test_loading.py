@@ -13,6 +13,8 @@ from tests.reference.small_families import build
 from tests.reference.small_nano import small_tokenizer
 from text4seg import models
 from text4seg.core.errors import InputError, Text4SegError, UnknownNameError, WeightsError
+from text4seg.core.types import GridShape
+from text4seg.models.defaults import ModelDefaults
 from text4seg.models.families import get_family
 from text4seg.models.hf.loading import load_processor
 from text4seg.models.hf.model import HFModel
@@ -38,9 +40,9 @@ def test_a_folder_is_a_model_by_name(folder: Path) -> None:
 
 
 def test_its_settings_are_read(folder: Path) -> None:
-    (folder / "text4seg.json").write_text('{"format": "sd", "side": 48}')
+    (folder / "text4seg.json").write_text('{"format": "sd", "grid": "8x8", "square": 48}')
     chat = HFModel.load(folder)
-    assert chat.default_format == "sd"
+    assert chat.defaults == ModelDefaults("sd", GridShape(8, 8), 48)
     assert chat.prompter.side == 48
 
 
@@ -88,8 +90,8 @@ FAULTS = [
                  "photo|cannot read", id="a template without the image"),
     pytest.param(lambda f: (f / "chat_template.jinja").unlink(), WeightsError,
                  "chat template", id="no template"),
-    pytest.param(lambda f: (f / "text4seg.json").write_text('{"side": "big"}'), WeightsError,
-                 "side", id="a side that is no number"),
+    pytest.param(lambda f: (f / "text4seg.json").write_text('{"square": "big"}'), WeightsError,
+                 "square", id="a side that is no number"),
 ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from text4seg.models.nano.encoders.detector import COCO_CLASSES
 from text4seg.models.nano.nano_model import NanoChat
 from text4seg.segmenter import Segmenter
 
-IMAGES = Path(__file__).parents[3] / "examples" / "images"
+IMAGES = Path(__file__).parents[3] / "examples" / "photos"
 
 
 def write_coco(root: Path, split: str, file_name: str) -> None:

@@ -4,60 +4,20 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from text4seg.core.errors import MissingExtraError, WeightsError
+from text4seg.models.defaults import ModelDefaults, read_json
 from text4seg.models.families import Family, get_family, square_side
 
-CONFIG, ADAPTER, SETTINGS = "config.json", "adapter_config.json", "text4seg.json"
+CONFIG, ADAPTER = "config.json", "adapter_config.json"
 _IMAGE_SETTINGS = ("preprocessor_config.json", "processor_config.json")
 _LONGEST_REASON = 300
 # What a folder that does not fit makes of transformers, tokenizers and torch.
 _MISFITS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError)
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a fine-tuned folder says about itself in `text4seg.json`; all of it may be absent.
-
-    Attributes:
-        format: The text format that the model was taught.
-        side: The square's side in pixels, where the family leaves it open.
-    """
-
-    format: str = "rrle"
-    side: int | None = None
-
-
-def read_settings(folder: Path) -> Settings:
-    """The folder's `text4seg.json`, or the defaults where it has none."""
-    file = folder / SETTINGS
-    if not file.is_file():
-        return Settings()
-    found = read_json(file)
-    side = found.get("side")
-    if side is not None and (not isinstance(side, int) or side < 1):
-        raise WeightsError(f'{file}: "side" must be a number of pixels, got {side!r}')
-    return Settings(str(found.get("format", "rrle")), side)
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises:
-        WeightsError: The file cannot be read or holds something else.
-    """
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{file} cannot be read: {error}") from error
-    if not isinstance(found, dict):
-        raise WeightsError(f"{file} must hold a JSON object, not {type(found).__name__}")
-    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +28,7 @@ class Loaded:
     model: Any
     processor: Any
     side: int
-    settings: Settings
+    defaults: ModelDefaults
 
 
 def load_folder(folder: Path, *, device: str | None = None, **options: Any) -> Loaded:
@@ -80,7 +40,7 @@ def load_folder(folder: Path, *, device: str | None = None, **options: Any) -> L
         UnknownNameError: The model is of a family that the table does not know.
         WeightsError: A file is missing, damaged, or of another model.
     """
-    settings = read_settings(folder)
+    defaults = ModelDefaults.load(folder)
     base = base_folder(folder)
     config = read_json(base / CONFIG)
     family = get_family(str(config.get("model_type")))
@@ -89,8 +49,8 @@ def load_folder(folder: Path, *, device: str | None = None, **options: Any) -> L
         model = _with_adapter(model, folder)
     source = folder if has_processor(folder) else base
     processor = load_processor(source, family)
-    side = settings.side or square_side(family, model.config)
-    return Loaded(family, model.eval(), processor, side, settings)
+    side = defaults.square or square_side(family, model.config)
+    return Loaded(family, model.eval(), processor, side, defaults)
 
 
 def base_folder(folder: Path) -> Path:

@@ -7,6 +7,7 @@ image token is prefilled once, too, and each question forks that cache.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,8 @@ class HFModel:
 
     def __init__(self, loaded: Loaded) -> None:
         self.model, self.family = loaded.model, loaded.family
-        self.default_format = loaded.settings.format
+        self.defaults = replace(loaded.defaults, square=loaded.side)
+        self.default_format = self.defaults.format
         self.prompter = Prompter(
             loaded.family,
             loaded.processor,

@@ -14,6 +14,7 @@ from transformers import DynamicCache
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import OTHERS
+from text4seg.models.defaults import ModelDefaults
 from text4seg.models.interface import PreparedPrompt, TokenTable
 from text4seg.models.nano.checkpoint import load_model
 from text4seg.models.nano.config import NanoConfig
@@ -47,6 +48,7 @@ _PLACED = re.compile(
 # Taken off the odds of every cell of an absent thing: more than any logit of nano's.
 _ABSENT_ODDS = 50.0
 SHIPPED = Path(__file__).parent / "weights"
+OWN_DEFAULTS = ModelDefaults(format="sd")
 
 
 class NanoChat:
@@ -54,7 +56,13 @@ class NanoChat:
 
     default_format = "sd"
 
-    def __init__(self, model: NanoForConditionalGeneration, parts: Parts) -> None:
+    def __init__(
+        self,
+        model: NanoForConditionalGeneration,
+        parts: Parts,
+        defaults: ModelDefaults = OWN_DEFAULTS,
+    ) -> None:
+        self.defaults = defaults
         self.model = model.eval()
         self.text = NanoText(
             parts.tokenizer(),
@@ -85,7 +93,8 @@ class NanoChat:
         """
         settle_threads()
         parts = get_parts()
-        return cls(load_model(folder or SHIPPED, parts), parts)
+        folder = folder or SHIPPED
+        return cls(load_model(folder, parts), parts, ModelDefaults.load(folder, OWN_DEFAULTS))
 
     def encode(self, text: str) -> list[int]:
         """A user's words as tokens: the spelling of a control token (`<filename>`) stays text."""
