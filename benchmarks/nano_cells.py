@@ -107,8 +107,8 @@ def figures(found: Sequence[tuple[np.ndarray | None, np.ndarray]]) -> dict[str, 
     return {
         "iou": float(np.mean(overlaps)),
         "large_iou": float(np.mean(large)) if large else None,
-        "false_empties": float(np.mean([not p.any() for _, p in present])),
-        "true_empties": float(np.mean(absent)) if absent else None,
+        "miss_rate": float(np.mean([not p.any() for _, p in present])),
+        "n_acc": float(np.mean(absent)) if absent else None,
     }
 
 

@@ -30,8 +30,8 @@ SHOWN = {
     "questions": "questions",
     "grid_iou": "IoU, grid",
     "large_grid_iou": "≥ 13 cells",
-    "false_empties": "false empties",
-    "true_empties": "absent, empty",
+    "miss_rate": "false empties",
+    "n_acc": "absent, empty",
     "tokens": "tokens",
     "passes": "passes",
 }
@@ -62,8 +62,8 @@ def figures(rows: Sequence[Row]) -> dict[str, float | None]:
         "questions": len(rows),
         "grid_iou": float(np.mean([one for one, _ in present])),
         "large_grid_iou": float(np.mean(large)) if large else None,
-        "false_empties": float(np.mean([marked == 0 for _, (marked, _, _) in present])),
-        "true_empties": float(np.mean(absent)) if absent else None,
+        "miss_rate": float(np.mean([marked == 0 for _, (marked, _, _) in present])),
+        "n_acc": float(np.mean(absent)) if absent else None,
         "tokens": float(np.mean([row["tokens"] for row in rows])),
         "passes": float(np.mean([row["passes"] for row in rows])),
     }

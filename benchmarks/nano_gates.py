@@ -33,7 +33,7 @@ KINDS = {"coco": "presence_gate", "clothing": "look_alike_gate"}
 HALVINGS = 200
 SEED = 2026
 COMMAND = "python -m benchmarks.nano_gates --data DIR --sets SETS --json"
-SHOWN = {"iou": "IoU", "false_empties": "false empties", "true_empties": "absent, empty"}
+SHOWN = {"iou": "IoU", "miss_rate": "false empties", "n_acc": "absent, empty"}
 
 Scores = np.ndarray
 """`images gates 5`: sum of IoU, things missed, things, absents left empty, absents."""
@@ -63,8 +63,8 @@ def score(sums: Scores) -> dict[str, np.ndarray]:
     overlap, missed, there, empty, absent = sums.sum(axis=0).T
     return {
         "iou": overlap / np.maximum(there, 1),
-        "false_empties": missed / np.maximum(there, 1),
-        "true_empties": empty / np.maximum(absent, 1),
+        "miss_rate": missed / np.maximum(there, 1),
+        "n_acc": empty / np.maximum(absent, 1),
         "giou": (overlap + empty) / np.maximum(there + absent, 1),
     }
 
@@ -73,8 +73,8 @@ def lowest(wanted: float) -> Callable[[dict[str, np.ndarray]], int]:
     """The lowest gate that leaves that share of the absent things empty; else the best one."""
 
     def choose(scores: dict[str, np.ndarray]) -> int:
-        enough = np.flatnonzero(scores["true_empties"] >= wanted)
-        return int(enough[0]) if len(enough) else int(scores["true_empties"].argmax())
+        enough = np.flatnonzero(scores["n_acc"] >= wanted)
+        return int(enough[0]) if len(enough) else int(scores["n_acc"].argmax())
 
     return choose
 
@@ -131,7 +131,7 @@ def table(record: dict[str, Any]) -> str:
 
 def row(name: str, rule: str, chosen: str, gate: str, found: dict[str, float]) -> str:
     cells = [name, rule, chosen, gate, f"{found['iou']:.3f}"]
-    cells += [f"{found['false_empties']:.1%}", f"{found['true_empties']:.1%}"]
+    cells += [f"{found['miss_rate']:.1%}", f"{found['n_acc']:.1%}"]
     return "| " + " | ".join([*cells, f"{found['giou']:.3f}"]) + " |"
 
 

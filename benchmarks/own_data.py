@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "nano-own-data.toml"
 WEIGHTS = "nano v4"  # as they come with the package; the recipe trains their fusion alone
-SHOWN = ("grid_iou", "false_empties", "true_empties")
+SHOWN = ("grid_iou", "miss_rate", "n_acc")
 IMAGES_TO_LEARN = 50
 OWN_NAMES = {
     "accessories": "Zubehör", "bag": "Tasche", "belt": "Gürtel", "blazer": "Sakko",

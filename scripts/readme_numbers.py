@@ -38,7 +38,7 @@ MARKED = re.compile(
 NOT_MEASURED = "Not measured yet."
 SHOWN = (
     *("questions", "grid_iou", "pixel_iou", "large_grid_iou", "large_pixel_iou", "oracle_iou"),
-    *("ciou", "box_acc", "false_empties", "true_empties", "strict", "tokens", "passes", "seconds"),
+    *("ciou", "box_acc", "t_acc", "n_acc", "strict", "tokens", "passes", "seconds"),
 )
 """What is shown of an evaluation."""
 

@@ -45,10 +45,10 @@ def test_figures_of_found_missed_and_absent_things() -> None:
     asked = [seen("a", there=True, logit=3), seen("b", there=True, logit=-1)]
     asked += [seen("c", there=False, logit=0.5), seen("d", there=False, logit=-2)]
     found = nano_cells.figures([(one.truth, one.cells(None)) for one in asked])
-    expected = {"iou": 0.25, "large_iou": None, "false_empties": 0.5, "true_empties": 0.5}
+    expected = {"iou": 0.25, "large_iou": None, "miss_rate": 0.5, "n_acc": 0.5}
     assert found == expected
     gated = nano_cells.figures([(one.truth, one.cells(1.0)) for one in asked])
-    assert gated == expected | {"true_empties": 1.0}
+    assert gated == expected | {"n_acc": 1.0}
     assert not seen("a", there=True, logit=3).cells(3.5).any()
 
 
@@ -163,11 +163,11 @@ def test_the_lowest_gate_that_leaves_enough_empty() -> None:
     scores = nano_gates.score(nano_gates.tally(asked))
     chosen = nano_gates.lowest(0.75)(scores)
     assert nano_gates.GATES[chosen] == pytest.approx(1.6), "four of five are below"
-    assert scores["true_empties"][chosen] == pytest.approx(0.8)
-    assert scores["false_empties"][chosen] == pytest.approx(0.8)
+    assert scores["n_acc"][chosen] == pytest.approx(0.8)
+    assert scores["miss_rate"][chosen] == pytest.approx(0.8)
     assert scores["iou"][chosen] == pytest.approx(0.1)
     unreachable = nano_gates.lowest(1.1)(scores)
-    assert scores["true_empties"][unreachable] == 1.0
+    assert scores["n_acc"][unreachable] == 1.0
 
 
 def test_gates_chosen_on_other_images_flatter_nobody() -> None:
@@ -215,7 +215,7 @@ def test_formats_are_compared_on_what_both_were_asked(tmp_path: Path) -> None:
     found = nano_formats.compare(*runs)["coco"]
     assert found["sd"]["questions"] == found["rrle"]["questions"] == 3
     assert (found["sd"]["grid_iou"], found["rrle"]["grid_iou"]) == (1.0, 0.5)
-    assert (found["sd"]["large_grid_iou"], found["rrle"]["false_empties"]) == (1.0, 0.5)
+    assert (found["sd"]["large_grid_iou"], found["rrle"]["miss_rate"]) == (1.0, 0.5)
     assert found["gain"] == [0.5, 0.0, 1.0], "one of the two images, or none, or both"
     table = nano_formats.table({"sets": {"coco": found}, "command": "c"}).splitlines()
     assert [line.count("|") for line in table[:4]] == [11] * 4

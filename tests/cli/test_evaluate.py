@@ -34,7 +34,7 @@ def test_json_has_the_figures_of_each_set(call: Call, chat: FakeChat, questions:
     assert list(report["sets"]) == ["things", "absent", "all"]
     assert report["sets"]["things"]["grid_iou"] == 1.0
     assert report["sets"]["things"]["pixel_iou"] == 1.0
-    assert report["sets"]["absent"]["true_empties"] == 1.0
+    assert report["sets"]["absent"]["n_acc"] == 1.0
     assert report["sets"]["all"]["questions"] == 2
     assert "numpy" in report["versions"]
 
@@ -45,7 +45,7 @@ def test_a_table_for_people(call: Call, chat: FakeChat, questions: Path) -> None
     assert lines[0] == ["Figures"]
     assert ["things", "absent", "all"] in lines
     assert ["IoU,", "grid", "1.000", "–", "1.000"] in lines
-    assert ["absent,", "answered", "empty", "–", "100.0", "%", "100.0", "%"] in lines
+    assert ["N-acc", "–", "100.0", "%", "100.0", "%"] in lines
     assert any(line[:3] == ["right", "1", "(100.0"] for line in lines)
 
 

@@ -61,7 +61,7 @@ def test_predictions_of_every_kind_score_alike(
     assert done.code == 0, done.err
     figures = done.json[0]["sets"]["val"]
     assert (figures["ciou"], figures["pixel_iou"], figures["box_acc"]) == (1.0, 1.0, 1.0)
-    assert figures["true_empties"] == 1.0
+    assert figures["n_acc"] == 1.0
     assert figures["precision"] == [1.0] * 5
 
 
@@ -121,7 +121,7 @@ def test_missing_predictions(call: Call, truth: Path, tmp_path: Path) -> None:
     assert (done.code, is_one_sentence(done.err)) == (1, True)
     assert "1 of 2 questions have no prediction, the first is 'the dog'" in done.err
     empty = call("score", predictions, "--data", truth, "--missing", "empty", "--json")
-    assert empty.json[0]["sets"]["val"]["false_empties"] == 1.0
+    assert empty.json[0]["sets"]["val"]["miss_rate"] == 1.0
     assert empty.json[0]["missing"] == 1
     skipped = call("score", predictions, "--data", truth, "--missing", "skip", "--json")
     assert skipped.json[0]["sets"]["val"]["questions"] == 1
@@ -133,7 +133,7 @@ def test_few_pixels_are_empty_for_gres(call: Call, truth: Path, tmp_path: Path) 
     predictions = write(tmp_path / "p.jsonl", dog(mask=RLE), {**CAT, "mask": mask_to_rle(speck)})
     for task, share in (("res", 0.0), ("gres", 1.0)):
         done = call("score", predictions, "--data", truth, "--task", task, "--json")
-        assert done.json[0]["sets"]["val"]["true_empties"] == share
+        assert done.json[0]["sets"]["val"]["n_acc"] == share
 
 
 OTHER = mask_to_rle(np.ones((5, 6), dtype=bool))

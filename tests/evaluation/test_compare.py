@@ -25,7 +25,7 @@ def test_a_better_run_is_better_beyond_chance() -> None:
     assert change.difference.low > 0.1
     assert change.p < 0.001
     assert change.second - change.first == pytest.approx(change.difference.value)
-    assert found.differences["val"]["true_empties"].p == 1.0
+    assert found.differences["val"]["n_acc"].p == 1.0
     assert (found.questions, found.unpaired) == (80, 0)
     tables = found.tables()
     assert [table.title for table in tables] == ["val", "val: errors"]

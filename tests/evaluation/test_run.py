@@ -60,7 +60,7 @@ def test_answers_are_scored_on_the_grid_and_in_pixels(samples: list[Sample]) -> 
     )
     assert rows[0].text == Segmenter(model())(image, "the dog").text
     figures = summarise(rows)["val"]
-    assert (figures.false_empties, figures.true_empties, figures.strict) == (0.5, 0.5, 1.0)
+    assert (figures.miss_rate, figures.n_acc, figures.strict) == (0.5, 0.5, 1.0)
 
 
 def test_questions_are_numbered_and_images_named_from_a_root(samples: list[Sample]) -> None:

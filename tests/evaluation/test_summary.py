@@ -33,7 +33,7 @@ def test_the_figures_of_a_set(rows: list[Row]) -> None:
     assert found.precision == pytest.approx((2 / 3, 1 / 3, 1 / 3, 1 / 3, 1 / 3))
     assert found.box_acc == pytest.approx(2 / 3)
     assert found.oracle_iou == 1.0
-    assert (found.false_empties, found.true_empties) == (pytest.approx(1 / 3), 0.5)
+    assert (found.miss_rate, found.n_acc) == (pytest.approx(1 / 3), 0.5)
     assert (found.strict, found.salvaged, found.unparsable) == (0.6, 0.2, 0.2)
     assert (found.tokens, found.passes, found.seconds) == (75, 8, 0.5)
     assert found.boundary_f is None
@@ -41,7 +41,7 @@ def test_the_figures_of_a_set(rows: list[Row]) -> None:
 
 def test_few_pixels_may_count_as_empty(rows: list[Row]) -> None:
     found = summarise(rows, empty_below=50)["val"]
-    assert found.true_empties == 1.0, "16 pixels were invented"
+    assert found.n_acc == 1.0, "16 pixels were invented"
     assert found.giou == pytest.approx((1 + 0.5 + 0 + 1 + 1) / 5)
 
 
@@ -56,9 +56,9 @@ def test_sets_are_kept_apart_and_put_together(rows: list[Row]) -> None:
 def test_what_cannot_be_averaged_is_missing_not_zero() -> None:
     absent = summarise([make_row(None, None)])["val"]
     assert (absent.grid_iou, absent.pixel_iou, absent.ciou) == (None, None, None)
-    assert (absent.false_empties, absent.strict, absent.tokens) == (None, None, None)
-    assert (absent.true_empties, absent.giou) == (1.0, 1.0)
-    assert summarise([make_row(block(0), None)])["val"].true_empties is None
+    assert (absent.miss_rate, absent.strict, absent.tokens) == (None, None, None)
+    assert (absent.n_acc, absent.giou) == (1.0, 1.0)
+    assert summarise([make_row(block(0), None)])["val"].n_acc is None
 
 
 def test_a_table_has_every_column(rows: list[Row]) -> None:
@@ -67,13 +67,13 @@ def test_a_table_has_every_column(rows: list[Row]) -> None:
     assert shown["grid_iou"] == ".500"
     assert shown["precision"] == ".667 .333 .333 .333 .333"
     assert shown["boundary_f"] == "–"
-    assert shown["true_empties"] == "50.0 %"
+    assert shown["n_acc"] == "50.0 %"
     assert to_cells(summarise([make_row(None, None)])["val"])["precision"] == "–"
 
 
 def test_a_summary_is_read_from_a_report_of_another_version() -> None:
     old = {"questions": 1, "present": 1, "absent": 0, "grid_iou": 0.5, "pixel_iou": 0.5}
-    old |= dict.fromkeys(("large_grid_iou", "large_pixel_iou", "false_empties", "true_empties"))
+    old |= dict.fromkeys(("large_grid_iou", "large_pixel_iou", "miss_rate", "n_acc"))
     old |= dict.fromkeys(("strict", "salvaged", "unparsable", "tokens", "passes", "seconds"), 1.0)
     assert Summary.from_json(old | {"large": 0, "newer": 3}).ciou is None
 
@@ -84,8 +84,8 @@ def test_intervals_hold_their_figures(rows: list[Row]) -> None:
     assert found["pixel_iou"].value == pytest.approx(figures.pixel_iou)
     assert found["ciou"].value == pytest.approx(figures.ciou)
     assert found["giou"].value == pytest.approx(figures.giou)
-    assert found["true_empties"].value == figures.true_empties
-    assert found["found"].value == pytest.approx(1 - (figures.false_empties or 0))
+    assert found["n_acc"].value == figures.n_acc
+    assert found["t_acc"].value == pytest.approx(1 - (figures.miss_rate or 0))
     for interval in found.values():
         assert interval.low <= interval.value <= interval.high
     assert intervals_of(rows[:3]) == {}, "of one image there is nothing to draw"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _DRAWN = 320  # pixels of a drawn image's longer side
 _HALF = 127
 # What is present and was answered empty, and what is absent and was answered empty.
-_HEADS = {"IoU": "grid_iou", "missed": "false_empties", "absent": "true_empties"}
+_HEADS = {"IoU": "grid_iou", "missed": "miss_rate", "absent": "n_acc"}
 
 
 def train(

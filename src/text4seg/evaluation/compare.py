@@ -18,7 +18,6 @@ from text4seg.metrics import Difference, compare_ratios
 
 NAMES = {name: COLUMNS[name][0] for name in COMPARED if name in COLUMNS} | {
     "precision_at_0.5": "Pr@0.5",
-    "found": "present, not empty",
 }
 
 

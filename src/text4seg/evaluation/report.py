@@ -33,12 +33,12 @@ Task = Literal["res", "gres", "rec"]
 
 HEADLINES: Mapping[Task, tuple[str, ...]] = {
     "res": ("ciou", "pixel_iou", "precision", "grid_iou", "oracle_iou"),
-    "gres": ("giou", "ciou", "true_empties", "false_empties", "grid_iou", "oracle_iou"),
+    "gres": ("giou", "ciou", "n_acc", "t_acc", "grid_iou", "oracle_iou"),
     "rec": ("box_acc", "pixel_iou", "ciou"),
 }
 """What a task is judged by; it comes first in tables."""
 
-_SHORT = ("questions", "grid_iou", "pixel_iou", "oracle_iou", "false_empties", "true_empties")
+_SHORT = ("questions", "grid_iou", "pixel_iou", "oracle_iou", "t_acc", "n_acc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +171,9 @@ def _by_set(report: Mapping[str, Any]) -> Table:
 
 def _interval(report: Mapping[str, Any], name: str, key: str) -> str:
     found = report["intervals"].get(name, {})
-    if key == "false_empties" and "found" in found:
-        low, high = (1 - value for value in reversed(found["found"]))
-    elif key in found:
-        low, high = found[key]
-    else:
+    if key not in found:
         return ""
+    low, high = found[key]
     if math.isnan(low) or math.isnan(high):
         return ""
     write = COLUMNS[key][1]

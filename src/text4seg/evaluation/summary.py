@@ -28,8 +28,8 @@ class Summary:
         large: How many present things have 13 true cells and more.
         large_grid_iou: Mean IoU of cells over those.
         large_pixel_iou: The same in pixels.
-        false_empties: Share of present things that were answered empty: 1 - T-acc.
-        true_empties: Share of absent things that were answered empty: N-acc.
+        miss_rate: Share of present things that were answered empty: 1 - T-acc.
+        n_acc: Share of absent things that were answered empty: N-acc.
         strict: Share of texts that were read as they stand.
         salvaged: Share that had to be repaired.
         unparsable: Share of which nothing could be read.
@@ -52,8 +52,8 @@ class Summary:
     large: int
     large_grid_iou: float | None
     large_pixel_iou: float | None
-    false_empties: float | None
-    true_empties: float | None
+    miss_rate: float | None
+    n_acc: float | None
     strict: float | None
     salvaged: float | None
     unparsable: float | None
@@ -66,6 +66,11 @@ class Summary:
     precision: tuple[float | None, ...] = ()
     box_acc: float | None = None
     boundary_f: float | None = None
+
+    @property
+    def t_acc(self) -> float | None:
+        """GRefCOCO's T-acc: 1 - `miss_rate`."""
+        return None if self.miss_rate is None else 1 - self.miss_rate
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Summary:
@@ -114,8 +119,8 @@ def summarise_set(rows: Sequence[Row], *, empty_below: int = 1) -> Summary:
         large=len(large),
         large_grid_iou=_mean(row.cells.iou for row in large if row.cells),
         large_pixel_iou=figure("giou", large),
-        false_empties=None if found is None else 1 - found,
-        true_empties=figure("n_acc", absent),
+        miss_rate=None if found is None else 1 - found,
+        n_acc=figure("n_acc", absent),
         strict=share("strict"),
         salvaged=share("salvaged"),
         unparsable=share("unparsable"),
@@ -162,8 +167,8 @@ COMPARED: Mapping[str, Part] = {
     "precision_at_0.5": _of_pixels("precision_at_0.5", of_present=True),
     "grid_iou": _of_value(lambda row: row.cells.iou if row.cells else None),
     "box_acc": _of_value(lambda row: None if row.box_iou is None else row.box_iou >= 0.5),
-    "true_empties": _of_pixels("n_acc", of_present=False),
-    "found": _of_pixels("t_acc", of_present=False),
+    "n_acc": _of_pixels("n_acc", of_present=False),
+    "t_acc": _of_pixels("t_acc", of_present=False),
 }
 """Figures that get an interval and are compared between models."""
 
@@ -215,8 +220,8 @@ COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "precision": ("Pr@0.5 … 0.9", lambda values: " ".join(map(three, values)) or "–"),
     "box_acc": ("box Acc@0.5", percent),
     "boundary_f": ("boundary F", three),
-    "false_empties": ("false empties", percent),
-    "true_empties": ("absent, answered empty", percent),
+    "t_acc": ("T-acc", percent),
+    "n_acc": ("N-acc", percent),
     "strict": ("strictly valid", percent),
     "salvaged": ("salvaged", percent),
     "unparsable": ("unparsable", percent),

@@ -99,7 +99,7 @@ def _table(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     ]
     for name in after:
         cells = [name]
-        for key in ("grid_iou", "false_empties", "true_empties"):
+        for key in ("grid_iou", "miss_rate", "n_acc"):
             cells += [_figure(figures.get(name, {}).get(key)) for figures in (after, before)]
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
