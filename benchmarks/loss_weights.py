@@ -52,8 +52,8 @@ def learn(weights: tuple[float, float], steps: int, seed: int) -> dict[str, Any]
     """Train a toy with these weights; the IoU of each mask that it then writes."""
     from tests.reference.small_families import Size, build
     from tests.reference.small_nano import small_tokenizer
+    from text4seg.training.finetune import train
     from text4seg.training.recipe import load_recipe
-    from text4seg.training.run import train
 
     with tempfile.TemporaryDirectory() as work:
         size = Size(hidden=64, layers=2, vision=32, patches=4)

@@ -128,9 +128,9 @@ def measure(arguments: argparse.Namespace, device: str, peak: float | None) -> d
     """Build, plan, train; the record. `peak` is in tera-operations a second."""
     import torch
 
-    from text4seg.training.plan import plan
-    from text4seg.training.samples import read_chats
-    from text4seg.training.tune_local import LocalTuning
+    from text4seg.training.conversations import read_chats
+    from text4seg.training.estimate import estimate
+    from text4seg.training.tune_hf import HFTuning
 
     gpu = torch.cuda.is_available()
     quantized = gpu and not arguments.no_4bit and find_spec("bitsandbytes") is not None
@@ -140,8 +140,8 @@ def measure(arguments: argparse.Namespace, device: str, peak: float | None) -> d
         recipe = make_recipe(
             arguments, folder, Path(work), quantize="4bit" if quantized else "none"
         )
-        planned = plan(recipe)
-        tuning = LocalTuning(recipe)
+        planned = estimate(recipe)
+        tuning = HFTuning(recipe)
         chats = read_chats(recipe.data.train, recipe.data)
         rows = [tuning.collator().encode(chat) for chat in chats]
         ends: list[float] = []

@@ -18,7 +18,7 @@ from transformers import AutoModelForImageTextToText
 from tests.reference.small_families import RECIPES, Size, build
 from tests.reference.small_nano import small_tokenizer
 from text4seg.models.families import get_family
-from text4seg.training.export import export
+from text4seg.training.merge_export import export
 
 # The converter counts an encoder's parts by its layers, so that two are too few for it.
 SIZE = Size(vision_layers=4)

@@ -13,6 +13,8 @@ pytest.importorskip("trl")
 
 from text4seg.core.errors import InputError
 from text4seg.models.nano.nano_model import NanoChat
+from text4seg.training.conversations import Chat
+from text4seg.training.finetune import train
 from text4seg.training.nano_choice import (
     SHARES,
     Choice,
@@ -25,8 +27,6 @@ from text4seg.training.nano_choice import (
 )
 from text4seg.training.nano_lessons import Question
 from text4seg.training.recipe import load_recipe
-from text4seg.training.run import train
-from text4seg.training.samples import Chat
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "examples" / "photos"

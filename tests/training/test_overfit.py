@@ -26,8 +26,8 @@ from text4seg.data import read_jsonl
 from text4seg.metrics import iou
 from text4seg.models.hf.model import HFModel
 from text4seg.segmenter import Segmenter
+from text4seg.training.finetune import train
 from text4seg.training.recipe import load_recipe
-from text4seg.training.run import train
 
 IMAGES = Path(__file__).parents[2] / "examples" / "photos"
 SIZE = Size(hidden=64, layers=2, vision=32, patches=4)

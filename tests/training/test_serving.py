@@ -32,9 +32,9 @@ from text4seg.core.types import GridShape
 from text4seg.data import read_jsonl
 from text4seg.models.hf.model import HFModel
 from text4seg.segmenter import Segmenter
-from text4seg.training.export import Exported, export
+from text4seg.training.finetune import train
+from text4seg.training.merge_export import ExportResult, export
 from text4seg.training.recipe import load_recipe
-from text4seg.training.run import train
 
 pytestmark = pytest.mark.slow
 IMAGES = Path(__file__).parents[2] / "examples" / "photos"
@@ -53,7 +53,7 @@ def tool() -> str:
 
 
 @pytest.fixture(params=["llava", "qwen2_vl"])
-def exported(request: pytest.FixtureRequest, tool: str, tmp_path: Path) -> Exported:
+def exported(request: pytest.FixtureRequest, tool: str, tmp_path: Path) -> ExportResult:
     """A toy that has learned four masks by heart."""
     folder = build(request.param, tmp_path / "base", small_tokenizer(), size=SIZE)
     lines = [json.loads(line) for line in (IMAGES / "examples.jsonl").read_text().splitlines()]
@@ -67,7 +67,7 @@ def exported(request: pytest.FixtureRequest, tool: str, tmp_path: Path) -> Expor
 
 
 @pytest.fixture
-def server(exported: Exported, tool: str, tmp_path: Path) -> Iterator[str]:
+def server(exported: ExportResult, tool: str, tmp_path: Path) -> Iterator[str]:
     """The address of the printed command's server, with numbers as exact as ours."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -114,7 +114,7 @@ def ask(address: str, model: Path, square: Image.Image, question: str, **more: A
         return str(json.load(answer)["choices"][0]["message"]["content"])
 
 
-def test_vllm_writes_what_the_segmenter_writes(exported: Exported, server: str) -> None:
+def test_vllm_writes_what_the_segmenter_writes(exported: ExportResult, server: str) -> None:
     chat = HFModel.load(exported.folder)
     segmenter = Segmenter(chat, grid=GRID)
     begun = {

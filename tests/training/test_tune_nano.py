@@ -18,10 +18,10 @@ from text4seg.core.types import GridShape
 from text4seg.models.nano.nano_model import NanoChat
 from text4seg.segmenter import Segmenter
 from text4seg.training import own_names
+from text4seg.training.conversations import Chat, one_turn, read_chats
+from text4seg.training.finetune import train
 from text4seg.training.nano_lessons import Change, Lessons, Sights, read_questions
 from text4seg.training.recipe import Recipe, load_recipe
-from text4seg.training.run import train
-from text4seg.training.samples import Chat, one_turn, read_chats
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "examples" / "photos"

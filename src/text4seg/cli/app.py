@@ -16,8 +16,8 @@ from text4seg.cli.convert import convert
 from text4seg.cli.decode import decode
 from text4seg.cli.encode import encode
 from text4seg.cli.evaluate import evaluate_app
+from text4seg.cli.export import export
 from text4seg.cli.grammar import grammar
-from text4seg.cli.hand_over import export
 from text4seg.cli.score import score
 from text4seg.cli.segment import segment
 from text4seg.cli.train import train

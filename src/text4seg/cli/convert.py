@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from text4seg.cli._console import UsageError, log, print_json, print_text, usage_errors
+from text4seg.cli._renderers import KINDS, RenderRequest, check_kind
 from text4seg.cli.decode import choose, parse_size
-from text4seg.cli.export import KINDS, Export, check_kind
 from text4seg.cli.values import Value, read_value, to_form, value_to_record
 from text4seg.codec import ALL_FORMATS, Repair, get_any_format
 from text4seg.core.errors import UnknownNameError
@@ -87,7 +87,7 @@ def convert(
     if to in KINDS:
         assert pixels is not None  # noqa: S101 - check_kind refuses None; this tells mypy
         wanted = None if label is None else choose(value, label)
-        data = KINDS[to].write(Export(value, pixels, opened, wanted))
+        data = KINDS[to].write(RenderRequest(value, pixels, opened, wanted))
     else:
         data = _text(value, to, shape, pixels).encode()
     if out is not None:

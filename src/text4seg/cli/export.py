@@ -1,127 +1,54 @@
-"""Masks in the formats of others, for `text4seg convert`: pictures, outlines, records."""
+"""`text4seg export`: a trained model as one folder for servers."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Annotated
 
-import numpy as np
+import typer
 
-from text4seg.cli._console import UsageError
-from text4seg.cli.values import Value, value_to_label_map, value_to_mask, value_to_things
-from text4seg.conversions import cut_out, label_map_to_png, masks_to_detections, masks_to_svg
-from text4seg.core.geometry import mask_to_box
-from text4seg.core.run_lengths import mask_to_rle
-from text4seg.core.types import OTHERS, Box, Size
-from text4seg.images import image_to_png, mask_to_png
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from text4seg.cli._console import log, print_json, progress
+from text4seg.core.errors import MissingExtraError
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Export:
-    """A value, the size of its image, the image if there is one, and the label that is wanted."""
+def export(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="A run of text4seg train, a merged model or an adapter."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Write a trained model as one folder for vLLM, SGLang and transformers.
 
-    value: Value
-    size: Size
-    image: Image | None = None
-    label: str | None = None
+    An adapter is merged. Printed are the commands that serve the folder and, where llama.cpp knows
+    the architecture, those that convert it to GGUF.
 
-    def mask(self) -> np.ndarray:
-        """The pixels of the label that is wanted, or of all labels."""
-        if self.label is None:
-            return np.asarray(value_to_label_map(self.value, self.size) > 0)
-        return value_to_mask(self.value, self.label, self.size)
+    text4seg export runs/own-data --out my-model
+    """
+    try:
+        from text4seg.training.merge_export import export as write
 
-    def things(self) -> list[tuple[str, np.ndarray]]:
-        """What is wanted, thing by thing."""
-        found = value_to_things(self.value, self.size)
-        return [one for one in found if self.label in (None, one[0])]
-
-
-def to_png(export: Export) -> bytes:
-    """White where the mask is."""
-    return mask_to_png(export.mask())
-
-
-def to_labels(export: Export) -> bytes:
-    """A picture with a palette, whose values are the numbers of the labels."""
-    labels = value_to_label_map(export.value, export.size)
-    return label_map_to_png(labels, len(export.value.labels))
-
-
-def to_cutout(export: Export) -> bytes:
-    """The image, transparent outside the mask."""
-    if export.image is None:
-        raise UsageError("a cut-out is cut from an image: give it with --image")
-    return image_to_png(cut_out(export.image, export.mask()))
-
-
-def to_svg(export: Export) -> bytes:
-    """Outlines, a path for each label."""
-    labels = [name for name in export.value.labels if name != OTHERS]
-    wanted = [name for name in labels if export.label in (None, name)] or [export.label or ""]
-    masks = {name: value_to_mask(export.value, name, export.size) for name in wanted}
-    return masks_to_svg(masks).encode()
-
-
-def to_coco(export: Export) -> bytes:
-    """Annotations as COCO writes them, with `category_name` for want of its ids."""
-    found = [{"category_name": label, **_annotation(mask)} for label, mask in export.things()]
-    return (json.dumps(found, ensure_ascii=False) + "\n").encode()
-
-
-def _annotation(mask: np.ndarray) -> dict[str, Any]:
-    box = mask_to_box(mask) or Box(0, 0, 0, 0)
-    return {
-        "segmentation": mask_to_rle(mask),
-        "bbox": [box.x0, box.y0, box.width, box.height],
-        "area": int(mask.sum()),
-        "iscrowd": 0,
-    }
-
-
-def to_detections(export: Export) -> bytes:
-    """What `supervision.JSONSink` writes of the masks as detections, and their run lengths."""
-    things = export.things()
-    detections = masks_to_detections([(label, mask, 1.0) for label, mask in things])
-    import supervision
-
-    kept = {"segmentation": [mask_to_rle(mask) for _, mask in things]}
-    rows = supervision.JSONSink.parse_detection_data(detections, kept) if things else []
-    return (json.dumps(rows, ensure_ascii=False, default=str) + "\n").encode()
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A format of others: its writer, and whether it can stand on stdout as text."""
-
-    write: Callable[[Export], bytes]
-    is_text: bool
-
-
-KINDS: Mapping[str, Kind] = MappingProxyType(
-    {
-        "png": Kind(to_png, is_text=False),
-        "labels": Kind(to_labels, is_text=False),
-        "cutout": Kind(to_cutout, is_text=False),
-        "svg": Kind(to_svg, is_text=True),
-        "coco": Kind(to_coco, is_text=True),
-        "detections": Kind(to_detections, is_text=True),
-    }
-)
-
-
-def check_kind(kind: str, out: Path | None, size: Size | None, image: Path | None) -> None:
-    """Refuse what cannot be written, before anything is read; raises `UsageError`."""
-    if not KINDS[kind].is_text and out is None:
-        raise UsageError(f"{kind} is a picture: give its file with -o")
-    if size is None and image is None:
-        raise UsageError(f"{kind} is made of pixels: give --size, or the image: --image")
-    if kind == "cutout" and image is None:
-        raise UsageError("a cut-out is cut from an image: give it with --image")
+        with progress("exporting"):
+            made = write(source, out)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "torch", "hf") from error
+    if as_json:
+        print_json(
+            {
+                "folder": str(made.folder),
+                "family": made.family,
+                "side": made.side,
+                "sha256": dict(made.sha256),
+                "commands": dict(made.commands),
+                "notes": list(made.notes),
+            }
+        )
+        return
+    log(f"{made.family}, wrote {made.folder}")
+    for name, command in made.commands.items():
+        print(f"# {name}\n{command}\n")
+    for note in made.notes:
+        log(f"note: {note}")

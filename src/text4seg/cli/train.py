@@ -18,17 +18,17 @@ from text4seg.images import draw_overlay
 from text4seg.models import is_nano
 from text4seg.pretrained.weights import weights_folder
 from text4seg.segmenter import Segmenter
-from text4seg.training.processes import is_leading
+from text4seg.training.conversations import read_validation
+from text4seg.training.distributed import is_leading
 from text4seg.training.recipe import Recipe, load_recipe
-from text4seg.training.samples import read_validation
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from text4seg.models import VisionLanguageModel
-    from text4seg.training.plan import Plan
-    from text4seg.training.run import Trained
-    from text4seg.training.watch import Watched
+    from text4seg.training.callbacks import ValidationResult
+    from text4seg.training.estimate import Estimate
+    from text4seg.training.finetune import TrainResult
 
 _DRAWN = 320  # pixels of a drawn image's longer side
 _HALF = 127
@@ -71,10 +71,10 @@ def train(
     elif samples is not None:
         _write_samples(read, samples, as_json=as_json)
     elif plan:
-        from text4seg.training.plan import plan as make_plan
+        from text4seg.training.estimate import estimate as make_estimate
 
         with progress("planning"):
-            made = make_plan(read)
+            made = make_estimate(read)
         if not is_leading():
             return
         print_json(made.to_dict()) if as_json else _print_plan(made)
@@ -87,8 +87,8 @@ def train(
         )
 
 
-def _train(recipe: Recipe) -> Trained:
-    from text4seg.training.run import train as run
+def _train(recipe: Recipe) -> TrainResult:
+    from text4seg.training.finetune import train as run
 
     asked = read_validation(recipe.data)
     if is_nano(recipe.model.folder):
@@ -106,12 +106,12 @@ def _train(recipe: Recipe) -> Trained:
             rows = ask(chat, asked, bar.advance)
         return {name: asdict(figures) for name, figures in summarise(rows).items()}
 
-    def watch(chat: VisionLanguageModel) -> Watched:
-        from text4seg.training.watch import Watched
+    def watch(chat: VisionLanguageModel) -> ValidationResult:
+        from text4seg.training.callbacks import ValidationResult
 
-        rows = ask(chat, spread(asked, recipe.report.questions), lambda: None)
+        rows = ask(chat, sample_evenly(asked, recipe.report.questions), lambda: None)
         figures = {name: asdict(found) for name, found in summarise(rows).items()}
-        return Watched(figures, pictures_of(rows, asked, recipe.report.pictures))
+        return ValidationResult(figures, pictures_of(rows, asked, recipe.report.pictures))
 
     with progress("training", 1) as bar:
 
@@ -128,7 +128,7 @@ def _train(recipe: Recipe) -> Trained:
         )
 
 
-def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
+def sample_evenly(samples: Sequence[Sample], count: int) -> list[Sample]:
     """So many questions, taken at even distances from all of them."""
     places = [(at, i) for at, sample in enumerate(samples) for i in range(len(sample.targets))]
     if not places:
@@ -168,7 +168,7 @@ def pictures_of(
     return drawn
 
 
-def _print_plan(plan: Plan) -> None:
+def _print_plan(plan: Estimate) -> None:
     giga = 1e9
     print(f"samples          {plan.samples:,} about {plan.images:,} images")
     print(f"steps            {plan.steps:,}")
@@ -181,7 +181,7 @@ def _print_plan(plan: Plan) -> None:
     print(f"time             {plan.hours:.2g} hours on {plan.device} (an estimate)")
 
 
-def _figures(trained: Trained) -> dict[str, Any]:
+def _figures(trained: TrainResult) -> dict[str, Any]:
     return {
         "steps": trained.steps,
         "seconds": trained.seconds,
@@ -193,7 +193,7 @@ def _figures(trained: Trained) -> dict[str, Any]:
     }
 
 
-def _print_trained(trained: Trained) -> None:
+def _print_trained(trained: TrainResult) -> None:
     log(f"{trained.steps} steps in {trained.seconds:.0f} s; wrote {trained.folder}")
     if trained.aliases:
         told = ", ".join(f"{word} as {name}" for word, name in sorted(trained.aliases.items()))
@@ -217,9 +217,9 @@ def _number(value: float | None) -> str:
 
 
 def _print_commands(recipe: Recipe, call: Sequence[str], *, as_json: bool) -> None:
-    from text4seg.training.elsewhere import elsewhere
+    from text4seg.training.external.commands import external_commands
 
-    found = elsewhere(recipe, call)
+    found = external_commands(recipe, call)
     if as_json:
         print_json({"commands": dict(found.commands), "notes": list(found.notes)})
         return
@@ -230,7 +230,7 @@ def _print_commands(recipe: Recipe, call: Sequence[str], *, as_json: bool) -> No
 
 
 def _write_samples(recipe: Recipe, folder: Path, *, as_json: bool) -> None:
-    from text4seg.training.hand_on import write_samples
+    from text4seg.training.external.dataset import write_samples
 
     with progress("writing"):
         count = write_samples(recipe, folder)

@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 
 from text4seg.core.errors import InputError
 from text4seg.core.files import write_atomically
-from text4seg.training.processes import is_leading
+from text4seg.training.distributed import is_leading
 from text4seg.training.recipe import Recipe
 
 FOLDER, MARK, RECIPE, ADAPTER = "checkpoints", "finished", "recipe.json", "adapter"
@@ -47,7 +47,7 @@ def last_finished(output: Path) -> Path | None:
     return found[max(found)] if found else None
 
 
-def claim(output: Path, recipe: Recipe) -> None:
+def lock_output_dir(output: Path, recipe: Recipe) -> None:
     """Take an output folder for a recipe: a new one, or one of the same recipe.
 
     A run that ended before its first checkpoint left nothing to protect: its folder is taken over.

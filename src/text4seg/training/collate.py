@@ -17,7 +17,7 @@ import torch
 from text4seg.codec.answer import SEG_CLOSE, SEG_OPEN
 from text4seg.core.errors import InputError
 from text4seg.core.types import OTHERS
-from text4seg.training.samples import Chat, text_of
+from text4seg.training.conversations import Chat, text_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ _BACKGROUND = re.compile(rf"{OTHERS}( \*\d+)?(\| {OTHERS}( \*\d+)?)*")
 
 
 @dataclass(slots=True)
-class Row:
+class TokenRow:
     """One sample as tokens. `labels` are -100 but for answers; `weights` belong to the labels."""
 
     ids: list[int] = field(default_factory=list)
@@ -94,9 +94,9 @@ class Collator:
                 batch[name] = torch.cat(parts)
         return batch
 
-    def encode(self, chat: Chat) -> tuple[Row, dict[str, Any]]:
+    def encode(self, chat: Chat) -> tuple[TokenRow, dict[str, Any]]:
         """A chat as tokens; and what comes with them: lists a token, tensors an image."""
-        prompter, row = self._prompter, Row()
+        prompter, row = self._prompter, TokenRow()
         turns = [i for i, message in enumerate(chat.messages) if message["role"] == "assistant"]
         written = prompter.text(chat.messages[: turns[0]])
         inputs = prompter.inputs(written, prompter.square(chat.open_image()))
@@ -118,7 +118,7 @@ class Collator:
         image = {k: v for k, v in inputs.items() if k != "input_ids" and k not in types}
         return row, {**types, **image}
 
-    def _answer(self, row: Row, answer: str) -> None:
+    def _answer(self, row: TokenRow, answer: str) -> None:
         inside = False
         for piece in _PIECES.split(answer):
             ids = self._prompter.encode(piece)
@@ -126,7 +126,7 @@ class Collator:
             inside = piece.endswith(SEG_OPEN)
         row.answer([self._prompter.vocabulary.eos], [1.0])
 
-    def _next_question(self, row: Row, written: str, chat: Chat, turn: int) -> str:
+    def _next_question(self, row: TokenRow, written: str, chat: Chat, turn: int) -> str:
         text = self._prompter.text(chat.messages[:turn])
         if not text.startswith(written):
             raise InputError(

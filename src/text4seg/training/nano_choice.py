@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from text4seg.training.samples import first_names
+from text4seg.training.conversations import first_names
 
 if TYPE_CHECKING:
     from jaxtyping import Float64
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from text4seg.models.nano.fusion import ImageState
     from text4seg.models.nano.nano_model import NanoChat
+    from text4seg.training.conversations import Chat
     from text4seg.training.nano_lessons import Question
-    from text4seg.training.samples import Chat
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 FEWEST_IMAGES = 4

@@ -22,10 +22,10 @@ from text4seg.codec.answer import body_of
 from text4seg.core.errors import InputError, MaskSyntaxError
 from text4seg.core.types import GridShape
 from text4seg.models.nano.config import CELLS, EYE_CHANNELS
+from text4seg.training.conversations import Chat, text_of
 from text4seg.training.nano.batches import to_cells, weaken_detector
 from text4seg.training.nano.features import as_cells, move, move_sights
 from text4seg.training.own_names import frequent_names, name_of
-from text4seg.training.samples import Chat, text_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from text4seg.training.samples import Chat
+    from text4seg.training.conversations import Chat
 
 
 class TrainingError(Text4SegError):

@@ -28,6 +28,7 @@ from text4seg.models.nano.checkpoint import save_model
 from text4seg.models.nano.nano_model import SHIPPED, NanoChat
 from text4seg.prompts import question as wording_of
 from text4seg.training.aliases import find_aliases
+from text4seg.training.callbacks import ValidationCallback
 from text4seg.training.checkpoints import FOLDER, MarkFinished, last_finished
 from text4seg.training.name_rows import fit_names
 from text4seg.training.nano.losses import names_loss, target_loss
@@ -37,8 +38,7 @@ from text4seg.training.nano_lessons import Lessons, Question, SeenBatch, Sights,
 from text4seg.training.own_names import add_names
 from text4seg.training.recipe import Loss
 from text4seg.training.trainer import check_finite, train_quietly
-from text4seg.training.tune_local import MERGED, Told, count_steps
-from text4seg.training.watch import Watching
+from text4seg.training.tune_hf import MERGED, ProgressCallback, count_steps
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -47,11 +47,11 @@ if TYPE_CHECKING:
     from text4seg.models.nano.fusion import Fusion
     from text4seg.models.nano.matching import Phrases
     from text4seg.models.nano.modeling import QuestionReader
+    from text4seg.training.callbacks import ValidateFn
+    from text4seg.training.conversations import Chat
+    from text4seg.training.finetune import Progress
     from text4seg.training.nano_choice import Weights
     from text4seg.training.recipe import Recipe
-    from text4seg.training.run import Progress
-    from text4seg.training.samples import Chat
-    from text4seg.training.watch import Watch
 
 SIGHTS = "features"
 _NAMES_WEIGHT = 2.0  # of the names' loss, as in nano's own lesson
@@ -81,7 +81,7 @@ class NanoTuning:
         chats: Sequence[Chat],
         output: Path,
         progress: Progress,
-        watch: Watch | None = None,
+        watch: ValidateFn | None = None,
     ) -> tuple[int, float | None]:
         """Train, from the last finished checkpoint on; then choose how much of it is kept."""
         torch.manual_seed(self.recipe.training.seed)
@@ -105,13 +105,13 @@ class NanoTuning:
         lessons = Lessons(questions, features, model.config.names)
         fit_names(model.fusion, lessons, self.new_names)
         before = weights_of(model.fusion)
-        watching = Watching(self.recipe, self.chat, watch)
+        watching = ValidationCallback(self.recipe, self.chat, watch)
         trainer = NanoTrainer(
             model=seeing,
             args=_settings(self.recipe, output / FOLDER, len(learned)),
             train_dataset=list(range(len(learned))),
             data_collator=_numbers,
-            callbacks=[MarkFinished(), Told(progress), watching],
+            callbacks=[MarkFinished(), ProgressCallback(progress), watching],
         )
         watching.trainer = trainer
         trainer.lessons, trainer.chats = lessons, learned

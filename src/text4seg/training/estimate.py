@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from text4seg.core.errors import InputError, WeightsError
 from text4seg.models import is_nano
-from text4seg.training.processes import check_sharding
+from text4seg.training.conversations import Chat, read_chats
+from text4seg.training.distributed import check_sharding
 from text4seg.training.recipe import Recipe
-from text4seg.training.samples import Chat, read_chats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ _CHUNK = 256 * 4 * 3  # bytes of a token's logits a vocabulary entry, in TRL's t
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Estimate:
     """Sizes in counts and bytes, times in hours on this machine.
 
     Attributes:
@@ -68,13 +68,13 @@ class Plan:
         return {**asdict(self), "memory": self.memory}
 
 
-def plan(recipe: Recipe) -> Plan:
+def estimate(recipe: Recipe) -> Estimate:
     """Count and estimate.
 
     Raises:
         InputError, WeightsError, UnknownNameError: As training would.
     """
-    from text4seg.training.tune_local import count_steps
+    from text4seg.training.tune_hf import count_steps
 
     check_sharding(recipe)
     chats = read_chats(recipe.data.train, recipe.data)
@@ -97,7 +97,7 @@ def plan(recipe: Recipe) -> Plan:
     # Forward 2, backward 2 (and 2 for the weights where all are trained), and forward once more.
     factor = (4 if rank else 6) + (2 if checkpointed else 0)
     operations = factor * total * mean * recipe.training.batch * steps
-    return Plan(
+    return Estimate(
         samples=len(chats),
         images=len({chat.image for chat in chats}),
         steps=steps,
@@ -120,10 +120,10 @@ _NANO_OPERATIONS = 3.0
 _NANO_LOOK = 1.0  # seconds an image, on one core
 
 
-def _plan_nano(recipe: Recipe, chats: Sequence[Chat]) -> Plan:
+def _plan_nano(recipe: Recipe, chats: Sequence[Chat]) -> Estimate:
     """A plan for nano: no skeleton is worth making: its configuration and weights are small."""
     from text4seg.models.nano.nano_model import SHIPPED, NanoChat
-    from text4seg.training.tune_local import count_steps
+    from text4seg.training.tune_hf import count_steps
     from text4seg.training.tune_nano import check_recipe, read_own
 
     check_recipe(recipe)
@@ -141,7 +141,7 @@ def _plan_nano(recipe: Recipe, chats: Sequence[Chat]) -> Plan:
     operations = _NANO_OPERATIONS * fusion * cells * recipe.training.batch * steps
     layers = chat.model.config.image_layers + 1.5 * chat.model.config.fusion_layers
     kept = recipe.training.device_batch * cells * chat.model.config.width * 2 * _LAYER * layers
-    return Plan(
+    return Estimate(
         samples=len(chats),
         images=images,
         steps=steps,
@@ -167,7 +167,7 @@ def _weights(recipe: Recipe, total: int, linear: int) -> float:
 
 def _linear(model: Any, recipe: Recipe) -> list[tuple[int, int]]:
     from text4seg.models.families import get_family
-    from text4seg.training.tune_local import linear_modules
+    from text4seg.training.tune_hf import linear_modules
 
     family = get_family(model.config.model_type)
     names = linear_modules(model, family)

@@ -21,9 +21,9 @@ from text4seg.models.families import get_family
 from text4seg.models.hf.loading import image_reader, load_folder
 from text4seg.models.hf.model import HFModel
 from text4seg.segmenter import Segmenter
-from text4seg.training.export import export, nest_encoder, serving_commands
+from text4seg.training.finetune import train
+from text4seg.training.merge_export import export, nest_encoder, serving_commands
 from text4seg.training.recipe import load_recipe
-from text4seg.training.run import train
 
 IMAGES = Path(__file__).parents[2] / "examples" / "photos"
 QUESTION = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "?"}]}]

@@ -24,22 +24,22 @@ FOLDER = "overlays"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Watched:
+class ValidationResult:
     """Figures by set, and named pictures of answers."""
 
     figures: Mapping[str, Mapping[str, Any]]
     pictures: Sequence[tuple[str, Image]]
 
 
-Watch = Callable[["VisionLanguageModel"], Watched]
+ValidateFn = Callable[["VisionLanguageModel"], ValidationResult]
 """Asks a model some of the validation's questions."""
 
 
-class Watching(TrainerCallback):
+class ValidationCallback(TrainerCallback):
     """Asks every so many steps; training is left as it was, its random numbers too."""
 
     def __init__(
-        self, recipe: Recipe, chat: Callable[[], VisionLanguageModel], watch: Watch | None
+        self, recipe: Recipe, chat: Callable[[], VisionLanguageModel], watch: ValidateFn | None
     ) -> None:
         self._every, self._trackers = recipe.report.validate_every, recipe.report.to
         self._folder = Path(recipe.output) / FOLDER

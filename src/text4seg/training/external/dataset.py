@@ -16,7 +16,7 @@ from text4seg.core.errors import InputError, OutputError, UnknownNameError, Weig
 from text4seg.models import is_nano
 from text4seg.models.defaults import ModelDefaults, read_json
 from text4seg.models.families import get_family, square_side
-from text4seg.training.samples import Chat, read_chats
+from text4seg.training.conversations import Chat, read_chats
 
 if TYPE_CHECKING:
     from text4seg.models.families import Family

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from text4seg.core.errors import InputError, MissingExtraError, OutputError
 from text4seg.models import is_nano
-from text4seg.training.processes import check_sharding, is_leading
+from text4seg.training.conversations import Chat, read_chats
+from text4seg.training.distributed import check_sharding, is_leading
 from text4seg.training.recipe import Recipe
-from text4seg.training.samples import Chat, read_chats
 
 if TYPE_CHECKING:
     from text4seg.models import VisionLanguageModel
+    from text4seg.training.callbacks import ValidateFn
     from text4seg.training.nano_choice import Choice
-    from text4seg.training.watch import Watch
 
 # Those of them that are modules of the same name.
 _TRACKERS = ("tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanlab")
@@ -27,11 +27,11 @@ Figures = Mapping[str, Any]
 Validate = Callable[["VisionLanguageModel"], Figures]
 """Asks a model the validation's questions; the figures by set, as plain values."""
 Progress = Callable[[int, int, Mapping[str, float]], None]
-"""Told of the step, of how many there are, and of the last figures."""
+"""ProgressCallback of the step, of how many there are, and of the last figures."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainResult:
     """What came of it; `before` and `after` are the validation's figures by set.
 
     `choice` tells how much of what was learned is kept, where the recipe has that chosen; `aliases`
@@ -59,7 +59,7 @@ class Tuning(Protocol):
         ...
 
     def fit(
-        self, chats: list[Chat], output: Path, progress: Progress, watch: Watch | None
+        self, chats: list[Chat], output: Path, progress: Progress, watch: ValidateFn | None
     ) -> tuple[int, float | None]:
         """Train, from the last finished checkpoint on; the number of steps and the last loss."""
         ...
@@ -73,9 +73,9 @@ def train(
     recipe: Recipe,
     *,
     validate: Validate | None = None,
-    watch: Watch | None = None,
+    watch: ValidateFn | None = None,
     progress: Progress | None = None,
-) -> Trained:
+) -> TrainResult:
     """Train as the recipe says; a run that was killed goes on from its last checkpoint.
 
     `validate` is called before and after, `watch` every `report.validate_every` steps.
@@ -86,8 +86,8 @@ def train(
         TrainingError: The loss is no number; the last checkpoint is kept.
         OutputError: A result cannot be written.
     """
-    from text4seg.training.card import write_card
-    from text4seg.training.checkpoints import claim
+    from text4seg.training.checkpoints import lock_output_dir
+    from text4seg.training.model_card import write_card
 
     output = Path(recipe.output)
     check_trackers(recipe.report.to)
@@ -96,16 +96,18 @@ def train(
     tuning = make_tuning(recipe)
     leading = is_leading()
     if leading:
-        claim(output, recipe)
+        lock_output_dir(output, recipe)
     before = validate(tuning.chat()) if validate and leading else {}
     started = time.perf_counter()
-    with named_faults(output):
+    with explain_failures(output):
         steps, loss = tuning.fit(chats, output, progress or (lambda *_: None), watch)
         if leading:
             tuning.save(output)
     seconds = time.perf_counter() - started
     after = validate(tuning.chat()) if validate and leading else {}
-    trained = Trained(output, steps, seconds, loss, before, after, tuning.choice, tuning.aliases)
+    trained = TrainResult(
+        output, steps, seconds, loss, before, after, tuning.choice, tuning.aliases
+    )
     if leading:
         write_card(recipe, trained, chats)
     return trained
@@ -128,14 +130,14 @@ def make_tuning(recipe: Recipe) -> Tuning:
             from text4seg.training.tune_nano import NanoTuning
 
             return NanoTuning(recipe)
-        from text4seg.training.tune_local import LocalTuning
+        from text4seg.training.tune_hf import HFTuning
 
-        return LocalTuning(recipe)
+        return HFTuning(recipe)
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "trl", "train") from error
 
 
-class named_faults:  # noqa: N801 - a context manager reads like a function
+class explain_failures:  # noqa: N801 - a context manager reads like a function
     """Turns what a full disk or a full memory raises into an error that says what to do."""
 
     def __init__(self, output: Path) -> None:

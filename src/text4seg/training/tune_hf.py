@@ -15,9 +15,10 @@ from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.models.defaults import DEFAULTS_FILE
 from text4seg.models.hf.loading import load_folder
 from text4seg.models.hf.model import HFModel
+from text4seg.training.callbacks import ValidationCallback
 from text4seg.training.checkpoints import ADAPTER, FOLDER, MarkFinished, last_finished
 from text4seg.training.collate import Collator
-from text4seg.training.processes import (
+from text4seg.training.distributed import (
     is_leading,
     learned_weights,
     move_to_ask,
@@ -28,7 +29,6 @@ from text4seg.training.processes import (
 )
 from text4seg.training.recipe import Loss, Recipe
 from text4seg.training.trainer import MaskTrainer, train_quietly
-from text4seg.training.watch import Watching
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
     from text4seg.models import VisionLanguageModel
     from text4seg.models.families import Family
+    from text4seg.training.callbacks import ValidateFn
+    from text4seg.training.conversations import Chat
+    from text4seg.training.finetune import Progress
     from text4seg.training.nano_choice import Choice
-    from text4seg.training.run import Progress
-    from text4seg.training.samples import Chat
-    from text4seg.training.watch import Watch
 
 MERGED = "merged"
 _PATIENCE = 24 * 3600  # seconds, for the one process that asks the validation's questions
@@ -57,7 +57,7 @@ def linear_modules(model: Any, family: Family) -> list[str]:
     ]
 
 
-class LocalTuning:
+class HFTuning:
     """A model of the table, its adapter, and what its batches are made with."""
 
     choice: Choice | None = None
@@ -95,11 +95,11 @@ class LocalTuning:
         chats: Sequence[Chat],
         output: Path,
         progress: Progress,
-        watch: Watch | None = None,
+        watch: ValidateFn | None = None,
     ) -> tuple[int, float]:
         """Train, from the last finished checkpoint on."""
         collator = self.collator()
-        watching = Watching(self.recipe, self.chat, watch)
+        watching = ValidationCallback(self.recipe, self.chat, watch)
         resumed = last_finished(output)
         arguments = trainer_settings(self.recipe, output / FOLDER, len(chats))
         model, adapter = self._loaded.model, None
@@ -116,10 +116,10 @@ class LocalTuning:
             model=model,
             args=arguments,
             train_dataset=as_dataset(chats),
-            data_collator=Numbered(collator, chats),
+            data_collator=IndexedCollator(collator, chats),
             processing_class=self._loaded.processor,
             peft_config=adapter,
-            callbacks=[MarkFinished(), Told(progress), watching],
+            callbacks=[MarkFinished(), ProgressCallback(progress), watching],
         )
         trainer.chats, watching.trainer = chats, trainer
         name_layers(trainer)
@@ -275,7 +275,7 @@ def as_dataset(chats: Sequence[Chat]) -> Dataset:
     return Dataset.from_dict(rows)
 
 
-class Numbered:
+class IndexedCollator:
     """The collator, told which chats a batch is made of, which it notes in the batch."""
 
     def __init__(self, collator: Any, chats: Sequence[Chat]) -> None:
@@ -288,7 +288,7 @@ class Numbered:
         return batch
 
 
-class Told(TrainerCallback):
+class ProgressCallback(TrainerCallback):
     """Tells of every step."""
 
     def __init__(self, progress: Progress) -> None:

@@ -1,7 +1,7 @@
 """The same training for those who train with ms-swift or LLaMA-Factory: the commands to type.
 
 Options are those of ms-swift 4 (before: `--train_type` for `--tuner_type`) and LLaMA-Factory 0.9.5;
-`tests/training/test_elsewhere.py` runs both where they are installed.
+`tests/training/external/test_commands.py` runs both where they are installed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from text4seg.models.defaults import DEFAULTS_FILE
-from text4seg.training.hand_on import CHATS, DATASET, family_and_side
+from text4seg.training.external.dataset import CHATS, DATASET, family_and_side
 from text4seg.training.recipe import Loss, Recipe
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ _LONGEST = 16384
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
+class ExternalCommands:
     """Commands by trainer's name, what writes their samples first; and what they leave out."""
 
     commands: Mapping[str, str]
     notes: tuple[str, ...]
 
 
-def elsewhere(recipe: Recipe, call: Sequence[str]) -> Elsewhere:
+def external_commands(recipe: Recipe, call: Sequence[str]) -> ExternalCommands:
     """The commands for a recipe that `call`, the words of `text4seg train`, names.
 
     Raises:
@@ -64,7 +64,7 @@ def elsewhere(recipe: Recipe, call: Sequence[str]) -> Elsewhere:
         notes.append("NAME is what that trainer calls this model and its template")
     if recipe.loss != Loss():
         notes.append("loss.digits and loss.background are text4seg train's alone")
-    return Elsewhere(commands, tuple(notes))
+    return ExternalCommands(commands, tuple(notes))
 
 
 def own_system(folder: Path, family: Family) -> str:

@@ -23,7 +23,7 @@ from PIL.Image import Resampling
 from text4seg.core.errors import InputError, OutputError
 from text4seg.core.files import write_atomically
 from text4seg.models import is_nano
-from text4seg.training.card import CARD, PROVENANCE, card, sha256, versions
+from text4seg.training.model_card import CARD, PROVENANCE, card, sha256, versions
 
 if TYPE_CHECKING:
     from text4seg.models.hf.loading import Loaded
@@ -39,7 +39,7 @@ _BOUND = (
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportResult:
     """The folder, its files' hashes, and the commands that serve it, by server's name."""
 
     folder: Path
@@ -50,7 +50,7 @@ class Exported:
     notes: tuple[str, ...] = field(default=())
 
 
-def export(source: Path, output: Path) -> Exported:
+def export(source: Path, output: Path) -> ExportResult:
     """Write a whole model from a run of `text4seg train`, a merged folder or an adapter.
 
     Raises:
@@ -105,9 +105,9 @@ def _provenance(folder: Path) -> dict[str, Any]:
 
 def _write(
     loaded: Loaded, folder: Path, made: Path, output: Path, told: Mapping[str, Any]
-) -> Exported:
+) -> ExportResult:
     from text4seg.models.hf.loading import base_folder, has_processor
-    from text4seg.training.tune_local import copy_processor
+    from text4seg.training.tune_hf import copy_processor
 
     family = loaded.family
     loaded.model.save_pretrained(made)
@@ -124,7 +124,7 @@ def _write(
         commands, loaded.side, family.stretches
     )
     write_atomically(made / CARD, text.encode())
-    return Exported(output, family.name, loaded.side, hashes, commands, notes(family.gguf))
+    return ExportResult(output, family.name, loaded.side, hashes, commands, notes(family.gguf))
 
 
 def nest_encoder(folder: Path) -> None:

@@ -27,10 +27,10 @@ from tests.reference.small_nano import small_tokenizer
 from text4seg import Segmenter
 from text4seg.core.errors import InputError
 from text4seg.training.checkpoints import FOLDER, MARK, last_finished
-from text4seg.training.plan import plan
-from text4seg.training.processes import check_sharding, sharding
+from text4seg.training.distributed import check_sharding, sharding
+from text4seg.training.estimate import estimate
+from text4seg.training.finetune import TrainResult, train
 from text4seg.training.recipe import load_recipe
-from text4seg.training.run import Trained, train
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "examples" / "photos"
@@ -120,7 +120,7 @@ def losses(output: Path) -> list[float]:
     return [line["loss"] for line in state["log_history"] if "loss" in line]
 
 
-def assert_same(output: Path, single: Trained) -> None:
+def assert_same(output: Path, single: TrainResult) -> None:
     """The same curve, and the same weights in the folders that come out."""
     for trace in TRACES[output.name]:
         assert (output / FOLDER / "checkpoint-6" / trace).is_file()
@@ -235,7 +235,7 @@ def test_what_needs_all_weights_is_refused_at_once(
     check_sharding(recipe)
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("FSDP_VERSION", version)
-    for begin in (plan, train):
+    for begin in (estimate, train):
         with pytest.raises(InputError, match=match):
             begin(recipe)
     assert not (tmp_path / "run").exists()

@@ -28,12 +28,12 @@ from text4seg.models.families import get_family
 from text4seg.models.hf.loading import load_folder
 from text4seg.models.hf.model import HFModel
 from text4seg.segmenter import Segmenter
-from text4seg.training.elsewhere import elsewhere
+from text4seg.training.conversations import read_chats
+from text4seg.training.external.commands import external_commands
 from text4seg.training.recipe import Recipe, load_recipe
-from text4seg.training.samples import read_chats
-from text4seg.training.tune_local import linear_modules
+from text4seg.training.tune_hf import linear_modules
 
-IMAGES = Path(__file__).parents[2] / "examples" / "photos"
+IMAGES = Path(__file__).parents[3] / "examples" / "photos"
 PATCHES, SIDE = 8, 112
 PATCH = {"qwen3_vl": 16}  # ms-swift and LLaMA-Factory know its true one
 RECIPE = """
@@ -127,7 +127,7 @@ def test_the_commands_say_what_the_recipe_says(
                                 'report.to=["tensorboard", "trackio"]', "loss.digits=2",
                                 "training.gradient_checkpointing=false",
                                 "model.attention=sdpa"])  # fmt: skip
-    made = elsewhere(recipe, ["text4seg", "train", "my recipe.toml"])
+    made = external_commands(recipe, ["text4seg", "train", "my recipe.toml"])
     assert made.commands["samples"].startswith("text4seg train 'my recipe.toml' --samples ")
     for command in list(made.commands.values())[1:]:
         assert "lora_" not in command
@@ -200,20 +200,20 @@ def test_what_cannot_be_trained_elsewhere_is_said(tmp_path: Path) -> None:
         return load_recipe(file, [f"model.folder={folder}", *changes])
 
     with pytest.raises(InputError, match="nano"):
-        elsewhere(recipe("text4seg-nano"), [])
+        external_commands(recipe("text4seg-nano"), [])
     with pytest.raises(WeightsError):
-        elsewhere(load_recipe(file, ["model.folder=nowhere"]), [])
+        external_commands(load_recipe(file, ["model.folder=nowhere"]), [])
     with pytest.raises(InputError, match=r"model\.side"):
-        elsewhere(recipe("qwen"), [])
-    unknown = elsewhere(recipe("qwen", "model.side=448"), [])
+        external_commands(recipe("qwen"), [])
+    unknown = external_commands(recipe("qwen", "model.side=448"), [])
     assert "--model_type NAME" in unknown.commands["ms-swift"]
     assert "--template NAME" in unknown.commands["LLaMA-Factory"]
     assert "NAME" in unknown.notes[0]
     build("smolvlm", tmp_path / "toy", small_tokenizer())
-    neither = elsewhere(load_recipe(file, [f"model.folder={tmp_path / 'toy'}"]), [])
+    neither = external_commands(load_recipe(file, [f"model.folder={tmp_path / 'toy'}"]), [])
     assert list(neither.commands) == ["samples"]
     assert len(neither.notes) == 2
-    tiled = elsewhere(load_recipe(file, [f"model.folder={toy('idefics3', tmp_path)}"]), [])
+    tiled = external_commands(load_recipe(file, [f"model.folder={toy('idefics3', tmp_path)}"]), [])
     assert "cut tiles" in tiled.notes[-1]
 
 

@@ -22,16 +22,16 @@ from safetensors.torch import load_file
 from tests.reference.small_families import build
 from tests.reference.small_nano import small_tokenizer
 from text4seg.cli import main
-from text4seg.cli.train import spread
+from text4seg.cli.train import sample_evenly
 from text4seg.core.errors import InputError, OutputError
 from text4seg.core.types import GridShape
 from text4seg.data import read_jsonl
 from text4seg.models.defaults import ModelDefaults
 from text4seg.models.hf.model import HFModel
-from text4seg.training import tune_local
+from text4seg.training import tune_hf
 from text4seg.training.checkpoints import FOLDER, last_finished
+from text4seg.training.finetune import train
 from text4seg.training.recipe import Recipe, load_recipe
-from text4seg.training.run import train
 from text4seg.training.trainer import MaskTrainer, TrainingError
 
 IMAGES = Path(__file__).parents[2] / "examples" / "photos"
@@ -118,7 +118,7 @@ def test_a_run_that_crashed_goes_on_as_if_it_had_not(
 def test_a_loss_that_is_no_number_names_the_samples(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, calls = tune_local.Collator.batch, []
+    plain, calls = tune_hf.Collator.batch, []
 
     def spoilt(self: Any, chats: Any) -> Any:
         batch = plain(self, chats)
@@ -127,7 +127,7 @@ def test_a_loss_that_is_no_number_names_the_samples(
             batch["pixel_values"][0] = float("nan")
         return batch
 
-    monkeypatch.setattr(tune_local.Collator, "batch", spoilt)
+    monkeypatch.setattr(tune_hf.Collator, "batch", spoilt)
     with pytest.raises(TrainingError, match="nan at step 4 on") as caught:
         train(recipe_for(file, tmp_path / "run"))
     assert all(source in str(caught.value) for source in calls[6])
@@ -247,11 +247,11 @@ def test_validation_and_pictures_go_to_the_tracker_and_change_nothing(
 
 def test_questions_are_spread_over_the_file() -> None:
     samples = read_jsonl(IMAGES / "examples.jsonl", IMAGES)
-    assert sum(len(sample.targets) for sample in spread(samples, 100)) == 11
-    few = spread(samples, 3)
+    assert sum(len(sample.targets) for sample in sample_evenly(samples, 100)) == 11
+    few = sample_evenly(samples, 3)
     assert sum(len(sample.targets) for sample in few) == 3
     assert len({sample.image for sample in few}) == 3
-    assert spread([], 3) == []
+    assert sample_evenly([], 3) == []
 
 
 def test_the_commands_of_the_docs_run(

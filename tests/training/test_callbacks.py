@@ -14,9 +14,9 @@ from PIL import Image
 pytest.importorskip("trl")
 
 from text4seg.core.errors import InputError
+from text4seg.training.callbacks import ValidationCallback, ValidationResult
+from text4seg.training.finetune import check_trackers
 from text4seg.training.recipe import load_recipe
-from text4seg.training.run import check_trackers
-from text4seg.training.watch import Watched, Watching
 
 
 @pytest.fixture
@@ -42,7 +42,9 @@ def test_trackio_gets_the_figures_and_the_pictures(
     )  # fmt: skip
     figures = {"present": {"grid_iou": 0.5, "questions": 3, "name": "no number"}}
     picture = Image.new("RGB", (4, 3), "red")
-    watching = Watching(recipe, lambda: "chat", lambda _: Watched(figures, [("0", picture)]))  # type: ignore[arg-type, return-value]
+    watching = ValidationCallback(
+        recipe, lambda: "chat", lambda _: ValidationResult(figures, [("0", picture)])
+    )  # type: ignore[arg-type, return-value]
     said: list[dict[str, float]] = []
     control = SimpleNamespace(should_log=True)
 
@@ -67,7 +69,9 @@ def test_trackio_gets_the_figures_and_the_pictures(
 def test_a_tracker_that_is_not_there_is_told_before_anything_is_loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("text4seg.training.run.find_spec", lambda name: name != "trackio" or None)
+    monkeypatch.setattr(
+        "text4seg.training.finetune.find_spec", lambda name: name != "trackio" or None
+    )
     check_trackers(["tensorboard", "none", "all"])
     with pytest.raises(InputError, match=r"trackio, not installed.*pip install trackio"):
         check_trackers(["tensorboard", "trackio"])

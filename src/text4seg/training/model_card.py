@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from text4seg.core.files import write_atomically
 
 if TYPE_CHECKING:
+    from text4seg.training.conversations import Chat
+    from text4seg.training.finetune import TrainResult
     from text4seg.training.recipe import Recipe
-    from text4seg.training.run import Trained
-    from text4seg.training.samples import Chat
 
 CARD, PROVENANCE = "README.md", "provenance.json"
 _PACKAGES = ("text4seg", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 
-def provenance(recipe: Recipe, trained: Trained, chats: Sequence[Chat]) -> dict[str, Any]:
+def provenance(recipe: Recipe, trained: TrainResult, chats: Sequence[Chat]) -> dict[str, Any]:
     """Everything that made the weights, for JSON."""
     files = [recipe.data.train, recipe.data.validation]
     return {
@@ -44,7 +44,7 @@ def versions() -> dict[str, str | None]:
     return {name: version(name) for name in _PACKAGES}
 
 
-def write_card(recipe: Recipe, trained: Trained, chats: Sequence[Chat]) -> None:
+def write_card(recipe: Recipe, trained: TrainResult, chats: Sequence[Chat]) -> None:
     """Write the card and the provenance into the trained folder."""
     told = provenance(recipe, trained, chats)
     text = json.dumps(told, indent=2) + "\n"

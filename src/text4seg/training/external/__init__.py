@@ -1,0 +1,1 @@
+"""The same training for other trainers: their data set and their commands."""
