@@ -3,7 +3,7 @@
     python benchmarks/choices.py --data coco.jsonl --images DIR --limit 60 --json
 
 Every question is written with the likeliest digits of its runs and with runs at their median, each
-without and with a bias of the background. `--data` as `benchmarks/evaluation_sets.py` writes it,
+without and with a bias of the background. `--data` as `evaluation_sets.py` writes it,
 several files with commas; the images are drawn in a fixed random order.
 """
 

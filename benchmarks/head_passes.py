@@ -5,7 +5,7 @@
 Nano writes every question once; its text and what its cell head sees are kept (`--keep`; a later
 call goes on from there, `--minutes` ends a piece). Then the engine writes each text again with each
 draft, whatever a longer pass costs, a script standing in for the model: only passes are counted.
-`--data` as `benchmarks/evaluation_sets.py` writes it, several files with commas.
+`--data` as `projects/nano/benchmarks/evaluation_sets.py` writes it, several files with commas.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ is written with one token a pass, and again with the mask that this wrote as the
 choice differs one long pass verifies all of it, otherwise the text goes on from there in its own
 way. `--draft auto` takes the drafts that are usual instead (many more passes, on the same texts).
 
-`--data` as `benchmarks/evaluation_sets.py` writes it, several files with commas; their images are
+`--data` as `evaluation_sets.py` writes it, several files with commas; their images are
 drawn in a fixed random order. Answers are kept in `--journal`, so that a long run may be made in
 pieces (`--minutes`): call it again with the same arguments.
 """

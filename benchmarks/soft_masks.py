@@ -2,7 +2,7 @@
 
     python benchmarks/soft_masks.py --data coco.jsonl --images DIR --limit 60 --json
 
-`--data` as `benchmarks/evaluation_sets.py` writes it. Three tables: pixel IoU of the hard grid
+`--data` as `evaluation_sets.py` writes it. Three tables: pixel IoU of the hard grid
 (nearest) and of its probabilities, upsampled bicubically and cut at one half, where something is
 there; how often cells of a probability are the target's; and the mean grid IoU by mask score.
 """

@@ -5,7 +5,7 @@
 As `benchmarks/decode_time.py`, interleaved and with the fusion and the prompt's prefill in all
 ways, but every way is made to write the true mask: nano computes its passes and its logits as ever,
 and its choices are not heeded. So this tells what a model costs that sees as finely as the grid,
-such as 64x64; nano sees 16x16. `--data` as `benchmarks/evaluation_sets.py` writes it; one thing an
+such as 64x64; nano sees 16x16. `--data` as `evaluation_sets.py` writes it; one thing an
 image.
 """
 

@@ -7,7 +7,8 @@ A table stands in any page between the marks
     <!-- table: NAME -->
     <!-- /table -->
 
-and is made of benchmarks/results/NAME.json. A record of evaluations,
+and is made of benchmarks/results/NAME.json or projects/nano/results/NAME.json. A record of
+evaluations,
 {"runs": [{"title": …, "command": …, "report": what the command printed with --json}, …]}, has a
 column for each set of each run. Any other record names the benchmark that printed it, as
 {"benchmark": "passes", …} or in the mark, `<!-- table: NAME by passes -->`: then
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
+RESULTS = {"benchmarks": "benchmarks/results", "projects.nano.benchmarks": "projects/nano/results"}
+"""Packages of benchmarks, and where each keeps its records."""
 CARDS = "src/text4seg/models/*/MODEL_CARD.md"
 MARKED = re.compile(
     r"(?P<open><!-- table: (?P<name>[\w.-]+)(?: by (?P<by>\w+))? -->\n)"
@@ -55,18 +58,20 @@ def render(root: Path, name: str, by: str | None) -> str:
     Raises:
         ValueError: Nothing says how the record becomes a table.
     """
-    file = root / "benchmarks" / "results" / f"{name}.json"
-    if not file.exists():
+    files = {root / folder / f"{name}.json": package for package, folder in RESULTS.items()}
+    file = next((file for file in files if file.exists()), None)
+    if file is None:
         return NOT_MEASURED
+    package = files[file]
     record: dict[str, Any] = json.loads(file.read_text())
     if "runs" in record:
         return evaluations(record)
     module = by or record.get("benchmark")
     if not isinstance(module, str):
         raise ValueError(f'{file}: neither "runs" nor "benchmark" is there, nor "by" in the mark')
-    table = importlib.import_module(f"benchmarks.{module}").table(record)
+    table = importlib.import_module(f"{package}.{module}").table(record)
     if not isinstance(table, str):
-        raise TypeError(f"benchmarks/{module}.py: table() returns {type(table).__name__}")
+        raise TypeError(f"{package}.{module}: table() returns {type(table).__name__}")
     return table
 
 

@@ -23,8 +23,13 @@ from text4seg.core.errors import InputError, MaskSyntaxError
 from text4seg.core.types import GridShape
 from text4seg.models.nano.config import CELLS, EYE_CHANNELS
 from text4seg.training.conversations import Chat, text_of
-from text4seg.training.nano.batches import to_cells, weaken_detector
-from text4seg.training.nano.features import as_cells, move, move_sights
+from text4seg.training.nano.augmentation import (
+    as_cells,
+    move,
+    move_sights,
+    to_cells,
+    weaken_detector,
+)
 from text4seg.training.own_names import frequent_names, name_of
 
 if TYPE_CHECKING:

@@ -16,8 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from text4seg.training.nano.see import Words
-
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -64,12 +62,14 @@ def add_names(
     if not new:
         return []
     fusion = model.fusion
-    words = Words(tokenizer, model.language.embed_tokens.weight.detach().float())
+    tokens = model.language.embed_tokens.weight.detach().float()
     head = fusion.name_head[-1]
     if not isinstance(head, nn.Linear) or head.out_features != len(known):
         raise TypeError("nano's name head has one output for each of its names")
     with torch.no_grad():
-        embedded = torch.stack([words.name(name) for name in new]).to(fusion.name_embedding)
+        embedded = torch.stack([embed_name(tokenizer, tokens, name) for name in new]).to(
+            fusion.name_embedding
+        )
         share = _alike(embedded, fusion.name_embedding)
         grown = nn.Linear(head.in_features, len(known) + len(new))
         grown.weight.copy_(torch.cat([head.weight, share @ head.weight]))
@@ -86,6 +86,12 @@ def add_names(
         model.answer_reader.add_names(new)
     model.config.names = [*known, *new]
     return new
+
+
+def embed_name(tokenizer: Tokenizer, embedding: Tensor, name: str) -> Tensor:
+    """Mean token embedding of a name as it stands inside a sentence (after a space), normalised."""
+    unit = functional.normalize(embedding[tokenizer.encode(" " + name).ids].float(), dim=-1)
+    return functional.normalize(unit.mean(0), dim=-1)
 
 
 def _alike(new: Tensor, known: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from projects.nano.mask_tokens import choose_length
 from tests.reference.run_lengths import choose_by_hand, count_run
 from text4seg.models.nano.run_digits import (
     RUN_CHANNELS,
@@ -16,7 +17,6 @@ from text4seg.models.nano.run_digits import (
     next_digits,
 )
 from text4seg.models.nano.text.cell_tracker import NOWHERE
-from text4seg.training.nano.answers import choose_length
 
 COLS = st.sampled_from((1, 8, 16, 64, 130))
 

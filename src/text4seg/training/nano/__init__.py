@@ -1,1 +1,1 @@
-"""How nano was trained: images with masks → scenes → questions → seeing, then writing."""
+"""Fine-tuning of nano on a user's own names. How nano itself is made: `projects/nano/`."""

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from projects.nano.mask_tokens import AnswerWriter
 from tests.reference.small_nano import SPECIAL, small_text, small_tokenizer
 from text4seg.codec import get_format
 from text4seg.core.errors import WeightsError
 from text4seg.core.types import OTHERS, DescriptorGrid
 from text4seg.models.nano.text.tokens import NanoText
 from text4seg.prompts import ANSWER_PREFIX, question
-from text4seg.training.nano.answers import AnswerWriter
 
 LABELS = ["dog", "the dog", "the hot dog on the left", "t-shirt", "Großmutter", "犬", "a"]
 

@@ -1,0 +1,1 @@
+"""How nano is made: data, training stages, benchmarks and logs of the current version."""

@@ -1,0 +1,341 @@
+r"""Train nano on a CPU: labelling images, seeing, then writing, then packing what was trained.
+
+    python -m projects.nano all    --data DIR --work DIR --out DIR
+
+or one stage at a time:
+
+    python -m projects.nano pseudo --data DIR --work DIR --images photos/coco_people
+    python -m projects.nano see    --data DIR --work DIR --steps 1000
+    python -m projects.nano write  --data DIR --work DIR --steps 350
+    python -m projects.nano answer --data DIR --work DIR --steps 300
+    python -m projects.nano pack   --data DIR --work DIR --out DIR
+
+`--data` holds the images (see `scenes.py` for the layout); `--work` keeps features, logs and
+checkpoints. A stage that was stopped goes on from its last checkpoint. `--start DIR` goes on from
+packed weights instead of from nothing; `answer --start DIR --out DIR` teaches packed weights as
+they are to answer in words, too, and packs them again. Use one thread a process on a busy machine:
+small tensors on two contended cores wait for one another longer than they compute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from rich.progress import track
+
+from projects.nano.batches import Batches
+from projects.nano.class_images import outline_images, read_classes
+from projects.nano.composed_images import compose_images, cut_classes, cut_coco, read_composed
+from projects.nano.feature_store import FeatureStore
+from projects.nano.pseudo_labels import label_images, read_pseudo
+from projects.nano.scenes import Scene, known_names, read_coco, read_collection
+from projects.nano.stage1_grounding import (
+    SeeSettings,
+    Words,
+    check_seeing,
+    list_sizes,
+    prepare,
+    prepare_open,
+    train_to_see,
+)
+from projects.nano.stage2_writing import Lesson, WriteSettings, train_to_write
+from projects.nano.stage3_vqa import (
+    ANSWER,
+    AnswerSettings,
+    fingerprint,
+    gather,
+    gather_count,
+    train_to_answer,
+)
+from text4seg.models.nano.checkpoint import has_answers, load_model, save_model
+from text4seg.models.nano.config import NanoConfig
+from text4seg.models.nano.encoders.detector import COCO_CLASSES
+from text4seg.models.nano.encoders.parts import Parts, get_parts
+from text4seg.models.nano.encoders.sentences import WIDTH as SENTENCE_WIDTH
+from text4seg.models.nano.encoders.smollm2 import WIDTH, language_settings, read_language_model
+from text4seg.models.nano.encoders.vision import SIDE, Eyes
+from text4seg.models.nano.fusion import Fusion
+from text4seg.models.nano.modeling import NanoForConditionalGeneration
+from text4seg.models.nano.nano_model import NanoChat
+from text4seg.models.nano.text.lexicon import imagenet_classes, words_for
+from text4seg.models.nano.text.phrases import PhraseReader
+from text4seg.models.nano.text.tokens import NanoText
+from text4seg.pretrained.mobilesam import load_mobilesam
+from text4seg.pretrained.weights import fetch, locate
+
+LAYERS = 4
+SEED = 0
+COMPOSED, COMPOSED_IMAGES = "composed", 450
+_SHAPE_STEPS = 80
+
+
+def main() -> None:
+    arguments = _arguments()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(SEED)
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    parts = get_parts(progress=lambda what: print(what, file=sys.stderr))
+    run = {"pseudo": _pseudo, "see": _see, "write": _write, "answer": _answer, "pack": _pack}
+    for stage in run if arguments.stage == "all" else (arguments.stage,):
+        run[stage](arguments, parts)
+
+
+def _images(arguments: argparse.Namespace) -> tuple[NanoConfig, list[Scene]]:
+    """All that nano learns from, and the configuration that knows its names."""
+    scenes = list(read_collection(arguments.data, "train"))
+    scenes += read_pseudo(arguments.work / "pseudo.jsonl", arguments.data)
+    names = known_names(scenes)
+    scenes += read_classes(arguments.data / arguments.classes, arguments.work / "outlines")
+    scenes += read_composed(arguments.work / COMPOSED)
+    config = NanoConfig(
+        names=names,
+        sentence_width=SENTENCE_WIDTH,
+        word_lists=list_sizes(_word_lists(names)),
+        words=list(dict.fromkeys(w for words in words_for(names) for w in words)),
+        terms=True,
+        runs=True,
+        answers=_answers(arguments),
+        language=language_settings(LAYERS),
+        presence_gate=arguments.presence_gate,
+        placed_gate=arguments.placed_gate,
+        look_alike_gate=arguments.look_alike_gate,
+        look_alikes=_look_alikes(scenes),
+        others_bias=arguments.others_bias,
+        cell_bias=arguments.cell_bias,
+    )
+    return config, scenes
+
+
+def _answers(arguments: argparse.Namespace) -> bool:
+    """Whether there is a trained answer reader to be packed."""
+    if (arguments.work / ANSWER).exists():
+        return True
+    return arguments.start is not None and has_answers(arguments.start)
+
+
+def _look_alikes(scenes: list[Scene]) -> list[str]:
+    """Words for garments and what is worn with them: they are taken for one another."""
+    worn = {name for scene in scenes if scene.source == "clothing" for name in scene.annotated}
+    worn -= {*COCO_CLASSES, "hair", "skin"}
+    return sorted({word for words in words_for(sorted(worn)) for word in words})
+
+
+def _word_lists(names: list[str]) -> list[list[tuple[str, ...]]]:
+    """Words for what the fusion's head, the detector and the classifier know, in their orders."""
+    return [words_for(names), words_for(COCO_CLASSES), [one.words for one in imagenet_classes()]]
+
+
+def _pseudo(arguments: argparse.Namespace, parts: Parts) -> None:
+    classes = arguments.data / arguments.classes
+    outlines = outline_images(classes, arguments.work / "outlines", fetch("u2netp"))
+    count = len(list(classes.glob("n*.jpg")))
+    outlined = sum(1 for _ in track(outlines, "outlining", total=count))
+    coco = (arguments.data / "coco" / "instances_train.json", arguments.data / "coco" / "images")
+    cut_outs = cut_coco(*coco) + cut_classes(classes, arguments.work / "outlines")
+    made = compose_images(
+        cut_outs, read_coco(*coco), arguments.work / COMPOSED, count=COMPOSED_IMAGES, seed=SEED
+    )
+    composed = sum(1 for _ in track(made, "composing", total=COMPOSED_IMAGES))
+    images = sorted((arguments.data / arguments.images).glob("*.jpg"))
+    if not images:
+        sys.exit(f"{arguments.data / arguments.images} holds no .jpg to label; see --images")
+    eyes = parts.eyes()
+    found = label_images(
+        images,
+        arguments.data,
+        arguments.work / "pseudo.jsonl",
+        eyes=eyes,
+        sam=load_mobilesam(side=SIDE),
+        store=_store(arguments, eyes),
+    )
+    things = sum(len(line["things"]) for line in track(found, "labelling", total=len(images)))
+    told = {"images": len(images), "new things": things, "outlined": outlined}
+    print(json.dumps(told | {"composed": composed}))
+
+
+def _pack(arguments: argparse.Namespace, parts: Parts) -> None:
+    config, _ = _images(arguments)
+    model = _assemble(config, parts, arguments)
+    save_model(model, arguments.out)
+    print(json.dumps({"out": str(arguments.out), "parameters": model.num_parameters()}))
+
+
+def _store(arguments: argparse.Namespace, eyes: Eyes) -> FeatureStore:
+    return FeatureStore(arguments.work / "features", arguments.data, eyes.look)
+
+
+def _see(arguments: argparse.Namespace, parts: Parts) -> None:
+    config, scenes = _images(arguments)
+    store = _store(arguments, parts.eyes())
+    held_out = list(read_collection(arguments.data, "val"))
+    sentences = parts.sentences()
+    words = Words(parts.tokenizer(), parts.embedding().float(), sentences, terms=config.terms)
+    fusion = Fusion(config, WIDTH)
+    if arguments.start is None:
+        # Every fifth image is enough for a mean and a deviation a channel.
+        seen = [store[scene.image] for scene in scenes[::5]]
+        prepare(fusion, words, names=config.names, detected=COCO_CLASSES, seen=seen)
+    else:
+        _go_on_from(_start(arguments.start, config, parts).fusion, fusion)
+    prepare_open(fusion, sentences, parts.classifier(), _word_lists(config.names))
+    train_to_see(
+        fusion,
+        words,
+        Batches(scenes, store, config.names, images=8, questions=6),
+        settings=SeeSettings(steps=arguments.steps or 1000, learning_rate=arguments.rate or 6e-4),
+        folder=arguments.work,
+        check=lambda averaged: check_seeing(averaged, words, held_out, store),
+    )
+
+
+def _go_on_from(start: torch.nn.Module, new: torch.nn.Module) -> None:
+    """Everything that it has; parts that are younger than the start are left as they are made."""
+    missing, unknown = new.load_state_dict(start.state_dict(), strict=False)
+    wrong = [*unknown, *(name for name in missing if not _is_young(name))]
+    if wrong:
+        sys.exit(f"--start holds another model: {', '.join(wrong[:3])}")
+
+
+def _is_young(name: str) -> bool:
+    return any(part in name for part in ("open.", "placing.", "run_reader.", "answer_reader."))
+
+
+def _write(arguments: argparse.Namespace, parts: Parts) -> None:
+    config, scenes = _images(arguments)
+    store = _store(arguments, parts.eyes())
+    model = _assemble(config, parts, arguments)
+    model.answer_reader = None  # it learns after this, by its own lesson
+    text = NanoText(
+        parts.tokenizer(), image_token=config.image_token, image_tokens=config.image_tokens
+    )
+    model.set_walker(text.walker)
+    if model.fusion.open is not None:
+        reader = PhraseReader(parts.sentences(), model.fusion.open, config)
+        model.set_question_reader(partial(reader.read_tokens, parts.tokenizer()))
+    steps = arguments.steps or 350
+    settings = WriteSettings(shape_steps=min(_SHAPE_STEPS, steps), image_steps=steps)
+    if arguments.rate:
+        times = arguments.rate / settings.learning_rate
+        rates = ("learning_rate", "reader_rate", "run_rate")
+        settings = replace(settings, **{rate: times * getattr(settings, rate) for rate in rates})
+    batches = Batches(scenes, store, config.names, images=2, questions=4)
+    lesson = Lesson(model, text, batches, config.names, settings)
+    train_to_write(model, lesson, settings=settings, folder=arguments.work)
+
+
+def _answer(arguments: argparse.Namespace, parts: Parts) -> None:
+    """Of `--start` just as it is where that stage alone is run, else of what was trained so far."""
+    if arguments.stage == "answer" and arguments.start is not None:
+        model = load_model(arguments.start, parts)
+    else:
+        config, _ = _images(arguments)
+        model = _assemble(config, parts, arguments)
+    if not model.config.terms:
+        sys.exit("only a model that reads terms can answer in words: train it to see again")
+    store = _store(arguments, parts.eyes())
+    chosen = {"steps": arguments.steps, "learning_rate": arguments.rate}
+    settings = AnswerSettings(
+        images=arguments.answer_images, **{k: v for k, v in chosen.items() if v}
+    )
+    chat = NanoChat(model, parts)
+    shards = gather(
+        chat,
+        lambda: list(read_collection(arguments.data, "train")),
+        store,
+        arguments.work,
+        settings.images,
+    )
+    count = gather_count(settings.images)
+    found = [one for shard in track(shards, "looking", total=count) for one in shard]
+    if model.answer_reader is None:
+        model.add_answer_reader()
+    train_to_answer(model, chat.text, found, settings=settings, folder=arguments.work)
+    if arguments.stage == "answer" and arguments.out is not None:
+        save_model(model, arguments.out)
+        print(json.dumps({"out": str(arguments.out), "parameters": model.num_parameters()}))
+
+
+def _start(folder: Path, config: NanoConfig, parts: Parts) -> NanoForConditionalGeneration:
+    """The packed model to go on from; its name head must know the same names."""
+    model = load_model(folder, parts)
+    if model.config.names != config.names:
+        sys.exit(f"{folder} knows {len(model.config.names)} names, the images {len(config.names)}")
+    return model
+
+
+def _assemble(
+    config: NanoConfig, parts: Parts, arguments: argparse.Namespace
+) -> NanoForConditionalGeneration:
+    """The model as far as it was trained.
+
+    The language model is SmolLM2's first layers and embedding or, with `--start`, the packed one's;
+    over it come the fusion's averaged weights and what learned to write, where they were trained.
+    """
+    if arguments.start is None:
+        model = NanoForConditionalGeneration(config)
+        language = read_language_model(locate("smollm2"), layers=LAYERS)
+        language["embed_tokens.weight"] = parts.embedding()
+        # The file holds 4-bit weights: bfloat16 is as much as they are worth.
+        model.language.load_state_dict({k: v.bfloat16().float() for k, v in language.items()})
+    else:
+        model = NanoForConditionalGeneration(config)
+        _go_on_from(_start(arguments.start, config, parts), model)
+    seen, written = arguments.work / "see.pt", arguments.work / "write.pt"
+    if seen.exists():
+        averaged = torch.load(seen, weights_only=True)["averaged"]
+        prefix = "module."
+        model.fusion.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in averaged.items() if k.startswith(prefix)}
+        )
+    if written.exists():
+        trained = torch.load(written, weights_only=True)["trained"]
+        unknown = model.load_state_dict(trained, strict=False).unexpected_keys
+        if unknown:
+            sys.exit(f"{written} is of another model: {', '.join(unknown[:3])}")
+    elif arguments.start is None and arguments.stage == "pack":
+        sys.exit(f"{written} is missing: train to write first, or give --start")
+    answered = arguments.work / ANSWER
+    if model.answer_reader is not None and answered.exists():
+        state = torch.load(answered, weights_only=True)
+        model.answer_reader.load_state_dict(state["reader"])
+        if arguments.stage == "pack" and state["language"] != fingerprint(model.language):
+            sys.exit(f"{answered} is of another language model: run the stage answer again")
+    return model
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m projects.nano")
+    parser.add_argument("stage", choices=("all", "pseudo", "see", "write", "answer", "pack"))
+    parser.add_argument("--data", type=Path, required=True, help="folder of images with masks")
+    parser.add_argument("--work", type=Path, required=True, help="features, logs, checkpoints")
+    parser.add_argument("--out", type=Path, help="pack, answer: folder of the packed weights")
+    parser.add_argument("--steps", type=int, help="see: 1000, write: 350, answer: 300")
+    parser.add_argument("--start", type=Path, help="packed weights to go on from")
+    parser.add_argument("--rate", type=float, help="peak learning rate")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--answer-images", type=int, default=AnswerSettings().images, help="answer: looks at images"
+    )
+    parser.add_argument("--images", default="photos/coco_people", help="pseudo: folder in --data")
+    parser.add_argument(
+        "--classes", default="photos/imagenet", help="folder in --data of images named by class"
+    )
+    gates = {"presence": 1.5, "look-alike": 2.0, "placed": 0.5}
+    settings = {f"{name}-gate": chosen for name, chosen in gates.items()}
+    settings |= {"others-bias": -0.7, "cell-bias": 0.5}
+    for name, chosen in settings.items():
+        parser.add_argument(f"--{name}", type=float, default=chosen, help="see NanoConfig")
+    arguments = parser.parse_args()
+    if arguments.stage in ("pack", "all") and arguments.out is None:
+        parser.error(f"{arguments.stage} needs --out")
+    return arguments
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What nano's tables in the documentation are measured with."""

@@ -1,0 +1,151 @@
+"""Pseudo-labels: masks on images that nobody labelled, by the detector and MobileSAM.
+
+A class counts as seen where every box of it is certain, as absent where none is even likely; all
+others are undecided and never asked for: a crowd of which half is found would teach a wrong answer.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from projects.nano.scenes import SHAPE, Scene, Thing
+from text4seg.core.geometry import mask_to_coverage
+from text4seg.core.run_lengths import mask_to_rle, rle_to_mask
+from text4seg.models.nano.encoders.detector import COCO_CLASSES
+from text4seg.models.nano.encoders.vision import SIDE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from jaxtyping import Bool, Float32
+    from torch import Tensor
+    from transformers import SamModel
+
+    from projects.nano.feature_store import FeatureStore
+    from text4seg.models.nano.encoders.vision import Eyes
+
+CERTAIN = 0.45
+# A second box on a thing that is found already is no other thing.
+_SAME_BOX = 0.5
+_ABSENT = 0.1
+_LEAST_MASK_SCORE = 0.8
+
+
+def decide(
+    detections: Float32[np.ndarray, "n 6"],
+) -> tuple[Float32[np.ndarray, "m 6"], frozenset[str]]:
+    """Rows of (class, score, x0, y0, x1, y1) → the certain ones of decided classes, absent names.
+
+    The absent names are those of which there is hardly a trace.
+    """
+    kept, absent = [], set(range(len(COCO_CLASSES)))
+    for index in np.unique(detections[:, 0]):
+        rows = detections[detections[:, 0] == index]
+        if rows[:, 1].max() >= _ABSENT:
+            absent.discard(int(index))
+        certain = _without_doubles(rows[rows[:, 1] >= CERTAIN])
+        doubtful = rows[(rows[:, 1] < CERTAIN) & (rows[:, 1] >= _ABSENT * 2)]
+        other = [row for row in doubtful if not any(_overlap(row, c) > _SAME_BOX for c in certain)]
+        if certain and not other:
+            kept += certain
+    rows = np.asarray(kept, dtype=np.float32).reshape(-1, 6)
+    return rows, frozenset(COCO_CLASSES[index] for index in absent)
+
+
+def _without_doubles(rows: Float32[np.ndarray, "n 6"]) -> list[Float32[np.ndarray, " 6"]]:
+    kept: list[np.ndarray] = []
+    for row in rows[np.argsort(-rows[:, 1])]:
+        if all(_overlap(row, other) <= _SAME_BOX for other in kept):
+            kept.append(row)
+    return kept
+
+
+def _overlap(a: Float32[np.ndarray, " 6"], b: Float32[np.ndarray, " 6"]) -> float:
+    """IoU of two boxes."""
+    low, high = np.maximum(a[2:4], b[2:4]), np.minimum(a[4:], b[4:])
+    shared = float(np.prod(np.clip(high - low, 0, None)))
+    return shared / (float(np.prod(a[4:] - a[2:4]) + np.prod(b[4:] - b[2:4])) - shared + 1e-9)
+
+
+@torch.inference_mode()
+def outline(
+    sam: SamModel, neck: Tensor, boxes: Float32[np.ndarray, "n 4"]
+) -> tuple[Bool[np.ndarray, "n h w"], Float32[np.ndarray, " n"]]:
+    """MobileSAM's mask of every box (in shares of the image), and how good it thinks they are."""
+    out = sam(
+        image_embeddings=neck,
+        input_boxes=torch.from_numpy(boxes * SIDE)[None].float(),
+        multimask_output=False,
+    )
+    return (out.pred_masks[0, :, 0] > 0).numpy(), out.iou_scores[0, :, 0].numpy()
+
+
+def label_images(
+    images: Sequence[Path],
+    root: Path,
+    file: Path,
+    *,
+    eyes: Eyes,
+    sam: SamModel,
+    store: FeatureStore,
+) -> Iterator[dict[str, Any]]:
+    """Labels images that are not in `file` yet, a line each, and keeps their features."""
+    done = {line["image"] for line in _lines(file)}
+    for image in images:
+        name = image.relative_to(root).as_posix()
+        if name in done:
+            continue
+        line = {"image": name, **_label(image, eyes, sam, store)}
+        with file.open("a") as lines:
+            print(json.dumps(line), file=lines)
+        yield line
+
+
+def _label(image_path: Path, eyes: Eyes, sam: SamModel, store: FeatureStore) -> dict[str, Any]:
+    from PIL import Image
+
+    with Image.open(image_path) as image:
+        sight = eyes.look_closely(image)
+    store.keep(image_path, sight.features)
+    kept, absent = decide(sight.detections)
+    things, decided = [], {COCO_CLASSES[int(row[0])] for row in kept}
+    if len(kept):
+        masks, scores = outline(sam, sight.neck, kept[:, 2:])
+        for row, mask, score in zip(kept, masks, scores, strict=True):
+            name = COCO_CLASSES[int(row[0])]
+            if score < _LEAST_MASK_SCORE or not mask.any():
+                decided.discard(name)  # a layer that lacks one of its things would be wrong
+                continue
+            things.append({"name": name, "mask": mask_to_rle(mask)})
+    return {
+        "absent": sorted(absent),
+        "things": [thing for thing in things if thing["name"] in decided],
+    }
+
+
+def read_pseudo(file: Path, root: Path) -> list[Scene]:
+    """Scenes from the file that `label_images` wrote; images of which nothing is known left out."""
+    scenes = []
+    for line in _lines(file):
+        things = tuple(
+            Thing(thing["name"], mask_to_coverage(rle_to_mask(thing["mask"]), SHAPE))
+            for thing in line["things"]
+        )
+        layers: dict[str, Float32[np.ndarray, "16 16"]] = {}
+        for thing in things:
+            layers[thing.name] = np.maximum(layers.get(thing.name, 0), thing.coverage)
+        annotated = frozenset(line["absent"]) | layers.keys()
+        if layers:
+            scenes.append(Scene(root / line["image"], "pseudo", layers, annotated, things))
+    return scenes
+
+
+def _lines(file: Path) -> Iterable[dict[str, Any]]:
+    if not file.is_file():
+        return []
+    return [json.loads(line) for line in file.read_text().splitlines()]

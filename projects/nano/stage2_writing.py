@@ -1,0 +1,452 @@
+"""Second lesson, writing: the language model learns to write what the fusion sees, as text.
+
+It begins without images, on made-up shapes given as ideal target logits; then come images. The
+fusion is not trained here: its states are computed with its averaged weights. The masks of images
+are known as 16×16 cells; on other grids the text to learn is what the fusion sees there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from projects.nano.mask_tokens import AnswerTokens, AnswerWriter, shape_mask, wrong_history
+from projects.nano.stage1_grounding import save
+from text4seg.prompts import ANSWER_PREFIX, question
+from text4seg.training.nano.precision import mixed_precision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from projects.nano.batches import Batches
+    from text4seg.models.nano.modeling import NanoForConditionalGeneration
+    from text4seg.models.nano.text.tokens import NanoText
+
+_CLOSE = "</seg><|im_end|>"
+# Positions a sample where the whole vocabulary is scored; elsewhere only a mask's own tokens are.
+_FULL_POSITIONS = 24
+# Longer bodies (flat text of a long label) are cut here: what is left teaches as much a second.
+_LONGEST_BODY = 560
+# Of a finer grid a batch has fewer samples, and longer ones: the end of a long text is written
+# where none was ever learned otherwise.
+_FINE_COLS = 24
+_FINE_BODY, _FINE_FEWER = 1300, 4
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSettings:
+    shape_steps: int = 150
+    image_steps: int = 600
+    samples: int = 8
+    learning_rate: float = 3e-4
+    reader_rate: float = 1e-3
+    run_rate: float = 3e-3
+    warm_up: int = 30
+    runs_share: float = 0.65
+    wrong_share: float = 0.4
+    target_weight: float = 1.5
+    overlap_weight: float = 0.5
+    full_weight: float = 0.1
+    digits_weight: float = 1.0
+    background_weight: float = 1.0
+    seen_share: float = 0.6
+    grids: tuple[tuple[int, int, float], ...] = (
+        (16, 16, 0.6),
+        (32, 32, 0.14),
+        (64, 64, 0.1),
+        (16, 64, 0.06),
+        (24, 24, 0.05),
+        (8, 8, 0.05),
+    )
+    save_every: int = 50
+    log_every: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    prompt: list[int]
+    body: AnswerTokens
+    choices: list[int]
+    truth: np.ndarray
+    flat: bool
+
+
+def make_sample(
+    text: NanoText,
+    writer: AnswerWriter,
+    *,
+    label: str,
+    wording: str,
+    truth: np.ndarray,
+    guess: np.ndarray,
+    runs: bool,
+    random: np.random.Generator,
+    settings: WriteSettings,
+) -> Sample:
+    wrong = random.random() < settings.wrong_share
+    history = truth
+    if wrong:
+        history = wrong_history(truth, guess, random)
+    body = (writer.runs if runs else writer.flat)(truth, history, label)
+    prompt = text.prompt(wording, ANSWER_PREFIX)
+    longest = _FINE_BODY if truth.shape[1] > _FINE_COLS else _LONGEST_BODY
+    return Sample(prompt, body.cut(longest), writer.choices(label), truth, not runs)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """Padded token `ids b t` and their `pointers b t 3`.
+
+    All samples of a batch are of one grid. For each of n choices: `at`, the flat index of the token
+    before it, `choices n c`, the tokens to choose from, `target`, the index of the right one among
+    them, and its `weight`. `full_at` and `full_target` are positions and tokens that are scored
+    against the whole vocabulary.
+    """
+
+    ids: Tensor
+    pointers: Tensor
+    at: Tensor
+    target: Tensor
+    weight: Tensor
+    choices: Tensor
+    full_at: Tensor
+    full_target: Tensor
+
+
+def collate(
+    samples: list[Sample],
+    text: NanoText,
+    writer: AnswerWriter,
+    random: np.random.Generator,
+    settings: WriteSettings,
+) -> TokenBatch:
+    closing = text.encode(_CLOSE)
+    endings = [closing if sample.body.whole else [] for sample in samples]
+    rows = [s.prompt + s.body.tokens + ending for s, ending in zip(samples, endings, strict=True)]
+    length = max(map(len, rows))
+    ids = torch.tensor([row + [text.end] * (length - len(row)) for row in rows])
+    grid = samples[0].truth.shape
+    pointers = torch.tensor([text.walker.pointers(row, *grid) for row in ids.tolist()])
+    at, target, weight, choices, full_at, full_target = [], [], [], [], [], []
+    for index, sample in enumerate(samples):
+        base = index * length + len(sample.prompt) - 1
+        lookup = {token: place for place, token in reversed(list(enumerate(sample.choices)))}
+        weights = weigh(sample, writer, settings)
+        for offset, (wanted, decides) in enumerate(
+            zip(sample.body.targets, sample.body.decides, strict=True)
+        ):
+            if decides:
+                at.append(base + offset)
+                target.append(lookup[wanted])
+                weight.append(weights[offset])
+                choices.append(sample.choices)
+        whole = sample.body.targets + endings[index]
+        true = np.array(sample.body.tokens + endings[index]) == np.array(whole)
+        places = random.permutation(np.flatnonzero(true))[:_FULL_POSITIONS]
+        full_at += [base + int(place) for place in places]
+        full_target += [whole[place] for place in places]
+    return TokenBatch(
+        ids,
+        pointers,
+        torch.tensor(at),
+        torch.tensor(target),
+        torch.tensor(weight),
+        torch.tensor(choices),
+        torch.tensor(full_at),
+        torch.tensor(full_target),
+    )
+
+
+def weigh(sample: Sample, writer: AnswerWriter, settings: WriteSettings) -> list[float]:
+    """What each token of the body counts: by what is to be written, and the row it stands in."""
+    kinds = dict.fromkeys(writer.digits, settings.digits_weight)
+    kinds |= dict.fromkeys((sample.choices[1], sample.choices[3]), settings.target_weight)
+    rows = [1.0 if row.any() else settings.background_weight for row in sample.truth]
+    row, weights = 0, []
+    for token, wanted in zip(sample.body.tokens, sample.body.targets, strict=True):
+        weights.append(kinds.get(wanted, 1.0) * rows[row])
+        row += token == writer.newline and row + 1 < len(rows)
+    return weights
+
+
+def write_loss(
+    model: NanoForConditionalGeneration,
+    batch: TokenBatch,
+    samples: list[Sample],
+    *,
+    image_embeddings: Tensor | None,
+    states: Tensor,
+    logits: Tensor,
+    settings: WriteSettings,
+) -> tuple[Tensor, float]:
+    """Loss and the share of choices that were right."""
+    with mixed_precision():
+        embedded = model.language.embed_tokens(batch.ids)
+        if image_embeddings is not None:
+            places = batch.ids == model.config.image_token
+            embedded = embedded.masked_scatter(
+                places[..., None], image_embeddings.to(embedded.dtype)
+            )
+        grid = samples[0].truth.shape
+        embedded = embedded + model.read_cells(states, logits, batch.pointers, grid, resampled=True)
+        hidden = model.language(inputs_embeds=embedded, use_cache=False).last_hidden_state.flatten(
+            0, 1
+        )
+        vocabulary = model.language.embed_tokens.weight
+        full = hidden[batch.full_at] @ vocabulary.T
+    # A matrix product a choice set would be small; the products are summed by hand instead.
+    narrow = torch.einsum("nd,ncd->nc", hidden[batch.at].float(), vocabulary[batch.choices].float())
+    entropy = functional.cross_entropy(narrow, batch.target, reduction="none")
+    loss = (entropy * batch.weight).sum() / batch.weight.sum()
+    loss = loss + settings.full_weight * functional.cross_entropy(full.float(), batch.full_target)
+    loss = loss + settings.overlap_weight * overlap_loss(narrow, samples)
+    right = (narrow.argmax(-1) == batch.target).float().mean()
+    return loss, float(right)
+
+
+def overlap_loss(narrow: Tensor, samples: list[Sample]) -> Tensor:
+    """One minus soft Dice of the cells' target probabilities, of flat samples with a target."""
+    start, losses = 0, []
+    for sample in samples:
+        count = sum(sample.body.decides)
+        if sample.flat and sample.truth.any():
+            here = narrow[start : start + count]
+            # Choices 0 and 2 are the word others, 1 and 3 the label: after a space, at the start.
+            # A body that was cut has fewer cells than the mask.
+            probability = (
+                torch.maximum(here[:, 1], here[:, 3]) - torch.maximum(here[:, 0], here[:, 2])
+            ).sigmoid()
+            truth = torch.from_numpy(sample.truth.reshape(-1)[:count]).float()
+            losses.append(
+                1 - (2 * (probability * truth).sum() + 1) / (probability.sum() + truth.sum() + 1)
+            )
+        start += count
+    return torch.stack(losses).mean() if losses else narrow.new_zeros(())
+
+
+class Lesson:
+    """Draws what one step learns from: made-up shapes, or images with questions."""
+
+    def __init__(
+        self,
+        model: NanoForConditionalGeneration,
+        text: NanoText,
+        batches: Batches,
+        labels: list[str],
+        settings: WriteSettings,
+    ) -> None:
+        self._model, self._text, self._batches, self._labels, self._settings = (
+            model,
+            text,
+            batches,
+            labels,
+            settings,
+        )
+        self._writer = AnswerWriter(text)
+
+    def shapes(self, seed: int) -> tuple[Tensor, float]:
+        random = np.random.default_rng((seed, 1))
+        grid, runs = self._form(random)
+        truths = [shape_mask(random) for _ in range(self._count(grid))]
+        guess = np.stack([_ideal_logits(truth, random) for truth in truths])
+        states = torch.zeros(len(truths), guess[0].size, self._model.config.fusion_width)
+        logits = torch.from_numpy(guess).float().flatten(1)
+        states, logits = self._model.resample(states, logits, grid)
+        guesses = logits.unflatten(1, grid).numpy()
+        labels = [
+            f"the {label}" if random.random() < 0.5 else label
+            for label in random.choice(self._labels, len(truths))
+        ]
+        samples = [
+            self._sample(str(label), truth, near, random, runs=runs)
+            for label, truth, near in zip(labels, truths, guesses, strict=True)
+        ]
+        return self._loss(samples, random, None, states, logits)
+
+    def images(self, seed: int) -> tuple[Tensor, float]:
+        random = np.random.default_rng((seed, 2))
+        grid, runs = self._form(random)
+        batch = self._batches.draw(seed + 1_000_000)
+        kept = random.permutation(len(batch.expressions))[: self._count(grid)]
+        expressions = [batch.expressions[index] for index in kept]
+        wordings = [question(e, index=int(i)) for i, e in zip(kept, expressions, strict=True)]
+        with torch.no_grad(), mixed_precision():
+            image = self._model.fusion.encode_image(batch.features)
+            ids, mask = self._pad([self._text.encode(wording) for wording in wordings])
+            states, logits = self._model.ask(image.select(batch.image[kept]), ids, mask)
+            states, logits = self._model.resample(states.float(), logits.float(), grid)
+        guesses = logits.unflatten(1, grid).numpy()
+        samples = [
+            self._sample(e, truth, guess, random, runs=runs, wording=wording)
+            for e, truth, guess, wording in zip(
+                expressions, batch.cells[kept].numpy() > 0, guesses, wordings, strict=True
+            )
+        ]
+        with mixed_precision():
+            images = self._model.image_embeddings(image)[batch.image[kept]]
+        return self._loss(samples, random, images, states, logits)
+
+    def _form(self, random: np.random.Generator) -> tuple[tuple[int, int], bool]:
+        """The grid of a step, and whether it is written in runs.
+
+        One format a step: text of runs is four times shorter, and padding costs what it pads.
+        """
+        *shapes, shares = zip(*self._settings.grids, strict=True)
+        rows, cols = list(zip(*shapes, strict=True))[
+            random.choice(len(shares), p=np.array(shares) / sum(shares))
+        ]
+        return (rows, cols), bool(random.random() < self._settings.runs_share)
+
+    def _count(self, grid: tuple[int, int]) -> int:
+        samples = self._settings.samples
+        return max(1, samples // _FINE_FEWER) if grid[1] > _FINE_COLS else samples
+
+    def _target(
+        self, truth: np.ndarray, guess: np.ndarray, random: np.random.Generator
+    ) -> np.ndarray:
+        """What to write, on the grid of `guess`: the true mask, or the one that is seen.
+
+        A writer cannot see better than what it is given. Learning to write that keeps its text
+        as good as what the fusion sees, and as smooth. Of what is absent nothing is to be written.
+        """
+        if not truth.any():
+            return np.zeros(guess.shape, dtype=bool)
+        if guess.shape == truth.shape and random.random() >= self._settings.seen_share:
+            return truth
+        return np.asarray(guess > 0)
+
+    def _sample(
+        self,
+        label: str,
+        truth: np.ndarray,
+        guess: np.ndarray,
+        random: np.random.Generator,
+        *,
+        runs: bool,
+        wording: str = "",
+    ) -> Sample:
+        wording = wording or question(label, index=int(random.integers(5)))
+        return make_sample(
+            self._text,
+            self._writer,
+            label=label,
+            wording=wording,
+            truth=self._target(truth, guess, random),
+            guess=guess,
+            runs=runs,
+            random=random,
+            settings=self._settings,
+        )
+
+    def _loss(
+        self,
+        samples: list[Sample],
+        random: np.random.Generator,
+        images: Tensor | None,
+        states: Tensor,
+        logits: Tensor,
+    ) -> tuple[Tensor, float]:
+        batch = collate(samples, self._text, self._writer, random, self._settings)
+        return write_loss(
+            self._model,
+            batch,
+            samples,
+            image_embeddings=images,
+            states=states,
+            logits=logits,
+            settings=self._settings,
+        )
+
+    @staticmethod
+    def _pad(ids: list[list[int]]) -> tuple[Tensor, Tensor]:
+        pad = torch.nn.utils.rnn.pad_sequence
+        return (
+            pad([torch.tensor(row) for row in ids], batch_first=True),
+            pad([torch.ones(len(row), dtype=torch.bool) for row in ids], batch_first=True),
+        )
+
+
+def _ideal_logits(truth: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    certain = (truth * 2.0 - 1.0) * random.uniform(2.0, 6.0)
+    return np.asarray(certain + random.normal(0, 0.5, truth.shape), dtype=np.float32)
+
+
+def train_to_write(
+    model: NanoForConditionalGeneration,
+    lesson: Lesson,
+    *,
+    settings: WriteSettings,
+    folder: Path,
+    check: Callable[[], dict[str, Any]] | None = None,
+) -> None:
+    """Trains reader, projector and language layers (not the embedding); resumes from `folder`."""
+    model.fusion.requires_grad_(False)
+    model.language.embed_tokens.requires_grad_(False)
+    fresh = [*model.reader.parameters(), *model.image_projector.parameters()]
+    told = [] if model.run_reader is None else list(model.run_reader.parameters())
+    grown = [p for p in model.language.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": grown, "rate": settings.learning_rate},
+            {"params": fresh, "rate": settings.reader_rate},
+            {"params": told, "rate": settings.run_rate},
+        ],
+        weight_decay=0.01,
+        betas=(0.9, 0.98),
+    )
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    file, start = folder / "write.pt", 0
+    if file.exists():
+        state = torch.load(file, weights_only=True)
+        with torch.no_grad():
+            for name, parameter in trained.items():
+                parameter.copy_(state["trained"][name])
+        optimizer.load_state_dict(state["optimizer"])
+        start = state["step"]
+    steps = settings.shape_steps + settings.image_steps
+    began, recent = time.time(), []
+    for step in range(start, steps):
+        scale = min(1.0, (step + 1) / settings.warm_up) * (
+            0.5 * (1 + math.cos(math.pi * step / steps)) + 0.02
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = group["rate"] * scale
+        loss, right = (lesson.shapes if step < settings.shape_steps else lesson.images)(step)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
+        optimizer.step()
+        recent.append((float(loss.detach()), right))
+        last = step + 1 == steps
+        saves = (step + 1) % settings.save_every == 0 or last
+        if saves:
+            save(
+                {
+                    "trained": trained,
+                    "optimizer": optimizer.state_dict(),
+                    "step": step + 1,
+                    "settings": asdict(settings),
+                },
+                file,
+            )
+        if (step + 1) % settings.log_every == 0 or last:
+            mean = np.mean(recent, axis=0)
+            line: dict[str, Any] = {
+                "step": step + 1,
+                "loss": float(mean[0]),
+                "right": float(mean[1]),
+                "seconds": time.time() - began,
+            }
+            recent.clear()
+            line |= check() if check and saves else {}
+            with (folder / "write.jsonl").open("a") as log:
+                print(json.dumps(line), file=log)
