@@ -37,8 +37,8 @@ from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import GridShape, Size
 from text4seg.images import open_image
 from text4seg.metrics import iou
-from text4seg.refine import Refiner, get_refiner, prepare_refiner
-from text4seg.refine.sam import SamRefiner
+from text4seg.refine import Refiner, get_refiner
+from text4seg.refine.sam_refiner import SamRefiner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -142,7 +142,7 @@ def measure_image(
     image = open_image(arguments.images / name)
     if arguments.features:
         keep_features(refiner, arguments.features / f"{title}.{name}.npy")
-    refine = prepare_refiner(refiner, image)
+    refine = refiner.prepare(image)
     first = True
     for number, mask in enumerate(masks):
         # Each object has its own chance, so that a run may stop and go on.

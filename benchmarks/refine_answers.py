@@ -33,7 +33,7 @@ from text4seg.core.upsampling import probability_to_mask
 from text4seg.evaluation.summary import LARGE_CELLS
 from text4seg.images import open_image
 from text4seg.metrics import iou
-from text4seg.refine import Refined, get_refiner, prepare_refiner
+from text4seg.refine import FunctionRefiner, Refined, get_refiner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,7 +97,10 @@ def measure(arguments: argparse.Namespace) -> list[Record]:
     from rich.progress import track
 
     titles = arguments.refiners.split(",")
-    refiners = {title: bicubic if title == "bicubic" else get_refiner(title) for title in titles}
+    refiners = {
+        title: FunctionRefiner(bicubic) if title == "bicubic" else get_refiner(title)
+        for title in titles
+    }
     images = read_questions(arguments.coco)[: arguments.limit]
     arguments.answers.mkdir(parents=True, exist_ok=True)
     load = cache(lambda: Segmenter.from_pretrained(arguments.model))
@@ -112,7 +115,7 @@ def measure(arguments: argparse.Namespace) -> list[Record]:
         for title, refiner in refiners.items():
             if arguments.features:
                 keep_features(refiner, arguments.features / f"{title}.{name}.npy")
-            refine = prepare_refiner(refiner, image)
+            refine = refiner.prepare(image)
             for (expression, mask), probability in zip(questions, answers, strict=True):
                 refined = refine(probability)
                 records.append(

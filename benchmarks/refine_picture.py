@@ -17,7 +17,7 @@ from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import GridShape
 from text4seg.images import draw_overlay, open_image
 from text4seg.metrics import iou
-from text4seg.refine import get_refiner, prepare_refiner
+from text4seg.refine import get_refiner
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "photos"
 SHOWN = (("coffee.jpg", "the spoon"), ("astronaut.jpg", "the person"))
@@ -40,7 +40,7 @@ def row(image_name: str, expression: str) -> Image.Image:
     coverage = mask_to_coverage(truth, GRID).astype(np.float32)
     drawn = []
     for name in REFINERS:
-        mask = prepare_refiner(get_refiner(name), image)(coverage).mask
+        mask = get_refiner(name).prepare(image)(coverage).mask
         caption = f"{name}, IoU {iou(mask, truth):.2f}"
         picture = draw_overlay(image, mask, caption=caption)
         drawn.append(picture.resize((WIDTH, round(WIDTH * picture.height / picture.width))))

@@ -13,7 +13,7 @@ from PIL import Image
 from text4seg.core.errors import InputError, WeightsError
 from text4seg.core.types import Size
 from text4seg.pretrained.sam import FAMILIES, Prompt, Sam
-from text4seg.refine import get_refiner, prepare_refiner
+from text4seg.refine import get_refiner
 
 IMAGE = Image.new("RGB", (80, 60), (90, 120, 30))
 SMALL_DECODER = {
@@ -123,7 +123,7 @@ def test_a_family_is_read_and_answers_a_prompt(folders: dict[str, Path], family:
 def test_a_family_refines_by_name(folders: dict[str, Path], family: str) -> None:
     probability = np.zeros((4, 4), dtype=np.float32)
     probability[1:3, 1:3] = 1
-    refined = prepare_refiner(get_refiner(f"{family}:{folders[family]}"), IMAGE)(probability)
+    refined = get_refiner(f"{family}:{folders[family]}").prepare(IMAGE)(probability)
     assert refined.mask.shape == (60, 80)
     assert refined.mask.any(), "random weights at worst fall back"
 

@@ -13,8 +13,7 @@ from text4seg.core.geometry import mask_to_coverage
 from text4seg.core.types import GridShape, Size
 from text4seg.metrics import iou
 from text4seg.refine import crf, none
-from text4seg.refine._permutohedral import Permutohedral
-from text4seg.refine.crf import LOST, PAPER, CrfSettings, crf_paper, log_odds, mean_field
+from text4seg.refine.crf import LOST_NOTE, PAPER, CrfSettings, crf_paper, log_odds, mean_field
 
 IMAGES = Path(__file__).parents[2] / "examples" / "photos"
 
@@ -76,18 +75,6 @@ def test_the_papers_settings_lose_small_objects_pair_by_pair_too() -> None:
     assert kept[1] > 0.6
 
 
-def test_the_lattice_filters_like_a_gaussian() -> None:
-    random = np.random.default_rng(0)
-    features, values = random.normal(size=(600, 3)), random.random(600)
-    apart = ((features[:, None] - features[None]) ** 2).sum(-1)
-    kernel = np.exp(-apart / 2)
-    lattice = Permutohedral(features)
-    found = lattice.filter(values) / lattice.filter(np.ones(600))
-    expected = kernel @ values / kernel.sum(1)
-    assert np.corrcoef(found, expected)[0, 1] > 0.9
-    assert np.abs(found - expected).mean() < 0.03
-
-
 @pytest.mark.parametrize("kind", ["soft", "hard"])
 def test_the_outline_moves_to_the_edge_in_the_image(kind: str) -> None:
     image = Image.new("RGB", (160, 120), (20, 60, 160))
@@ -118,4 +105,4 @@ def test_what_the_crf_would_lose_stays_smooth_and_it_says_so() -> None:
     probability[3, 3] = 1
     refined = crf(Image.new("RGB", (64, 48)), probability, Size(48, 64))
     assert refined.mask.any()
-    assert refined.notes == (LOST,)
+    assert refined.notes == (LOST_NOTE,)

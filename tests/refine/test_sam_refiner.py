@@ -1,4 +1,4 @@
-"""The SAM refiner: prompts by rule, one encoding an image, the guard; MobileSAM on a real image."""
+"""The SAM refiner: one encoding an image, the guard; MobileSAM on a real image."""
 
 from __future__ import annotations
 
@@ -9,20 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from text4seg.core.errors import InputError, UnknownNameError
+from tests.refine.conftest import blob, disc
+from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.core.geometry import mask_to_coverage
 from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import GridShape, Size
 from text4seg.metrics import iou
 from text4seg.pretrained.frame import Frame, Prompt
-from text4seg.refine import _names as names
-from text4seg.refine import get_refiner, none, prepare_refiner
-from text4seg.refine._field import softness
-from text4seg.refine._prompts import Prompting, place_prompt
-from text4seg.refine.sam import SamRefiner, SamSettings, agree, cover
+from text4seg.refine import get_refiner, none, sam_refiner, smooth
+from text4seg.refine.sam_refiner import SamRefiner, SamSettings, agree, cover
 
 IMAGES = Path(__file__).parents[2] / "examples" / "photos"
-SIZES = [Size(480, 640), Size(360, 640), Size(640, 480), Size(500, 500)]
 
 
 class FakeSam:
@@ -51,49 +48,10 @@ class FakeSam:
         return masks, np.linspace(0.9, 0.1, len(masks))
 
 
-def blob(rows: slice = slice(2, 6), cols: slice = slice(3, 9)) -> np.ndarray:
-    probability = np.zeros((12, 12), dtype=np.float32)
-    probability[rows, cols] = 0.95
-    return probability
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("stretched", [False, True])
-def test_a_prompt_lies_where_the_cells_lie(size: Size, stretched: bool) -> None:
-    frame = Frame.build(size, 1024, 256, stretched=stretched)
-    prompt = place_prompt(blob(), frame, Prompting())
-    assert prompt is not None
-    scale = np.array([frame.inner.width, frame.inner.height])
-    box = prompt.box.reshape(2, 2) / scale * 12
-    assert np.allclose(box, [[3, 2], [9, 6]], atol=0.5), "in cells"
-    points = prompt.points / scale * 12
-    inside = ((points > [3, 2]) & (points < [9, 6])).all(axis=1)
-    assert np.array_equal(inside, prompt.labels == 1)
-    assert (prompt.labels == 0).any()
-    mask = frame.to_image(prompt.mask) >= 0
-    assert iou(mask, none(None, blob(), size).mask) > 0.9  # type: ignore[arg-type]
-    again = place_prompt(blob(), frame, Prompting())
-    assert again is not None
-    assert np.array_equal(prompt.points, again.points)
-
-
-def test_each_part_gets_a_point_and_specks_get_none() -> None:
-    probability = blob(slice(1, 5), slice(1, 5)) + blob(slice(7, 11), slice(7, 11))
-    frame = Frame.build(Size(480, 480), 1024, 256)
-    prompt = place_prompt(probability, frame, Prompting(inside=1))
-    assert prompt is not None
-    assert (prompt.labels == 1).sum() == 2
-    probability = blob(slice(1, 8), slice(1, 8))
-    probability[10, 10] = 0.5
-    prompt = place_prompt(probability, frame, Prompting(inside=1))
-    assert prompt is not None
-    assert (prompt.labels == 1).sum() == 1
-
-
 def test_one_encoding_serves_all_masks_and_an_empty_one_needs_none() -> None:
     sam = FakeSam()
     refiner = SamRefiner(lambda: sam)  # type: ignore[arg-type,return-value]
-    refine = prepare_refiner(refiner, Image.new("RGB", (96, 64)))
+    refine = refiner.prepare(Image.new("RGB", (96, 64)))
     assert not refine(np.zeros((12, 12), dtype=np.float32)).mask.any()
     assert sam.encoded == []
     for _ in range(3):
@@ -108,9 +66,9 @@ def test_one_encoding_serves_all_masks_and_an_empty_one_needs_none() -> None:
 def test_a_sam_that_disagrees_is_not_believed(answer: float) -> None:
     sam = FakeSam(answer)
     image = Image.new("RGB", (96, 64))
-    refined = SamRefiner(lambda: sam)(image, blob(), Size(64, 96))  # type: ignore[arg-type,return-value]
-    smooth = get_refiner("smooth")(image, blob(), Size(64, 96))
-    assert np.array_equal(refined.mask, smooth.mask)
+    refined = SamRefiner(lambda: sam).prepare(image)(blob())  # type: ignore[arg-type,return-value]
+    coarse = smooth(image, blob(), Size(64, 96))
+    assert np.array_equal(refined.mask, coarse.mask)
     assert "agrees with the text by only" in refined.notes[0]
 
 
@@ -123,11 +81,6 @@ def test_agreement_is_that_of_coverage_and_probability() -> None:
     assert agree(logits, half, frame) == pytest.approx(1, abs=0.02)
     assert agree(logits, half * 0.5, frame) == pytest.approx(0.5, abs=0.02)
     assert agree(-logits, half, frame) == pytest.approx(0, abs=0.02)
-
-
-def disc(rows: int, cols: int) -> np.ndarray:
-    ys, xs = np.mgrid[:rows, :cols]
-    return (ys / rows - 0.47) ** 2 + (xs / cols - 0.52) ** 2 < 0.09
 
 
 def test_the_outline_covers_the_cells_by_their_shares_and_keeps_its_shape() -> None:
@@ -165,15 +118,6 @@ def test_doubtful_cells_where_the_sam_saw_nothing_make_no_specks() -> None:
     assert mask[:20, :30].any(), "what the text marks is kept, apart or not"
 
 
-def test_coverage_is_soft_at_the_outline_and_a_sure_model_is_not() -> None:
-    coverage = mask_to_coverage(disc(320, 480), GridShape(16, 16))
-    assert softness(coverage) > 0.17
-    assert softness((coverage >= 0.5).astype(np.float32)) == 0
-    sure = 1 / (1 + np.exp(-15 * (coverage - 0.5)))
-    assert 0 < softness(sure) < 0.1
-    assert softness(np.ones((4, 4), dtype=np.float32)) == 0
-
-
 def test_of_a_yes_or_no_the_last_pass_wins() -> None:
     sam = FakeSam()
     wide, narrow = blob().round(), blob(cols=slice(3, 7)).round()
@@ -187,7 +131,7 @@ def test_of_a_yes_or_no_the_last_pass_wins() -> None:
 
     sam.decode = decode  # type: ignore[method-assign]
     refiner = SamRefiner(lambda: sam, SamSettings(slack=1))  # type: ignore[arg-type,return-value]
-    found = refiner(image, wide, size).mask
+    found = refiner.prepare(image)(wide).mask
     assert iou(found, none(image, narrow, size).mask) > 0.95
 
 
@@ -195,11 +139,10 @@ BAD = [
     pytest.param("sam@700", "multiple of 32", id="an odd side"),
     pytest.param("sam@", "multiple of 32", id="no side"),
     pytest.param("sam@9999999999", "multiple of 32", id="a huge side"),
-    pytest.param("smooth:x", "takes nothing", id="a model of smooth"),
     pytest.param("sam2", "sam2:FOLDER", id="a family without a model"),
     pytest.param("sam:", "sam:FOLDER", id="an empty model"),
-    pytest.param("sam@768:x", "one's own", id="a side and a model"),
-    pytest.param("sam-int8:x", "one's own", id="bytes of another model"),
+    pytest.param("sam@768:x", "side of its own", id="a side and a model"),
+    pytest.param("sam-int8:x", "another model", id="bytes of another model"),
 ]
 
 
@@ -209,23 +152,10 @@ def test_bad_names_say_what_is_expected(text: str, message: str) -> None:
         get_refiner(text)
 
 
-def test_an_unknown_refiner() -> None:
-    with pytest.raises(UnknownNameError, match="sam2"):
-        get_refiner("sam4")
-
-
-def test_auto_looks_at_the_grid_and_at_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert names.choose(GridShape(64, 64)) == "smooth"
-    assert names.choose(GridShape(16, 16)) in ("sam", "sam@768")
-    image = Image.new("RGB", (64, 64))
-    fine = np.zeros((64, 64), dtype=np.float32)
-    fine[10:30, 10:30] = 0.9
-    assert np.array_equal(
-        get_refiner("auto")(image, fine, Size(64, 64)).mask,
-        get_refiner("smooth")(image, fine, Size(64, 64)).mask,
-    )
-    monkeypatch.setattr(names, "find_spec", lambda name: None)
-    assert names.choose(GridShape(16, 16)) == "smooth"
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sam_refiner, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="torch is not installed"):
+        get_refiner("sam")
 
 
 @pytest.mark.nano
@@ -236,7 +166,7 @@ def test_mobilesam_outlines_the_cup(nano_parts: None) -> None:
     image = Image.open(IMAGES / record["image"]).convert("RGB")
     coverage = mask_to_coverage(truth, GridShape(16, 16))
     found = {
-        name: iou(prepare_refiner(get_refiner(name), image)(coverage).mask, truth)
+        name: iou(get_refiner(name).prepare(image)(coverage).mask, truth)
         for name in ("none", "sam@512")
     }
     assert found["sam@512"] > found["none"] + 0.03

@@ -135,31 +135,28 @@ def test_from_pretrained_loads_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaded == ["nano"]
 
 
-def test_a_refiner_may_be_any_callable() -> None:
-    from text4seg.refine import Refined
+def test_a_refiner_may_be_made_of_a_function() -> None:
+    from text4seg.refine import FunctionRefiner, Refined
 
     def everything(image: Image.Image, probability: np.ndarray, size: object) -> Refined:
         return Refined(np.ones((image.height, image.width), dtype=bool), ("took all",))
 
-    found = Segmenter(chat(), refiner=everything)(IMAGE, "the dog")
+    found = Segmenter(chat(), refiner=FunctionRefiner(everything))(IMAGE, "the dog")
     assert found.mask.all()
     assert found.notes == ("took all",)
 
 
-def test_a_refiner_that_opens_images_opens_each_once() -> None:
+def test_a_refiner_prepares_each_image_once() -> None:
     from text4seg.refine import Refined
 
-    class Opening:
+    class Counting:
         opened = 0
 
-        def __call__(self, image: Image.Image, probability: np.ndarray, size: object) -> Refined:
-            raise AssertionError("it is opened instead")
-
-        def open(self, image: Image.Image) -> object:
+        def prepare(self, image: Image.Image) -> object:
             self.opened += 1
             return lambda probability: Refined(np.ones((image.height, image.width), dtype=bool))
 
-    refiner = Opening()
+    refiner = Counting()
     found = Segmenter(chat(), refiner=refiner).segment_many(IMAGE, ["the dog", "the cat"])
     assert all(answer.mask.all() for answer in found)
     assert refiner.opened == 1

@@ -1,4 +1,4 @@
-"""A smooth field over the image whose level one half is the outline that the cells tell of."""
+"""A smooth field over the image whose level set at one half is the outline of the cells."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _STEPS = 16
 _RATE = 0.7
 _STEEPNESS = 8.0
 _SUBCELLS = 4
-_PLAIN = 0.02
-"""Softness of a grid that is a yes or no."""
+_BINARY = 0.02
+"""Up to this softness a grid counts as yes or no."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +26,15 @@ class Field:
     def at(
         self, ys: Float64[np.ndarray, " h"], xs: Float64[np.ndarray, " w"]
     ) -> Float64[np.ndarray, "h w"]:
-        """The field on a raster of places, each a share of the image's height or width."""
+        """Evaluate the field on a raster.
+
+        Args:
+            ys: Places from 0 (top) to 1 (bottom) of the image.
+            xs: Places from 0 (left) to 1 (right).
+
+        Returns:
+            The values, bicubically interpolated.
+        """
         rows, cols = self.values.shape
         down = interpolation_weights(ys * rows - 0.5, rows, "bicubic")
         across = interpolation_weights(xs * cols - 0.5, cols, "bicubic")
@@ -34,23 +42,22 @@ class Field:
 
 
 def outline_field(probability: Float[np.ndarray, "rows cols"]) -> Field:
-    """The field of what a grid says: covering where it reads as coverage, else interpolated.
+    """Get the field of a grid: covering where it reads as coverage, else interpolated.
 
-    From a plain yes or no for every cell a covering outline would be the blocks again.
+    With only zeros and ones a covering outline would reproduce the blocks.
     """
-    if softness(probability) > _PLAIN:
-        return covering_field(held_inside(probability))
+    if softness(probability) > _BINARY:
+        return covering_field(clamp_off_outline(probability))
     return Field(np.asarray(probability, dtype=np.float64))
 
 
 def covering_field(probability: Float[np.ndarray, "rows cols"]) -> Field:
-    """The field above one half on the share of each cell that its probability tells.
+    """Get the field that is above one half on a share of each cell equal to its probability.
 
-    Interpolating the shares themselves blurs: the level one half then cuts corners and loses what
-    is thin. So values are sought, by a few corrections, whose *cut* field covers each cell by its
-    share – as free surfaces are rebuilt from volume fractions in fluid dynamics. A share of 0 or 1
-    is all the same a whole cell, so from a yes or no for every cell only blocks come, with rounded
-    corners.
+    Interpolating the shares themselves blurs: the level one half then cuts corners and loses thin
+    parts. Instead the values are corrected iteratively until the *thresholded* field covers each
+    cell by its share, as free surfaces are reconstructed from volume fractions in fluid dynamics
+    (volume of fluid). Shares of only 0 and 1 give blocks with rounded corners.
     """
     wanted = np.asarray(probability, dtype=np.float64)
     down, across = (_between_centers(n, _SUBCELLS) for n in wanted.shape)
@@ -58,11 +65,14 @@ def covering_field(probability: Float[np.ndarray, "rows cols"]) -> Field:
 
 
 def softness(probability: Float[np.ndarray, "rows cols"]) -> float:
-    """How soft the cells on both sides of the outline are: 0 for plain yes or no, at most 1.
+    """Measure how soft the cells on both sides of the outline are.
 
-    It tells what the probabilities are. Where they are coverage, the outline passes through those
-    cells and many are soft (.17 and more for 95 in 100 COCO objects); a model that is sure of each
-    cell says yes or no, and its few doubts are no shares.
+    It tells coverage from confidence. Where probabilities are coverage, the outline passes through
+    those cells and many are soft (0.17 and more for 95 of 100 COCO objects); the few uncertain
+    cells of a confident model are not shares.
+
+    Returns:
+        The mean of 1 - |2p - 1| over the cells at the outline: 0 for yes or no, at most 1.
     """
     doubt = 1 - np.abs(2 * np.asarray(probability, dtype=np.float64) - 1)
     border = at_outline(probability)
@@ -70,23 +80,25 @@ def softness(probability: Float[np.ndarray, "rows cols"]) -> float:
 
 
 def at_outline(probability: Float[np.ndarray, "rows cols"]) -> Bool[np.ndarray, "rows cols"]:
-    """The cells with one of the eight around them on the other side of one half."""
+    """Mark the cells with one of their eight neighbours on the other side of one half."""
     inside = probability >= 0.5
     near_inside, near_outside = _with_neighbours(inside), _with_neighbours(~inside)
     return np.asarray(near_inside & near_outside)
 
 
-def held_inside(probability: Float[np.ndarray, "rows cols"]) -> Float32[np.ndarray, "rows cols"]:
-    """Probabilities where the outline can pass; all the way in or out elsewhere.
+def clamp_off_outline(
+    probability: Float[np.ndarray, "rows cols"],
+) -> Float32[np.ndarray, "rows cols"]:
+    """Keep probabilities at the outline; set 0 or 1 elsewhere.
 
-    Far from the outline a doubt is not a share of the cell: it would make islands and holes.
+    Far from the outline an uncertain cell is not partly covered: it would make islands and holes.
     """
-    held = np.where(at_outline(probability), probability, probability >= 0.5)
-    return np.asarray(held, dtype=np.float32)
+    clamped = np.where(at_outline(probability), probability, probability >= 0.5)
+    return np.asarray(clamped, dtype=np.float32)
 
 
 def _with_neighbours(cells: Bool[np.ndarray, "rows cols"]) -> Bool[np.ndarray, "rows cols"]:
-    """The cells and the eight around each."""
+    """Dilate by one cell in all eight directions."""
     padded = np.pad(cells, 1)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
     return np.asarray(windows.any(axis=(2, 3)))
@@ -97,12 +109,12 @@ def shift_to_cover(
     least: Float64[np.ndarray, "rows cols"],
     most: Float64[np.ndarray, "rows cols"],
 ) -> Float64[np.ndarray, "rows cols"]:
-    """What to add to a field so that, cut at one half, it covers each cell by between two shares.
+    """Find what to add to a field so that, cut at one half, it covers each cell by given shares.
 
     Args:
-        field: A whole number of samples a cell, the same along both axes.
-        least: The smallest share of each cell.
-        most: The largest.
+        field: The field, with the same whole number of samples a cell along both axes.
+        least: The smallest share of each cell, 0 to 1.
+        most: The largest share of each cell.
 
     Returns:
         Values at the centers of the cells, to be interpolated bicubically between them.
@@ -119,6 +131,6 @@ def shift_to_cover(
 
 
 def _between_centers(cells: int, subcells: int) -> Float64[np.ndarray, "samples cells"]:
-    """From values at the centers of cells to samples within them, along one axis."""
+    """Bicubic weights from cell centers to samples within the cells, along one axis."""
     places = (np.arange(cells * subcells) + 0.5) / subcells - 0.5
     return interpolation_weights(places, cells, "bicubic")

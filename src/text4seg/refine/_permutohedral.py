@@ -1,7 +1,7 @@
 """Gaussian filtering in many dimensions on the permutohedral lattice (Adams et al. 2010).
 
-Values are spread onto the corners of the simplices that their features lie in, blurred along the
-lattice's directions, and gathered back: linear in the number of values, vectorised in numpy.
+Values are spread onto the corners of the simplices that contain their features (splat), blurred
+along the lattice's directions, and gathered back (slice): linear in the number of values.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from jaxtyping import Float64, Int64
 
 
 class Permutohedral:
-    """The filter exp(-|f_i - f_j|² / 2) among these features, up to a constant factor."""
+    """The filter exp(-|f_i - f_j|² / 2) among the given features, up to a constant factor."""
 
     def __init__(self, features: Float64[np.ndarray, "n d"]) -> None:
         count, dims = features.shape
         base, order, shares = _simplex(features)
         corners = np.arange(dims + 1)
-        # Corner k of a simplex: k is added to the coordinates, less d + 1 where the order says so.
+        # Corner k of a simplex: add k to each coordinate, minus d + 1 for the k of lowest order.
         canonical = np.where(
             order[:, None, :] <= dims - corners[None, :, None],
             corners[None, :, None],
             corners[None, :, None] - (dims + 1),
         )
         keys = (base[:, None, :] + canonical)[..., :dims].reshape(-1, dims)
-        self._low = keys.min(axis=0) - 2  # neighbours and the missing one below fit as well
+        self._low = keys.min(axis=0) - 2  # room for neighbours on both sides
         self._spans = keys.max(axis=0) - self._low + 3
         codes, places = np.unique(self._encode(keys), return_inverse=True)
         self._places: Int64[np.ndarray, " corners"] = places.reshape(-1)
@@ -41,7 +41,7 @@ class Permutohedral:
     def _find_neighbours(
         self, codes: Int64[np.ndarray, " m"], keys: Int64[np.ndarray, "n d"], dims: int
     ) -> list[tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " m"]]]:
-        """For each direction the lattice points on both sides; those missing are point m."""
+        """The lattice points on both sides along each direction; index m where there is none."""
         points = np.empty((self._points, dims), dtype=np.int64)
         points[self._places] = keys
         found = []
@@ -61,7 +61,14 @@ class Permutohedral:
         return np.where(inside & (codes[at] == wanted), at, len(codes))
 
     def filter(self, values: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
-        """The values filtered; the kernel's constant factor is that of ones filtered."""
+        """Filter one value for each feature.
+
+        Args:
+            values: In the order of the features.
+
+        Returns:
+            The filtered values; divide by the result for ones to remove the constant factor.
+        """
         spread = self._shares * np.repeat(values, self._corners)
         lattice = np.bincount(self._places, spread, minlength=self._points + 1)
         for above, below in self._neighbours:
@@ -73,7 +80,7 @@ class Permutohedral:
 def _simplex(
     features: Float64[np.ndarray, "n d"],
 ) -> tuple[Int64[np.ndarray, "n d1"], Int64[np.ndarray, "n d1"], Float64[np.ndarray, "n d1"]]:
-    """For each feature: the corner of remainder 0, the order of its coordinates, the shares."""
+    """Remainder-0 corner, coordinate order and barycentric weights of each simplex."""
     count, dims = features.shape
     # Scaled so that the blur, of variance 1/2 in steps along each direction, has deviation 1.
     axes = np.arange(1, dims + 1)
@@ -90,7 +97,7 @@ def _simplex(
     order = np.empty((count, dims + 1), dtype=np.int64)
     ranked = np.argsort(-offset, axis=1, kind="stable")
     np.put_along_axis(order, ranked, np.arange(dims + 1)[None].repeat(count, 0), axis=1)
-    order += excess[:, None]  # coordinates that do not add up to 0 are brought back to the plane
+    order += excess[:, None]  # move coordinates that do not add up to 0 back to the hyperplane
     low, high = order < 0, order > dims
     order += (low.astype(np.int64) - high) * (dims + 1)
     base += (low.astype(np.int64) - high) * (dims + 1)

@@ -1,8 +1,8 @@
-"""A dense CRF in numpy: no weights, a second or so an image.
+"""The refiners `crf` and `crf-paper`: a dense CRF in numpy.
 
 Krähenbühl and Koltun (2011): mean field over all pairs of pixels, whose messages are Gaussian
-filters – one over places, one over places and colors. The second runs on the permutohedral lattice
-(Adams et al. 2010); both are normalised symmetrically, as in the usual implementation.
+filters, one over positions and one over positions and colors. The second runs on the permutohedral
+lattice (Adams et al. 2010); both are normalised symmetrically, as in pydensecrf.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from text4seg.core.geometry import resize_probability
 from text4seg.core.types import Size
 from text4seg.refine._field import outline_field
 from text4seg.refine._permutohedral import Permutohedral
-from text4seg.refine._protocol import Refined
+from text4seg.refine.interface import Refined
 from text4seg.refine.none import none
 from text4seg.refine.smooth import smooth
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-LOST = "the CRF left no pixel: the mask is the smooth one"
+LOST_NOTE = "the CRF left no pixel: the mask is the smooth one"
 _MOST_PIXELS = 512 * 512
 
 Filter: TypeAlias = Callable[[Float64[np.ndarray, "h w"]], Float64[np.ndarray, "h w"]]
@@ -33,18 +33,18 @@ Filter: TypeAlias = Callable[[Float64[np.ndarray, "h w"]], Float64[np.ndarray, "
 
 @dataclass(frozen=True, slots=True)
 class CrfSettings:
-    """Lengths in pixels, colors from 0 to 255.
+    """Parameters of the CRF; lengths in pixels, colors from 0 to 255.
 
     Attributes:
-        certainty: Log odds of a pixel well inside what the cells say.
-        steepness: How fast they fall towards the outline: log odds for each unit of the field whose
-            level one half is the outline, None for a jump at the borders of the cells.
-        near: Deviation of the smoothness kernel, and its weight.
-        near_weight: How much differing from near pixels costs.
-        far: Deviation of the appearance kernel over places.
-        color: Its deviation over colors.
-        far_weight: How much differing from pixels of like color costs.
-        steps: Of mean field.
+        certainty: Largest unary log-odds, reached well inside and well outside the object.
+        steepness: Log-odds for each unit of the field whose level one half is the outline; None
+            for a jump at the borders of the cells.
+        near: Standard deviation of the smoothness kernel over positions.
+        near_weight: Weight of the smoothness kernel.
+        far: Standard deviation of the appearance kernel over positions.
+        color: Standard deviation of the appearance kernel over colors.
+        far_weight: Weight of the appearance kernel.
+        steps: Iterations of mean field.
     """
 
     certainty: float = 4.0
@@ -58,19 +58,36 @@ class CrfSettings:
 
 
 PAPER = CrfSettings(certainty=float(np.log(0.9 / 0.1)), steepness=None, far_weight=10.0)
-"""Text4Seg's own (appendix and code): labels right with probability 0.9, appearance weighs 10."""
+"""The settings of Text4Seg (appendix and code): labels right with p = 0.9, appearance weight 10."""
 
 
 def crf(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size) -> Refined:
-    """Mean field from the cells; a large image is looked at in 512 × 512 pixels' worth.
+    """A dense CRF over colors and positions; no weights, about a second an image.
 
-    An answer that the CRF would lose stays smooth, and the notes say so.
+    An image of more than 512 × 512 pixels is scaled down to that area for the mean field.
+
+    Args:
+        image: Upright RGB.
+        probability: Of each cell, 0 to 1.
+        size: The image's size.
+
+    Returns:
+        The mask; that of `smooth`, with a note, where the CRF would leave no pixel.
     """
     return _refine(image, probability, size, CrfSettings())
 
 
 def crf_paper(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size) -> Refined:
-    """The same with the settings of Text4Seg, to compare with: it loses small objects."""
+    """The CRF with the settings of the Text4Seg paper, for comparison; loses small objects.
+
+    Args:
+        image: Upright RGB.
+        probability: Of each cell, 0 to 1.
+        size: The image's size.
+
+    Returns:
+        The mask; that of `smooth`, with a note, where the CRF would leave no pixel.
+    """
     return _refine(image, probability, size, PAPER)
 
 
@@ -88,13 +105,22 @@ def _refine(
     if mask.any():
         return Refined(np.asarray(mask))
     coarse = smooth(image, probability, size)
-    return Refined(coarse.mask, (*coarse.notes, LOST))
+    return Refined(coarse.mask, (*coarse.notes, LOST_NOTE))
 
 
 def log_odds(
     probability: Float32[np.ndarray, "rows cols"], size: Size, settings: CrfSettings
 ) -> Float64[np.ndarray, "h w"]:
-    """What the cells say of each pixel, before the image is looked at."""
+    """Compute the unary term from the cells alone.
+
+    Args:
+        probability: Of each cell, 0 to 1.
+        size: The size of the result in pixels.
+        settings: `certainty` and `steepness` are used.
+
+    Returns:
+        The log-odds of each pixel, positive inside.
+    """
     top = settings.certainty
     if settings.steepness is None:
         cells = (probability >= 0.5).astype(np.float32)
@@ -109,9 +135,15 @@ def mean_field(
     unary: Float64[np.ndarray, "h w"],
     settings: CrfSettings,
 ) -> Float64[np.ndarray, "h w"]:
-    """The marginal probability of each pixel, from its log odds.
+    """Run mean field for two labels.
 
-    There are two labels, of which one is enough to know.
+    Args:
+        pixels: RGB, 0 to 255.
+        unary: Log-odds of each pixel.
+        settings: Kernels and steps.
+
+    Returns:
+        The marginal probability of each pixel to be inside.
     """
     height, width = unary.shape
     ys, xs = np.mgrid[:height, :width]
@@ -125,7 +157,7 @@ def mean_field(
     )
     inside = 1 / (1 + np.exp(-unary))
     for _ in range(settings.steps):
-        # Potts: what a label wins is what the other one loses, and the two add up to 1 before.
+        # Potts model with two labels: the messages differ only in sign, and the marginals add to 1.
         message = settings.near_weight * near(2 * inside - 1)
         message += settings.far_weight * far(2 * inside - 1)
         inside = 1 / (1 + np.exp(-(unary + message)))
@@ -133,7 +165,7 @@ def mean_field(
 
 
 def _normalised(kernel: Filter, shape: tuple[int, int]) -> Filter:
-    """The kernel between the inverse roots of what it makes of ones."""
+    """Symmetric normalisation: D^-1/2 K D^-1/2, with D the kernel applied to ones."""
     root = np.sqrt(kernel(np.ones(shape)) + 1e-20)
 
     def apply(values: Float64[np.ndarray, "h w"]) -> Float64[np.ndarray, "h w"]:
@@ -143,7 +175,7 @@ def _normalised(kernel: Filter, shape: tuple[int, int]) -> Filter:
 
 
 def _blur(values: Float64[np.ndarray, "h w"], deviation: float) -> Float64[np.ndarray, "h w"]:
-    """A Gaussian filter over places, nothing beyond the borders; exact but for its far tails."""
+    """A Gaussian filter over positions, zero beyond the borders, truncated at 4 deviations."""
     reach = int(4 * deviation + 0.5)
     taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
     for axis in (0, 1):

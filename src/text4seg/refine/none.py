@@ -1,4 +1,4 @@
-"""The text's own mask: every pixel takes the answer of its cell."""
+"""The refiner `none`: every pixel takes the answer of its cell."""
 
 from __future__ import annotations
 
@@ -9,26 +9,35 @@ from jaxtyping import Bool, Float32
 
 from text4seg.core.geometry import cells_to_mask
 from text4seg.core.types import Size
-from text4seg.refine._protocol import Refined
+from text4seg.refine.interface import Refined
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-LOST = "the image is smaller than the grid: the pixels nearest to the cells are marked"
+SMALLER_THAN_GRID = "the image is smaller than the grid: the pixels nearest to the cells are marked"
 
 
 def none(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size) -> Refined:
-    """Nearest neighbour: cells of probability one half and more become blocks of pixels."""
+    """The text's own mask: every pixel takes the answer of its cell (nearest neighbour).
+
+    Args:
+        image: Upright RGB.
+        probability: Of each cell, 0 to 1.
+        size: The image's size.
+
+    Returns:
+        The mask, with a note where the image is smaller than the grid.
+    """
     del image
     cells = probability >= 0.5
     mask = cells_to_mask(cells, size)
     if cells.any() and not mask.any():
-        return Refined(_mark_centers(cells, size), (LOST,))
+        return Refined(_mark_centers(cells, size), (SMALLER_THAN_GRID,))
     return Refined(mask)
 
 
 def _mark_centers(cells: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndarray, "h w"]:
-    """The pixels that the centers of the cells lie in."""
+    """The pixels that contain the centers of the cells."""
     rows, cols = np.nonzero(cells)
     mask = np.zeros((size.height, size.width), dtype=bool)
     down, along = (2 * rows + 1) * size.height, (2 * cols + 1) * size.width

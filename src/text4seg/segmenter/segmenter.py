@@ -18,7 +18,7 @@ from text4seg.core.errors import InputError, LabelError, Text4SegError
 from text4seg.core.types import DescriptorGrid, GridShape, check_label, clean_label
 from text4seg.decoding import MeasuredPassCost, PassCost, decode_batch
 from text4seg.images import open_image, to_rgb
-from text4seg.refine import Refiner, get_refiner, prepare_refiner
+from text4seg.refine import Refiner, get_refiner
 from text4seg.segmenter.answering import MAX_TOKENS, Answer, check_question, reply
 from text4seg.segmenter.boxes import format_on_image
 from text4seg.segmenter.generation import Choices, GeneratedMask, MaskGenerator, WritingSession
@@ -259,7 +259,7 @@ class Segmenter:
         started = time.perf_counter()
         session = self.chat.open(rgb)
         seconds = time.perf_counter() - started
-        return _Opened(rgb, session, prepare_refiner(self._refine, rgb), seconds)
+        return _Opened(rgb, session, self._refine.prepare(rgb), seconds)
 
     def _answer(
         self,

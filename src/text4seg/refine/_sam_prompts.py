@@ -1,14 +1,13 @@
-"""From the probability of cells to what a SAM is told: box, points inside and outside, logits.
+"""From the probability of cells to a SAM's prompt: box, points inside and outside, mask logits.
 
-All of it is found on the lattice of mask logits that the image covers, by rule: the same cells make
-the same prompt.
+Everything is computed on the lattice of mask logits that the image covers, without randomness: the
+same cells give the same prompt.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 
@@ -22,15 +21,15 @@ _SURE_BACKGROUND = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Prompting:
-    """How prompts are placed; lengths in cells.
+class PromptSettings:
+    """How prompts are placed.
 
     Attributes:
-        margin: How far the box stands off the object.
-        inside: Points inside the largest connected part; each further part gets one.
-        outside: Points outside.
-        parts: Most connected parts that get points.
-        logit: The mask prompt's logit where the field is sure.
+        margin: Distance from the object to the box, in cells.
+        inside: Number of points inside the largest connected part; each further part gets one.
+        outside: Number of points outside the object.
+        parts: The largest number of connected parts that get points.
+        logit: The mask prompt's logit where the field is certain.
     """
 
     margin: float = 0.25
@@ -41,23 +40,32 @@ class Prompting:
 
 
 def place_prompt(
-    probability: Float[np.ndarray, "rows cols"], frame: Frame, how: Prompting
+    probability: Float[np.ndarray, "rows cols"], frame: Frame, settings: PromptSettings
 ) -> Prompt | None:
-    """The prompt for one mask; None where no cell reaches one half."""
+    """Make the prompt of one mask.
+
+    Args:
+        probability: Of each cell, 0 to 1.
+        frame: The image's place in the SAM's square.
+        settings: How prompts are placed.
+
+    Returns:
+        The prompt, None where no cell reaches one half.
+    """
     field = covering_field(probability).at(*frame.lattice_centers())
     object_ = field >= 0.5
-    if not object_.any():  # a thin thing's field may not reach it
+    if not object_.any():  # the field of a thin object may stay below one half
         object_ = cells_to_mask(probability >= 0.5, frame.lattice)
     if not object_.any():
         return None
     rows, cols = probability.shape
     cell_height, cell_width = frame.lattice.height / rows, frame.lattice.width / cols
     cell = min(cell_height, cell_width)
-    sure = np.clip(2 * field - 0.5, 0, 1)  # the field is steep: its cut is sharper than it is
-    box = _box(object_, how.margin * cell_width, how.margin * cell_height)
-    inside = _inside(object_, sure, how, cell)
+    sure = np.clip(2 * field - 0.5, 0, 1)  # widen the steep field to full certainty
+    box = _box(object_, settings.margin * cell_width, settings.margin * cell_height)
+    inside = _inside(object_, sure, settings, cell)
     outside = _outside(
-        object_, sure, how.outside, cell, reach=float(np.hypot(*(box[2:] - box[:2])))
+        object_, sure, settings.outside, cell, reach=float(np.hypot(*(box[2:] - box[:2])))
     )
     step = frame.side / frame.mask_side
     points = np.array([*inside, *outside], dtype=np.float32).reshape(-1, 2) * step
@@ -66,12 +74,12 @@ def place_prompt(
         box=np.minimum(box * step, [*limits, *limits]).astype(np.float32),
         points=np.minimum(points, limits).astype(np.float32),
         labels=np.array([1] * len(inside) + [0] * len(outside), dtype=np.int64),
-        mask=frame.pad(how.logit * (2 * sure - 1), fill=-how.logit),
+        mask=frame.pad(settings.logit * (2 * sure - 1), fill=-settings.logit),
     )
 
 
 def _box(object_: Bool[np.ndarray, "h w"], aside: float, above: float) -> Float64[np.ndarray, "4"]:
-    """x0, y0, x1, y1 on the lattice, with its margin, held to the lattice."""
+    """x0, y0, x1, y1 on the lattice with a margin, clipped to the lattice."""
     tight = mask_to_box(object_) or Box(0, 0, 0, 0)
     height, width = object_.shape
     grown = (tight.x0 - aside, tight.y0 - above, tight.x1 + aside, tight.y1 + above)
@@ -81,21 +89,23 @@ def _box(object_: Bool[np.ndarray, "h w"], aside: float, above: float) -> Float6
 def _inside(
     object_: Bool[np.ndarray, "h w"],
     sure: Float64[np.ndarray, "h w"],
-    how: Prompting,
+    settings: PromptSettings,
     cell: float,
 ) -> list[tuple[float, float]]:
     """The most interior points of each connected part that is not tiny beside the largest."""
+    import cv2
+
     _, parts, stats, _ = cv2.connectedComponentsWithStats(object_.astype(np.uint8), connectivity=4)
     areas = stats[1:, cv2.CC_STAT_AREA]
     points: list[tuple[float, float]] = []
-    for place, part in enumerate(np.argsort(-areas, kind="stable")[: how.parts]):
+    for place, part in enumerate(np.argsort(-areas, kind="stable")[: settings.parts]):
         if areas[part] < _SMALLEST_PART * areas.max():
             break
-        # A border of background, so that the edge of the image counts as one.
+        # A border of background, so that the edge of the image counts as an outline.
         padded = np.pad((parts == part + 1).astype(np.uint8), 1)
         depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
         gap = max(2 * cell, 0.5 * float(areas[part]) ** 0.5)
-        points += _pick(depth * (0.5 + sure), how.inside if place == 0 else 1, gap)
+        points += _pick(depth * (0.5 + sure), settings.inside if place == 0 else 1, gap)
     return points
 
 
@@ -107,7 +117,9 @@ def _outside(
     *,
     reach: float,
 ) -> list[tuple[float, float]]:
-    """Surely background, a little more than a cell off the object, far from one another."""
+    """Points of certain background, about 1.25 cells off the object, far from one another."""
+    import cv2
+
     distance = cv2.distanceTransform((~object_).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
     near = (sure < _SURE_BACKGROUND) & (distance > 0.75 * cell) & (distance < 2.5 * cell)
     score = near / (0.5 + np.abs(distance / cell - 1.25))
