@@ -21,8 +21,8 @@ from text4seg.models.nano.text.attributes import stack_terms
 from text4seg.models.nano.text.phrases import STAND_IN, find_phrases, find_terms, stack_phrases
 from text4seg.training.nano.augmentation import to_cells
 from text4seg.training.nano.losses import box_loss, names_loss, target_loss
+from text4seg.training.nano.new_names import embed_name
 from text4seg.training.nano.precision import mixed_precision
-from text4seg.training.own_names import embed_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -123,8 +123,8 @@ _NANO_LOOK = 1.0  # seconds an image, on one core
 def _plan_nano(recipe: Recipe, chats: Sequence[Chat]) -> Estimate:
     """A plan for nano: no skeleton is worth making: its configuration and weights are small."""
     from text4seg.models.nano.nano_model import SHIPPED, NanoChat
+    from text4seg.training.nano.nano_tuner import check_recipe, read_own
     from text4seg.training.tune_hf import count_steps
-    from text4seg.training.tune_nano import check_recipe, read_own
 
     check_recipe(recipe)
     questions = read_own(recipe, chats)

@@ -19,7 +19,7 @@ from text4seg.training.recipe import Recipe
 if TYPE_CHECKING:
     from text4seg.models import VisionLanguageModel
     from text4seg.training.callbacks import ValidateFn
-    from text4seg.training.nano_choice import Choice
+    from text4seg.training.nano.interpolation import Choice
 
 # Those of them that are modules of the same name.
 _TRACKERS = ("tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanlab")
@@ -127,7 +127,7 @@ def make_tuning(recipe: Recipe) -> Tuning:
     """The way to train the recipe's model, with the model loaded."""
     try:
         if is_nano(recipe.model.folder):
-            from text4seg.training.tune_nano import NanoTuning
+            from text4seg.training.nano.nano_tuner import NanoTuning
 
             return NanoTuning(recipe)
         from text4seg.training.tune_hf import HFTuning

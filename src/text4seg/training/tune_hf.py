@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from text4seg.training.callbacks import ValidateFn
     from text4seg.training.conversations import Chat
     from text4seg.training.finetune import Progress
-    from text4seg.training.nano_choice import Choice
+    from text4seg.training.nano.interpolation import Choice
 
 MERGED = "merged"
 _PATIENCE = 24 * 3600  # seconds, for the one process that asks the validation's questions

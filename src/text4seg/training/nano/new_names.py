@@ -2,7 +2,7 @@
 
 nano's fusion knows a list of names: it recognises each in every cell, and a name counts for a
 question as much as its embedding resembles the question's words. A word that the list lacks is
-added to it as a mixture of the names most like it; `name_rows` then looks at the masks.
+added to it as a mixture of the names most like it; `name_init` then looks at the masks.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 if TYPE_CHECKING:
     from text4seg.models.nano.fusion import Fusion
-    from text4seg.training.nano_lessons import Lessons
+    from text4seg.training.nano.finetune_data import Lessons
 
 MOST_IMAGES = 200
 _AT_ONCE = 16

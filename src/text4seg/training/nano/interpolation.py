@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from text4seg.models.nano.fusion import ImageState
     from text4seg.models.nano.nano_model import NanoChat
     from text4seg.training.conversations import Chat
-    from text4seg.training.nano_lessons import Question
+    from text4seg.training.nano.finetune_data import Question
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 FEWEST_IMAGES = 4

@@ -2,10 +2,10 @@
 
 nano is taught by its first lesson, seeing, on the user's masks: its fusion learns which cells the
 user's words mean. A word for what it knows by another name is read as that name (`aliases`), and
-new words become names that it knows, beginning as what tells their masks best (`name_rows`). What
+new words become names that it knows, beginning as what tells their masks best (`name_init`). What
 it writes follows what it sees, so the language layers stay as they are. Beside the user's questions
 it is asked for names that it knew before, and has to answer as it did: so it forgets less. Images
-held back tell how much of what it learned is kept (`nano_choice`).
+held back tell how much of what it learned is kept (`interpolation`).
 """
 
 from __future__ import annotations
@@ -27,15 +27,21 @@ from text4seg.core.types import GridShape
 from text4seg.models.nano.checkpoint import save_model
 from text4seg.models.nano.nano_model import SHIPPED, NanoChat
 from text4seg.prompts import question as wording_of
-from text4seg.training.aliases import find_aliases
 from text4seg.training.callbacks import ValidationCallback
 from text4seg.training.checkpoints import FOLDER, MarkFinished, last_finished
-from text4seg.training.name_rows import fit_names
+from text4seg.training.nano.aliases import find_aliases
+from text4seg.training.nano.finetune_data import (
+    Lessons,
+    Question,
+    SeenBatch,
+    Sights,
+    read_questions,
+)
+from text4seg.training.nano.interpolation import Choice, choose_by, hold_back, weights_of
 from text4seg.training.nano.losses import names_loss, target_loss
+from text4seg.training.nano.name_init import fit_names
+from text4seg.training.nano.new_names import add_names
 from text4seg.training.nano.precision import mixed_precision
-from text4seg.training.nano_choice import Choice, choose_by, hold_back, weights_of
-from text4seg.training.nano_lessons import Lessons, Question, SeenBatch, Sights, read_questions
-from text4seg.training.own_names import add_names
 from text4seg.training.recipe import Loss
 from text4seg.training.trainer import check_finite, train_quietly
 from text4seg.training.tune_hf import MERGED, ProgressCallback, count_steps
@@ -50,7 +56,7 @@ if TYPE_CHECKING:
     from text4seg.training.callbacks import ValidateFn
     from text4seg.training.conversations import Chat
     from text4seg.training.finetune import Progress
-    from text4seg.training.nano_choice import Weights
+    from text4seg.training.nano.interpolation import Weights
     from text4seg.training.recipe import Recipe
 
 SIGHTS = "features"

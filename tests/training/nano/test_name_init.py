@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 pytest.importorskip("trl")
 
-from text4seg.training.name_rows import Begun, fit_names
-from text4seg.training.nano_lessons import Lessons, Question
+from text4seg.training.nano.finetune_data import Lessons, Question
+from text4seg.training.nano.name_init import Begun, fit_names
 
 KNOWN = ["cat", "dog"]
 WIDTH = 8

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from text4seg.models.nano.fusion import ImageState
     from text4seg.models.nano.nano_model import NanoChat
-    from text4seg.training.nano_lessons import Question
+    from text4seg.training.nano.finetune_data import Question
 
 _MOST_IMAGES = 24
 _CANDIDATES = 8

@@ -17,13 +17,13 @@ from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import GridShape
 from text4seg.models.nano.nano_model import NanoChat
 from text4seg.segmenter import Segmenter
-from text4seg.training import own_names
 from text4seg.training.conversations import Chat, one_turn, read_chats
 from text4seg.training.finetune import train
-from text4seg.training.nano_lessons import Change, Lessons, Sights, read_questions
+from text4seg.training.nano import new_names
+from text4seg.training.nano.finetune_data import Change, Lessons, Sights, read_questions
 from text4seg.training.recipe import Recipe, load_recipe
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 IMAGES = ROOT / "examples" / "photos"
 nano = [pytest.mark.nano, pytest.mark.usefixtures("nano_parts")]
 
@@ -46,12 +46,12 @@ NAMES = [
 
 @pytest.mark.parametrize(("expression", "name"), NAMES)
 def test_an_expression_is_a_name_or_not(expression: str, name: str | None) -> None:
-    assert own_names.name_of(expression) == name
+    assert new_names.name_of(expression) == name
 
 
 def test_names_are_those_of_several_images() -> None:
     found = [("cup", 1), ("cup", 1), ("dog", 1), ("dog", 2)]
-    assert own_names.frequent_names(found) == ["dog"]
+    assert new_names.frequent_names(found) == ["dog"]
 
 
 def questions_of(given: Recipe) -> tuple[list[Chat], list]:
@@ -90,7 +90,7 @@ def test_a_mirrored_image_has_its_cells_and_words_mirrored() -> None:
     cells = torch.rand(1, 3, 16, 16)
     torch.testing.assert_close(still.apply(cells), cells.flip(3))
     chat = Chat(IMAGES / "cat.jpg", one_turn("Segment the left cat.", "x"), "", "the left cat")
-    from text4seg.training.nano_lessons import _swap
+    from text4seg.training.nano.finetune_data import _swap
 
     assert _swap(chat.expression) == "the right cat"
     assert _swap("the right of the left cat") == "the left of the right cat"
@@ -137,13 +137,13 @@ def test_new_names_leave_the_old_ones_as_they_were() -> None:
         before = fusion.encode_image(features).names
     some = chat.model.config.names[0]
     words = [some, "zorble", "left sock"]
-    added = own_names.add_names(chat.model, chat.text.tokenizer, words, chat.embed)
+    added = new_names.add_names(chat.model, chat.text.tokenizer, words, chat.embed)
     assert added == ["zorble", "left sock"]
     with torch.inference_mode():
         after = fusion.encode_image(features).names
     torch.testing.assert_close(after[..., :known], before)
     assert after.shape[-1] == known + 2
-    assert own_names.add_names(chat.model, chat.text.tokenizer, ["zorble"], chat.embed) == []
+    assert new_names.add_names(chat.model, chat.text.tokenizer, ["zorble"], chat.embed) == []
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ pytest.importorskip("trl")
 
 from text4seg.models.nano.nano_model import NanoChat
 from text4seg.prompts import question
-from text4seg.training.aliases import find_aliases
-from text4seg.training.nano_lessons import Question
+from text4seg.training.nano.aliases import find_aliases
+from text4seg.training.nano.finetune_data import Question
 
 NAMES = ["cat", "dog", "sheep"]
 IMAGES = 6

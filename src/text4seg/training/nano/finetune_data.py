@@ -30,7 +30,7 @@ from text4seg.training.nano.augmentation import (
     to_cells,
     weaken_detector,
 )
-from text4seg.training.own_names import frequent_names, name_of
+from text4seg.training.nano.new_names import frequent_names, name_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -15,7 +15,8 @@ from text4seg.core.errors import InputError
 from text4seg.models.nano.nano_model import NanoChat
 from text4seg.training.conversations import Chat
 from text4seg.training.finetune import train
-from text4seg.training.nano_choice import (
+from text4seg.training.nano.finetune_data import Question
+from text4seg.training.nano.interpolation import (
     SHARES,
     Choice,
     best_of,
@@ -25,10 +26,9 @@ from text4seg.training.nano_choice import (
     hold_back,
     weights_of,
 )
-from text4seg.training.nano_lessons import Question
 from text4seg.training.recipe import load_recipe
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 IMAGES = ROOT / "examples" / "photos"
 
 
