@@ -43,7 +43,7 @@ class Generate:
 
     def __init__(self, chat: Any, image: Any) -> None:
         self._chat = chat
-        self._features = chat.eyes.look(image)[None].float()
+        self._features = chat.vision_encoder.encode(image)[None].float()
 
     def __call__(self, expression: str, form: str, shape: GridShape, *, grammar: bool) -> int:
         """Write a mask as text; the number of new tokens."""
@@ -161,7 +161,7 @@ def ways_of(segmenters: dict[str, Segmenter], image_path: Path, *, large: bool) 
     image = open_image(image_path)
     chat: Any = segmenters["engine, sd"].chat
     generate = Generate(chat, image)
-    features = chat.eyes.look(image)
+    features = chat.vision_encoder.encode(image)
 
     def engine(name: str) -> Callable[[str], int]:
         def answer(expression: str) -> int:

@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     for image_path, asked in asked_of:
         image, expression = open_image(image_path), asked.expression
         mask = asked.to_mask(Size(image.height, image.width))
-        generate, features = Generate(chat, image), chat.eyes.look(image)
+        generate, features = Generate(chat, image), chat.vision_encoder.encode(image)
         grids = {shape: mask_to_grid(mask, expression, shape) for shape in (SMALL, LARGE)}
         for engine in engines:
             text = engine.writer.form.encode(grids[engine.shape])

@@ -53,19 +53,19 @@ from projects.nano.stage3_vqa import (
     gather_count,
     train_to_answer,
 )
-from text4seg.models.nano.checkpoint import has_answers, load_model, save_model
+from text4seg.models.nano.checkpoint import has_vqa_head, load_model, save_model
 from text4seg.models.nano.config import NanoConfig
 from text4seg.models.nano.encoders.detector import COCO_CLASSES
 from text4seg.models.nano.encoders.parts import Parts, get_parts
 from text4seg.models.nano.encoders.sentences import WIDTH as SENTENCE_WIDTH
 from text4seg.models.nano.encoders.smollm2 import WIDTH, language_settings, read_language_model
-from text4seg.models.nano.encoders.vision import SIDE, Eyes
+from text4seg.models.nano.encoders.vision import SIDE, VisionEncoder
 from text4seg.models.nano.fusion import Fusion
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
-from text4seg.models.nano.nano_model import NanoChat
+from text4seg.models.nano.nano_model import NanoModel
 from text4seg.models.nano.text.lexicon import imagenet_classes, words_for
 from text4seg.models.nano.text.phrases import PhraseReader
-from text4seg.models.nano.text.tokens import NanoText
+from text4seg.models.nano.text.tokens import PromptTokenizer
 from text4seg.pretrained.mobilesam import load_mobilesam
 from text4seg.pretrained.weights import fetch, locate
 
@@ -98,13 +98,13 @@ def _images(arguments: argparse.Namespace) -> tuple[NanoConfig, list[Scene]]:
         sentence_width=SENTENCE_WIDTH,
         word_lists=list_sizes(_word_lists(names)),
         words=list(dict.fromkeys(w for words in words_for(names) for w in words)),
-        terms=True,
+        attributes=True,
         runs=True,
         answers=_answers(arguments),
         language=language_settings(LAYERS),
-        presence_gate=arguments.presence_gate,
-        placed_gate=arguments.placed_gate,
-        look_alike_gate=arguments.look_alike_gate,
+        presence_threshold=arguments.presence_threshold,
+        position_threshold=arguments.position_threshold,
+        look_alike_threshold=arguments.look_alike_threshold,
         look_alikes=_look_alikes(scenes),
         others_bias=arguments.others_bias,
         cell_bias=arguments.cell_bias,
@@ -116,7 +116,7 @@ def _answers(arguments: argparse.Namespace) -> bool:
     """Whether there is a trained answer reader to be packed."""
     if (arguments.work / ANSWER).exists():
         return True
-    return arguments.start is not None and has_answers(arguments.start)
+    return arguments.start is not None and has_vqa_head(arguments.start)
 
 
 def _look_alikes(scenes: list[Scene]) -> list[str]:
@@ -145,14 +145,14 @@ def _pseudo(arguments: argparse.Namespace, parts: Parts) -> None:
     images = sorted((arguments.data / arguments.images).glob("*.jpg"))
     if not images:
         sys.exit(f"{arguments.data / arguments.images} holds no .jpg to label; see --images")
-    eyes = parts.eyes()
+    vision_encoder = parts.vision_encoder()
     found = label_images(
         images,
         arguments.data,
         arguments.work / "pseudo.jsonl",
-        eyes=eyes,
+        vision_encoder=vision_encoder,
         sam=load_mobilesam(side=SIDE),
-        store=_store(arguments, eyes),
+        store=_store(arguments, vision_encoder),
     )
     things = sum(len(line["things"]) for line in track(found, "labelling", total=len(images)))
     told = {"images": len(images), "new things": things, "outlined": outlined}
@@ -166,16 +166,18 @@ def _pack(arguments: argparse.Namespace, parts: Parts) -> None:
     print(json.dumps({"out": str(arguments.out), "parameters": model.num_parameters()}))
 
 
-def _store(arguments: argparse.Namespace, eyes: Eyes) -> FeatureStore:
-    return FeatureStore(arguments.work / "features", arguments.data, eyes.look)
+def _store(arguments: argparse.Namespace, vision_encoder: VisionEncoder) -> FeatureStore:
+    return FeatureStore(arguments.work / "features", arguments.data, vision_encoder.encode)
 
 
 def _see(arguments: argparse.Namespace, parts: Parts) -> None:
     config, scenes = _images(arguments)
-    store = _store(arguments, parts.eyes())
+    store = _store(arguments, parts.vision_encoder())
     held_out = list(read_collection(arguments.data, "val"))
     sentences = parts.sentences()
-    words = Words(parts.tokenizer(), parts.embedding().float(), sentences, terms=config.terms)
+    words = Words(
+        parts.tokenizer(), parts.embedding().float(), sentences, attributes=config.attributes
+    )
     fusion = Fusion(config, WIDTH)
     if arguments.start is None:
         # Every fifth image is enough for a mean and a deviation a channel.
@@ -203,20 +205,20 @@ def _go_on_from(start: torch.nn.Module, new: torch.nn.Module) -> None:
 
 
 def _is_young(name: str) -> bool:
-    return any(part in name for part in ("open.", "placing.", "run_reader.", "answer_reader."))
+    return any(part in name for part in ("matching.", "spatial.", "run_reader.", "vqa_head."))
 
 
 def _write(arguments: argparse.Namespace, parts: Parts) -> None:
     config, scenes = _images(arguments)
-    store = _store(arguments, parts.eyes())
+    store = _store(arguments, parts.vision_encoder())
     model = _assemble(config, parts, arguments)
-    model.answer_reader = None  # it learns after this, by its own lesson
-    text = NanoText(
+    model.vqa_head = None  # it learns after this, by its own lesson
+    text = PromptTokenizer(
         parts.tokenizer(), image_token=config.image_token, image_tokens=config.image_tokens
     )
-    model.set_walker(text.walker)
-    if model.fusion.open is not None:
-        reader = PhraseReader(parts.sentences(), model.fusion.open, config)
+    model.set_cell_tracker(text.cell_tracker)
+    if model.fusion.matching is not None:
+        reader = PhraseReader(parts.sentences(), model.fusion.matching, config)
         model.set_question_reader(partial(reader.read_tokens, parts.tokenizer()))
     steps = arguments.steps or 350
     settings = WriteSettings(shape_steps=min(_SHAPE_STEPS, steps), image_steps=steps)
@@ -236,14 +238,14 @@ def _answer(arguments: argparse.Namespace, parts: Parts) -> None:
     else:
         config, _ = _images(arguments)
         model = _assemble(config, parts, arguments)
-    if not model.config.terms:
+    if not model.config.attributes:
         sys.exit("only a model that reads terms can answer in words: train it to see again")
-    store = _store(arguments, parts.eyes())
+    store = _store(arguments, parts.vision_encoder())
     chosen = {"steps": arguments.steps, "learning_rate": arguments.rate}
     settings = AnswerSettings(
         images=arguments.answer_images, **{k: v for k, v in chosen.items() if v}
     )
-    chat = NanoChat(model, parts)
+    chat = NanoModel(model, parts)
     shards = gather(
         chat,
         lambda: list(read_collection(arguments.data, "train")),
@@ -253,8 +255,8 @@ def _answer(arguments: argparse.Namespace, parts: Parts) -> None:
     )
     count = gather_count(settings.images)
     found = [one for shard in track(shards, "looking", total=count) for one in shard]
-    if model.answer_reader is None:
-        model.add_answer_reader()
+    if model.vqa_head is None:
+        model.add_vqa_head()
     train_to_answer(model, chat.text, found, settings=settings, folder=arguments.work)
     if arguments.stage == "answer" and arguments.out is not None:
         save_model(model, arguments.out)
@@ -301,9 +303,9 @@ def _assemble(
     elif arguments.start is None and arguments.stage == "pack":
         sys.exit(f"{written} is missing: train to write first, or give --start")
     answered = arguments.work / ANSWER
-    if model.answer_reader is not None and answered.exists():
+    if model.vqa_head is not None and answered.exists():
         state = torch.load(answered, weights_only=True)
-        model.answer_reader.load_state_dict(state["reader"])
+        model.vqa_head.load_state_dict(state["reader"])
         if arguments.stage == "pack" and state["language"] != fingerprint(model.language):
             sys.exit(f"{answered} is of another language model: run the stage answer again")
     return model
@@ -326,8 +328,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--classes", default="photos/imagenet", help="folder in --data of images named by class"
     )
-    gates = {"presence": 1.5, "look-alike": 2.0, "placed": 0.5}
-    settings = {f"{name}-gate": chosen for name, chosen in gates.items()}
+    thresholds = {"presence": 1.5, "look-alike": 2.0, "position": 0.5}
+    settings = {f"{name}-threshold": chosen for name, chosen in thresholds.items()}
     settings |= {"others-bias": -0.7, "cell-bias": 0.5}
     for name, chosen in settings.items():
         parser.add_argument(f"--{name}", type=float, default=chosen, help="see NanoConfig")

@@ -12,7 +12,7 @@ from torch import Tensor
 from projects.nano.attribute_questions import SyntheticQuestion
 from projects.nano.class_images import SOURCE, ClassQuestions
 from projects.nano.referring_questions import ask, mirror
-from text4seg.models.nano.config import EYE_CHANNELS
+from text4seg.models.nano.config import VISION_CHANNELS
 from text4seg.training.nano.augmentation import (
     as_cells,
     move,
@@ -64,7 +64,7 @@ class Batches:
         *,
         images: int,
         questions: int,
-        channels: int = EYE_CHANNELS,
+        channels: int = VISION_CHANNELS,
     ) -> None:
         by_source = {source: [s for s in scenes if s.source == source] for source in MIX}
         self._by_source = {source: found for source, found in by_source.items() if found}

@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
-    from text4seg.models.nano.text.tokens import NanoText
+    from text4seg.models.nano.text.tokens import PromptTokenizer
 
 OTHERS = "others"
 
@@ -44,7 +44,7 @@ class AnswerTokens:
 class AnswerWriter:
     """Writes masks as tokens exactly as the codec's text is tokenised (a test compares)."""
 
-    def __init__(self, text: NanoText) -> None:
+    def __init__(self, text: PromptTokenizer) -> None:
         self._text = text
         self.bar, self.newline = text.encode("|")[0], text.encode("\n")[0]
         self.star = text.encode("x *")[-1]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import SamModel
 
     from projects.nano.feature_store import FeatureStore
-    from text4seg.models.nano.encoders.vision import Eyes
+    from text4seg.models.nano.encoders.vision import VisionEncoder
 
 CERTAIN = 0.45
 # A second box on a thing that is found already is no other thing.
@@ -90,7 +90,7 @@ def label_images(
     root: Path,
     file: Path,
     *,
-    eyes: Eyes,
+    vision_encoder: VisionEncoder,
     sam: SamModel,
     store: FeatureStore,
 ) -> Iterator[dict[str, Any]]:
@@ -100,22 +100,24 @@ def label_images(
         name = image.relative_to(root).as_posix()
         if name in done:
             continue
-        line = {"image": name, **_label(image, eyes, sam, store)}
+        line = {"image": name, **_label(image, vision_encoder, sam, store)}
         with file.open("a") as lines:
             print(json.dumps(line), file=lines)
         yield line
 
 
-def _label(image_path: Path, eyes: Eyes, sam: SamModel, store: FeatureStore) -> dict[str, Any]:
+def _label(
+    image_path: Path, vision_encoder: VisionEncoder, sam: SamModel, store: FeatureStore
+) -> dict[str, Any]:
     from PIL import Image
 
     with Image.open(image_path) as image:
-        sight = eyes.look_closely(image)
-    store.keep(image_path, sight.features)
-    kept, absent = decide(sight.detections)
+        image_features = vision_encoder.encode_with_detections(image)
+    store.keep(image_path, image_features.features)
+    kept, absent = decide(image_features.detections)
     things, decided = [], {COCO_CLASSES[int(row[0])] for row in kept}
     if len(kept):
-        masks, scores = outline(sam, sight.neck, kept[:, 2:])
+        masks, scores = outline(sam, image_features.neck, kept[:, 2:])
         for row, mask, score in zip(kept, masks, scores, strict=True):
             name = COCO_CLASSES[int(row[0])]
             if score < _LEAST_MASK_SCORE or not mask.any():

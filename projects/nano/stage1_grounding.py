@@ -17,8 +17,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from projects.nano.feature_store import statistics
 from text4seg.models.nano.fusion import Fusion
-from text4seg.models.nano.text.attributes import stack_terms
-from text4seg.models.nano.text.phrases import STAND_IN, find_phrases, find_terms, stack_phrases
+from text4seg.models.nano.text.attributes import stack_attributes
+from text4seg.models.nano.text.phrases import STAND_IN, find_attributes, find_phrases, stack_phrases
 from text4seg.training.nano.augmentation import to_cells
 from text4seg.training.nano.losses import box_loss, names_loss, target_loss
 from text4seg.training.nano.new_names import embed_name
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 # How much the cells' own meanings weigh in the loss, and which boxes are meant.
 _OWN_WEIGHT, _BOX_WEIGHT = 0.3, 0.5
 # How much faster than the rest the younger parts learn.
-_TIMES = {"open.": 2.0, "placing.": 4.0}
+_TIMES = {"matching.": 2.0, "spatial.": 4.0}
 _PIECE = 64
 
 
@@ -63,10 +63,10 @@ class Words:
         embedding: Tensor,
         sentences: Callable[[Sequence[str]], Tensor] | None = None,
         *,
-        terms: bool = False,
+        attributes: bool = False,
     ) -> None:
         self._tokenizer, self._embedding, self._sentences = tokenizer, embedding, sentences
-        self._terms = terms
+        self._attributes = attributes
 
     def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         ids = [torch.tensor(self._tokenizer.encode(text).ids) for text in texts]
@@ -85,8 +85,8 @@ class Words:
         """
         if self._sentences is None:
             return (*self(texts), None)
-        told = [find_terms(text) for text in texts] if self._terms else []
-        if self._terms:
+        told = [find_attributes(text) for text in texts] if self._attributes else []
+        if self._attributes:
             found = [phrases or [text] for text, (phrases, _) in zip(texts, told, strict=True)]
         else:
             found = [find_phrases(text) or [text] for text in texts]
@@ -97,13 +97,13 @@ class Words:
                 for text, phrases, hide in zip(texts, found, hidden.tolist(), strict=True)
             ]
         phrases = stack_phrases(vectors, hidden)
-        if self._terms:
-            terms = [one for _, one in told]
+        if self._attributes:
+            attributes = [one for _, one in told]
             landmarks = [
-                self._sentences([one.landmark])[0] if one.landmark else None for one in terms
+                self._sentences([one.landmark])[0] if one.landmark else None for one in attributes
             ]
-            made = stack_terms(terms, landmarks, phrases.vectors.shape[-1])
-            phrases = replace(phrases, terms=made)
+            made = stack_attributes(attributes, landmarks, phrases.vectors.shape[-1])
+            phrases = replace(phrases, attributes=made)
         return (*self(texts), phrases)
 
     def name(self, name: str) -> Tensor:
@@ -118,14 +118,14 @@ def prepare_open(
     lists: Sequence[Sequence[Sequence[str]]],
 ) -> None:
     """Fills what open matching is given: the classifier, and what the words of each list mean."""
-    assert fusion.open is not None  # noqa: S101 - the caller configured it
+    assert fusion.matching is not None  # noqa: S101 - the caller configured it
     unique = list(dict.fromkeys(w for words in lists for ws in words for w in ws))
     # In pieces: sentences are padded to the longest of a batch.
     pieces = [sentences(unique[i : i + _PIECE]) for i in range(0, len(unique), _PIECE)]
     embed = dict(zip(unique, torch.cat(pieces), strict=True))
-    fusion.open.classifier_weight.copy_(classifier[0])
-    fusion.open.classifier_bias.copy_(classifier[1])
-    for made, words in zip(fusion.open.lists, lists, strict=True):
+    fusion.matching.classifier_weight.copy_(classifier[0])
+    fusion.matching.classifier_bias.copy_(classifier[1])
+    for made, words in zip(fusion.matching.lists, lists, strict=True):
         cast("WordList", made).fill(words, embed)
 
 
@@ -158,14 +158,14 @@ def see_loss(fusion: Fusion, words: Words, batch: ImageBatch, names_weight: floa
     with mixed_precision():
         image = fusion.encode_image(batch.features)
         asked = image.select(batch.image)
-        _, logits, of_boxes = fusion.ask_of_boxes(asked, embedded, mask, phrases)
+        _, logits, of_boxes = fusion.ground_with_boxes(asked, embedded, mask, phrases)
     cells = batch.cells.flatten(1)
     loss = target_loss(logits.float(), cells)
     if of_boxes is not None and asked.objects is not None:
         loss = loss + _BOX_WEIGHT * box_loss(of_boxes.float(), asked.objects, cells)
-    if phrases is not None and fusion.open is not None and asked.meanings is not None:
+    if phrases is not None and fusion.matching is not None and asked.meanings is not None:
         loss = loss + _OWN_WEIGHT * target_loss(
-            fusion.open.own_logits(asked.meanings, phrases), cells
+            fusion.matching.own_logits(asked.meanings, phrases), cells
         )
     return loss + names_weight * names_loss(image.names.float(), batch.names, batch.annotated)
 
@@ -283,7 +283,7 @@ def check_seeing(
         present = [name for name, layer in scene.layers.items() if layer.mean() >= smallest]
         missing = [scene.absent[i] for i in random.choice(len(scene.absent), absent, replace=False)]
         asked = present + missing
-        _, logits = fusion.ask(
+        _, logits = fusion.ground(
             image.select(torch.zeros(len(asked), dtype=torch.long)),
             *words.read([question(f"the {name}") for name in asked]),
         )
@@ -325,7 +325,7 @@ def _check_placed(
     ]
     if not found:
         return
-    _, logits = fusion.ask(
+    _, logits = fusion.ground(
         image.select(torch.zeros(len(found), dtype=torch.long)),
         *words.read([question(expression) for expression, _ in found]),
     )

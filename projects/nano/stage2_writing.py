@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from projects.nano.batches import Batches
     from text4seg.models.nano.modeling import NanoForConditionalGeneration
-    from text4seg.models.nano.text.tokens import NanoText
+    from text4seg.models.nano.text.tokens import PromptTokenizer
 
 _CLOSE = "</seg><|im_end|>"
 # Positions a sample where the whole vocabulary is scored; elsewhere only a mask's own tokens are.
@@ -81,7 +81,7 @@ class Sample:
 
 
 def make_sample(
-    text: NanoText,
+    text: PromptTokenizer,
     writer: AnswerWriter,
     *,
     label: str,
@@ -124,7 +124,7 @@ class TokenBatch:
 
 def collate(
     samples: list[Sample],
-    text: NanoText,
+    text: PromptTokenizer,
     writer: AnswerWriter,
     random: np.random.Generator,
     settings: WriteSettings,
@@ -135,7 +135,7 @@ def collate(
     length = max(map(len, rows))
     ids = torch.tensor([row + [text.end] * (length - len(row)) for row in rows])
     grid = samples[0].truth.shape
-    pointers = torch.tensor([text.walker.pointers(row, *grid) for row in ids.tolist()])
+    pointers = torch.tensor([text.cell_tracker.pointers(row, *grid) for row in ids.tolist()])
     at, target, weight, choices, full_at, full_target = [], [], [], [], [], []
     for index, sample in enumerate(samples):
         base = index * length + len(sample.prompt) - 1
@@ -239,7 +239,7 @@ class Lesson:
     def __init__(
         self,
         model: NanoForConditionalGeneration,
-        text: NanoText,
+        text: PromptTokenizer,
         batches: Batches,
         labels: list[str],
         settings: WriteSettings,
@@ -282,7 +282,7 @@ class Lesson:
         with torch.no_grad(), mixed_precision():
             image = self._model.fusion.encode_image(batch.features)
             ids, mask = self._pad([self._text.encode(wording) for wording in wordings])
-            states, logits = self._model.ask(image.select(batch.image[kept]), ids, mask)
+            states, logits = self._model.ground(image.select(batch.image[kept]), ids, mask)
             states, logits = self._model.resample(states.float(), logits.float(), grid)
         guesses = logits.unflatten(1, grid).numpy()
         samples = [

@@ -23,11 +23,11 @@ from transformers import DynamicCache
 from projects.nano.scenes import SMALLEST_SHARE
 from projects.nano.stage1_grounding import save
 from projects.nano.vqa_questions import VqaQuestion, ask_plainly, move_scene
-from text4seg.models.nano.config import EYE_CHANNELS
+from text4seg.models.nano.config import VISION_CHANNELS
 from text4seg.models.nano.text.question_types import KINDS, read_question
 from text4seg.models.nano.vqa_head import (
     SLOTS,
-    AnswerReader,
+    VqaHead,
     evidence_width,
     gather_evidence,
     name_features,
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from projects.nano.feature_store import FeatureStore
     from projects.nano.scenes import Scene
     from text4seg.models.nano.modeling import NanoForConditionalGeneration
-    from text4seg.models.nano.nano_model import NanoChat
-    from text4seg.models.nano.text.tokens import NanoText
+    from text4seg.models.nano.nano_model import NanoModel
+    from text4seg.models.nano.text.tokens import PromptTokenizer
 
 # Shares of the collections whose names are annotated in full.
 _MIX = {"coco": 0.5, "panoptic": 0.12, "clothing": 0.38}
@@ -82,7 +82,7 @@ class Gathered:
 
 
 def gather(
-    chat: NanoChat,
+    chat: NanoModel,
     read_scenes: Callable[[], Sequence[Scene]],
     store: FeatureStore,
     folder: Path,
@@ -135,7 +135,7 @@ def _order(scenes: Sequence[Scene], images: int) -> list[Scene]:
 
 @torch.inference_mode()
 def look_at(
-    chat: NanoChat,
+    chat: NanoModel,
     scene: Scene,
     store: FeatureStore,
     random: np.random.Generator,
@@ -151,10 +151,10 @@ def look_at(
         seen = move_sights(
             seen, flips=torch.tensor([flip]), zoom=torch.tensor([zoom]), shift=torch.tensor([shift])
         )
-        seen = weaken_detector(seen, EYE_CHANNELS, random)
+        seen = weaken_detector(seen, VISION_CHANNELS, random)
     asked = ask_plainly(scene, random)
     image = model.fusion.encode_image(seen)
-    reader = model.answer_reader or AnswerReader(model.config, 1)
+    reader = model.vqa_head or VqaHead(model.config, 1)
     return Gathered(
         model.pool_cells(image)[0].half().clone(),
         name_features(image, reader.detected)[0].half().clone(),
@@ -166,7 +166,7 @@ def look_at(
     )
 
 
-def find_all(chat: NanoChat, image: Any, asked: Sequence[VqaQuestion]) -> Tensor:
+def find_all(chat: NanoModel, image: Any, asked: Sequence[VqaQuestion]) -> Tensor:
     """`q e`; not a number where a question is about no one thing."""
     found = torch.full((len(asked), evidence_width(chat.model.config)), float("nan"))
     expressions = {
@@ -214,8 +214,8 @@ class AnswerLesson:
     def __init__(
         self,
         model: NanoForConditionalGeneration,
-        reader: AnswerReader,
-        text: NanoText,
+        reader: VqaHead,
+        text: PromptTokenizer,
         found: Sequence[Gathered],
         settings: AnswerSettings,
     ) -> None:
@@ -375,7 +375,7 @@ class AnswerLesson:
 
 def train_to_answer(
     model: NanoForConditionalGeneration,
-    text: NanoText,
+    text: PromptTokenizer,
     found: Sequence[Gathered],
     *,
     settings: AnswerSettings,
@@ -385,7 +385,7 @@ def train_to_answer(
 
     That is of the same language model only: of another one it starts anew.
     """
-    reader = model.answer_reader
+    reader = model.vqa_head
     if reader is None:
         raise ValueError("the model has no answer reader: configure it with answers=True")
     model.requires_grad_(False)

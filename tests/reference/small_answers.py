@@ -19,7 +19,7 @@ from tests.reference.small_nano import (
 )
 from text4seg.models.nano.encoders.colors import COLORS
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
-from text4seg.models.nano.nano_model import NanoChat
+from text4seg.models.nano.nano_model import NanoModel
 
 WIDTH = 8
 
@@ -39,7 +39,7 @@ class MeaningParts(SmallParts):
 
     def classifier(self) -> tuple[Tensor, Tensor]:
         assert self._model is not None
-        matching = self._model.fusion.open
+        matching = self._model.fusion.matching
         assert matching is not None
         return matching.classifier_weight.bfloat16(), matching.classifier_bias.bfloat16()
 
@@ -47,26 +47,26 @@ class MeaningParts(SmallParts):
 def answering_model(*, answers: bool = True) -> NanoForConditionalGeneration:
     """The same weights with and without what answers in words."""
     config = small_config()
-    config.sentence_width, config.terms, config.presence_gate = WIDTH, True, 0.0
+    config.sentence_width, config.attributes, config.presence_threshold = WIDTH, True, 0.0
     config.word_lists = [[len(NAMES), 1], [DETECTOR, 1], [1000, 1]]
     config.words = list(NAMES)
     torch.manual_seed(3)
     model = NanoForConditionalGeneration(config)
-    matching = model.fusion.open
+    matching = model.fusion.matching
     assert matching is not None
     with torch.no_grad():
         for words in matching.word_lists:
             words.vectors.copy_(torch.nn.functional.normalize(torch.randn_like(words.vectors)))
             words.members.copy_(torch.arange(len(words.members))[:, None])
     if answers:
-        model.add_answer_reader()
-    model.set_walker(small_text().walker)
+        model.add_vqa_head()
+    model.set_cell_tracker(small_text().cell_tracker)
     return model.eval()
 
 
-def answering_chat(*, answers: bool = True) -> NanoChat:
+def answering_chat(*, answers: bool = True) -> NanoModel:
     model = answering_model(answers=answers)
-    return NanoChat(model, MeaningParts(model))  # type: ignore[arg-type]
+    return NanoModel(model, MeaningParts(model))  # type: ignore[arg-type]
 
 
 def boxed_features(seed: int = 0) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from text4seg.models.nano.config import NanoConfig
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
-from text4seg.models.nano.text.tokens import END_OF_TURN, NanoText
+from text4seg.models.nano.text.tokens import END_OF_TURN, PromptTokenizer
 from text4seg.prompts import ANSWER_PREFIX, QUESTIONS, question
 
 # As many control tokens as SmolLM2 has, so that its 17th can stand for the image here, too.
@@ -55,8 +55,8 @@ def small_tokenizer() -> Tokenizer:
     return Tokenizer.from_str(_tokenizer_json())
 
 
-def small_text() -> NanoText:
-    return NanoText(small_tokenizer(), image_token=IMAGE_TOKEN, image_tokens=4)
+def small_text() -> PromptTokenizer:
+    return PromptTokenizer(small_tokenizer(), image_token=IMAGE_TOKEN, image_tokens=4)
 
 
 def small_config() -> NanoConfig:
@@ -82,7 +82,7 @@ def small_config() -> NanoConfig:
         image_layers=1,
         query_layers=1,
         fusion_layers=1,
-        eye_channels=VISUAL + DETECTOR,
+        vision_channels=VISUAL + DETECTOR,
         image_side=2,
         image_token=IMAGE_TOKEN,
         runs=True,
@@ -100,7 +100,7 @@ def small_model(seed: int = 0) -> NanoForConditionalGeneration:
             parameter.mul_(3.0)  # what a token reads of its cell has to matter
         assert model.run_reader is not None
         model.run_reader.weight.normal_()
-    model.set_walker(small_text().walker)
+    model.set_cell_tracker(small_text().cell_tracker)
     return model.eval()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from text4seg.models.nano.nano_model import NanoChat
+from text4seg.models.nano.nano_model import NanoModel
 from text4seg.segmenter import Choices, Segmentation, Segmenter
 
 IMAGES = Path(__file__).parents[2] / "examples" / "photos"
@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.nano, pytest.mark.usefixtures("nano_parts")]
 
 
 @pytest.fixture(scope="module")
-def chat(nano_parts: None) -> NanoChat:
-    return NanoChat.load()
+def chat(nano_parts: None) -> NanoModel:
+    return NanoModel.load()
 
 
 def check_alike(together: Segmentation, alone: Segmentation) -> None:
@@ -34,7 +34,7 @@ def check_alike(together: Segmentation, alone: Segmentation) -> None:
 
 
 @pytest.mark.parametrize("form", ["sd", pytest.param("rrle", marks=pytest.mark.slow)])
-def test_a_batch_equals_one_by_one(chat: NanoChat, form: str) -> None:
+def test_a_batch_equals_one_by_one(chat: NanoModel, form: str) -> None:
     segmenter = Segmenter(chat, format=form)
     together = segmenter.segment_batch(QUESTIONS)
     alone = [segmenter(image, expression) for image, expression in QUESTIONS]
@@ -44,7 +44,7 @@ def test_a_batch_equals_one_by_one(chat: NanoChat, form: str) -> None:
 
 
 @pytest.mark.slow
-def test_masks_drawn_together_equal_those_drawn_alone(chat: NanoChat) -> None:
+def test_masks_drawn_together_equal_those_drawn_alone(chat: NanoModel) -> None:
     image, expression = QUESTIONS[0]
     drawn = Segmenter(chat, choices=Choices(temperature=2.0)).draw(image, expression, 3)
     assert len({one.text for one in drawn}) > 1
@@ -58,7 +58,7 @@ def test_masks_drawn_together_equal_those_drawn_alone(chat: NanoChat) -> None:
     [("cat.jpg", "kitty", 150), ("coffee.jpg", "a mug", 35), ("coffee.jpg", "The mug", 35)],
 )
 def test_any_word_is_written_as_surely_as_behind_the(
-    chat: NanoChat, image: str, word: str, cells: int
+    chat: NanoModel, image: str, word: str, cells: int
 ) -> None:
     """nano's lesson had bare names, and all other words behind `the`; the answer says the word."""
     segmenter, file = Segmenter(chat), IMAGES / image

@@ -15,7 +15,7 @@ pytest.importorskip("trl")
 
 from text4seg.cli import main
 from text4seg.core.run_lengths import rle_to_mask
-from text4seg.models.nano.nano_model import NanoChat
+from text4seg.models.nano.nano_model import NanoModel
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "examples" / "photos"
@@ -76,7 +76,7 @@ def test_the_commands_run(
     few = ("training.steps=1", "training.batch=2", "training.device_batch=2")
     walk_through(tmp_path, monkeypatch, 4, *few)
     assert "IoU before" in capsys.readouterr().out
-    assert NanoChat.load(tmp_path / "runs/nano-own-data/merged").model.config.names[-1] == "zip"
+    assert NanoModel.load(tmp_path / "runs/nano-own-data/merged").model.config.names[-1] == "zip"
 
 
 @pytest.mark.slow

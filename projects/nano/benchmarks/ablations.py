@@ -31,7 +31,7 @@ from projects.nano.stage1_grounding import SeeSettings, Words, train_to_see
 from text4seg.models.nano.encoders import efficientnet
 from text4seg.models.nano.encoders.parts import get_parts
 from text4seg.models.nano.encoders.vision import CHANNELS, DETECTOR_CHANNELS
-from text4seg.models.nano.nano_model import NanoChat
+from text4seg.models.nano.nano_model import NanoModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +95,7 @@ class Ablation:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.root, self.sets, self.names = arguments.data, arguments.sets, arguments.names
-        self.chat = NanoChat.load(arguments.weights)
+        self.chat = NanoModel.load(arguments.weights)
         self.store = open_store(self.chat, arguments.features, self.root)
         self._start = copy.deepcopy(self.chat.model.fusion)
 
@@ -121,8 +121,10 @@ class Ablation:
         folder.mkdir(parents=True, exist_ok=True)
         fusion, parts = copy.deepcopy(self._start), get_parts()
         without.silence(fusion)
-        terms = self.chat.model.config.terms
-        words = Words(parts.tokenizer(), parts.embedding().float(), self.chat.embed, terms=terms)
+        attributes = self.chat.model.config.attributes
+        words = Words(
+            parts.tokenizer(), parts.embedding().float(), self.chat.embed, attributes=attributes
+        )
         known = self.chat.model.config.names
         batches = Poorer(scenes, self.store, known, without, fusion.feature_mean)
         settings = SeeSettings(

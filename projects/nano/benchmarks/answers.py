@@ -45,7 +45,7 @@ from text4seg.codec import get_format
 from text4seg.core.types import GridShape
 from text4seg.models.nano.encoders.colors import COLORS
 from text4seg.models.nano.encoders.detector import COCO_CLASSES
-from text4seg.models.nano.nano_model import NanoChat, NanoSession
+from text4seg.models.nano.nano_model import NanoModel, NanoSession
 from text4seg.models.nano.text.question_types import read_question
 from text4seg.prompts import question
 from text4seg.segmenter.answering import reply
@@ -78,7 +78,7 @@ def questions_of(scene: Scene, random: np.random.Generator) -> list[VqaQuestion]
 class Pieces:
     """What is known of an image without an answer in words."""
 
-    def __init__(self, chat: NanoChat, session: NanoSession) -> None:
+    def __init__(self, chat: NanoModel, session: NanoSession) -> None:
         self._chat, self._session = chat, session
         self._image: ImageState = session._image
         self._writer = MaskGenerator(SHAPE, get_format("sd"), draft="auto", choices=Choices())
@@ -88,7 +88,7 @@ class Pieces:
             return self._names(3 if asked.kind == "names" else 1)
         expression = read_question(asked.question).expression or ""
         if asked.kind == "there":
-            target = self._chat.ask(self._image, question(expression))
+            target = self._chat.ground(self._image, question(expression))
             return "no" if target.absent else "yes"
         if asked.kind == "count":
             return self._count(expression)
@@ -108,7 +108,7 @@ class Pieces:
         return found[0]
 
     def _count(self, expression: str) -> str:
-        if self._chat.ask(self._image, question(expression)).absent:
+        if self._chat.ground(self._image, question(expression)).absent:
             return COUNTS[0]
         if self._chat.reader is None or self._chat.embed is None:
             raise RuntimeError("these weights do not match by meaning")
@@ -139,7 +139,7 @@ def nearest_place(cells: np.ndarray) -> str:
 
 
 def answer_image(
-    chat: NanoChat, scene: Scene, features: torch.Tensor, random: np.random.Generator
+    chat: NanoModel, scene: Scene, features: torch.Tensor, random: np.random.Generator
 ) -> list[dict[str, Any]]:
     """Each question about an image with all answers to it."""
     session = NanoSession(chat, features)
@@ -242,7 +242,7 @@ def main() -> None:
     parser.add_argument("--answers", type=Path, help="write each question with its answers here")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    chat = NanoChat.load(arguments.weights)
+    chat = NanoModel.load(arguments.weights)
     store = open_store(chat, arguments.features, arguments.data)
     scenes = list(read_collection(arguments.data, "val"))
     sets: dict[str, Any] = {}

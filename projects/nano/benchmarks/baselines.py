@@ -34,7 +34,7 @@ from text4seg.core.run_lengths import rle_to_mask
 from text4seg.images import open_image
 from text4seg.models.nano.encoders.detector import COCO_CLASSES, detections_to_map
 from text4seg.models.nano.encoders.vision import SIDE
-from text4seg.models.nano.nano_model import NanoChat
+from text4seg.models.nano.nano_model import NanoModel
 from text4seg.pretrained.mobilesam import load_mobilesam
 from text4seg.prompts import question
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from text4seg.models.nano.encoders.vision import Sight
+    from text4seg.models.nano.encoders.vision import ImageFeatures
     from text4seg.models.nano.fusion import ImageState
 
 COLLECTIONS = ("coco", "clothing")
@@ -81,8 +81,8 @@ def box_pixels(sam: Any, neck: torch.Tensor, boxes: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(masks).resize((SIDE // 2, SIDE // 2)))
 
 
-def head_cells(chat: NanoChat, image: ImageState, expression: str) -> np.ndarray:
-    target = chat.ask(image, question(expression))
+def head_cells(chat: NanoModel, image: ImageState, expression: str) -> np.ndarray:
+    target = chat.ground(image, question(expression))
     if target.absent:
         return np.zeros((16, 16), dtype=bool)
     return np.asarray((target.logits[0] > 0).reshape(16, 16).numpy())
@@ -92,34 +92,37 @@ class Ways:
     """All ways to answer questions about the images under `root`."""
 
     def __init__(
-        self, chat: NanoChat, root: Path, probes: Mapping[str, Probe], score: float
+        self, chat: NanoModel, root: Path, probes: Mapping[str, Probe], score: float
     ) -> None:
         self._chat, self._root, self._probes, self._score = chat, root, probes, score
         self._sam = load_mobilesam(side=SIDE)
         self.look = cache(self._look)  # positions are asked about the images of coco
 
-    def _look(self, name: str) -> tuple[Sight, np.ndarray]:
+    def _look(self, name: str) -> tuple[ImageFeatures, np.ndarray]:
         """What the eyes see, and the boxes of the detector on the whole image."""
         image = open_image(self._root / name)
-        return self._chat.eyes.look_closely(image), detect(self._chat, image)
+        return self._chat.vision_encoder.encode_with_detections(image), detect(self._chat, image)
 
     def answer(self, file: Path) -> Iterator[dict[str, tuple[np.ndarray | None, np.ndarray]]]:
         """For each question and way the truth (None: absent) and the answer, cells or pixels."""
         for name, records in by_image(file).items():
-            sight, found = self.look(name)
+            image_features, found = self.look(name)
             probe = self._probes[name.partition("/")[0]]
             with torch.inference_mode():
-                image = self._chat.model.fusion.encode_image(sight.features[None].float())
+                image = self._chat.model.fusion.encode_image(image_features.features[None].float())
             for record in records:
                 expression = record["expression"]
                 cells, pixels = true_cells(record["mask"]), true_pixels(record["mask"])
                 boxes = certain_boxes(found, expression, self._score)
                 yield {
                     "center box": (cells, center_box()),
-                    "linear probe": (cells, probe.cells(sight.features, expression)),
+                    "linear probe": (cells, probe.cells(image_features.features, expression)),
                     "raw boxes": (cells, box_cells(boxes)),
                     "head": (cells, head_cells(self._chat, image, expression)),
-                    "boxes + MobileSAM": (pixels, box_pixels(self._sam, sight.neck, boxes)),
+                    "boxes + MobileSAM": (
+                        pixels,
+                        box_pixels(self._sam, image_features.neck, boxes),
+                    ),
                 }
 
 
@@ -131,13 +134,13 @@ def true_pixels(encoded: Any) -> np.ndarray | None:
     return np.asarray(square)
 
 
-def detect(chat: NanoChat, image: Image.Image) -> np.ndarray:
+def detect(chat: NanoModel, image: Image.Image) -> np.ndarray:
     """The detector's boxes `n 6` of a whole image."""
     square = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-    return np.asarray(chat.eyes._detector.detect(square))
+    return np.asarray(chat.vision_encoder._detector.detect(square))
 
 
-def choose_score(chat: NanoChat, root: Path) -> float:
+def choose_score(chat: NanoModel, root: Path) -> float:
     """From which score on raw boxes have the largest grid IoU, on COCO's train images."""
     overlaps: dict[float, list[float]] = {score: [] for score in SCORES}
     scenes = [scene for scene in read_collection(root, "train") if scene.source == "coco"]
@@ -152,7 +155,7 @@ def choose_score(chat: NanoChat, root: Path) -> float:
     return max(overlaps, key=lambda score: float(np.mean(overlaps[score])))
 
 
-def learn_probes(chat: NanoChat, root: Path, features: Path) -> dict[str, Probe]:
+def learn_probes(chat: NanoModel, root: Path, features: Path) -> dict[str, Probe]:
     """One for each collection, of its own train images."""
     store = open_store(chat, features, root)
     scenes = [scene for scene in read_collection(root, "train") if scene.source in COLLECTIONS]
@@ -179,7 +182,7 @@ def main() -> None:
     parser.add_argument("--names", nargs="+", default=["coco", "clothing", "positions"])
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    chat = NanoChat.load(arguments.weights)
+    chat = NanoModel.load(arguments.weights)
     probes = learn_probes(chat, arguments.data, arguments.features)
     score = choose_score(chat, arguments.data)
     ways = Ways(chat, arguments.data, probes, score)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
-    from text4seg.models.nano.nano_model import NanoChat
+    from text4seg.models.nano.nano_model import NanoModel
 
     Change = Callable[[torch.Tensor], torch.Tensor]
 
@@ -65,7 +65,7 @@ def true_cells(encoded: Any) -> np.ndarray | None:
 
 
 def see(
-    chat: NanoChat, store: FeatureStore, root: Path, file: Path, change: Change | None = None
+    chat: NanoModel, store: FeatureStore, root: Path, file: Path, change: Change | None = None
 ) -> list[Seen]:
     """Asks the fusion every question of a set; `change` is done to the features before."""
     found = []
@@ -77,11 +77,11 @@ def see(
         logits = ask_together(chat, features, wordings)
         for record, wording, one in zip(records, wordings, logits, strict=True):
             truth = true_cells(record["mask"])
-            found.append(Seen(name, record["expression"], truth, one, chat.gate_of(wording)))
+            found.append(Seen(name, record["expression"], truth, one, chat.threshold_kind(wording)))
     return found
 
 
-def ask_together(chat: NanoChat, features: torch.Tensor, wordings: Sequence[str]) -> np.ndarray:
+def ask_together(chat: NanoModel, features: torch.Tensor, wordings: Sequence[str]) -> np.ndarray:
     """Target logits `n 16 16` of several questions about one image."""
     words = [torch.tensor(chat.encode(wording)) for wording in wordings]
     pad = torch.nn.utils.rnn.pad_sequence
@@ -89,7 +89,7 @@ def ask_together(chat: NanoChat, features: torch.Tensor, wordings: Sequence[str]
     with torch.inference_mode():
         image = chat.model.fusion.encode_image(features[None])
         each = image.select(torch.zeros(len(words), dtype=torch.long))
-        _, logits = chat.model.ask(each, pad(words, batch_first=True), mask)
+        _, logits = chat.model.ground(each, pad(words, batch_first=True), mask)
     found: np.ndarray = logits.reshape(-1, 16, 16).numpy()
     return found
 
@@ -126,5 +126,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true")
 
 
-def open_store(chat: NanoChat, folder: Path, root: Path) -> FeatureStore:
-    return FeatureStore(folder, root, lambda image: torch.as_tensor(chat.eyes.look(image)))
+def open_store(chat: NanoModel, folder: Path, root: Path) -> FeatureStore:
+    return FeatureStore(
+        folder, root, lambda image: torch.as_tensor(chat.vision_encoder.encode(image))
+    )

@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from projects.nano.benchmarks.cells import Seen, add_arguments, open_store, see
-from text4seg.models.nano.nano_model import NanoChat
+from text4seg.models.nano.nano_model import NanoModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 GATES = np.round(np.arange(-1.0, 4.05, 0.1), 2)
 WANTED = {"coco": 0.95, "clothing": 0.9}
-KINDS = {"coco": "presence_gate", "clothing": "look_alike_gate"}
+KINDS = {"coco": "presence", "clothing": "look_alike"}
 HALVINGS = 200
 SEED = 2026
 COMMAND = "python -m projects.nano.benchmarks.gates --data DIR --sets SETS --json"
@@ -139,13 +139,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How sure the choice of nano's gates is.")
     add_arguments(parser)
     arguments = parser.parse_args()
-    chat = NanoChat.load(arguments.weights)
+    chat = NanoModel.load(arguments.weights)
     store = open_store(chat, arguments.features, arguments.data)
     sets = {}
     for name, wanted in WANTED.items():
         seen = see(chat, store, arguments.data, arguments.sets / f"{name}.jsonl")
         sums = tally([one for one in seen if one.gate == KINDS[name]])
-        gate = getattr(chat.model.config, KINDS[name]) or -np.inf
+        gate = chat.model.config.threshold(KINDS[name]) or -np.inf
         rules = {f"{wanted:.0%} of absents": lowest(wanted), "largest gIoU": largest_giou}
         sets[name] = {
             "questions": int(sums[:, 0, [2, 4]].sum()),

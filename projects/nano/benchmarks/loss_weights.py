@@ -34,7 +34,7 @@ from text4seg.metrics.bootstrap import compare_ratios
 from text4seg.models.nano.encoders.parts import get_parts
 from text4seg.models.nano.encoders.smollm2 import read_language_model
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
-from text4seg.models.nano.nano_model import NanoChat
+from text4seg.models.nano.nano_model import NanoModel
 from text4seg.pretrained.weights import locate
 from text4seg.prompts import question
 from text4seg.segmenter import Segmenter
@@ -78,11 +78,11 @@ def main() -> None:
     print(json.dumps(record, indent=1) if arguments.json else table(record))
 
 
-def learn(arguments: argparse.Namespace, folder: Path, weights: tuple[float, float]) -> NanoChat:
+def learn(arguments: argparse.Namespace, folder: Path, weights: tuple[float, float]) -> NanoModel:
     """nano, whose writing was learned anew with these weights."""
     torch.manual_seed(0)
     folder.mkdir(parents=True, exist_ok=True)
-    chat = NanoChat.load(arguments.weights)
+    chat = NanoModel.load(arguments.weights)
     unlearn(chat)
     settings = WriteSettings(
         shape_steps=SHAPE_STEPS, image_steps=arguments.steps - SHAPE_STEPS, grids=_GRID,
@@ -98,7 +98,7 @@ def learn(arguments: argparse.Namespace, folder: Path, weights: tuple[float, flo
     return chat
 
 
-def unlearn(chat: NanoChat) -> None:
+def unlearn(chat: NanoModel) -> None:
     """Put SmolLM2's layers and fresh readers in the place of what nano learned to write with."""
     fresh = NanoForConditionalGeneration(chat.model.config)
     for part in ("image_projector", "reader", "run_reader"):
@@ -107,10 +107,10 @@ def unlearn(chat: NanoChat) -> None:
     layers["embed_tokens.weight"] = get_parts().embedding()
     chat.model.language.load_state_dict({k: v.float() for k, v in layers.items()})
     chat.model.float()
-    chat.model.answer_reader = None
+    chat.model.vqa_head = None
 
 
-def ask(chat: NanoChat, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def ask(chat: NanoModel, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Of every few questions, where the cells see something: how what is written overlaps."""
     store = open_store(chat, arguments.features, arguments.data)
     segmenter, found = Segmenter(chat, format="rrle"), []
@@ -124,10 +124,10 @@ def ask(chat: NanoChat, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     shown = Console(stderr=True)
     for image, record in track(questions[:: arguments.every], "writing", console=shown):
         features = store[arguments.data / image]
-        chat.eyes = SimpleNamespace(look=lambda _, kept=features: kept)
+        chat.vision_encoder = SimpleNamespace(encode=lambda _, kept=features: kept)
         with torch.inference_mode():
             state = chat.model.fusion.encode_image(features[None].to(chat.model.dtype))
-        target = chat.ask(state, question(record["expression"]))
+        target = chat.ground(state, question(record["expression"]))
         truth = true_cells(record["mask"])
         if truth is None or target.absent:
             continue

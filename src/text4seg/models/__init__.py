@@ -50,9 +50,9 @@ def load(name: str) -> VisionLanguageModel:
         )
     try:
         if folder is None or is_nano(name):
-            from text4seg.models.nano.nano_model import NanoChat
+            from text4seg.models.nano.nano_model import NanoModel
 
-            return NanoChat.load(folder)
+            return NanoModel.load(folder)
         from text4seg.models.hf.model import HFModel
 
         return HFModel.load(folder)

@@ -122,14 +122,14 @@ _NANO_LOOK = 1.0  # seconds an image, on one core
 
 def _plan_nano(recipe: Recipe, chats: Sequence[Chat]) -> Estimate:
     """A plan for nano: no skeleton is worth making: its configuration and weights are small."""
-    from text4seg.models.nano.nano_model import SHIPPED, NanoChat
+    from text4seg.models.nano.nano_model import SHIPPED, NanoModel
     from text4seg.training.nano.nano_tuner import check_recipe, read_own
     from text4seg.training.tune_hf import count_steps
 
     check_recipe(recipe)
     questions = read_own(recipe, chats)
     named = recipe.model.folder
-    chat = NanoChat.load(SHIPPED if named == "nano" else Path(named))
+    chat = NanoModel.load(SHIPPED if named == "nano" else Path(named))
     lengths = [len(chat.encode(question.wording)) for question in questions]
     fusion, total = (
         sum(parameter.numel() for parameter in part.parameters())

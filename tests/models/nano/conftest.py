@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from text4seg.images import open_image
 from text4seg.models.nano.encoders.parts import Parts, get_parts
-from text4seg.models.nano.nano_model import NanoChat
+from text4seg.models.nano.nano_model import NanoModel
 
 IMAGES = Path(__file__).parents[3] / "examples" / "photos"
 
@@ -26,8 +26,8 @@ def tokenizer(parts: Parts) -> Tokenizer:
 
 
 @pytest.fixture(scope="session")
-def chat(nano_parts: None) -> NanoChat:
-    return NanoChat.load()
+def chat(nano_parts: None) -> NanoModel:
+    return NanoModel.load()
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,7 @@ def test_what_save_pretrained_wrote_is_loaded_too(tmp_path: Path) -> None:
         tuned.language.embed_tokens.weight.add_(1.0)
     tuned.save_pretrained(tmp_path)
     again = load(tmp_path).eval()
-    again.set_walker(small_text().walker)
+    again.set_cell_tracker(small_text().cell_tracker)
     assert torch.equal(again.language.embed_tokens.weight, tuned.language.embed_tokens.weight)
     prompt = torch.tensor([small_prompt()])
     with torch.inference_mode():

@@ -21,7 +21,7 @@ def make_fusion(seed: int = 0) -> Fusion:
 @torch.inference_mode()
 def ask(fusion: Fusion, image: ImageState, words: Tensor, mask: Tensor | None = None) -> Tensor:
     shown = torch.ones(words.shape[:2], dtype=torch.bool) if mask is None else mask
-    return fusion.ask(image, words, shown)[1]
+    return fusion.ground(image, words, shown)[1]
 
 
 @torch.inference_mode()
@@ -36,7 +36,7 @@ def test_states_have_their_shapes() -> None:
     assert image.names.shape == (2, 256, len(NAMES))
     assert image.boxes.shape == (2, 256, DETECTOR)
     with torch.inference_mode():
-        states, logits = fusion.ask(
+        states, logits = fusion.ground(
             image, torch.randn(2, 5, HIDDEN), torch.ones(2, 5, dtype=torch.bool)
         )
     assert states.shape == (2, 256, 16)

@@ -10,7 +10,7 @@ from torch.nn import functional
 from tests.reference.small_nano import HIDDEN, NAMES, small_config, small_features
 from text4seg.models.nano.config import NanoConfig
 from text4seg.models.nano.fusion import Fusion
-from text4seg.models.nano.matching import OpenMatching, Phrases, WordList
+from text4seg.models.nano.matching import OpenVocabularyMatcher, Phrases, WordList
 
 WIDTH = 8
 WORDS = [("cat", "kitty"), ("dog",), ("hot dog", "sausage", "wiener")]
@@ -82,12 +82,12 @@ def test_a_list_grows() -> None:
 def make_fusion() -> Fusion:
     torch.manual_seed(0)
     fusion = Fusion(open_config(), HIDDEN).eval()
-    assert isinstance(fusion.open, OpenMatching)
-    for words in fusion.open.lists:
+    assert isinstance(fusion.matching, OpenVocabularyMatcher)
+    for words in fusion.matching.lists:
         words.vectors.copy_(functional.normalize(torch.randn_like(words.vectors), dim=-1))
         words.members.random_(len(words.vectors))
-    fusion.open.classifier_weight.normal_()
-    fusion.open.channels[-1].weight.data.normal_()
+    fusion.matching.classifier_weight.normal_()
+    fusion.matching.channels[-1].weight.data.normal_()
     return fusion
 
 
@@ -100,14 +100,14 @@ def test_phrases_decide_beside_tokens() -> None:
     assert image.classes.exp().sum(-1).flatten().tolist() == pytest.approx([1.0] * 256, abs=1e-4)
     assert image.meanings.norm(dim=-1).flatten().tolist() == pytest.approx([1.0] * 256, abs=1e-4)
     tokens, mask = torch.randn(1, 3, HIDDEN), torch.ones(1, 3, dtype=torch.bool)
-    answers = [fusion.ask(image, tokens, mask, phrases(word))[1] for word in ("cat", "dog")]
-    without = fusion.ask(image, tokens, mask)[1]
+    answers = [fusion.ground(image, tokens, mask, phrases(word))[1] for word in ("cat", "dog")]
+    without = fusion.ground(image, tokens, mask)[1]
     assert not torch.allclose(*answers)
     assert not torch.allclose(answers[0], without)
 
 
 def test_a_fusion_without_sentences_is_as_it_was() -> None:
-    assert Fusion(small_config(), HIDDEN).open is None
+    assert Fusion(small_config(), HIDDEN).matching is None
     assert not [name for name in Fusion(small_config(), HIDDEN).state_dict() if "open" in name]
 
 

@@ -25,7 +25,7 @@ from text4seg.codec import get_format
 from text4seg.core.types import DescriptorGrid
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
 from text4seg.models.nano.nano_model import NanoStep
-from text4seg.models.nano.text.cell_tracker import ELSEWHERE, NOWHERE
+from text4seg.models.nano.text.cell_tracker import NOWHERE, OUTSIDE_MASK
 
 TEXT = small_text()
 GRIDS = [(16, 16), (4, 6), (20, 9), (1, 1)]
@@ -59,7 +59,7 @@ def step_after(
     cache = DynamicCache(config=model.language.config)
     with torch.inference_mode():
         image = model.fusion.encode_image(features)
-        states, logits = model.ask(image, *model.question_of(torch.tensor([prompt])))
+        states, logits = model.ground(image, *model.question_of(torch.tensor([prompt])))
         model(torch.tensor([prompt[:place]]), features=features, past_key_values=cache)
     step = NanoStep(model, cache, states=states, logits=logits, grid=grid)
     return step, np.asarray(step(prompt[place:])[-1])
@@ -69,7 +69,7 @@ def test_a_saved_model_comes_back_the_same(tmp_path: Path) -> None:
     model = small_model(3)
     model.save_pretrained(tmp_path)
     again = NanoForConditionalGeneration.from_pretrained(tmp_path).eval()
-    again.set_walker(TEXT.walker)
+    again.set_cell_tracker(TEXT.cell_tracker)
     tokens = small_prompt() + body(4, 4, "rrle")
     assert json.loads(again.config.to_json_string()) == json.loads(model.config.to_json_string())
     assert torch.equal(
@@ -226,7 +226,7 @@ def test_tokens_read_the_cell_they_point_at_and_the_rest_of_its_row(grid: tuple[
     model = small_model()
     states, logits = torch.randn(1, 256, 16), torch.randn(1, 256)
     pointers = torch.tensor(
-        [[ELSEWHERE, (0, NOWHERE, NOWHERE), (grid[0] * grid[1] - 1, 0, 1), (grid[1] // 2, 1, 0)]]
+        [[OUTSIDE_MASK, (0, NOWHERE, NOWHERE), (grid[0] * grid[1] - 1, 0, 1), (grid[1] // 2, 1, 0)]]
     )
     with torch.inference_mode():
         found = model.read_cells(states, logits, pointers, grid)[0]
@@ -253,9 +253,9 @@ def test_a_bias_raises_every_cell_that_the_writer_is_given() -> None:
     mask = torch.ones_like(tokens, dtype=torch.bool)
     with torch.inference_mode():
         image = model.fusion.encode_image(small_features())
-        states, logits = model.ask(image, tokens, mask)
+        states, logits = model.ground(image, tokens, mask)
         model.config.cell_bias = 0.5
-        same, raised = model.ask(image, tokens, mask)
+        same, raised = model.ground(image, tokens, mask)
     assert torch.equal(states, same)
     assert torch.equal(raised, logits + 0.5)
 
@@ -273,10 +273,10 @@ def test_another_grid_is_the_same_map_at_another_size() -> None:
         assert torch.allclose(heights[inner], centers[inner, None].expand(-1, cols), atol=0.2)
 
 
-def test_text_is_not_read_without_a_walker() -> None:
+def test_text_is_not_read_without_a_cell_tracker() -> None:
     model = small_model()
-    model.walker = None
-    with pytest.raises(RuntimeError, match="set_walker"):
+    model.cell_tracker = None
+    with pytest.raises(RuntimeError, match="set_cell_tracker"):
         model(torch.tensor([small_prompt()]), features=small_features())
 
 
@@ -338,7 +338,7 @@ def test_runs_come_to_older_weights_without_a_change() -> None:
     missing, unknown = new.load_state_dict(old.state_dict(), strict=False)
     assert (missing, unknown) == (["run_reader.weight"], [])
     for model in (old, new):
-        model.set_walker(TEXT.walker)
+        model.set_cell_tracker(TEXT.cell_tracker)
     tokens, features = small_prompt() + body(16, 16, "rrle"), small_features(5)
     assert torch.equal(logits_of(old, tokens, features), logits_of(new, tokens, features))
     assert new.run_reader is not None

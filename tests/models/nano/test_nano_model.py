@@ -40,7 +40,7 @@ from text4seg.decoding import (
 )
 from text4seg.images import open_image
 from text4seg.models.interface import PreparedPrompt, TokenTable
-from text4seg.models.nano.nano_model import NanoChat, NanoSession, _stand_ins, token_bytes
+from text4seg.models.nano.nano_model import NanoModel, NanoSession, _stand_ins, token_bytes
 from text4seg.prompts import ANSWER_PREFIX, question
 from text4seg.segmenter import Segmenter
 
@@ -50,7 +50,7 @@ IMAGES = Path(__file__).parents[3] / "examples" / "photos"
 class OfImage:
     """A model whose `generate` is told what the eyes saw, as a user of `transformers` would."""
 
-    def __init__(self, chat: NanoChat, features: torch.Tensor, shape: GridShape) -> None:
+    def __init__(self, chat: NanoModel, features: torch.Tensor, shape: GridShape) -> None:
         self.model = chat.model
         self.inputs = {"features": features[None].float(), "grid": (shape.rows, shape.cols)}
 
@@ -87,7 +87,7 @@ def write(
 
 
 def write_plainly(
-    model: OfImage, chat: NanoChat, vocabulary: Vocabulary, label: str, name: str,
+    model: OfImage, chat: NanoModel, vocabulary: Vocabulary, label: str, name: str,
     bias: Mapping[int, float] | None,
 ) -> list[int]:  # fmt: skip
     shape = GridShape(*model.inputs["grid"])
@@ -99,12 +99,12 @@ def write_plainly(
 
 
 @pytest.fixture(scope="module")
-def small() -> NanoChat:
-    return NanoChat(small_model(4), SmallParts())  # type: ignore[arg-type]
+def small() -> NanoModel:
+    return NanoModel(small_model(4), SmallParts())  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def small_words(small: NanoChat) -> Vocabulary:
+def small_words(small: NanoModel) -> Vocabulary:
     return vocabulary_of(small.vocabulary)
 
 
@@ -121,7 +121,7 @@ SMALL = [
 
 @pytest.mark.parametrize(("name", "shape", "label"), SMALL)
 def test_small_nano_writes_what_generate_writes(
-    small: NanoChat, small_words: Vocabulary, name: str, shape: GridShape, label: str
+    small: NanoModel, small_words: Vocabulary, name: str, shape: GridShape, label: str
 ) -> None:
     features = small_features(9)[0]
     session = NanoSession(small, features)
@@ -136,7 +136,7 @@ def test_small_nano_writes_what_generate_writes(
 
 
 @pytest.fixture(scope="module")
-def vocabulary(chat: NanoChat) -> Vocabulary:
+def vocabulary(chat: NanoModel) -> Vocabulary:
     return vocabulary_of(chat.vocabulary)
 
 
@@ -150,7 +150,7 @@ REAL = [
 @pytest.mark.nano
 @pytest.mark.parametrize(("name", "shape", "label"), REAL)
 def test_nano_writes_what_generate_writes(
-    chat: NanoChat,
+    chat: NanoModel,
     vocabulary: Vocabulary,
     seen: torch.Tensor,
     name: str,
@@ -172,7 +172,12 @@ def test_nano_writes_what_generate_writes(
 
 
 def answers(
-    chat: NanoChat, vocabulary: Vocabulary, features: torch.Tensor, labels: list[str], *, anew: bool
+    chat: NanoModel,
+    vocabulary: Vocabulary,
+    features: torch.Tensor,
+    labels: list[str],
+    *,
+    anew: bool,
 ) -> list[Any]:
     """First logits and tokens of each question, of one session or of one a question."""
     shape = GridShape(6, 6)
@@ -187,7 +192,7 @@ def answers(
     return found
 
 
-def test_asks_of_one_session_equal_asks_alone(small: NanoChat, small_words: Vocabulary) -> None:
+def test_asks_of_one_session_equal_asks_alone(small: NanoModel, small_words: Vocabulary) -> None:
     labels = ["dog", "the teddy bear", "dog", "hot dog", "dog"]
     together = answers(small, small_words, small_features(2)[0], labels, anew=False)
     assert together == answers(small, small_words, small_features(2)[0], labels, anew=True)
@@ -197,7 +202,7 @@ def test_asks_of_one_session_equal_asks_alone(small: NanoChat, small_words: Voca
 
 @pytest.mark.nano
 def test_nanos_asks_of_one_session_equal_asks_alone(
-    chat: NanoChat, vocabulary: Vocabulary, seen: torch.Tensor
+    chat: NanoModel, vocabulary: Vocabulary, seen: torch.Tensor
 ) -> None:
     labels = ["the cat", "the dog", "the cat"]
     together = answers(chat, vocabulary, seen, labels, anew=False)
@@ -205,7 +210,7 @@ def test_nanos_asks_of_one_session_equal_asks_alone(
     assert together[0] == together[2]
 
 
-def test_asks_may_be_written_side_by_side(small: NanoChat, small_words: Vocabulary) -> None:
+def test_asks_may_be_written_side_by_side(small: NanoModel, small_words: Vocabulary) -> None:
     """Neither disturbs the other's cache."""
     session, shape = NanoSession(small, small_features(3)[0]), GridShape(16, 16)
     first, second = (session.ask(question(label), ANSWER_PREFIX) for label in ("dog", "hot dog"))
@@ -223,7 +228,7 @@ def test_asks_may_be_written_side_by_side(small: NanoChat, small_words: Vocabula
 
 @pytest.mark.parametrize("name", ["sd", "rrle"])
 def test_a_batch_writes_what_each_question_gets_alone(
-    small: NanoChat, small_words: Vocabulary, name: str
+    small: NanoModel, small_words: Vocabulary, name: str
 ) -> None:
     """Images, prompts and texts of several lengths; texts end at different passes."""
     shape = GridShape(5, 6)
@@ -258,26 +263,26 @@ def test_a_batch_writes_what_each_question_gets_alone(
         assert np.allclose(one.log_probabilities, other.log_probabilities, atol=1e-3)
 
 
-def test_questions_of_two_grids_share_no_passes(small: NanoChat) -> None:
+def test_questions_of_two_grids_share_no_passes(small: NanoModel) -> None:
     session = NanoSession(small, small_features()[0])
     asked = [session.ask(question("dog"), ANSWER_PREFIX, grid=grid) for grid in ((4, 4), (4, 5))]
     with pytest.raises(InputError, match="one grid"):
         small.join(asked)
 
 
-def test_the_cell_head_is_handed_out(small: NanoChat, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cell_head_is_handed_out(small: NanoModel, monkeypatch: pytest.MonkeyPatch) -> None:
     session = NanoSession(small, small_features(9)[0])
     odds = session.ask(question("dog"), ANSWER_PREFIX, grid=(4, 7)).cell_odds
     assert odds is not None
     assert odds.shape == (4, 7)
-    monkeypatch.setattr(small.model.config, "presence_gate", 1e9)
+    monkeypatch.setattr(small.model.config, "presence_threshold", 1e9)
     absent = session.ask(question("dog"), ANSWER_PREFIX, grid=(4, 7)).cell_odds
     assert absent is not None
     assert absent.max() < -10
 
 
 def test_the_cells_of_another_grid_are_made_once(
-    small: NanoChat, monkeypatch: pytest.MonkeyPatch
+    small: NanoModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, made = NanoSession(small, small_features(9)[0]), []
     resample = small.model.resample
@@ -290,7 +295,7 @@ def test_the_cells_of_another_grid_are_made_once(
 
 @pytest.mark.nano
 def test_a_question_is_read_once(
-    chat: NanoChat, seen: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+    chat: NanoModel, seen: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the fusion is asked is what the garments' gate looks at, and what training reads."""
     session, reader, read = NanoSession(chat, seen), chat.reader, []
@@ -303,12 +308,12 @@ def test_a_question_is_read_once(
     words = torch.tensor([chat.encode(question("the settee"))])
     with torch.inference_mode():
         image = chat.model.fusion.encode_image(seen[None].float())
-        _, logits = chat.model.ask(image, words, torch.ones_like(words, dtype=torch.bool))
+        _, logits = chat.model.ground(image, words, torch.ones_like(words, dtype=torch.bool))
     offset = asked.cell_odds.ravel() - logits[0].numpy()
     assert np.allclose(offset, -50.0 if asked.absent else 0.0, atol=1e-4)
 
 
-def test_a_session_counts_the_prompt(small: NanoChat) -> None:
+def test_a_session_counts_the_prompt(small: NanoModel) -> None:
     asked = NanoSession(small, small_features()[0]).ask(question("dog"), ANSWER_PREFIX)
     assert asked.prompt_tokens == len(small.text.prompt(question("dog"), ANSWER_PREFIX))
     assert len(asked.first_logits) == len(small.vocabulary.tokens)
@@ -317,11 +322,13 @@ def test_a_session_counts_the_prompt(small: NanoChat) -> None:
 
 @pytest.mark.nano
 def test_the_image_is_looked_at_once(
-    chat: NanoChat, cat: Image.Image, monkeypatch: pytest.MonkeyPatch
+    chat: NanoModel, cat: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[Image.Image] = []
-    look = chat.eyes.look
-    monkeypatch.setattr(chat.eyes, "look", lambda image: [looks.append(image), look(image)][1])
+    look = chat.vision_encoder.encode
+    monkeypatch.setattr(
+        chat.vision_encoder, "encode", lambda image: [looks.append(image), look(image)][1]
+    )
     session = chat.open(cat)
     for label in ("the cat", "the dog"):
         session.ask(question(label), ANSWER_PREFIX)
@@ -332,51 +339,51 @@ def test_the_image_is_looked_at_once(
 
 
 def test_the_bias_is_the_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
-    chat = NanoChat(small_model(4), SmallParts())  # type: ignore[arg-type]
+    chat = NanoModel(small_model(4), SmallParts())  # type: ignore[arg-type]
     assert chat.bias is None
-    chat = NanoChat(small_model(4), SmallParts())  # type: ignore[arg-type]
+    chat = NanoModel(small_model(4), SmallParts())  # type: ignore[arg-type]
     monkeypatch.setattr(chat.model.config, "others_bias", -0.5)
     firsts = {chat.text.encode("others")[0], chat.text.encode(" others")[0]}
     assert chat.bias == dict.fromkeys(firsts, -0.5)
 
 
 def test_where_no_cell_reaches_the_gate_the_thing_is_absent(
-    small: NanoChat, monkeypatch: pytest.MonkeyPatch
+    small: NanoModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logits = torch.tensor([[-3.0, 0.9]])
     assert not small.is_absent("dog", logits)
-    monkeypatch.setattr(small.model.config, "presence_gate", 1.0)
+    monkeypatch.setattr(small.model.config, "presence_threshold", 1.0)
     assert small.is_absent("dog", logits)
-    monkeypatch.setattr(small.model.config, "presence_gate", 0.9)
+    monkeypatch.setattr(small.model.config, "presence_threshold", 0.9)
     assert not small.is_absent("dog", torch.tensor([[-3.0, 0.95]]))
 
 
 def test_one_of_several_has_a_gate_of_its_own(
-    small: NanoChat, monkeypatch: pytest.MonkeyPatch
+    small: NanoModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logits = torch.tensor([[-3.0, 0.5]])
-    monkeypatch.setattr(small.model.config, "presence_gate", 1.0)
+    monkeypatch.setattr(small.model.config, "presence_threshold", 1.0)
     assert small.is_absent("Segment the left dog", logits)
-    monkeypatch.setattr(small.model.config, "placed_gate", 0.0)
+    monkeypatch.setattr(small.model.config, "position_threshold", 0.0)
     assert not small.is_absent("Segment the Left dog", logits)
     assert small.is_absent("Segment the bright dog", logits)
 
 
 def test_look_alikes_have_a_gate_of_their_own(
-    small: NanoChat, monkeypatch: pytest.MonkeyPatch
+    small: NanoModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logits = torch.tensor([[-3.0, 1.5]])
-    monkeypatch.setattr(small.model.config, "presence_gate", 1.0)
+    monkeypatch.setattr(small.model.config, "presence_threshold", 1.0)
     monkeypatch.setattr(small.model.config, "look_alikes", ["blouse", "shirt"])
     assert not small.is_absent("Segment the blouse in this image.", logits)
-    monkeypatch.setattr(small.model.config, "look_alike_gate", 2.0)
+    monkeypatch.setattr(small.model.config, "look_alike_threshold", 2.0)
     assert small.is_absent("Segment the blouse in this image.", logits)
     assert not small.is_absent("Segment the dog in this image.", logits)
 
 
 @pytest.mark.parametrize("name", ["sd", "rrle", "rle"])
 def test_below_the_gate_the_answer_is_empty_in_every_format(
-    small: NanoChat, name: str, monkeypatch: pytest.MonkeyPatch
+    small: NanoModel, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Opened:
         default_format = "sd"
@@ -387,7 +394,7 @@ def test_below_the_gate_the_answer_is_empty_in_every_format(
     segmenter = Segmenter(Opened(), format=name, grid="8x8")
     image = Image.new("RGB", (64, 64))
     assert not segmenter(image, "dog").empty
-    monkeypatch.setattr(small.model.config, "presence_gate", 1e9)
+    monkeypatch.setattr(small.model.config, "presence_threshold", 1e9)
     answer = segmenter(image, "dog")
     assert answer.empty
     assert answer.validity == "strict"
@@ -416,7 +423,7 @@ def test_the_bytes_of_tokens_are_the_bytes_of_the_text(text: str) -> None:
 
 
 @pytest.mark.parametrize("content", SPECIAL)
-def test_no_words_of_a_user_become_a_control_token(small: NanoChat, content: str) -> None:
+def test_no_words_of_a_user_become_a_control_token(small: NanoModel, content: str) -> None:
     """Labels forbid `|`, but not every control token is spelled with one."""
     tokens = small.encode(f"the {content} dog")
     assert not set(tokens) & set(small.vocabulary.special)
@@ -428,7 +435,7 @@ def test_no_words_of_a_user_become_a_control_token(small: NanoChat, content: str
 
 
 def test_a_label_that_spells_a_control_token_is_written(
-    small: NanoChat, small_words: Vocabulary
+    small: NanoModel, small_words: Vocabulary
 ) -> None:
     label, shape = "the <extra_13> dog", GridShape(3, 3)
     session = NanoSession(small, small_features(1)[0])
@@ -440,7 +447,7 @@ def test_a_label_that_spells_a_control_token_is_written(
         asked = session.ask(question(label), ANSWER_PREFIX, grid=(3, 3))
 
 
-def test_the_table_knows_the_end_and_the_control_tokens(small: NanoChat) -> None:
+def test_the_table_knows_the_end_and_the_control_tokens(small: NanoModel) -> None:
     table = small.vocabulary
     assert table is small.vocabulary, "built once"
     assert table.eos == small.text.end == 2
@@ -452,16 +459,16 @@ def test_the_table_knows_the_end_and_the_control_tokens(small: NanoChat) -> None
 
 
 @pytest.fixture(scope="module")
-def seen(chat: NanoChat) -> torch.Tensor:
-    return chat.eyes.look(open_image(IMAGES / "cat.jpg"))
+def seen(chat: NanoModel) -> torch.Tensor:
+    return chat.vision_encoder.encode(open_image(IMAGES / "cat.jpg"))
 
 
 @pytest.mark.nano
 def test_a_saved_copy_is_the_shipped_model(
-    chat: NanoChat, seen: torch.Tensor, tmp_path: Path
+    chat: NanoModel, seen: torch.Tensor, tmp_path: Path
 ) -> None:
     chat.model.save_pretrained(tmp_path)
-    again = NanoChat.load(tmp_path)
+    again = NanoModel.load(tmp_path)
     first = [
         np.asarray(NanoSession(one, seen).ask(question("the cat"), ANSWER_PREFIX).first_logits)
         for one in (chat, again)
@@ -474,12 +481,12 @@ def test_a_folder_of_another_model_is_refused(nano_parts: None, tmp_path: Path) 
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(WeightsError, match="another model"):
-        NanoChat.load(tmp_path)
+        NanoModel.load(tmp_path)
 
 
 @pytest.mark.nano
 def test_half_the_bits_answer_nearly_the_same(nano_parts: None) -> None:
-    chat = NanoChat.load()
+    chat = NanoModel.load()
     exact = Segmenter(chat)(IMAGES / "cat.jpg", "the cat").grid.select("the cat")
     chat.model.to(torch.bfloat16)
     rounded = Segmenter(chat)(IMAGES / "cat.jpg", "the cat").grid.select("the cat")

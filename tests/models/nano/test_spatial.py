@@ -14,7 +14,7 @@ from text4seg.models.nano.encoders.colors import COLORS
 from text4seg.models.nano.fusion import Fusion
 from text4seg.models.nano.matching import Phrases
 from text4seg.models.nano.spatial import center_of, count_beyond, cover_cells, relate
-from text4seg.models.nano.text.attributes import RELATIONS, SIDES, read_terms, stack_terms
+from text4seg.models.nano.text.attributes import RELATIONS, SIDES, read_attributes, stack_attributes
 
 WIDTH = 8
 # Three dogs: left and small, middle and large, right and high.
@@ -68,7 +68,7 @@ def test_the_center_of_what_is_seen() -> None:
 
 def terms_config() -> NanoConfig:
     config = small_config()
-    config.sentence_width, config.terms = WIDTH, True
+    config.sentence_width, config.attributes = WIDTH, True
     config.word_lists = [[len(NAMES), 1], [DETECTOR, 1], [1000, 1]]
     return config
 
@@ -76,9 +76,9 @@ def terms_config() -> NanoConfig:
 def make_fusion() -> Fusion:
     torch.manual_seed(0)
     fusion = Fusion(terms_config(), HIDDEN).eval()
-    assert fusion.open is not None
-    assert fusion.placing is not None
-    for words in fusion.open.lists:
+    assert fusion.matching is not None
+    assert fusion.spatial is not None
+    for words in fusion.matching.lists:
         words.vectors.copy_(torch.nn.functional.normalize(torch.randn_like(words.vectors), dim=-1))
         words.members.copy_(torch.arange(len(words.members))[:, None])
     return fusion
@@ -93,15 +93,15 @@ def features() -> Tensor:
 
 
 def ask(fusion: Fusion, expression: str) -> tuple[Tensor, Tensor]:
-    assert fusion.open is not None
-    dog, cat = fusion.open.word_lists[1].vectors[16], fusion.open.word_lists[1].vectors[15]
-    told = read_terms(expression)
-    terms = stack_terms([told], [cat if told.landmark else None], WIDTH)
-    phrases = Phrases(dog[None, None], torch.ones(1, 1, dtype=torch.bool), terms=terms)
+    assert fusion.matching is not None
+    dog, cat = fusion.matching.word_lists[1].vectors[16], fusion.matching.word_lists[1].vectors[15]
+    told = read_attributes(expression)
+    attributes = stack_attributes([told], [cat if told.landmark else None], WIDTH)
+    phrases = Phrases(dog[None, None], torch.ones(1, 1, dtype=torch.bool), attributes=attributes)
     words = torch.ones(1, 4, HIDDEN)
     with torch.inference_mode():
         image = fusion.encode_image(features())
-        _, logits, boxes = fusion.ask_of_boxes(image, words, words[..., 0] > 0, phrases)
+        _, logits, boxes = fusion.ground_with_boxes(image, words, words[..., 0] > 0, phrases)
     assert boxes is not None
     return logits, boxes
 
@@ -109,21 +109,21 @@ def ask(fusion: Fusion, expression: str) -> tuple[Tensor, Tensor]:
 def test_a_new_part_says_nothing_until_it_is_trained() -> None:
     torch.manual_seed(1)
     fusion = make_fusion()
-    assert fusion.placing is not None
+    assert fusion.spatial is not None
     plain = Fusion(terms_config(), HIDDEN).eval()
     plain.load_state_dict(fusion.state_dict())
-    plain.placing = None
-    assert fusion.open is not None
-    dog = fusion.open.word_lists[1].vectors[16]
+    plain.spatial = None
+    assert fusion.matching is not None
+    dog = fusion.matching.word_lists[1].vectors[16]
     phrases = Phrases(dog[None, None], torch.ones(1, 1, dtype=torch.bool))
-    terms = stack_terms([read_terms("the left dog")], [None], WIDTH)
+    attributes = stack_attributes([read_attributes("the left dog")], [None], WIDTH)
     words, seen = torch.ones(1, 4, HIDDEN), features()
     shown = words[..., 0] > 0
     with torch.inference_mode():
-        without = plain.ask(plain.encode_image(seen), words, shown, phrases)[1]
-        told = replace(phrases, terms=terms)
-        found = fusion.ask(fusion.encode_image(seen), words, shown, told)[1]
-        cut = plain.ask(
+        without = plain.ground(plain.encode_image(seen), words, shown, phrases)[1]
+        told = replace(phrases, attributes=attributes)
+        found = fusion.ground(fusion.encode_image(seen), words, shown, told)[1]
+        cut = plain.ground(
             plain.encode_image(seen[:, :256, : VISUAL + DETECTOR]), words, shown, phrases
         )
     assert torch.allclose(without, found, atol=1e-5)
@@ -141,8 +141,8 @@ def test_a_new_part_says_nothing_until_it_is_trained() -> None:
 )
 def test_terms_change_what_is_answered(one: str, other: str) -> None:
     fusion = make_fusion()
-    assert fusion.placing is not None
-    for last in (fusion.placing.channels[-1], fusion.placing.paint):
+    assert fusion.spatial is not None
+    for last in (fusion.spatial.channels[-1], fusion.spatial.paint):
         torch.nn.init.normal_(last.weight)  # type: ignore[arg-type]
     torch.manual_seed(2)
     first = ask(fusion, one)
@@ -155,13 +155,15 @@ def test_terms_change_what_is_answered(one: str, other: str) -> None:
 
 def test_a_image_without_boxes_and_a_landmark_that_is_nowhere() -> None:
     fusion = make_fusion()
-    assert fusion.open is not None
+    assert fusion.matching is not None
     words = torch.ones(1, 4, HIDDEN)
     seen = features()
     seen[:, 256:] = 0
-    cat = fusion.open.word_lists[1].vectors[15]
-    terms = stack_terms([read_terms("a dog by a cat")], [cat], WIDTH)
-    phrases = Phrases(cat[None, None], torch.ones(1, 1, dtype=torch.bool), terms=terms)
+    cat = fusion.matching.word_lists[1].vectors[15]
+    attributes = stack_attributes([read_attributes("a dog by a cat")], [cat], WIDTH)
+    phrases = Phrases(cat[None, None], torch.ones(1, 1, dtype=torch.bool), attributes=attributes)
     with torch.inference_mode():
-        found = fusion.ask_of_boxes(fusion.encode_image(seen), words, words[..., 0] > 0, phrases)
+        found = fusion.ground_with_boxes(
+            fusion.encode_image(seen), words, words[..., 0] > 0, phrases
+        )
     assert all(tensor is not None and tensor.isfinite().all() for tensor in found)

@@ -17,13 +17,18 @@ from tests.reference.small_answers import (
 )
 from tests.reference.small_nano import small_config
 from text4seg.core.errors import InputError, WeightsError
-from text4seg.models.nano.checkpoint import has_answers, load_model, save_model
-from text4seg.models.nano.nano_model import NanoChat, NanoSession
-from text4seg.models.nano.text.question_types import KINDS, PlainQuestion, read_question
+from text4seg.models.nano.checkpoint import (
+    has_vqa_head,
+    load_model,
+    parameter_name,
+    save_model,
+)
+from text4seg.models.nano.nano_model import NanoModel, NanoSession
+from text4seg.models.nano.text.question_types import KINDS, ParsedQuestion, read_question
 from text4seg.models.nano.vqa_head import (
     SLOTS,
-    AnswerReader,
-    Named,
+    NameScores,
+    VqaHead,
     choose_names,
     evidence_width,
     gather_evidence,
@@ -65,7 +70,7 @@ def test_what_a_question_asks(question: str, kind: str, expression: str | None) 
     read = read_question(question)
     assert read.kind in KINDS
     if question != "Is there the?":
-        assert read == PlainQuestion(kind, expression)
+        assert read == ParsedQuestion(kind, expression)
 
 
 def test_masks_are_the_same_with_and_without_answers() -> None:
@@ -104,7 +109,7 @@ def test_an_answer_is_written_as_one_pass_would_write_it() -> None:
     ids = chat.text.image_prefix() + chat.encode("How many cats are there?")
     ids += chat.text.after_image("", "")
     assert asked.prompt_tokens == len(ids)
-    reader = chat.model.answer_reader
+    reader = chat.model.vqa_head
     assert reader is not None
     with torch.inference_mode():
         given = find_given(chat, reader, session._image, "How many cats are there?")
@@ -121,7 +126,7 @@ def test_an_answer_is_written_as_one_pass_would_write_it() -> None:
 
 def test_questions_are_given_different_things() -> None:
     chat = answering_chat()
-    reader = chat.model.answer_reader
+    reader = chat.model.vqa_head
     assert reader is not None
     session = NanoSession(chat, boxed_features())
     with torch.inference_mode():
@@ -156,7 +161,7 @@ def test_evidence_is_finite_and_tells_images_and_things_apart() -> None:
 
 def test_names_come_things_first_the_largest_first_and_at_least_one() -> None:
     names = ["cat", "dog", "cup", "wall"]
-    named = Named(
+    named = NameScores(
         torch.tensor([[1.0, -1.0, 2.0, 3.0]]),
         torch.tensor([[0.1, 0.9, 0.5, 0.8]]),
         torch.tensor([True, True, True, False]),
@@ -168,7 +173,7 @@ def test_names_come_things_first_the_largest_first_and_at_least_one() -> None:
 
 
 def test_names_are_added_behind_the_known_ones() -> None:
-    reader = AnswerReader(small_config(), 8)
+    reader = VqaHead(small_config(), 8)
     reader.add_names(["zebra", "widget"])
     assert reader.detected.tolist()[-2:] == [22, -1]
     model = answering_model()
@@ -185,22 +190,22 @@ def test_names_are_added_behind_the_known_ones() -> None:
 def test_it_is_saved_and_loaded(tmp_path: Path, *, answers: bool) -> None:
     model = answering_model(answers=answers)
     save_model(model, tmp_path)
-    assert has_answers(tmp_path) is answers
+    assert has_vqa_head(tmp_path) is answers
     again = load_model(tmp_path, MeaningParts(model))  # type: ignore[arg-type]
-    assert (again.answer_reader is not None) is answers
+    assert (again.vqa_head is not None) is answers
     before, after = model.state_dict(), again.state_dict()
     assert before.keys() == after.keys()
     saved = load_file(tmp_path / "model.safetensors")  # what a part brings is not in it
     assert any(name.startswith("answer_reader.") for name in saved) is answers
-    for name in saved:
+    for name in map(parameter_name, saved):
         kept = before[name].bfloat16() if before[name].is_floating_point() else before[name]
         assert torch.equal(after[name], kept.to(after[name].dtype)), name
 
 
 @pytest.mark.nano
-def test_shipped_nano_answers_or_says_that_it_cannot(chat: NanoChat, cat: Image.Image) -> None:
+def test_shipped_nano_answers_or_says_that_it_cannot(chat: NanoModel, cat: Image.Image) -> None:
     segmenter = Segmenter(chat)
-    if chat.model.answer_reader is None:
+    if chat.model.vqa_head is None:
         with pytest.raises(WeightsError, match="not taught to answer in words"):
             segmenter.answer(cat, "Is there a cat in the image?")
         return

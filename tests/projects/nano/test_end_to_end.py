@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from text4seg.models.nano.encoders.detector import COCO_CLASSES
-from text4seg.models.nano.nano_model import NanoChat
+from text4seg.models.nano.nano_model import NanoModel
 from text4seg.segmenter import Segmenter
 
 IMAGES = Path(__file__).parents[3] / "examples" / "photos"
@@ -77,7 +77,7 @@ def test_one_command_makes_weights_that_answer(data: Path, tmp_path: Path) -> No
     assert {"see.pt", "write.pt", "answer.pt", "see.jsonl", "pseudo.jsonl"} <= {
         p.name for p in work.iterdir()
     }
-    chat = NanoChat.load(out)
+    chat = NanoModel.load(out)
     assert {"hat", "beanie", "boots"} <= set(chat.model.config.look_alikes)
     found = Segmenter.from_pretrained(str(out))(IMAGES / "cat.jpg", "the cat")
     assert found.mask.shape == (300, 451)

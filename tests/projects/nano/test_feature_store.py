@@ -16,7 +16,7 @@ from text4seg.training.nano.augmentation import as_cells, as_map, move, move_sig
 
 
 class Looks:
-    """Eyes that count how often they look."""
+    """An encoder that counts its calls."""
 
     def __init__(self) -> None:
         self.count = 0

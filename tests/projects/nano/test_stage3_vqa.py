@@ -22,7 +22,7 @@ from projects.nano.stage3_vqa import (
 )
 from tests.projects.nano.test_vqa_questions import SCENE
 from tests.reference.small_answers import answering_chat, boxed_features
-from text4seg.models.nano.nano_model import NanoChat
+from text4seg.models.nano.nano_model import NanoModel
 
 SETTINGS = AnswerSettings(
     images=6, steps=6, images_a_step=2, questions_a_image=4, guesses=16, named=4, save_every=3,
@@ -40,7 +40,7 @@ class Store(FeatureStore):
         return boxed_features(len(image.name))
 
 
-def looked(chat: NanoChat, folder: Path, images: int = 6) -> list[Gathered]:
+def looked(chat: NanoModel, folder: Path, images: int = 6) -> list[Gathered]:
     scenes: list[Scene] = [replace(SCENE, image=Path("p" * n)) for n in range(1, 4)]
     return [one for shard in gather(chat, lambda: scenes, Store(), folder, images) for one in shard]
 
@@ -72,7 +72,7 @@ def test_only_its_own_weights_change(tmp_path: Path) -> None:
     )
     changed = {k for k, v in chat.model.state_dict().items() if not torch.equal(v, before[k])}
     assert changed
-    assert all(name.startswith("answer_reader.") for name in changed)
+    assert all(name.startswith("vqa_head.") for name in changed)
     lines = [json.loads(line) for line in (tmp_path / "answer.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [3, 6]
     assert {"loss", "guess", "names", "right"} <= lines[0].keys()
@@ -99,7 +99,7 @@ def test_a_stopped_lesson_goes_on_as_if_it_had_not_been(
                 return write(lesson, random)
 
             chat = answering_chat()
-            reader = chat.model.answer_reader
+            reader = chat.model.vqa_head
             assert reader is not None
             assert isinstance(reader.read[2], torch.nn.Dropout)
             reader.read[2].p = 0.0

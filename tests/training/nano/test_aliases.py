@@ -10,7 +10,7 @@ from torch import Tensor
 
 pytest.importorskip("trl")
 
-from text4seg.models.nano.nano_model import NanoChat
+from text4seg.models.nano.nano_model import NanoModel
 from text4seg.prompts import question
 from text4seg.training.nano.aliases import find_aliases
 from text4seg.training.nano.finetune_data import Question
@@ -112,17 +112,19 @@ def test_weights_without_open_matching_have_none() -> None:
 @pytest.mark.usefixtures("nano_parts")
 def test_nano_reads_an_alias_as_its_name() -> None:
     """Wherever the word stands, and even where it means something else in English."""
-    chat = NanoChat.load()
+    chat = NanoModel.load()
     chat.model.config.aliases = {"rock": "skirt", "kurze hose": "shorts"}
     assert chat.reader is not None
     for own, name in chat.model.config.aliases.items():
         for expression in ("the {}", "the left {}", "all {}", "the red {}", "the {} left of a dog"):
             read = [chat.reader.read(question(expression.format(word))) for word in (own, name)]
             assert read[0].text == read[1].text, expression
-    features = torch.rand(1, 256, chat.model.config.eye_channels)
+    features = torch.rand(1, 256, chat.model.config.vision_channels)
     with torch.inference_mode():
         image = chat.model.fusion.encode_image(features)
-    gates = [chat.gate_of(question(f"the {word}")) for word in ("rock", "skirt", "dog")]
+    gates = [chat.threshold_kind(question(f"the {word}")) for word in ("rock", "skirt", "dog")]
     assert gates[0] == gates[1] != gates[2]
-    found = [chat.ask(image, question(f"the {word}")).logits for word in ("kurze hose", "shorts")]
+    found = [
+        chat.ground(image, question(f"the {word}")).logits for word in ("kurze hose", "shorts")
+    ]
     assert (found[0] - found[1]).abs().mean() < 1.0

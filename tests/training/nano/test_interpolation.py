@@ -12,7 +12,7 @@ from torch import nn
 pytest.importorskip("trl")
 
 from text4seg.core.errors import InputError
-from text4seg.models.nano.nano_model import NanoChat
+from text4seg.models.nano.nano_model import NanoModel
 from text4seg.training.conversations import Chat
 from text4seg.training.finetune import train
 from text4seg.training.nano.finetune_data import Question
@@ -102,9 +102,9 @@ def test_it_says_what_it_kept() -> None:
 @pytest.mark.nano
 @pytest.mark.usefixtures("nano_parts")
 def test_nano_forgets_what_harms_it() -> None:
-    chat = NanoChat.load()
+    chat = NanoModel.load()
     fusion, before = chat.model.fusion, weights_of(chat.model.fusion)
-    features = torch.rand(2, 256, chat.model.config.eye_channels)
+    features = torch.rand(2, 256, chat.model.config.vision_channels)
     nowhere = torch.zeros(16, 16)
     asked = [Question(n, "Where is the cat?", "the cat", nowhere, "") for n in (0, 1)]
     with torch.no_grad():

@@ -15,12 +15,12 @@ from text4seg.cli import main
 from text4seg.core.errors import InputError
 from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import GridShape
-from text4seg.models.nano.nano_model import NanoChat
+from text4seg.models.nano.nano_model import NanoModel
 from text4seg.segmenter import Segmenter
 from text4seg.training.conversations import Chat, one_turn, read_chats
 from text4seg.training.finetune import train
 from text4seg.training.nano import new_names
-from text4seg.training.nano.finetune_data import Change, Lessons, Sights, read_questions
+from text4seg.training.nano.finetune_data import Change, FeatureCache, Lessons, read_questions
 from text4seg.training.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).parents[3]
@@ -104,7 +104,7 @@ def test_what_was_seen_is_kept(tmp_path: Path) -> None:
         looked.append(image)
         return torch.ones(256, 4, dtype=torch.float16)
 
-    sights = Sights(tmp_path / "f", look)
+    sights = FeatureCache(tmp_path / "f", look)
     assert torch.equal(sights.of(chats[0]), sights.of(chats[1]))  # one image
     assert len(looked) == 1
 
@@ -130,9 +130,9 @@ def test_what_nano_cannot_learn_is_named(answers: tuple[str, ...], match: str) -
 @pytest.mark.nano
 @pytest.mark.usefixtures("nano_parts")
 def test_new_names_leave_the_old_ones_as_they_were() -> None:
-    chat = NanoChat.load()
+    chat = NanoModel.load()
     fusion, known = chat.model.fusion, len(chat.model.config.names)
-    features = torch.rand(1, 256, chat.model.config.eye_channels)
+    features = torch.rand(1, 256, chat.model.config.vision_channels)
     with torch.inference_mode():
         before = fusion.encode_image(features).names
     some = chat.model.config.names[0]
@@ -180,21 +180,19 @@ def test_nano_learns_own_words_and_is_loaded_again(
     assert main(["train", file, *(word for change in own for word in ("--set", change))]) == 0
     told = capsys.readouterr()
     assert "IoU before" in told.out
-    chat = NanoChat.load(Path("run/merged"))
-    assert chat.model.config.names == [*NanoChat.load().model.config.names, "wug", "zorble"]
+    chat = NanoModel.load(Path("run/merged"))
+    assert chat.model.config.names == [*NanoModel.load().model.config.names, "wug", "zorble"]
     (name,) = chat.model.config.aliases.values()
     assert json.loads(Path("run/provenance.json").read_text())["aliases"] == {"zorble": name}
     assert f"zorble ({name})" in Path("run/README.md").read_text()
     assert f"reads zorble as {name}" in told.out + told.err
-    shipped = NanoChat.load().model
+    shipped = NanoModel.load().model
     trained = dict(chat.model.named_parameters())
     changed = {n for n, p in shipped.named_parameters() if p.shape != trained[n].shape
                or not torch.equal(p, trained[n])}  # fmt: skip
     assert changed
     # A new name may be an answer in words, too.
-    assert {name for name in changed if not name.startswith("fusion.")} == {
-        "answer_reader.name_offset"
-    }
+    assert {name for name in changed if not name.startswith("fusion.")} == {"vqa_head.name_offset"}
     answer = Segmenter(chat)(str(IMAGES / "cat.jpg"), "the zorble")
     assert answer.grid.cells.shape == (16, 16)
 
@@ -214,7 +212,7 @@ def test_nano_goes_on_where_it_was_stopped(own: tuple[str, ...]) -> None:
     train(recipe(*changes))
     straight = train(recipe(*changes, "output=straight"))
     assert straight.steps == 4
-    models = [NanoChat.load(Path(name) / "merged").model for name in ("run", "straight")]
+    models = [NanoModel.load(Path(name) / "merged").model for name in ("run", "straight")]
     for resumed, whole in zip(*(model.parameters() for model in models), strict=True):
         torch.testing.assert_close(resumed, whole, rtol=1e-2, atol=1e-3)
 

@@ -21,7 +21,15 @@ CONFIG, WEIGHTS, HASH = "config.json", "model.safetensors", "model.safetensors.s
 _MISFITS = (RuntimeError, TypeError, ValueError, KeyError, AttributeError)
 _LONGEST_REASON = 300
 _EMBEDDING = "language.embed_tokens.weight"
-_CLASSIFIER = ("fusion.open.classifier_weight", "fusion.open.classifier_bias")
+_CLASSIFIER = ("fusion.matching.classifier_weight", "fusion.matching.classifier_bias")
+
+# Prefix of a tensor in the file → of the parameter in the model. The shipped file was written
+# before these modules had their names, and its bytes are not to change; so files keep the first.
+FILE_PREFIXES = {
+    "fusion.open.": "fusion.matching.",
+    "fusion.placing.": "fusion.spatial.",
+    "answer_reader.": "vqa_head.",
+}
 
 
 def save_model(model: NanoForConditionalGeneration, folder: Path) -> None:
@@ -32,7 +40,7 @@ def save_model(model: NanoForConditionalGeneration, folder: Path) -> None:
     from safetensors.torch import save
 
     state = {
-        name: (value.bfloat16() if value.is_floating_point() else value).contiguous()
+        _file_name(name): (value.bfloat16() if value.is_floating_point() else value).contiguous()
         for name, value in model.state_dict().items()
         if name != _EMBEDDING and name not in _CLASSIFIER
     }
@@ -65,11 +73,11 @@ def load_model(folder: Path, parts: Parts) -> NanoForConditionalGeneration:
         )
     _check_hash(folder, data)
     try:
-        state = load(data)
+        state = {parameter_name(name): value for name, value in load(data).items()}
         model = NanoForConditionalGeneration(NanoConfig.from_dict(settings))
         if _EMBEDDING not in state:
             state[_EMBEDDING] = parts.embedding()
-        if model.fusion.open is not None and _CLASSIFIER[0] not in state:
+        if model.fusion.matching is not None and _CLASSIFIER[0] not in state:
             state |= zip(_CLASSIFIER, parts.classifier(), strict=True)
         model.load_state_dict(
             {
@@ -85,12 +93,28 @@ def load_model(folder: Path, parts: Parts) -> NanoForConditionalGeneration:
     return model
 
 
-def has_answers(folder: Path) -> bool:
+def has_vqa_head(folder: Path) -> bool:
     """Whether weights in a folder were taught to answer in words; raises `WeightsError`."""
     try:
         return bool(json.loads((folder / CONFIG).read_text()).get("answers"))
     except (OSError, ValueError, AttributeError) as error:
         raise WeightsError(f"{folder / CONFIG} cannot be read: {error}") from error
+
+
+def parameter_name(tensor: str) -> str:
+    """The model's name of a tensor in a file; one that the model knows already stays."""
+    for stored, named in FILE_PREFIXES.items():
+        if tensor.startswith(stored):
+            return named + tensor.removeprefix(stored)
+    return tensor
+
+
+def _file_name(parameter: str) -> str:
+    """The name under which a parameter is kept in the file."""
+    for stored, named in FILE_PREFIXES.items():
+        if parameter.startswith(named):
+            return stored + parameter.removeprefix(named)
+    return parameter
 
 
 def _check_hash(folder: Path, data: bytes) -> None:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from transformers import LlamaConfig, PreTrainedConfig
 
-EYE_CHANNELS = 2048
+VISION_CHANNELS = 2048
 CELLS = 16
+# Key in config.json → attribute here. The shipped file was written before the attributes had these
+# names, and rewriting it would make every fine-tuned copy unreadable; so files keep their keys.
+FILE_KEYS = {
+    "eye_channels": "vision_channels",
+    "terms": "attributes",
+    "presence_gate": "presence_threshold",
+    "placed_gate": "position_threshold",
+    "look_alike_gate": "look_alike_threshold",
+}
+
+ThresholdKind = Literal["presence", "position", "look_alike"]
+"""Kinds of questions that have a threshold of their own; see `NanoConfig`."""
 
 
 class NanoConfig(PreTrainedConfig):
@@ -17,13 +29,13 @@ class NanoConfig(PreTrainedConfig):
     dict); `names` the words whose cells the fusion learned to recognise; `others_bias` is added to
     the logit of the word others wherever the mask may go on in several ways, `cell_bias` to every
     cell's target logit before the writer is given it; where no cell's target logit, so raised,
-    reaches `presence_gate`, the thing counts as absent. `placed_gate` stands in its
+    reaches `presence_threshold`, the thing counts as absent. `position_threshold` stands in its
     place where a question tells one of several apart: such answers are fainter. With
     `sentence_width`, questions are also matched by what their words mean; `word_lists` tells of
     each of the three lists how many words it has, and of how many at most for one name; `words`
     are those of the first, the names and the other words for them. Words in `look_alikes` name
-    things that are often taken for one another: `look_alike_gate` decides of them. With `terms`,
-    colors, places, sizes and relations are read off a question and looked up in the image. With
+    things that are often taken for one another: `look_alike_threshold` decides of them. With
+    `attributes`, colors, places, sizes and relations are read off a question and looked up. With
     `runs`, each token of an answer is also told how long the run is that its cell begins. With
     `answers`, questions may be answered in words, too.
     """
@@ -41,21 +53,21 @@ class NanoConfig(PreTrainedConfig):
         image_layers: int = 2,
         query_layers: int = 2,
         fusion_layers: int = 3,
-        eye_channels: int = EYE_CHANNELS,
+        vision_channels: int = VISION_CHANNELS,
         cells: int = CELLS,
         image_side: int = 8,
         image_token: int = 16,
         others_bias: float = 0.0,
         cell_bias: float = 0.0,
-        presence_gate: float | None = None,
-        placed_gate: float | None = None,
+        presence_threshold: float | None = None,
+        position_threshold: float | None = None,
         sentence_width: int = 0,
         word_lists: list[list[int]] | None = None,
         words: list[str] | None = None,
         aliases: dict[str, str] | None = None,
         look_alikes: list[str] | None = None,
-        look_alike_gate: float | None = None,
-        terms: bool = False,
+        look_alike_threshold: float | None = None,
+        attributes: bool = False,
         runs: bool = False,
         answers: bool = False,
         **rest: Any,
@@ -68,24 +80,35 @@ class NanoConfig(PreTrainedConfig):
         self.image_layers = image_layers
         self.query_layers = query_layers
         self.fusion_layers = fusion_layers
-        self.eye_channels = eye_channels
+        self.vision_channels = vision_channels
         self.cells = cells
         self.image_side = image_side
         self.image_token = image_token
         self.others_bias = others_bias
         self.cell_bias = cell_bias
-        self.presence_gate = presence_gate
-        self.placed_gate = placed_gate
+        self.presence_threshold = presence_threshold
+        self.position_threshold = position_threshold
         self.sentence_width = sentence_width
         self.word_lists = [list(size) for size in word_lists or []]
         self.words = list(words or [])
         self.aliases = dict(aliases or {})
         self.look_alikes = list(look_alikes or [])
-        self.look_alike_gate = look_alike_gate
-        self.terms = terms
+        self.look_alike_threshold = look_alike_threshold
+        self.attributes = attributes
         self.runs = runs
         self.answers = answers
         super().__init__(**rest)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """The configuration of a config.json, whose keys are those of `FILE_KEYS`."""
+        named = {FILE_KEYS.get(key, key): value for key, value in config_dict.items()}
+        return super().from_dict(named, **kwargs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What goes into config.json, under the keys of `FILE_KEYS`."""
+        keys = {attribute: key for key, attribute in FILE_KEYS.items()}
+        return {keys.get(name, name): value for name, value in super().to_dict().items()}
 
     def get_text_config(
         self,
@@ -94,6 +117,15 @@ class NanoConfig(PreTrainedConfig):
     ) -> PreTrainedConfig:
         """The language model's configuration: `generate` builds its cache for it."""
         return LlamaConfig(**self.language) if self.language else self
+
+    def threshold(self, kind: ThresholdKind) -> float | None:
+        """The target logit that some cell must reach for a thing to count as present, if any."""
+        thresholds = {
+            "presence": self.presence_threshold,
+            "position": self.position_threshold,
+            "look_alike": self.look_alike_threshold,
+        }
+        return thresholds[kind]
 
     @property
     def image_tokens(self) -> int:

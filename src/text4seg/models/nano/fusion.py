@@ -19,13 +19,13 @@ from text4seg.models.nano.config import NanoConfig
 from text4seg.models.nano.encoders.colors import COLORS
 from text4seg.models.nano.encoders.detected_objects import WIDTH as BOX_WIDTH
 from text4seg.models.nano.encoders.detector import COCO_CLASSES
-from text4seg.models.nano.matching import FINAL_CHANNELS, Found, OpenMatching, Phrases
-from text4seg.models.nano.spatial import Evidence, Placing
+from text4seg.models.nano.matching import FINAL_CHANNELS, ListMatch, OpenVocabularyMatcher, Phrases
+from text4seg.models.nano.spatial import SpatialEvidence, SpatialReasoner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from text4seg.models.nano.text.attributes import TermTensors
+    from text4seg.models.nano.text.attributes import AttributeTensors
 
 _MATCH_POWERS = (2.0, 8.0)
 _WINDOWS = (1, 2, 3)
@@ -131,7 +131,7 @@ class Fusion(nn.Module):
     def __init__(self, config: NanoConfig, text_width: int) -> None:
         super().__init__()
         width, heads, side = config.width, config.heads, config.cells
-        visual = config.eye_channels - _DETECTOR
+        visual = config.vision_channels - _DETECTOR
         self.register_buffer("feature_mean", torch.zeros(visual))
         self.register_buffer("feature_std", torch.ones(visual))
         # One row a known name: mean token embedding, length one. Filled from the language model.
@@ -159,9 +159,9 @@ class Fusion(nn.Module):
         self.norm = nn.LayerNorm(narrow)
         self.target = nn.Linear(narrow, 1)
         nn.init.eye_(self.similar.weight)
-        self.open = OpenMatching(config, _DETECTOR) if config.sentence_width else None
-        self.placing = Placing(config, Layer) if config.terms else None
-        self._cells, self._channels = side * side, config.eye_channels
+        self.matching = OpenVocabularyMatcher(config, _DETECTOR) if config.sentence_width else None
+        self.spatial = SpatialReasoner(config, Layer) if config.attributes else None
+        self._cells, self._channels = side * side, config.vision_channels
 
     def encode_image(self, features: Tensor) -> ImageState:
         """`b rows columns`, as the eyes give them → what does not depend on a question.
@@ -176,11 +176,11 @@ class Fusion(nn.Module):
         for layer in self.image_layers:
             x = layer(x)
         state = ImageState(self.narrow(x), self.name_head(x), boxes)
-        if self.open is None:
+        if self.matching is None:
             return state
-        classes = self.open.classify(features[..., :-_DETECTOR][..., :FINAL_CHANNELS])
-        state = replace(state, classes=classes, meanings=self.open.mean_of_cells(x))
-        if self.placing is None or behind.shape[1] == self._cells:
+        classes = self.matching.classify(features[..., :-_DETECTOR][..., :FINAL_CHANNELS])
+        state = replace(state, classes=classes, meanings=self.matching.mean_of_cells(x))
+        if self.spatial is None or behind.shape[1] == self._cells:
             return state
         columns = slice(self._channels, self._channels + len(COLORS))
         return replace(
@@ -189,7 +189,7 @@ class Fusion(nn.Module):
             colors=behind[:, : self._cells, columns],
         )
 
-    def ask(
+    def ground(
         self, image: ImageState, words: Tensor, mask: Tensor, phrases: Phrases | None = None
     ) -> tuple[Tensor, Tensor]:
         """Question's token embeddings `b t text_width` and mask `b t` → states, target logits.
@@ -198,9 +198,9 @@ class Fusion(nn.Module):
         Tokens beyond the 64th of a question are not read. `phrases` are what it asks for, for open
         matching; without them the question is matched by its tokens alone.
         """
-        return self.ask_of_boxes(image, words, mask, phrases)[:2]
+        return self.ground_with_boxes(image, words, mask, phrases)[:2]
 
-    def ask_of_boxes(
+    def ground_with_boxes(
         self, image: ImageState, words: Tensor, mask: Tensor, phrases: Phrases | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """As `ask`; besides logits `b k` that a box is meant, where terms are read."""
@@ -211,18 +211,25 @@ class Fusion(nn.Module):
         query = self.query_norm(query)
         x = image.cells + self.match(self._match_channels(image, words, mask))
         of_boxes = None
-        if phrases is not None and self.open is not None:
+        if phrases is not None and self.matching is not None:
             assert image.classes is not None  # noqa: S101 - made together
             assert image.meanings is not None  # noqa: S101
             seen = (image.names.sigmoid(), image.boxes, image.classes.exp())
-            found = self.open.look_up(seen, phrases)
-            x = x + self.open(found, seen, image.classes, image.meanings, phrases)
-            query = torch.cat([query, self.open.token(phrases.vectors)], dim=1)
+            found = self.matching.look_up(seen, phrases)
+            x = x + self.matching(found, seen, image.classes, image.meanings, phrases)
+            query = torch.cat([query, self.matching.token(phrases.vectors)], dim=1)
             mask = torch.cat([mask, phrases.mask], dim=1)
-            terms, objects, colors = phrases.terms, image.objects, image.colors
-            if self.placing and terms is not None and objects is not None and colors is not None:
-                evidence = _gather_evidence(self.open, found, seen, terms)
-                placed, of_boxes = self.placing(objects, colors, evidence, terms.to(x), query, mask)
+            attributes, objects, colors = phrases.attributes, image.objects, image.colors
+            if (
+                self.spatial
+                and attributes is not None
+                and objects is not None
+                and colors is not None
+            ):
+                evidence = _gather_evidence(self.matching, found, seen, attributes)
+                placed, of_boxes = self.spatial(
+                    objects, colors, evidence, attributes.to(x), query, mask
+                )
                 x = x + placed
         for layer in self.layers:
             x = layer(x, None, query, mask)
@@ -247,23 +254,26 @@ class Fusion(nn.Module):
 
 
 def _gather_evidence(
-    matching: OpenMatching, found: Sequence[Found], seen: Sequence[Tensor], terms: TermTensors
-) -> Evidence:
+    matching: OpenVocabularyMatcher,
+    found: Sequence[ListMatch],
+    seen: Sequence[Tensor],
+    attributes: AttributeTensors,
+) -> SpatialEvidence:
     """Of the things, and of the landmarks where questions have one: those alone are looked up."""
     cells, classes = _most(found), found[1].alike
     of_cells, of_classes = torch.zeros_like(cells), torch.zeros_like(classes)
-    rows = terms.landmarks.any(-1).nonzero()[:, 0]
+    rows = attributes.landmarks.any(-1).nonzero()[:, 0]
     if len(rows):
-        vectors = terms.landmarks[rows, None]
+        vectors = attributes.landmarks[rows, None]
         there = torch.ones(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
         landmarks = Phrases(vectors, there)
         marked = matching.look_up([s[rows] for s in seen], landmarks, found)
         of_cells = of_cells.index_copy(0, rows, _most(marked))
         of_classes = of_classes.index_copy(0, rows, marked[1].alike)
-    return Evidence(cells, classes, of_cells, of_classes)
+    return SpatialEvidence(cells, classes, of_cells, of_classes)
 
 
-def _most(found: Sequence[Found]) -> Tensor:
+def _most(found: Sequence[ListMatch]) -> Tensor:
     return torch.stack([one.largest for one in found]).amax(0)
 
 

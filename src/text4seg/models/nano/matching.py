@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from text4seg.models.nano.config import NanoConfig
-    from text4seg.models.nano.text.attributes import TermTensors
+    from text4seg.models.nano.text.attributes import AttributeTensors
 
 CLASSES = 1000
 FINAL_CHANNELS = 1280
@@ -44,11 +44,11 @@ class Phrases:
     vectors: Tensor
     mask: Tensor
     hidden: Tensor | None = None
-    terms: TermTensors | None = None
+    attributes: AttributeTensors | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ListMatch:
     """What one list makes of the phrases of `q` questions.
 
     Its `words` as they were adapted, how `near` each name is and how far that counts (`alike`,
@@ -126,14 +126,14 @@ class WordList(nn.Module):
         return torch.sigmoid((near - self.threshold) * self.sharpness.exp())
 
 
-class OpenMatching(nn.Module):
+class OpenVocabularyMatcher(nn.Module):
     classifier_weight: Tensor
     classifier_bias: Tensor
 
     def __init__(self, config: NanoConfig, detected: int) -> None:
         super().__init__()
         width, narrow = config.sentence_width, config.fusion_width
-        channels = min(FINAL_CHANNELS, config.eye_channels - detected)
+        channels = min(FINAL_CHANNELS, config.vision_channels - detected)
         self.register_buffer("classifier_weight", torch.zeros(CLASSES, channels))
         self.register_buffer("classifier_bias", torch.zeros(CLASSES))
         counts = (len(config.names), detected, CLASSES)
@@ -189,8 +189,8 @@ class OpenMatching(nn.Module):
         return near * self.scale.exp() + self.offset
 
     def look_up(
-        self, seen: Sequence[Tensor], phrases: Phrases, before: Sequence[Found] = ()
-    ) -> list[Found]:
+        self, seen: Sequence[Tensor], phrases: Phrases, before: Sequence[ListMatch] = ()
+    ) -> list[ListMatch]:
         """What each list makes of the phrases, where it sees `seen` (0 to 1) in the cells.
 
         A look-up of other phrases `before` saves to adapt the lists' words again.
@@ -201,12 +201,12 @@ class OpenMatching(nn.Module):
         for words, turned, there in zip(self.word_lists, adapted, seen, strict=True):
             near = words(phrases, self.adapter, turned)
             alike = words.alike(near)
-            made.append(Found(turned, near, alike, _largest(there, alike)))
+            made.append(ListMatch(turned, near, alike, _largest(there, alike)))
         return made
 
     def forward(
         self,
-        looked_up: Sequence[Found],
+        looked_up: Sequence[ListMatch],
         seen: Sequence[Tensor],
         classes: Tensor,
         meanings: Tensor,

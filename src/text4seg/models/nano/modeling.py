@@ -25,8 +25,8 @@ from transformers.utils.generic import ModelOutput
 from text4seg.models.nano.config import NanoConfig
 from text4seg.models.nano.fusion import Fusion, ImageState
 from text4seg.models.nano.run_digits import RUN_CHANNELS, describe_runs
-from text4seg.models.nano.text.cell_tracker import NOWHERE, Walker
-from text4seg.models.nano.vqa_head import AnswerReader
+from text4seg.models.nano.text.cell_tracker import NOWHERE, CellTracker
+from text4seg.models.nano.vqa_head import VqaHead
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,8 +78,8 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
             nn.init.zeros_(self.run_reader.weight)  # weights from before it go on as they were
         self.language = LlamaModel(language)
         # Of no concern to masks: weights with it and without it write the same ones.
-        self.answer_reader = self._new_answer_reader() if config.answers else None
-        self.walker: Walker | None = None
+        self.vqa_head = self._new_vqa_head() if config.answers else None
+        self.cell_tracker: CellTracker | None = None
         self.question_reader: QuestionReader | None = None
         self.post_init()
 
@@ -93,18 +93,18 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def set_input_embeddings(self, value: nn.Embedding) -> None:  # type: ignore[override]
         self.language.embed_tokens = value
 
-    def set_walker(self, walker: Walker) -> None:
+    def set_cell_tracker(self, cell_tracker: CellTracker) -> None:
         """Tells which tokens move from cell to cell; needed before text is read or written."""
-        self.walker = walker
+        self.cell_tracker = cell_tracker
 
-    def add_answer_reader(self) -> None:
+    def add_vqa_head(self) -> None:
         """A new one, to be trained: weights without it only write masks."""
         self.config.answers = True
-        self.answer_reader = self._new_answer_reader()
+        self.vqa_head = self._new_vqa_head()
 
-    def _new_answer_reader(self) -> AnswerReader:
+    def _new_vqa_head(self) -> VqaHead:
         config = cast("NanoConfig", self.config)
-        return AnswerReader(config, config.language["hidden_size"])
+        return VqaHead(config, config.language["hidden_size"])
 
     def set_question_reader(self, reader: QuestionReader) -> None:
         """Tells what a question asks for; needed by weights that match by meaning."""
@@ -134,14 +134,14 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
         With `phrases` the questions have been read: the tokens are as the fusion reads them.
         """
-        if self.fusion.open is not None and phrases is None:
+        if self.fusion.matching is not None and phrases is None:
             if self.question_reader is None:
                 raise RuntimeError("nano needs set_question_reader(…) before it is asked")
             question_ids, mask, phrases = self.question_reader(question_ids, mask)
         if phrases is not None:
             phrases = replace(phrases, vectors=phrases.vectors.to(self.dtype))
         words = self.language.embed_tokens(question_ids)
-        states, logits = self.fusion.ask(image, words, mask, phrases)
+        states, logits = self.fusion.ground(image, words, mask, phrases)
         return states, logits + self.config.cell_bias
 
     def read_cells(
@@ -213,11 +213,11 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return pad(spans, batch_first=True), pad(mask, batch_first=True)
 
     def pointers_of(self, input_ids: Tensor, grid: tuple[int, int]) -> Tensor:
-        if self.walker is None:
+        if self.cell_tracker is None:
             raise RuntimeError(
-                "nano needs set_walker(Walker.from_tokenizer(…)) before it reads text"
+                "nano needs set_cell_tracker(CellTracker.from_tokenizer(…)) before it reads text"
             )
-        rows = [self.walker.pointers(row, *grid) for row in input_ids.tolist()]
+        rows = [self.cell_tracker.pointers(row, *grid) for row in input_ids.tolist()]
         return torch.tensor(rows, device=input_ids.device)
 
     def read(

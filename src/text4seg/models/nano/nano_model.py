@@ -21,9 +21,14 @@ from text4seg.models.nano.config import NanoConfig
 from text4seg.models.nano.encoders.parts import Parts, get_parts
 from text4seg.models.nano.lazy_logits import LogitRows
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
-from text4seg.models.nano.text.cell_tracker import ELSEWHERE, Place, Pointer
-from text4seg.models.nano.text.phrases import PhraseReader, find_phrases, find_terms, gather_phrases
-from text4seg.models.nano.text.tokens import NanoText
+from text4seg.models.nano.text.cell_tracker import OUTSIDE_MASK, CellPointer, WriterState
+from text4seg.models.nano.text.phrases import (
+    PhraseReader,
+    find_attributes,
+    find_phrases,
+    gather_phrases,
+)
+from text4seg.models.nano.text.tokens import PromptTokenizer
 from text4seg.models.nano.threads import settle_threads
 from text4seg.models.nano.vqa_session import ask_in_words
 from text4seg.models.ragged import RaggedCache
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from text4seg.models.nano.config import ThresholdKind
     from text4seg.models.nano.encoders.sentences import Sentences
     from text4seg.models.nano.fusion import ImageState
 
@@ -51,7 +57,7 @@ SHIPPED = Path(__file__).parent / "weights"
 OWN_DEFAULTS = ModelDefaults(format="sd")
 
 
-class NanoChat:
+class NanoModel:
     """Nano, loaded: eyes, model and tokenizer."""
 
     default_format = "sd"
@@ -64,25 +70,25 @@ class NanoChat:
     ) -> None:
         self.defaults = defaults
         self.model = model.eval()
-        self.text = NanoText(
+        self.text = PromptTokenizer(
             parts.tokenizer(),
             image_token=model.config.image_token,
             image_tokens=model.config.image_tokens,
         )
-        model.set_walker(self.text.walker)
+        model.set_cell_tracker(self.text.cell_tracker)
         self._parts = parts
         self._plain = parts.tokenizer()
         self._plain.encode_special_tokens = True
         self.embed: Sentences | None = None
         self.reader: PhraseReader | None = None
-        matching = model.fusion.open
+        matching = model.fusion.matching
         if matching is not None:
             self.embed = parts.sentences()
             self.reader = PhraseReader(self.embed, matching, cast("NanoConfig", model.config))
             model.set_question_reader(partial(self.reader.read_tokens, self._plain))
 
     @classmethod
-    def load(cls, folder: Path | None = None) -> NanoChat:
+    def load(cls, folder: Path | None = None) -> NanoModel:
         """From `folder`, by default the weights that come with the package.
 
         Computes with as many threads as there are free cores (`threads.py`).
@@ -102,8 +108,8 @@ class NanoChat:
         return ids
 
     @cached_property
-    def eyes(self) -> Any:
-        return self._parts.eyes()
+    def vision_encoder(self) -> Any:
+        return self._parts.vision_encoder()
 
     @cached_property
     def vocabulary(self) -> TokenTable:
@@ -133,34 +139,34 @@ class NanoChat:
         words = torch.tensor([self.encode(read.text if read else question)])
         phrases = gather_phrases([read]) if read else None
         with torch.inference_mode():
-            states, logits = self.model.ask(
+            states, logits = self.model.ground(
                 image, words, torch.ones_like(words, dtype=torch.bool), phrases
             )
         absent = self.is_absent(question, logits, read.text if read else question)
         return Target(states, logits, absent)
 
     def is_absent(self, question: str, logits: Tensor, read: str | None = None) -> bool:
-        """Whether no cell's target logit reaches the presence gate: the text must stay empty then.
+        """Whether no cell's target logit reaches its threshold: the text must stay empty then.
 
         It keeps the text from naming one stray cell of what is not there. `read` is the question
         as the fusion reads it, where that is known already.
         """
-        gate = getattr(self.model.config, self.gate_of(question, read))
-        return gate is not None and float(logits.max()) < gate
+        threshold = self.model.config.threshold(self.threshold_kind(question, read))
+        return threshold is not None and float(logits.max()) < threshold
 
-    def gate_of(self, question: str, read: str | None = None) -> str:
-        """Which gate of the configuration decides whether the thing is there."""
+    def threshold_kind(self, question: str, read: str | None = None) -> ThresholdKind:
+        """Which threshold of the configuration decides whether the thing is there."""
         config = self.model.config
-        related = config.terms and find_terms(question)[1].relation
-        if config.placed_gate is not None and not related and _PLACED.search(question):
-            return "placed_gate"
-        if config.look_alike_gate is not None:
+        related = config.attributes and find_attributes(question)[1].relation
+        if config.position_threshold is not None and not related and _PLACED.search(question):
+            return "position"
+        if config.look_alike_threshold is not None:
             if read is None:
                 read = self.reader.read(question).text if self.reader else question
-            named = find_terms(read)[0] if config.terms else find_phrases(read)
+            named = find_attributes(read)[0] if config.attributes else find_phrases(read)
             if not set(config.look_alikes).isdisjoint(named):
-                return "look_alike_gate"
-        return "presence_gate"
+                return "look_alike"
+        return "presence"
 
     def join(self, asked: Sequence[PreparedPrompt]) -> NanoBatch:
         """Let several questions, of any images but of one grid, share their passes."""
@@ -170,7 +176,7 @@ class NanoChat:
         return NanoBatch(self.model, steps)
 
     def open(self, image: Image) -> NanoSession:
-        return NanoSession(self, self.eyes.look(image))
+        return NanoSession(self, self.vision_encoder.encode(image))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +194,7 @@ class NanoSession:
     asks_plainly = True
     """Questions do not name the grid: its cells are told to the language model one by one."""
 
-    def __init__(self, chat: NanoChat, features: Tensor) -> None:
+    def __init__(self, chat: NanoModel, features: Tensor) -> None:
         self._chat = chat
         self._prefix = chat.text.image_prefix()
         self._cache = DynamicCache(config=chat.model.language.config)
@@ -219,14 +225,14 @@ class NanoSession:
     ) -> PreparedPrompt:
         chat, text = self._chat, self._chat.text
         asked = chat.encode(question)
-        target = chat.ask(self._image, question)
+        target = chat.ground(self._image, question)
         step = NanoStep(
             chat.model,
             copy.deepcopy(self._cache),
             states=target.states,
             logits=target.logits,
             grid=grid,
-            place=text.walker.after(self._prefix),
+            place=text.cell_tracker.after(self._prefix),
         )
         prompt = asked + text.after_image("", answer_prefix)
         first = step(prompt)[-1]
@@ -262,7 +268,7 @@ class NanoStep:
         states: Tensor,
         logits: Tensor,
         grid: tuple[int, int],
-        place: Place = Place(),  # noqa: B008 - it cannot change
+        place: WriterState = WriterState(),  # noqa: B008 - it cannot change
     ) -> None:
         self._model, self._cache, self._grid = model, cache, grid
         with torch.inference_mode():  # once: at 64x64 it takes as long as a pass
@@ -275,14 +281,14 @@ class NanoStep:
         odds: Float32[np.ndarray, "rows cols"] = self._logits.float().reshape(self._grid).numpy()
         return odds
 
-    def walk(self, tokens: Sequence[int]) -> list[Pointer]:
+    def walk(self, tokens: Sequence[int]) -> list[CellPointer]:
         """Note where the writer gets to; what follows each token."""
-        walker = self._model.walker
-        assert walker is not None, "NanoChat sets it"  # noqa: S101
+        cell_tracker = self._model.cell_tracker
+        assert cell_tracker is not None, "NanoModel sets it"  # noqa: S101
         pointers = []
         for token in tokens:
-            self._places.append(walker.advance(self._places[-1], token))
-            pointers.append(walker.point(self._places[-1], *self._grid))
+            self._places.append(cell_tracker.advance(self._places[-1], token))
+            pointers.append(cell_tracker.point(self._places[-1], *self._grid))
         return pointers
 
     def walk_back(self, n: int) -> None:
@@ -325,7 +331,7 @@ class NanoBatch:
     def __call__(self, fed: Mapping[int, Sequence[int]]) -> dict[int, LogitRows]:
         sequences, counts = list(fed), [len(tokens) for tokens in fed.values()]
         ids = torch.zeros(len(fed), max(counts), dtype=torch.long)
-        pointers = torch.tensor(ELSEWHERE).repeat(*ids.shape, 1)
+        pointers = torch.tensor(OUTSIDE_MASK).repeat(*ids.shape, 1)
         for place, (sequence, tokens) in enumerate(fed.items()):
             ids[place, : len(tokens)] = torch.tensor(list(tokens))
             pointers[place, : len(tokens)] = torch.tensor(self._steps[sequence].walk(tokens))
@@ -355,7 +361,7 @@ class NanoBatch:
         self._steps[sequence].walk_back(n)
 
 
-def token_bytes(text: NanoText) -> list[bytes]:
+def token_bytes(text: PromptTokenizer) -> list[bytes]:
     """Bytes of every token of a byte-level BPE: printable stand-ins back to what they stand for."""
     back = {stand_in: byte for byte, stand_in in _stand_ins().items()}
     tokenizer = text.tokenizer

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from text4seg.models.nano.config import NanoConfig
-    from text4seg.models.nano.text.attributes import TermTensors
+    from text4seg.models.nano.text.attributes import AttributeTensors
 
 _HIDDEN_FEATURES = 64
 _CHANNELS = 21
@@ -31,7 +31,7 @@ _DIRECTIONS = ((-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class SpatialEvidence:
     """Of questions `q`: what may be the thing, cell by cell (`cells q n`) and by the detector's
     classes (`classes q 80`); likewise of the landmark.
     """
@@ -42,7 +42,7 @@ class Evidence:
     landmark_classes: Tensor
 
 
-class Placing(nn.Module):
+class SpatialReasoner(nn.Module):
     def __init__(self, config: NanoConfig, layer: Callable[..., nn.Module]) -> None:
         super().__init__()
         narrow = config.fusion_width
@@ -66,8 +66,8 @@ class Placing(nn.Module):
         self,
         objects: Tensor,
         colors: Tensor,
-        evidence: Evidence,
-        terms: TermTensors,
+        evidence: SpatialEvidence,
+        attributes: AttributeTensors,
         query: Tensor,
         mask: Tensor,
     ) -> tuple[Tensor, Tensor]:
@@ -82,17 +82,17 @@ class Placing(nn.Module):
         landmark = sure * evidence.landmark_classes.gather(1, index)
         box = objects[..., 2:]
         cover = cover_cells(box, self.cells)
-        color_there = (colors @ terms.colors[..., None])[..., 0]
+        color_there = (colors @ attributes.colors[..., None])[..., 0]
         of_box = (cover @ color_there[..., None])[..., 0] / cover.sum(-1).clamp_min(0.1)
         counts = count_beyond(box, weight)
-        asked = (counts * terms.sides[:, None]).sum(-1)
-        placed = terms.sides.sum(-1)[:, None]
+        asked = (counts * attributes.sides[:, None]).sum(-1)
+        placed = attributes.sides.sum(-1)[:, None]
         agrees = torch.where(
-            placed > 0, torch.exp(-1.5 * (asked - terms.ranks[:, None]).abs()), 1.0
+            placed > 0, torch.exp(-1.5 * (asked - attributes.ranks[:, None]).abs()), 1.0
         )
         spot, there = center_of(evidence.landmark_cells, self.cells)
-        related = terms.relations.sum(-1)[:, None]
-        beside = torch.where(related > 0, relate(_centers(box), spot, terms.relations), 1.0)
+        related = attributes.relations.sum(-1)[:, None]
+        beside = torch.where(related > 0, relate(_centers(box), spot, attributes.relations), 1.0)
         best = weight * agrees * beside
         best = best / best.amax(-1, keepdim=True).clamp_min(0.05)
         away = (_centers(box) - spot[:, None]) * related[..., None]
@@ -105,7 +105,7 @@ class Placing(nn.Module):
                 away,
                 torch.exp(-counts),
                 torch.tanh(weight.sum(-1, keepdim=True) / 4)[..., None].expand(-1, box.shape[1], 1),
-                terms.colors.sum(-1)[:, None, None].expand(-1, box.shape[1], 1),
+                attributes.colors.sum(-1)[:, None, None].expand(-1, box.shape[1], 1),
                 there[:, None, None].expand(-1, box.shape[1], 1),
             ],
             dim=-1,
@@ -121,8 +121,8 @@ class Placing(nn.Module):
 
         cells = evidence.cells
         share = (cells.square() * color_there).sum(-1) / cells.square().sum(-1).clamp_min(0.05)
-        flag = terms.colors.sum(-1)[:, None]
-        of_cells = relate(_grid(self.cells).to(box), spot, terms.relations)
+        flag = attributes.colors.sum(-1)[:, None]
+        of_cells = relate(_grid(self.cells).to(box), spot, attributes.relations)
         one = torch.ones_like(cells)
         found = [
             cells,

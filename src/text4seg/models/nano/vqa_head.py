@@ -2,7 +2,7 @@
 
 As a mask's tokens are given the state of the cell that they write (`modeling`), so the tokens of an
 answer in words are given a summary of all cells: how surely and where the thing is seen, its
-colors, the detector's boxes of its kind. A small network (`AnswerReader`) makes of it a vector for
+colors, the detector's boxes of its kind. A small network (`VqaHead`) makes of it a vector for
 each of the first tokens. Answers that are names (`What is in the image?`) are instead led by the
 names that it holds to be there: each token is given the one that it is to write.
 """
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from text4seg.models.nano.encoders.detector import COCO_CLASSES
 from text4seg.models.nano.spatial import cover_cells
-from text4seg.models.nano.text.phrases import find_terms, gather_phrases
+from text4seg.models.nano.text.phrases import find_attributes, gather_phrases
 from text4seg.models.nano.text.question_types import KINDS
 from text4seg.prompts import question
 
@@ -50,7 +50,7 @@ _LEAST_SIZE = 1e-8
 MOST_NAMES = 4
 
 
-class Named(NamedTuple):
+class NameScores(NamedTuple):
     """Of images: how likely each known name is there (logits `b n`), and its share of the cells;
     which names `n` are of things that the detector knows, not of what is around them.
     """
@@ -60,7 +60,7 @@ class Named(NamedTuple):
     things: Tensor
 
 
-class AnswerReader(nn.Module):
+class VqaHead(nn.Module):
     """What the tokens of an answer in words are given: `q SLOTS hidden`."""
 
     mean: Tensor
@@ -122,10 +122,10 @@ class AnswerReader(nn.Module):
         self.name_offset = nn.Parameter(torch.cat([offset, more]))
         self.detected = torch.cat([self.detected, classes_of(names).to(self.detected)])
 
-    def named(self, image: ImageState) -> Named:
+    def named(self, image: ImageState) -> NameScores:
         features = name_features(image, self.detected)
         shares = image.names.float().sigmoid().mean(dim=1)
-        return Named(self.name(features), shares, self.detected >= 0)
+        return NameScores(self.name(features), shares, self.detected >= 0)
 
 
 def classes_of(names: Sequence[str]) -> Tensor:
@@ -138,7 +138,7 @@ def evidence_width(config: NanoConfig) -> int:
     return config.fusion_width + _NUMBERS
 
 
-def choose_names(named: Named, names: Sequence[str], most: int = MOST_NAMES) -> list[str]:
+def choose_names(named: NameScores, names: Sequence[str], most: int = MOST_NAMES) -> list[str]:
     """Of one image: what is rather there than not; at least the likeliest.
 
     Things come before what is around them (a cat before the wall), the largest first.
@@ -181,7 +181,7 @@ def gather_evidence(
     words = pad(rows, batch_first=True)
     mask = pad([torch.ones(len(row), dtype=torch.bool) for row in rows], batch_first=True)
     known = set(model.config.look_alikes)
-    taken = torch.tensor([not known.isdisjoint(find_terms(one.text)[0]) for one in read])
+    taken = torch.tensor([not known.isdisjoint(find_attributes(one.text)[0]) for one in read])
     return find_evidence(
         model.fusion,
         image.select(torch.zeros(len(read), dtype=torch.long)),
@@ -205,8 +205,8 @@ def find_evidence(
     The questions are those for their masks; `image` has a row for each. `taken q`: whether the
     thing is one of those that are taken for one another (`look_alikes`).
     """
-    states, logits, of_boxes = fusion.ask_of_boxes(image, words, mask, phrases)
-    matching, objects, colors = fusion.open, image.objects, image.colors
+    states, logits, of_boxes = fusion.ground_with_boxes(image, words, mask, phrases)
+    matching, objects, colors = fusion.matching, image.objects, image.colors
     if matching is None or objects is None or colors is None or image.classes is None:
         raise ValueError("answers in words need a model that matches by meaning and reads terms")
     found = matching.look_up((image.names.sigmoid(), image.boxes, image.classes.exp()), phrases)

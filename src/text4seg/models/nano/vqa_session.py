@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from text4seg.models.interface import TokenTable
     from text4seg.models.nano.fusion import ImageState
     from text4seg.models.nano.lazy_logits import LogitRow
-    from text4seg.models.nano.nano_model import NanoChat
-    from text4seg.models.nano.vqa_head import AnswerReader
+    from text4seg.models.nano.nano_model import NanoModel
+    from text4seg.models.nano.vqa_head import VqaHead
 
 UNTAUGHT = (
     "these weights of nano were not taught to answer in words; load weights that were, or teach "
@@ -33,11 +33,11 @@ UNTAUGHT = (
 
 
 def ask_in_words(
-    chat: NanoChat, image: ImageState, cache: DynamicCache, prefix: Sequence[int], question: str
+    chat: NanoModel, image: ImageState, cache: DynamicCache, prefix: Sequence[int], question: str
 ) -> PreparedPrompt:
     """Ready for the first token of the answer; `cache` holds the `prefix` and is not changed."""
     model, text = chat.model, chat.text
-    reader = model.answer_reader
+    reader = model.vqa_head
     if reader is None:
         raise WeightsError(UNTAUGHT)
     check_words(question, chat.vocabulary)
@@ -64,7 +64,7 @@ def check_words(question: str, vocabulary: TokenTable) -> None:
         raise InputError(f"the question holds control tokens only: {question[:60]!r}")
 
 
-def find_given(chat: NanoChat, reader: AnswerReader, image: ImageState, question: str) -> Tensor:
+def find_given(chat: NanoModel, reader: VqaHead, image: ImageState, question: str) -> Tensor:
     """What the tokens of the answer are given, `t hidden`."""
     asked = read_question(question)
     if asked.kind in ("names", "name"):

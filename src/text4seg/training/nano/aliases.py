@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from text4seg.models.nano.fusion import ImageState
-    from text4seg.models.nano.nano_model import NanoChat
+    from text4seg.models.nano.nano_model import NanoModel
     from text4seg.training.nano.finetune_data import Question
 
 _MOST_IMAGES = 24
@@ -31,7 +31,7 @@ _FOUND = 0.25  # IoU that half of the images with the thing reach, where a name 
 
 
 def find_aliases(
-    chat: NanoChat,
+    chat: NanoModel,
     questions: Sequence[Question],
     features: Tensor,
     progress: Callable[[int, int], None] | None = None,
@@ -69,7 +69,7 @@ def _present(questions: Sequence[Question]) -> list[Question]:
 class _Search:
     """Asks by names; an image is encoded once, and asked by a name once."""
 
-    def __init__(self, chat: NanoChat, features: Tensor) -> None:
+    def __init__(self, chat: NanoModel, features: Tensor) -> None:
         self._chat, self._features = chat, features
         self._names: Sequence[str] = chat.model.config.names
         self._images: dict[int, ImageState] = {}
@@ -91,7 +91,7 @@ class _Search:
         for one, wording in zip(questions, wordings, strict=True):
             key = one.image, wording
             if key not in self._asked:
-                target = self._chat.ask(self._image(one.image), wording)
+                target = self._chat.ground(self._image(one.image), wording)
                 self._asked[key] = target.logits[0].float()
         pairs = zip(questions, wordings, strict=True)
         return torch.stack([self._asked[one.image, wording] for one, wording in pairs])

@@ -21,7 +21,7 @@ from text4seg.codec import get_format
 from text4seg.codec.answer import body_of
 from text4seg.core.errors import InputError, MaskSyntaxError
 from text4seg.core.types import GridShape
-from text4seg.models.nano.config import CELLS, EYE_CHANNELS
+from text4seg.models.nano.config import CELLS, VISION_CHANNELS
 from text4seg.training.conversations import Chat, text_of
 from text4seg.training.nano.augmentation import (
     as_cells,
@@ -107,7 +107,7 @@ def _read(chat: Chat, image: int, format_name: str, shape: GridShape) -> Questio
     return Question(image, wording, chat.expression or "".join(labels), cells, chat.source)
 
 
-class Sights:
+class FeatureCache:
     """`sights[image]` → float16 `256 c`: what the eyes saw, kept in memory and on disk."""
 
     def __init__(self, folder: Path, look: Callable[[Image], Tensor]) -> None:
@@ -166,7 +166,7 @@ class Lessons:
             names = change.apply(names)
             cells = change.of(image).apply(cells)
             random = np.random.default_rng((*seed, 1))
-            seen = weaken_detector(seen, EYE_CHANNELS, random)
+            seen = weaken_detector(seen, VISION_CHANNELS, random)
             flipped = change.mirrored[image].tolist()
             wordings = [_swap(w) if f else w for w, f in zip(wordings, flipped, strict=True)]
             expressions = [_swap(e) if f else e for e, f in zip(expressions, flipped, strict=True)]

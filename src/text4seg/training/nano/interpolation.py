@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from text4seg.models.nano.fusion import ImageState
-    from text4seg.models.nano.nano_model import NanoChat
+    from text4seg.models.nano.nano_model import NanoModel
     from text4seg.training.conversations import Chat
     from text4seg.training.nano.finetune_data import Question
 
@@ -124,7 +124,7 @@ def best_of(scores: Sequence[Float64[np.ndarray, " q"]], harmless: Sequence[Sequ
 
 
 def choose_by(
-    chat: NanoChat,
+    chat: NanoModel,
     before: Weights,
     questions: Sequence[Question],
     *,
@@ -149,7 +149,7 @@ def choose_by(
 
 
 def score(
-    chat: NanoChat, questions: Sequence[Question], features: Tensor
+    chat: NanoModel, questions: Sequence[Question], features: Tensor
 ) -> Float64[np.ndarray, " q"]:
     """IoU of the cells where the fusion sees each thing; 1 where an absent one is left empty."""
     chat.model.eval()
@@ -162,8 +162,8 @@ def score(
     return np.array([_iou(chat, images[question.image], question) for question in questions])
 
 
-def _iou(chat: NanoChat, image: ImageState, question: Question) -> float:
-    target = chat.ask(image, question.wording)
+def _iou(chat: NanoModel, image: ImageState, question: Question) -> float:
+    target = chat.ground(image, question.wording)
     seen = (target.logits[0] > 0).numpy() & (not target.absent)
     truth = (question.cells.flatten() > _HALF).numpy()
     union = int((seen | truth).sum())

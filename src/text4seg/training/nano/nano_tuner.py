@@ -25,16 +25,16 @@ from transformers import Trainer, TrainingArguments
 from text4seg.core.errors import InputError
 from text4seg.core.types import GridShape
 from text4seg.models.nano.checkpoint import save_model
-from text4seg.models.nano.nano_model import SHIPPED, NanoChat
+from text4seg.models.nano.nano_model import SHIPPED, NanoModel
 from text4seg.prompts import question as wording_of
 from text4seg.training.callbacks import ValidationCallback
 from text4seg.training.checkpoints import FOLDER, MarkFinished, last_finished
 from text4seg.training.nano.aliases import find_aliases
 from text4seg.training.nano.finetune_data import (
+    FeatureCache,
     Lessons,
     Question,
     SeenBatch,
-    Sights,
     read_questions,
 )
 from text4seg.training.nano.interpolation import Choice, choose_by, hold_back, weights_of
@@ -72,7 +72,7 @@ class NanoTuning:
         check_recipe(recipe)
         self.recipe = recipe
         folder = SHIPPED if recipe.model.folder == "nano" else Path(recipe.model.folder)
-        self._chat = NanoChat.load(folder)
+        self._chat = NanoModel.load(folder)
         self.aliases: dict[str, str] = {}
         self.new_names: list[str] = []
         self.choice: Choice | None = None
@@ -134,7 +134,7 @@ class NanoTuning:
 
     def _look(self, chats: Sequence[Chat], output: Path, progress: Progress) -> Tensor:
         """What the eyes see of every image, `images 256 c`."""
-        sights = Sights(output / SIGHTS, self._chat.eyes.look)
+        sights = FeatureCache(output / SIGHTS, self._chat.vision_encoder.encode)
         images = list({chat.image: chat for chat in chats}.values())
         seen = []
         for count, chat in enumerate(images):
@@ -196,12 +196,12 @@ class Seeing(nn.Module):
         known = before.name_embedding.shape[0]
         with mixed_precision():
             image = self.fusion.encode_image(batch.features)
-            _, logits = self.fusion.ask(image.select(batch.image), *self._words(batch.wordings))
+            _, logits = self.fusion.ground(image.select(batch.image), *self._words(batch.wordings))
             words = self._words(others[1])
-            _, again = self.fusion.ask(image.select(others[0]), *words)
+            _, again = self.fusion.ground(image.select(others[0]), *words)
             with torch.no_grad():
                 seen = before.encode_image(batch.features)
-                _, earlier = before.ask(seen.select(others[0]), *words)
+                _, earlier = before.ground(seen.select(others[0]), *words)
         loss = target_loss(logits.float(), batch.cells)
         loss = loss + _NAMES_WEIGHT * names_loss(image.names.float(), batch.names, batch.annotated)
         kept = functional.binary_cross_entropy_with_logits(

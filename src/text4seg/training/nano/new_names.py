@@ -76,14 +76,14 @@ def add_names(
         grown.bias.copy_(torch.cat([head.bias, share @ head.bias]))
         fusion.name_head[-1] = grown.to(head.weight)
         fusion.name_embedding = torch.cat([fusion.name_embedding, embedded])
-    if fusion.open is not None:
+    if fusion.matching is not None:
         if embed is None:
             raise TypeError("a nano that matches by meaning needs what its new names mean")
-        fusion.open.add_names(embed(new))
-        model.config.word_lists = fusion.open.list_sizes()
+        fusion.matching.add_names(embed(new))
+        model.config.word_lists = fusion.matching.list_sizes()
         model.config.words = [*model.config.words, *new]
-    if model.answer_reader is not None:
-        model.answer_reader.add_names(new)
+    if model.vqa_head is not None:
+        model.vqa_head.add_names(new)
     model.config.names = [*known, *new]
     return new
 

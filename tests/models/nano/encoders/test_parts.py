@@ -123,7 +123,7 @@ def test_damage_names_the_folder_to_remove(
         (parts.folder / name).write_bytes(content)
     read = {"tokenizer.json": Parts.tokenizer, "embedding.safetensors": Parts.embedding}
     with pytest.raises(WeightsError, match="remove this folder") as caught:
-        read.get(name, Parts.eyes)(parts)
+        read.get(name, Parts.vision_encoder)(parts)
     assert str(parts.folder) in str(caught.value)
 
 

@@ -7,32 +7,38 @@ import pytest
 import torch
 from PIL import Image
 
-from text4seg.models.nano.config import CELLS, EYE_CHANNELS
+from text4seg.models.nano.config import CELLS, VISION_CHANNELS
 from text4seg.models.nano.encoders.detector import COCO_CLASSES
 from text4seg.models.nano.encoders.efficientnet import FINAL_CHANNELS, MIDDLE_CHANNELS
 from text4seg.models.nano.encoders.parts import Parts
-from text4seg.models.nano.encoders.vision import CHANNELS, COLUMNS, DETECTOR_CHANNELS, ROWS, Eyes
+from text4seg.models.nano.encoders.vision import (
+    CHANNELS,
+    COLUMNS,
+    DETECTOR_CHANNELS,
+    ROWS,
+    VisionEncoder,
+)
 from text4seg.pretrained.tinyvit import NECK_CHANNELS, STAGE_CHANNELS
 
 
 def test_the_configuration_expects_what_the_eyes_give() -> None:
-    assert (CHANNELS, CELLS) == (EYE_CHANNELS, 16)
+    assert (CHANNELS, CELLS) == (VISION_CHANNELS, 16)
     assert len(COCO_CLASSES) == DETECTOR_CHANNELS
 
 
 @pytest.fixture(scope="module")
-def eyes(parts: Parts) -> Eyes:
-    return parts.eyes()
+def vision_encoder(parts: Parts) -> VisionEncoder:
+    return parts.vision_encoder()
 
 
 @pytest.fixture(scope="module")
-def seen(eyes: Eyes, cat: Image.Image) -> torch.Tensor:
-    return eyes.look(cat)[: CELLS * CELLS, :CHANNELS]
+def seen(vision_encoder: VisionEncoder, cat: Image.Image) -> torch.Tensor:
+    return vision_encoder.encode(cat)[: CELLS * CELLS, :CHANNELS]
 
 
 @pytest.mark.nano
-def test_a_image_becomes_256_cells(eyes: Eyes, cat: Image.Image) -> None:
-    whole = eyes.look(cat)
+def test_a_image_becomes_256_cells(vision_encoder: VisionEncoder, cat: Image.Image) -> None:
+    whole = vision_encoder.encode(cat)
     assert whole.shape == (ROWS, COLUMNS) == (288, 2060)
     assert whole.dtype == torch.float16
     assert whole.isfinite().all()
@@ -45,10 +51,12 @@ def test_a_image_becomes_256_cells(eyes: Eyes, cat: Image.Image) -> None:
 
 
 @pytest.mark.nano
-def test_cells_are_rows_of_columns(seen: torch.Tensor, eyes: Eyes, cat: Image.Image) -> None:
+def test_cells_are_rows_of_columns(
+    seen: torch.Tensor, vision_encoder: VisionEncoder, cat: Image.Image
+) -> None:
     """In a mirror the columns turn around, and the rows do not."""
     turned = cat.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    mirrored = eyes.look(turned).float()[: CELLS * CELLS, :CHANNELS]
+    mirrored = vision_encoder.encode(turned).float()[: CELLS * CELLS, :CHANNELS]
     groups = [FINAL_CHANNELS, MIDDLE_CHANNELS, STAGE_CHANNELS, NECK_CHANNELS]
     for group, other in zip(
         seen.float()[:, :-DETECTOR_CHANNELS].split(groups, 1),
@@ -76,8 +84,8 @@ def test_the_last_channels_are_the_detectors(seen: torch.Tensor) -> None:
 
 @pytest.mark.nano
 def test_looking_twice_is_seeing_the_same_whatever_the_mode(
-    seen: torch.Tensor, eyes: Eyes, cat: Image.Image
+    seen: torch.Tensor, vision_encoder: VisionEncoder, cat: Image.Image
 ) -> None:
     opaque = cat.convert("RGBA")
-    assert torch.equal(eyes.look(opaque)[: CELLS * CELLS, :CHANNELS], seen)
+    assert torch.equal(vision_encoder.encode(opaque)[: CELLS * CELLS, :CHANNELS], seen)
     assert np.asarray(opaque).shape[-1] == 4

@@ -14,16 +14,16 @@ from tokenizers import Tokenizer
 from tests.reference.small_nano import LABELS, small_text, small_tokenizer
 from text4seg.codec import get_format
 from text4seg.core.types import OTHERS, DescriptorGrid
-from text4seg.models.nano.text.cell_tracker import ELSEWHERE, NOWHERE, Pointer, Walker
+from text4seg.models.nano.text.cell_tracker import NOWHERE, OUTSIDE_MASK, CellPointer, CellTracker
 from text4seg.prompts import ANSWER_PREFIX
 
 TOKENIZER = small_tokenizer()
-WALKER = Walker.from_tokenizer(TOKENIZER)
+WALKER = CellTracker.from_tokenizer(TOKENIZER)
 
 
 @cache
-def smollm2_walker(tokenizer: Tokenizer) -> Walker:
-    return Walker.from_tokenizer(tokenizer)
+def smollm2_tracker(tokenizer: Tokenizer) -> CellTracker:
+    return CellTracker.from_tokenizer(tokenizer)
 
 
 SIDES = st.integers(1, 13)
@@ -52,8 +52,8 @@ def cell_after(text: str, rows: int, cols: int) -> int:
     return row * cols + col if row < rows else NOWHERE
 
 
-def cells(pointers: list[Pointer]) -> list[int]:
-    assert all(one == ELSEWHERE for one in pointers if one.cell == NOWHERE)
+def cells(pointers: list[CellPointer]) -> list[int]:
+    assert all(one == OUTSIDE_MASK for one in pointers if one.cell == NOWHERE)
     return [one.cell for one in pointers]
 
 
@@ -165,11 +165,11 @@ def test_awkward_labels_keep_the_column(name: str, label: str) -> None:
 def test_awkward_labels_keep_the_column_in_smollm2s_tokens(
     name: str, label: str, tokenizer: Tokenizer
 ) -> None:
-    walker, opened = smollm2_walker(tokenizer), len(ids(tokenizer, "<seg>"))
+    cell_tracker, opened = smollm2_tracker(tokenizer), len(ids(tokenizer, "<seg>"))
     for seed in range(5):
         grid = make_grid(5, 7, [label], seed)
         body = get_format(name).encode(grid)
-        found = walker.pointers(ids(tokenizer, "<seg>") + ids(tokenizer, body), 5, 7)
+        found = cell_tracker.pointers(ids(tokenizer, "<seg>") + ids(tokenizer, body), 5, 7)
         assert cells(found)[opened:] == expected_pointers(tokenizer, grid, body)
 
 
@@ -189,5 +189,5 @@ def test_smollm2_tokenizer_agrees_as_well(
     body = get_format(name).encode(grid)
     tokens = ids(tokenizer, "<seg>") + ids(tokenizer, body)
     opened = len(ids(tokenizer, "<seg>"))
-    found = smollm2_walker(tokenizer).pointers(tokens, grid.shape.rows, grid.shape.cols)
+    found = smollm2_tracker(tokenizer).pointers(tokens, grid.shape.rows, grid.shape.cols)
     assert cells(found)[opened:] == expected_pointers(tokenizer, grid, body)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from text4seg.models.nano.encoders.parts import Parts
-from text4seg.models.nano.nano_model import NanoChat
+from text4seg.models.nano.nano_model import NanoModel
 from text4seg.models.nano.text.phrases import PhraseReader, find_phrases, stack_phrases
 from text4seg.prompts import PART, QUESTIONS
 
@@ -52,8 +52,8 @@ def test_stacked_phrases_know_which_are_there() -> None:
 
 
 @pytest.fixture(scope="module")
-def reader(parts: Parts, chat: NanoChat) -> PhraseReader:
-    matching = chat.model.fusion.open
+def reader(parts: Parts, chat: NanoModel) -> PhraseReader:
+    matching = chat.model.fusion.matching
     if matching is None:
         pytest.skip("these weights match by tokens alone")
     return PhraseReader(parts.sentences(), matching, chat.model.config)
@@ -83,7 +83,7 @@ def test_untaught_words_are_read_as_taught_ones(reader: PhraseReader, word: str,
 
 
 @pytest.mark.nano
-def test_tokens_are_read_like_text(reader: PhraseReader, chat: NanoChat) -> None:
+def test_tokens_are_read_like_text(reader: PhraseReader, chat: NanoModel) -> None:
     questions = ["Segment the hound in this image.", "Segment the cat in this image."]
     ids = [torch.tensor(chat.encode(question)) for question in questions]
     pad = torch.nn.utils.rnn.pad_sequence

@@ -13,13 +13,13 @@ from tests.reference.small_nano import SPECIAL, small_text, small_tokenizer
 from text4seg.codec import get_format
 from text4seg.core.errors import WeightsError
 from text4seg.core.types import OTHERS, DescriptorGrid
-from text4seg.models.nano.text.tokens import NanoText
+from text4seg.models.nano.text.tokens import PromptTokenizer
 from text4seg.prompts import ANSWER_PREFIX, question
 
 LABELS = ["dog", "the dog", "the hot dog on the left", "t-shirt", "Großmutter", "犬", "a"]
 
 
-def spelled(text: NanoText, tokens: list[int]) -> str:
+def spelled(text: PromptTokenizer, tokens: list[int]) -> str:
     return text.tokenizer.decode(tokens, skip_special_tokens=False)
 
 
@@ -39,7 +39,7 @@ def test_a_prompt_is_a_turn_of_chat_with_places_for_the_image() -> None:
 def test_another_tokenizer_is_refused() -> None:
     other = Tokenizer.from_str(small_tokenizer().to_str().replace("im_end", "the_end"))
     with pytest.raises(WeightsError, match="im_end"):
-        NanoText(other, image_token=16, image_tokens=4)
+        PromptTokenizer(other, image_token=16, image_tokens=4)
 
 
 def grid_of(mask: np.ndarray, label: str) -> DescriptorGrid:
@@ -53,7 +53,7 @@ def test_answers_to_train_on_are_the_tokens_of_the_codecs_text(
     label: str, seed: int, tokenizer: Tokenizer
 ) -> None:
     """With SmolLM2's own tokenizer: what nano learned to write is what it is asked to write."""
-    text = NanoText(tokenizer, image_token=16, image_tokens=64)
+    text = PromptTokenizer(tokenizer, image_token=16, image_tokens=64)
     writer = AnswerWriter(text)
     random = np.random.default_rng(seed)
     mask = random.random((16, 16)) < random.random() * 1.2 - 0.1

@@ -37,7 +37,7 @@ def test_a_silent_module_adds_nothing_and_learns_nothing() -> None:
     ablations.ABLATIONS["without matching by tokens"].silence(fusion)
     image = fusion.encode_image(small_features()[:1])
     words = torch.randn(1, 3, 32)
-    _, logits = fusion.ask(image, words, torch.ones(1, 3, dtype=torch.bool))
+    _, logits = fusion.ground(image, words, torch.ones(1, 3, dtype=torch.bool))
     assert not fusion.match(torch.randn(5, 8)).any()
     logits.sum().backward()
     assert fusion.match.weight.grad is None

@@ -18,7 +18,7 @@ def seen(image: str, *, there: bool, logit: float, expression: str = "the dog") 
     truth[0, :2] = True
     logits = np.full((16, 16), -5.0, dtype=np.float32)
     logits[0, 0] = logit
-    return Seen(image, expression, truth if there else None, logits, "presence_gate")
+    return Seen(image, expression, truth if there else None, logits, "presence")
 
 
 def test_figures_of_found_missed_and_absent_things() -> None:

@@ -27,9 +27,9 @@ def test_the_table_of_nanos_loss_weights() -> None:
 @pytest.mark.nano
 @pytest.mark.usefixtures("nano_parts")
 def test_writing_is_unlearned_alone() -> None:
-    from text4seg.models.nano.nano_model import NanoChat
+    from text4seg.models.nano.nano_model import NanoModel
 
-    chat = NanoChat.load()
+    chat = NanoModel.load()
     before = {name: value.clone() for name, value in chat.model.state_dict().items()}
     loss_weights.unlearn(chat)
     changed = {

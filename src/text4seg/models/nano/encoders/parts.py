@@ -16,7 +16,7 @@ import torch
 from text4seg.core.errors import OutputError, WeightsError
 from text4seg.models.nano.encoders.sentences import Sentences, unpack
 from text4seg.models.nano.encoders.smollm2 import read_language_model, read_tokenizer
-from text4seg.models.nano.encoders.vision import Eyes
+from text4seg.models.nano.encoders.vision import VisionEncoder
 from text4seg.pretrained import weights
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ class Parts:
     graph: Path
     layout: Path
 
-    def eyes(self) -> Eyes:
+    def vision_encoder(self) -> VisionEncoder:
         with self._readable():
-            return Eyes(
+            return VisionEncoder(
                 efficientnet_weights=self.folder / _LITE,
                 tinyvit_weights=self.folder / _VIT,
                 graph=self.graph,

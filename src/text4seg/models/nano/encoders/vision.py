@@ -41,7 +41,7 @@ ROWS, COLUMNS = CELLS * CELLS + MOST, CHANNELS + len(COLORS)
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ImageFeatures:
     """An image's `features ROWS COLUMNS`, `detections n 6`, MobileSAM's `neck 1 256 32 32`."""
 
     features: torch.Tensor
@@ -49,7 +49,7 @@ class Sight:
     neck: torch.Tensor
 
 
-class Eyes:
+class VisionEncoder:
     """Image → features. The eyes are frozen, so what they saw of an image may be kept."""
 
     def __init__(
@@ -73,10 +73,10 @@ class Eyes:
         The image is stretched to a square, never cropped or padded: cell (r, c) is the cell of the
         text grid.
         """
-        return self.look_closely(image).features
+        return self.encode_with_detections(image).features
 
     @torch.inference_mode()
-    def look_closely(self, image: Image.Image) -> Sight:
+    def encode_with_detections(self, image: Image.Image) -> ImageFeatures:
         """The features, and what they were made of that a teacher of masks needs."""
         square = np.asarray(image.convert("RGB").resize((SIDE, SIDE), _bicubic()), dtype=np.uint8)
         pixels = torch.from_numpy(square.copy()).permute(2, 0, 1)[None].float()
@@ -93,7 +93,7 @@ class Eyes:
             [seen, *(torch.from_numpy(m).reshape(CELLS * CELLS, -1) for m in (boxes, colors))], 1
         )
         features[CELLS * CELLS :, :WIDTH] = torch.from_numpy(select_objects(found))
-        return Sight(features.half(), found, neck)
+        return ImageFeatures(features.half(), found, neck)
 
 
 def _bicubic() -> int:

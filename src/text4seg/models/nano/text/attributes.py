@@ -47,7 +47,7 @@ _COLOR = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class Attributes:
     """Of one expression: `thing` is what is left of it when all of this is taken away.
 
     `side` is one of `SIDES`, `rank` counts from 0 (the first from that side), `relation` is one of
@@ -62,7 +62,7 @@ class Terms:
     landmark: str | None = None
 
 
-def read_terms(expression: str) -> Terms:
+def read_attributes(expression: str) -> Attributes:
     """Whatever is said by other words than these is left in the thing."""
     thing, relation, landmark = expression.strip(), None, None
     found = _RELATION.match(thing)
@@ -76,7 +76,7 @@ def read_terms(expression: str) -> Terms:
         name = color[1].lower()
         name = OTHER_WORDS.get(name, name)
         thing = _COLOR.sub("", thing)
-    return Terms(
+    return Attributes(
         thing,
         name,
         _SIDE_WORDS[side[1].lower()] if side else None,
@@ -87,7 +87,7 @@ def read_terms(expression: str) -> Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class TermTensors:
+class AttributeTensors:
     """Terms of `q` questions as numbers; a row of zeros where one says nothing of the kind.
 
     `colors q 12`, `sides q 6`, `ranks q`, `relations q 5`, `landmarks q 384` (what they mean).
@@ -99,21 +99,21 @@ class TermTensors:
     relations: Tensor
     landmarks: Tensor
 
-    def to(self, like: Tensor) -> TermTensors:
+    def to(self, like: Tensor) -> AttributeTensors:
         fields = (self.colors, self.sides, self.ranks, self.relations, self.landmarks)
-        return TermTensors(*(field.to(like) for field in fields))
+        return AttributeTensors(*(field.to(like) for field in fields))
 
 
-def stack_terms(
-    terms: Sequence[Terms], landmarks: Sequence[Tensor | None], width: int
-) -> TermTensors:
+def stack_attributes(
+    attributes: Sequence[Attributes], landmarks: Sequence[Tensor | None], width: int
+) -> AttributeTensors:
     """`landmarks` are unit vectors of what the terms' landmarks mean."""
     nothing = torch.zeros(width)
-    return TermTensors(
-        _one_hot([one.color for one in terms], COLORS),
-        _one_hot([one.side for one in terms], SIDES),
-        torch.tensor([float(one.rank) for one in terms]),
-        _one_hot([one.relation for one in terms], RELATIONS),
+    return AttributeTensors(
+        _one_hot([one.color for one in attributes], COLORS),
+        _one_hot([one.side for one in attributes], SIDES),
+        torch.tensor([float(one.rank) for one in attributes]),
+        _one_hot([one.relation for one in attributes], RELATIONS),
         torch.stack([nothing if vector is None else vector for vector in landmarks]),
     )
 

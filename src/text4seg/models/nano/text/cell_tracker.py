@@ -24,7 +24,7 @@ NOWHERE = -1
 _SPEAKER, _USER = -1, -2
 
 
-class Place(NamedTuple):
+class WriterState(NamedTuple):
     """Where the writer stands: inside a mask once all tokens of `<seg>` have been `opened`.
 
     `length` is the run length written so far, `NOWHERE` while there is none, and 0 after its star;
@@ -38,7 +38,7 @@ class Place(NamedTuple):
     named: int = NOWHERE
 
 
-class Pointer(NamedTuple):
+class CellPointer(NamedTuple):
     """What the next token writes: its cell, or `NOWHERE`, and the run as in `Place`."""
 
     cell: int
@@ -46,11 +46,11 @@ class Pointer(NamedTuple):
     named: int
 
 
-ELSEWHERE = Pointer(NOWHERE, NOWHERE, NOWHERE)
+OUTSIDE_MASK = CellPointer(NOWHERE, NOWHERE, NOWHERE)
 
 
 @dataclass(frozen=True, slots=True)
-class Walker:
+class CellTracker:
     """The tokens that move the writer: `open` are all of `<seg>`, `close` begin `</seg>`.
 
     A label's last character may melt with what follows it (`.|`, `?|`), and a line end with the
@@ -69,7 +69,7 @@ class Walker:
     assistant: int = NOWHERE
 
     @classmethod
-    def from_tokenizer(cls, tokenizer: Tokenizer) -> Walker:
+    def from_tokenizer(cls, tokenizer: Tokenizer) -> CellTracker:
         def ids(text: str) -> list[int]:
             found: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
             return found
@@ -93,52 +93,54 @@ class Walker:
             assistant=ids("assistant")[0],
         )
 
-    def advance(self, place: Place, token: int) -> Place:  # noqa: PLR0911 - a case a line
+    def advance(self, place: WriterState, token: int) -> WriterState:  # noqa: PLR0911 - a case a line
         """Where the writer stands after `token`."""
         opened, row, col, length, named = place
         if token == self.turn:
-            return Place(_SPEAKER)
+            return WriterState(_SPEAKER)
         if opened < 0:
             heard = opened == _SPEAKER and token == self.assistant
-            return Place(0 if heard else _USER)
+            return WriterState(0 if heard else _USER)
         if opened < len(self.open):
             if token == self.open[opened]:
-                return Place(opened + 1)
-            return Place(int(token == self.open[0]))
+                return WriterState(opened + 1)
+            return WriterState(int(token == self.open[0]))
         if token in self.close:
-            return Place()
+            return WriterState()
         if token in self.bar:
-            return Place(opened, row, col + max(length, 1))
+            return WriterState(opened, row, col + max(length, 1))
         if token in self.newline:
-            return Place(opened, row + 1, 0)
+            return WriterState(opened, row + 1, 0)
         if token == self.star:
-            return Place(opened, row, col, 0, named)
+            return WriterState(opened, row, col, 0, named)
         if length >= 0 and token in self.digits:
-            return Place(opened, row, col, min(length * 10 + self.digits[token], 10_000), named)
+            return WriterState(
+                opened, row, col, min(length * 10 + self.digits[token], 10_000), named
+            )
         # A star and digits amid a label are no run length: that stands right before its end.
         named = self._is_name(token) if named == NOWHERE else named
-        return Place(opened, row, col, NOWHERE, named)
+        return WriterState(opened, row, col, NOWHERE, named)
 
     def _is_name(self, token: int) -> int:
         """Whether a label that begins so is another word than `others`."""
         return int(token not in self.others)
 
-    def after(self, tokens: Iterable[int]) -> Place:
+    def after(self, tokens: Iterable[int]) -> WriterState:
         """Where the writer stands after all these tokens."""
-        place = Place()
+        place = WriterState()
         for token in tokens:
             place = self.advance(place, token)
         return place
 
-    def point(self, place: Place, rows: int, cols: int) -> Pointer:
+    def point(self, place: WriterState, rows: int, cols: int) -> CellPointer:
         """What the token after that place writes."""
         inside = place.opened == len(self.open) and place.row < rows and place.col < cols
         if not inside:
-            return ELSEWHERE
-        return Pointer(place.row * cols + place.col, place.length, place.named)
+            return OUTSIDE_MASK
+        return CellPointer(place.row * cols + place.col, place.length, place.named)
 
-    def pointers(self, tokens: Iterable[int], rows: int, cols: int) -> list[Pointer]:
-        place, found = Place(), []
+    def pointers(self, tokens: Iterable[int], rows: int, cols: int) -> list[CellPointer]:
+        place, found = WriterState(), []
         for token in tokens:
             place = self.advance(place, token)
             found.append(self.point(place, rows, cols))

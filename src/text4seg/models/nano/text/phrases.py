@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from text4seg.models.nano.matching import OpenMatching, Phrases
-from text4seg.models.nano.text.attributes import Terms, read_terms, stack_terms
+from text4seg.models.nano.matching import OpenVocabularyMatcher, Phrases
+from text4seg.models.nano.text.attributes import Attributes, read_attributes, stack_attributes
 from text4seg.models.nano.text.lexicon import taught_words, thesaurus
 from text4seg.prompts import PART, QUESTIONS
 
@@ -68,10 +68,10 @@ def find_phrases(question: str) -> list[str]:
     return _name_phrases(_find_expression(question))
 
 
-def find_terms(question: str) -> tuple[list[str], Terms]:
+def find_attributes(question: str) -> tuple[list[str], Attributes]:
     """The things that a question names, bare of what is said of them, and that."""
-    terms = read_terms(_find_expression(question))
-    return _name_phrases(terms.thing), terms
+    attributes = read_attributes(_find_expression(question))
+    return _name_phrases(attributes.thing), attributes
 
 
 def _find_expression(question: str) -> str:
@@ -101,12 +101,12 @@ def _bare(piece: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class QuestionReading:
     """A question as the fusion reads it, and the embeddings of what it asks for."""
 
     text: str
     vectors: Tensor
-    terms: Terms | None = None
+    attributes: Attributes | None = None
     landmark: Tensor | None = None
 
 
@@ -122,18 +122,18 @@ class PhraseReader:
     def __init__(
         self,
         embed: Callable[[Sequence[str]], Tensor],
-        matching: OpenMatching,
+        matching: OpenVocabularyMatcher,
         config: NanoConfig,
     ) -> None:
         self._embed, self._matching, self._config = embed, matching, config
 
-    def read(self, question: str) -> Read:
+    def read(self, question: str) -> QuestionReading:
         text, phrases, core = question, [], self._config.words
-        terms, landmark = None, None
-        if self._config.terms:
-            named, terms = find_terms(question)
-            if terms.landmark:
-                landmark = self.landmark(terms.landmark)
+        attributes, landmark = None, None
+        if self._config.attributes:
+            named, attributes = find_attributes(question)
+            if attributes.landmark:
+                landmark = self.landmark(attributes.landmark)
         else:
             named = find_phrases(question)
         for phrase in named or [question]:
@@ -145,7 +145,7 @@ class PhraseReader:
             word = meant[0] if meant else STAND_IN
             text = re.sub(rf"\b{re.escape(phrase)}\b", lambda _: word, text, flags=re.IGNORECASE)  # noqa: B023
         vectors = self._embed(list(dict.fromkeys(phrases))[: 2 * MOST])
-        return Read(text, vectors, terms, landmark)
+        return QuestionReading(text, vectors, attributes, landmark)
 
     def _is_taught(self, phrase: str) -> bool:
         if phrase in self._config.aliases:
@@ -229,14 +229,14 @@ def _singulars(phrase: str) -> list[str]:
     ]
 
 
-def gather_phrases(read: Sequence[Read]) -> Phrases:
+def gather_phrases(read: Sequence[QuestionReading]) -> Phrases:
     """What questions ask for, and their terms where those were read."""
     phrases = stack_phrases([one.vectors for one in read])
-    terms = [one.terms for one in read if one.terms is not None]
-    if not terms:
+    attributes = [one.attributes for one in read if one.attributes is not None]
+    if not attributes:
         return phrases
-    made = stack_terms(terms, [one.landmark for one in read], phrases.vectors.shape[-1])
-    return replace(phrases, terms=made.to(phrases.vectors))
+    made = stack_attributes(attributes, [one.landmark for one in read], phrases.vectors.shape[-1])
+    return replace(phrases, attributes=made.to(phrases.vectors))
 
 
 def stack_phrases(vectors: Sequence[Tensor], hidden: Tensor | None = None) -> Phrases:

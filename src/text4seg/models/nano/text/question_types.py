@@ -56,14 +56,14 @@ _ARTICLE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class PlainQuestion:
+class ParsedQuestion:
     """What a question asks (one of `KINDS`) and of what: an expression, as one asks for a mask."""
 
     kind: str
     expression: str | None = None
 
 
-def read_question(question: str) -> PlainQuestion:
+def read_question(question: str) -> ParsedQuestion:
     """The first of the patterns that fits; `other` where none does."""
     asked = re.sub(r"\s+", " ", question.strip()).rstrip(" ?.!")
     for kind, pattern in _READ:
@@ -71,10 +71,10 @@ def read_question(question: str) -> PlainQuestion:
         if found is None:
             continue
         if "thing" not in pattern.groupindex:
-            return PlainQuestion(kind)
+            return ParsedQuestion(kind)
         thing = _ARTICLE.sub("", found["thing"].strip().lower())
         if "place" in pattern.groupindex:
             thing = f"{thing} {found['place'].lower()}"
         if thing:
-            return PlainQuestion(kind, f"the {thing}")
-    return PlainQuestion("other")
+            return ParsedQuestion(kind, f"the {thing}")
+    return ParsedQuestion("other")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from text4seg.core.errors import WeightsError
-from text4seg.models.nano.text.cell_tracker import Walker
+from text4seg.models.nano.text.cell_tracker import CellTracker
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -15,10 +15,10 @@ _BEFORE_IMAGE = "<|im_start|>user\n"
 _BETWEEN = f"{END_OF_TURN}\n<|im_start|>assistant\n"
 
 
-class NanoText:
+class PromptTokenizer:
     def __init__(self, tokenizer: Tokenizer, *, image_token: int, image_tokens: int) -> None:
         self.tokenizer = tokenizer
-        self.walker = Walker.from_tokenizer(tokenizer)
+        self.cell_tracker = CellTracker.from_tokenizer(tokenizer)
         end = tokenizer.token_to_id(END_OF_TURN)
         if end is None:
             raise WeightsError(f"the tokenizer has no {END_OF_TURN}: it is not SmolLM2's")
