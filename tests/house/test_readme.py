@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import cli_docs, readme_numbers
+from scripts import readme_numbers
 from text4seg.evaluation import Row, summarise
 from text4seg.metrics import Overlap
 
@@ -95,10 +95,6 @@ def test_the_tree_is_the_tree() -> None:
     assert drawn == real - {"py.typed"}
     for name in re.findall(r"^([\w./]+/)", tree, flags=re.MULTILINE):
         assert (ROOT / name).is_dir(), name
-
-
-def test_the_help_in_the_docs_is_the_help() -> None:
-    assert cli_docs.PAGE.read_text() == cli_docs.page(), "run python scripts/cli_docs.py"
 
 
 def test_the_numbers_are_the_recorded_ones(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,16 +1,37 @@
-"""Getting a model ready, with a word to the user where that takes a while."""
+"""Options that name a model, a format, a refiner or a drafter, and the loading of models."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from text4seg.cli._console import log, progress
+from text4seg.cli._text_options import FORMATS_HELP, list_names
 from text4seg.core.types import GridShape
+from text4seg.decoding import DRAFTERS
 from text4seg.models import is_nano
 from text4seg.pretrained.weights import PARTS, fetch, part_path, weights_folder
+from text4seg.refine import REFINERS
 from text4seg.segmenter import Choices, Segmenter
 
-REFINER_HELP = "none, smooth, crf, sam, sam@768, sam-int8, auto, or sam2:FOLDER and its like."
+ModelFormatOption = Annotated[
+    str | None,
+    typer.Option("--format", help=f"{FORMATS_HELP}; by default what the model writes best."),
+]
+RefinerOption = Annotated[
+    str,
+    typer.Option(
+        help=f"{list_names(REFINERS)}. A SAM takes a side, as in sam@768, or a model, as in "
+        "sam2:FOLDER."
+    ),
+]
+DraftOption = Annotated[
+    str,
+    typer.Option(help=f"Drafter: {list_names(DRAFTERS)}. Changes the time, never the mask."),
+]
+ModelOption = Annotated[str, typer.Option(help="A model's name or folder.")]
 
 
 def load_segmenter(

@@ -9,7 +9,7 @@ import typer
 
 from text4seg.cli._console import log, print_json, usage_errors
 from text4seg.cli._image_arguments import QuestionKind, find_images, for_each_image, split_arguments
-from text4seg.cli._model_options import load_segmenter
+from text4seg.cli._model_options import ModelOption, load_segmenter
 from text4seg.segmenter import Answer, check_question
 
 KIND = QuestionKind("question", "-q", ("ask", "What is in the image?"))
@@ -28,7 +28,7 @@ def ask(
         list[str] | None,
         typer.Option("--question", "-q", help="What to ask; again for several."),
     ] = None,
-    model: Annotated[str, typer.Option(help="A model's name or folder.")] = "nano",
+    model: ModelOption = "nano",
     max_tokens: Annotated[
         int, typer.Option(help="The longest answer, in the model's tokens.", min=1)
     ] = 64,

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from text4seg.cli._console import log, print_json, progress, usage_errors
+from text4seg.cli._text_options import FormatOption, GridOption
 from text4seg.cli.encode import check_rule
 from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.core.types import GridShape
@@ -52,8 +53,8 @@ def build_data(
     synonyms: Annotated[
         float | None, typer.Option(help="Share of questions that use another word.")
     ] = None,
-    grid: Annotated[str, typer.Option(help="Rows x columns.")] = "16x16",
-    format_name: Annotated[str, typer.Option("--format", help="sd, rle, rrle or box.")] = "rrle",
+    grid: GridOption = "16x16",
+    format_name: FormatOption = "rrle",
     rule: Annotated[
         str, typer.Option(help="coverage; iou, which fits best; or center as in the paper.")
     ] = "coverage",

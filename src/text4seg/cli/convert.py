@@ -10,6 +10,7 @@ import typer
 
 from text4seg.cli._console import UsageError, log, print_json, print_text, usage_errors
 from text4seg.cli._renderers import KINDS, RenderRequest, check_kind
+from text4seg.cli._text_options import FORMATS_HELP
 from text4seg.cli.decode import choose, parse_size
 from text4seg.cli.values import Value, read_value, to_form, value_to_record
 from text4seg.codec import ALL_FORMATS, Repair, get_any_format
@@ -30,14 +31,14 @@ def convert(
         str,
         typer.Option(
             "--to",
-            help="Text: sd, rle, rrle, box; json: the grid itself; pixels: png, labels (a picture "
+            help=f"Text: {FORMATS_HELP}; json: the grid itself; pixels: png, labels (a picture "
             "with a palette), cutout (the image, transparent around), svg, coco, detections "
             "(supervision's).",
         ),
     ],
     grid: Annotated[str, typer.Option(help="Rows x columns of the text.")] = "16x16",
     format_name: Annotated[
-        str, typer.Option("--format", help="Format of the text: sd, rle, rrle, box or json.")
+        str, typer.Option("--format", help=f"Format of the text: {FORMATS_HELP}, or json.")
     ] = "rrle",
     size: Annotated[
         str | None, typer.Option(help="Height x width of the image, where pixels are made.")

@@ -11,6 +11,7 @@ import typer
 
 from text4seg.cli._console import UsageError, log, print_json, usage_errors
 from text4seg.cli._terminal import print_grid
+from text4seg.cli._text_options import FormatOption
 from text4seg.cli.values import Value, read_value, value_to_mask
 from text4seg.codec import get_any_format
 from text4seg.conversions import masks_to_svg
@@ -34,7 +35,7 @@ def decode(
         str | None, typer.Option("--label", "-l", help="Which label, if the text has several.")
     ] = None,
     grid: Annotated[str, typer.Option(help="Rows x columns of the text.")] = "16x16",
-    format_name: Annotated[str, typer.Option("--format", help="sd, rle, rrle or box.")] = "rrle",
+    format_name: FormatOption = "rrle",
     salvage: Annotated[
         bool, typer.Option("--salvage", help="Read damaged text too and list the repairs.")
     ] = False,

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from text4seg.cli._console import UsageError, print_json, print_text, usage_errors
+from text4seg.cli._text_options import FormatOption, GridOption
 from text4seg.cli.coco import encode_coco
 from text4seg.codec import AnyFormat, BoxWise, get_any_format
 from text4seg.core.coverage import RULES, Rule
@@ -34,8 +35,8 @@ def encode(
         str | None,
         typer.Option("--label", "-l", help="The word for it; COCO's category by default."),
     ] = None,
-    grid: Annotated[str, typer.Option(help="Rows x columns.")] = "16x16",
-    format_name: Annotated[str, typer.Option("--format", help="sd, rle, rrle or box.")] = "rrle",
+    grid: GridOption = "16x16",
+    format_name: FormatOption = "rrle",
     rule: Annotated[
         str,
         typer.Option(
@@ -48,9 +49,10 @@ def encode(
 ) -> None:
     """Write masks as text.
 
+    \b
     text4seg encode mask.png --label "the cat"
     text4seg encode instances.json --json > texts.jsonl
-    """
+    """  # noqa: D301 - the sign tells click to leave the lines alone
     with usage_errors():
         shape = GridShape.parse(grid)
         text_format = get_any_format(format_name)

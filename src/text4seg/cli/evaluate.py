@@ -11,7 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from text4seg.cli._console import UsageError, log, print_json, progress, usage_errors
-from text4seg.cli._model_options import REFINER_HELP, load_segmenter
+from text4seg.cli._model_options import (
+    ModelFormatOption,
+    ModelOption,
+    RefinerOption,
+    load_segmenter,
+)
+from text4seg.cli._text_options import GridOption
 from text4seg.cli.measuring import (
     TASKS,
     DataOption,
@@ -48,10 +54,10 @@ from text4seg.metrics import GREFCOCO_EMPTY_BELOW
 from text4seg.refine import get_refiner
 from text4seg.segmenter import Segmenter
 
-evaluate_app = typer.Typer(invoke_without_command=True, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(invoke_without_command=True, add_completion=False, rich_markup_mode=None)
 
 
-@evaluate_app.callback()
+@app.callback()
 def evaluate(
     context: typer.Context,
     data: DataOption = None,
@@ -74,15 +80,10 @@ def evaluate(
     together: Annotated[
         int, typer.Option(min=1, help="semantic: so many names in one question, if it knows how.")
     ] = 1,
-    model: Annotated[str, typer.Option(help="A model's name or folder.")] = "nano",
-    grid: Annotated[str, typer.Option(help="Rows x columns.")] = "16x16",
-    format_name: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="sd, rle, rrle or box; by default what the model writes best."
-        ),
-    ] = None,
-    refiner: Annotated[str, typer.Option(help=REFINER_HELP)] = "none",
+    model: ModelOption = "nano",
+    grid: GridOption = "16x16",
+    format_name: ModelFormatOption = None,
+    refiner: RefinerOption = "none",
     limit: Annotated[
         int | None,
         typer.Option(min=1, help="Ask only the first so many questions; of names, images."),
@@ -190,7 +191,7 @@ def _answer(
     return (rows if out is None else read_run(out)[1]), segmenter.format.name
 
 
-@evaluate_app.command("compare")
+@app.command("compare")
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="The folder of a run.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="The folder of another run.")],

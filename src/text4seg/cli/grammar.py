@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from text4seg.cli._console import print_json, print_text, usage_errors
+from text4seg.cli._text_options import FormatOption, GridOption
 from text4seg.codec import NOTATIONS, Notation, get_any_format
 from text4seg.core.errors import UnknownNameError
 from text4seg.core.types import GridShape, check_label
@@ -20,8 +21,8 @@ def grammar(
     listed: Annotated[
         str | None, typer.Option("--labels", help="Several labels at once, with commas between.")
     ] = None,
-    grid: Annotated[str, typer.Option(help="Rows x columns.")] = "16x16",
-    format_name: Annotated[str, typer.Option("--format", help="sd, rle, rrle or box.")] = "rrle",
+    grid: GridOption = "16x16",
+    format_name: FormatOption = "rrle",
     notation: Annotated[
         str,
         typer.Option(

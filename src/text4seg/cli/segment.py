@@ -10,12 +10,19 @@ import typer
 
 from text4seg.cli._console import log, print_json, usage_errors
 from text4seg.cli._image_arguments import QuestionKind, find_images, for_each_image, split_arguments
-from text4seg.cli._model_options import REFINER_HELP, load_segmenter
+from text4seg.cli._model_options import (
+    DraftOption,
+    ModelFormatOption,
+    ModelOption,
+    RefinerOption,
+    load_segmenter,
+)
 from text4seg.cli._terminal import print_grid, stats_line
+from text4seg.cli._text_options import GridOption
 from text4seg.codec import get_any_format
 from text4seg.core.errors import InputError
 from text4seg.core.types import GridShape
-from text4seg.decoding import DRAFTERS, check_draft
+from text4seg.decoding import check_draft
 from text4seg.refine import get_refiner
 from text4seg.segmenter import Choices, Runs, Segmentation, Segmenter, check_expression
 
@@ -39,21 +46,11 @@ def segment(
         Path | None,
         typer.Option("--out", "-o", help="Folder for the mask and overlay pictures (PNG)."),
     ] = None,
-    grid: Annotated[str, typer.Option(help="Rows x columns.")] = "16x16",
-    format_name: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="sd, rle, rrle or box; by default what the model writes best."
-        ),
-    ] = None,
-    refiner: Annotated[str, typer.Option(help=REFINER_HELP)] = "none",
-    model: Annotated[str, typer.Option(help="A model's name or folder.")] = "nano",
-    draft: Annotated[
-        str,
-        typer.Option(
-            help=f"How to guess ahead: {', '.join(DRAFTERS)}. Changes the time, never the mask."
-        ),
-    ] = "auto",
+    grid: GridOption = "16x16",
+    format_name: ModelFormatOption = None,
+    refiner: RefinerOption = "none",
+    model: ModelOption = "nano",
+    draft: DraftOption = "auto",
     runs: Annotated[
         str, typer.Option(help="How run lengths are taken: likeliest, or at the median.")
     ] = "likeliest",
