@@ -36,22 +36,22 @@ from projects.nano.feature_store import FeatureStore
 from projects.nano.pseudo_labels import label_images, read_pseudo
 from projects.nano.scenes import Scene, known_names, read_coco, read_collection
 from projects.nano.stage1_grounding import (
-    SeeSettings,
-    Words,
-    check_seeing,
+    GroundingConfig,
+    QuestionEncoder,
+    fill_constants,
+    fill_open_matching,
     list_sizes,
-    prepare,
-    prepare_open,
-    train_to_see,
+    train_grounding,
+    validate_grounding,
 )
-from projects.nano.stage2_writing import Lesson, WriteSettings, train_to_write
+from projects.nano.stage2_writing import BatchSampler, WritingConfig, train_decoder
 from projects.nano.stage3_vqa import (
     ANSWER,
-    AnswerSettings,
+    VqaConfig,
+    count_shards,
     fingerprint,
-    gather,
-    gather_count,
-    train_to_answer,
+    iterate_evidence,
+    train_vqa,
 )
 from text4seg.models.nano.checkpoint import has_vqa_head, load_model, save_model
 from text4seg.models.nano.config import NanoConfig
@@ -81,7 +81,7 @@ def main() -> None:
     torch.manual_seed(SEED)
     arguments.work.mkdir(parents=True, exist_ok=True)
     parts = get_parts(progress=lambda what: print(what, file=sys.stderr))
-    run = {"pseudo": _pseudo, "see": _see, "write": _write, "answer": _answer, "pack": _pack}
+    run = {"label": _label, "grounding": _ground, "writing": _write, "vqa": _vqa, "pack": _pack}
     for stage in run if arguments.stage == "all" else (arguments.stage,):
         run[stage](arguments, parts)
 
@@ -120,7 +120,7 @@ def _answers(arguments: argparse.Namespace) -> bool:
 
 
 def _look_alikes(scenes: list[Scene]) -> list[str]:
-    """Words for garments and what is worn with them: they are taken for one another."""
+    """QuestionEncoder for garments and what is worn with them: they are taken for one another."""
     worn = {name for scene in scenes if scene.source == "clothing" for name in scene.annotated}
     worn -= {*COCO_CLASSES, "hair", "skin"}
     return sorted({word for words in words_for(sorted(worn)) for word in words})
@@ -131,7 +131,7 @@ def _word_lists(names: list[str]) -> list[list[tuple[str, ...]]]:
     return [words_for(names), words_for(COCO_CLASSES), [one.words for one in imagenet_classes()]]
 
 
-def _pseudo(arguments: argparse.Namespace, parts: Parts) -> None:
+def _label(arguments: argparse.Namespace, parts: Parts) -> None:
     classes = arguments.data / arguments.classes
     outlines = outline_images(classes, arguments.work / "outlines", fetch("u2netp"))
     count = len(list(classes.glob("n*.jpg")))
@@ -170,29 +170,31 @@ def _store(arguments: argparse.Namespace, vision_encoder: VisionEncoder) -> Feat
     return FeatureStore(arguments.work / "features", arguments.data, vision_encoder.encode)
 
 
-def _see(arguments: argparse.Namespace, parts: Parts) -> None:
+def _ground(arguments: argparse.Namespace, parts: Parts) -> None:
     config, scenes = _images(arguments)
     store = _store(arguments, parts.vision_encoder())
     held_out = list(read_collection(arguments.data, "val"))
     sentences = parts.sentences()
-    words = Words(
+    words = QuestionEncoder(
         parts.tokenizer(), parts.embedding().float(), sentences, attributes=config.attributes
     )
     fusion = Fusion(config, WIDTH)
     if arguments.start is None:
         # Every fifth image is enough for a mean and a deviation a channel.
         seen = [store[scene.image] for scene in scenes[::5]]
-        prepare(fusion, words, names=config.names, detected=COCO_CLASSES, seen=seen)
+        fill_constants(fusion, words, names=config.names, detected=COCO_CLASSES, seen=seen)
     else:
         _go_on_from(_start(arguments.start, config, parts).fusion, fusion)
-    prepare_open(fusion, sentences, parts.classifier(), _word_lists(config.names))
-    train_to_see(
+    fill_open_matching(fusion, sentences, parts.classifier(), _word_lists(config.names))
+    train_grounding(
         fusion,
         words,
         Batches(scenes, store, config.names, images=8, questions=6),
-        settings=SeeSettings(steps=arguments.steps or 1000, learning_rate=arguments.rate or 6e-4),
+        settings=GroundingConfig(
+            steps=arguments.steps or 1000, learning_rate=arguments.rate or 6e-4
+        ),
         folder=arguments.work,
-        check=lambda averaged: check_seeing(averaged, words, held_out, store),
+        check=lambda averaged: validate_grounding(averaged, words, held_out, store),
     )
 
 
@@ -221,19 +223,19 @@ def _write(arguments: argparse.Namespace, parts: Parts) -> None:
         reader = PhraseReader(parts.sentences(), model.fusion.matching, config)
         model.set_question_reader(partial(reader.read_tokens, parts.tokenizer()))
     steps = arguments.steps or 350
-    settings = WriteSettings(shape_steps=min(_SHAPE_STEPS, steps), image_steps=steps)
+    settings = WritingConfig(shape_steps=min(_SHAPE_STEPS, steps), image_steps=steps)
     if arguments.rate:
         times = arguments.rate / settings.learning_rate
         rates = ("learning_rate", "reader_rate", "run_rate")
         settings = replace(settings, **{rate: times * getattr(settings, rate) for rate in rates})
     batches = Batches(scenes, store, config.names, images=2, questions=4)
-    lesson = Lesson(model, text, batches, config.names, settings)
-    train_to_write(model, lesson, settings=settings, folder=arguments.work)
+    lesson = BatchSampler(model, text, batches, config.names, settings)
+    train_decoder(model, lesson, settings=settings, folder=arguments.work)
 
 
-def _answer(arguments: argparse.Namespace, parts: Parts) -> None:
+def _vqa(arguments: argparse.Namespace, parts: Parts) -> None:
     """Of `--start` just as it is where that stage alone is run, else of what was trained so far."""
-    if arguments.stage == "answer" and arguments.start is not None:
+    if arguments.stage == "vqa" and arguments.start is not None:
         model = load_model(arguments.start, parts)
     else:
         config, _ = _images(arguments)
@@ -242,23 +244,21 @@ def _answer(arguments: argparse.Namespace, parts: Parts) -> None:
         sys.exit("only a model that reads terms can answer in words: train it to see again")
     store = _store(arguments, parts.vision_encoder())
     chosen = {"steps": arguments.steps, "learning_rate": arguments.rate}
-    settings = AnswerSettings(
-        images=arguments.answer_images, **{k: v for k, v in chosen.items() if v}
-    )
+    settings = VqaConfig(images=arguments.answer_images, **{k: v for k, v in chosen.items() if v})
     chat = NanoModel(model, parts)
-    shards = gather(
+    shards = iterate_evidence(
         chat,
         lambda: list(read_collection(arguments.data, "train")),
         store,
         arguments.work,
         settings.images,
     )
-    count = gather_count(settings.images)
+    count = count_shards(settings.images)
     found = [one for shard in track(shards, "looking", total=count) for one in shard]
     if model.vqa_head is None:
         model.add_vqa_head()
-    train_to_answer(model, chat.text, found, settings=settings, folder=arguments.work)
-    if arguments.stage == "answer" and arguments.out is not None:
+    train_vqa(model, chat.text, found, settings=settings, folder=arguments.work)
+    if arguments.stage == "vqa" and arguments.out is not None:
         save_model(model, arguments.out)
         print(json.dumps({"out": str(arguments.out), "parameters": model.num_parameters()}))
 
@@ -288,7 +288,7 @@ def _assemble(
     else:
         model = NanoForConditionalGeneration(config)
         _go_on_from(_start(arguments.start, config, parts), model)
-    seen, written = arguments.work / "see.pt", arguments.work / "write.pt"
+    seen, written = arguments.work / "grounding.pt", arguments.work / "writing.pt"
     if seen.exists():
         averaged = torch.load(seen, weights_only=True)["averaged"]
         prefix = "module."
@@ -313,7 +313,7 @@ def _assemble(
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m projects.nano")
-    parser.add_argument("stage", choices=("all", "pseudo", "see", "write", "answer", "pack"))
+    parser.add_argument("stage", choices=("all", "label", "grounding", "writing", "vqa", "pack"))
     parser.add_argument("--data", type=Path, required=True, help="folder of images with masks")
     parser.add_argument("--work", type=Path, required=True, help="features, logs, checkpoints")
     parser.add_argument("--out", type=Path, help="pack, answer: folder of the packed weights")
@@ -322,7 +322,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, help="peak learning rate")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
-        "--answer-images", type=int, default=AnswerSettings().images, help="answer: looks at images"
+        "--answer-images", type=int, default=VqaConfig().images, help="answer: looks at images"
     )
     parser.add_argument("--images", default="photos/coco_people", help="pseudo: folder in --data")
     parser.add_argument(

@@ -54,7 +54,7 @@ def center(thing: Thing) -> tuple[float, float]:
 
 def ask_colored(scene: Scene, random: np.random.Generator) -> SyntheticQuestion | None:
     """`the red dress`; None where nothing in the scene has a clear color."""
-    choices = list(colored_things(scene))
+    choices = list(color_choices(scene))
     if not choices:
         return None
     name, right, wrong = choices[random.integers(len(choices))]
@@ -67,7 +67,7 @@ def ask_colored(scene: Scene, random: np.random.Generator) -> SyntheticQuestion 
     return SyntheticQuestion(f"the {color} {name}", right[color], "colored")
 
 
-def colored_things(
+def color_choices(
     scene: Scene,
 ) -> Iterator[tuple[str, dict[str, Float32[np.ndarray, "16 16"]], list[str]]]:
     """Names whose things all have clear colors: what of it has which, and colors none has."""
@@ -96,7 +96,7 @@ def colored_things(
 
 def ask_related(scene: Scene, random: np.random.Generator) -> SyntheticQuestion | None:
     """`the cup left of the lamp`; None where no two things are clearly beside one another."""
-    choices = list(related_things(scene))
+    choices = list(related_choices(scene))
     if not choices:
         return None
     wrong = [choice for choice in choices if not choice[3]]
@@ -114,7 +114,7 @@ def _cover(things: Sequence[Thing]) -> Float32[np.ndarray, "16 16"]:
     return np.maximum.reduce([nothing, *(thing.coverage for thing in things)])
 
 
-def related_things(scene: Scene) -> Iterator[tuple[str, str, str, list[Thing]]]:
+def related_choices(scene: Scene) -> Iterator[tuple[str, str, str, list[Thing]]]:
     """A name, a relation, a landmark's name, and what of the name stands in it (maybe nothing)."""
     groups: dict[str, list[Thing]] = {}
     for thing in scene.things:

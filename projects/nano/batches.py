@@ -15,8 +15,8 @@ from projects.nano.referring_questions import ask, mirror
 from text4seg.models.nano.config import VISION_CHANNELS
 from text4seg.training.nano.augmentation import (
     as_cells,
-    move,
-    move_sights,
+    move_features,
+    move_maps,
     to_cells,
     weaken_detector,
 )
@@ -33,7 +33,7 @@ MIX = {
     "composed": 0.14,
 }  # fmt: skip
 # Kinds of questions that hold only of the whole image.
-_PLACED = ("placed", "related")
+_WHOLE_IMAGE_KINDS = ("placed", "related")
 # Share of questions whose words match nothing that is the same word: as if they were new ones.
 _HIDDEN = 0.3
 
@@ -91,11 +91,11 @@ class Batches:
         names = torch.where(flipped[:, None, None, None], names.flip(3), names)
         image = torch.arange(len(scenes)).repeat_interleave(torch.tensor([len(a) for a in asked]))
         cover = torch.from_numpy(np.stack([a.coverage for a in flat]))[:, None]
-        whole = [any(a.kind in _PLACED for a in group) for group in asked]
+        whole = [any(a.kind in _WHOLE_IMAGE_KINDS for a in group) for group in asked]
         zoom, shift = _jitter(np.array(whole), random)
-        seen = move_sights(seen, flips=flipped, zoom=zoom, shift=shift)
-        names = move(names, zoom=zoom, shift=shift)
-        cover = move(cover, zoom=zoom[image], shift=shift[image])
+        seen = move_features(seen, flips=flipped, zoom=zoom, shift=shift)
+        names = move_maps(names, zoom=zoom, shift=shift)
+        cover = move_maps(cover, zoom=zoom[image], shift=shift[image])
         seen = weaken_detector(seen, self._channels, random)
         return ImageBatch(
             seen, image, [a.expression for a in flat], to_cells(cover[:, 0]),

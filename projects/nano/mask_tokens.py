@@ -22,7 +22,7 @@ OTHERS = "others"
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerTokens:
+class MaskTokens:
     """`tokens` of the body, and `targets[i]`: what token i should have been.
 
     `decides[i]` says whether a choice was made there that counts. Not `whole`: the end is missing.
@@ -33,15 +33,15 @@ class AnswerTokens:
     decides: list[bool]
     whole: bool = True
 
-    def cut(self, longest: int) -> AnswerTokens:
+    def cut(self, longest: int) -> MaskTokens:
         if len(self.tokens) <= longest:
             return self
-        return AnswerTokens(
+        return MaskTokens(
             self.tokens[:longest], self.targets[:longest], self.decides[:longest], whole=False
         )
 
 
-class AnswerWriter:
+class MaskTokenizer:
     """Writes masks as tokens exactly as the codec's text is tokenised (a test compares)."""
 
     def __init__(self, text: PromptTokenizer) -> None:
@@ -80,7 +80,7 @@ class AnswerWriter:
 
     def flat(
         self, truth: Bool[np.ndarray, "r c"], history: Bool[np.ndarray, "r c"], label: str
-    ) -> AnswerTokens:
+    ) -> MaskTokens:
         """`sd`: the first token of every cell's word is the choice."""
         words, cols = self.words(label), truth.shape[1]
         tokens, targets, decides = [], [], []
@@ -91,11 +91,11 @@ class AnswerWriter:
             tokens += [*written, end]
             targets += [words[bool(true), first][0], *written[1:], end]
             decides += [True] + [False] * len(written)
-        return AnswerTokens(tokens, targets, decides)
+        return MaskTokens(tokens, targets, decides)
 
     def runs(
         self, truth: Bool[np.ndarray, "r c"], history: Bool[np.ndarray, "r c"], label: str
-    ) -> AnswerTokens:
+    ) -> MaskTokens:
         """`rrle`: the first word of a row and every count are choices.
 
         Where the history is wrong, the count to learn is the one that brings the text back to the
@@ -123,7 +123,7 @@ class AnswerWriter:
                     targets.append(wanted[place] if agree else token)
                     # That a row ends where its cells are all written is no choice.
                     decides.append(agree and token != self.newline)
-        return AnswerTokens(tokens, targets, decides)
+        return MaskTokens(tokens, targets, decides)
 
     def _count(self, length: int, room: int) -> list[int]:
         """The digits of a run length and what ends it; `room` cells are left in the row."""
@@ -144,7 +144,7 @@ def choose_length(row: Bool[np.ndarray, " c"], start: int, *, named: bool) -> in
     return 1 + choose_length(row, start + 1, named=named)
 
 
-def wrong_history(
+def corrupt_history(
     truth: Bool[np.ndarray, "r c"], guess: Float[np.ndarray, "r c"], random: np.random.Generator
 ) -> Bool[np.ndarray, "r c"]:
     """A mask that the model itself might have written.
@@ -165,7 +165,7 @@ def wrong_history(
     return wrong
 
 
-def shape_mask(random: np.random.Generator) -> Bool[np.ndarray, "16 16"]:
+def draw_shape(random: np.random.Generator) -> Bool[np.ndarray, "16 16"]:
     """A made-up shape: a few ellipses, boxes or slanted bands, sometimes nothing.
 
     No image is needed to learn writing.

@@ -92,7 +92,7 @@ _SMALL = ("the smallest {}", "the small {}")
 _CLEAR_GAP = 1.5
 _CLEAR_RATIO = 1.5
 _FEWEST, _MOST = 2, 6
-_TOLD = (ask_related, ask_colored)
+_ATTRIBUTE_QUESTIONS = (ask_related, ask_colored)
 
 
 def ask(
@@ -100,9 +100,9 @@ def ask(
     random: np.random.Generator,
     *,
     absent_share: float = 0.28,
-    placed_share: float = 0.26,
+    spatial_share: float = 0.26,
     several_share: float = 0.04,
-    told_share: float = 0.2,
+    attribute_share: float = 0.2,
 ) -> SyntheticQuestion | None:
     """A question about the scene; None where it is known neither what is there nor what is not."""
     draw = random.random()
@@ -111,12 +111,12 @@ def ask(
         return _ask_absent(scene, absent, random)
     if not present:
         return None
-    if absent_share <= draw < absent_share + told_share:
-        told = _ask_told(scene, random)
+    if absent_share <= draw < absent_share + attribute_share:
+        told = _ask_attribute(scene, random)
         if told is not None:
             return told
-    elif draw < absent_share + told_share + placed_share:
-        placed = _ask_placed(scene, random)
+    elif draw < absent_share + attribute_share + spatial_share:
+        placed = _ask_spatial(scene, random)
         if placed is not None:
             return placed
     if draw > 1 - several_share and len(present) > 1:
@@ -124,9 +124,9 @@ def ask(
     return _ask_name(scene, present, random)
 
 
-def _ask_told(scene: Scene, random: np.random.Generator) -> SyntheticQuestion | None:
-    first, second = random.permutation(len(_TOLD))[:2]
-    return _TOLD[first](scene, random) or _TOLD[second](scene, random)
+def _ask_attribute(scene: Scene, random: np.random.Generator) -> SyntheticQuestion | None:
+    first, second = random.permutation(len(_ATTRIBUTE_QUESTIONS))[:2]
+    return _ATTRIBUTE_QUESTIONS[first](scene, random) or _ATTRIBUTE_QUESTIONS[second](scene, random)
 
 
 def _ask_name(scene: Scene, present: list[str], random: np.random.Generator) -> SyntheticQuestion:
@@ -208,8 +208,8 @@ def near_names(scene: Scene, absent: set[str]) -> list[str]:
     ]
 
 
-def _ask_placed(scene: Scene, random: np.random.Generator) -> SyntheticQuestion | None:
-    choices = placed_things(scene)
+def _ask_spatial(scene: Scene, random: np.random.Generator) -> SyntheticQuestion | None:
+    choices = spatial_choices(scene)
     if not choices:
         return None
     name = str(random.choice(sorted(choices)))
@@ -217,7 +217,7 @@ def _ask_placed(scene: Scene, random: np.random.Generator) -> SyntheticQuestion 
     return SyntheticQuestion(str(random.choice(templates)).format(name), thing.coverage, "placed")
 
 
-def placed_things(scene: Scene) -> dict[str, list[tuple[tuple[str, ...], Thing]]]:
+def spatial_choices(scene: Scene) -> dict[str, list[tuple[tuple[str, ...], Thing]]]:
     """What tells one of two to six of a kind apart: by name, templates of its wordings and it."""
     groups: dict[str, list[Thing]] = {}
     for thing in scene.things:

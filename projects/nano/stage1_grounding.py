@@ -44,7 +44,7 @@ _PIECE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class SeeSettings:
+class GroundingConfig:
     steps: int = 1500
     learning_rate: float = 6e-4
     warm_up: int = 60
@@ -54,7 +54,7 @@ class SeeSettings:
     check_every: int = 100
 
 
-class Words:
+class QuestionEncoder:
     """Question text → frozen token embeddings, padded: `q t d` and the mask `q t`."""
 
     def __init__(
@@ -111,7 +111,7 @@ class Words:
         return embed_name(self._tokenizer, self._embedding, name)
 
 
-def prepare_open(
+def fill_open_matching(
     fusion: Fusion,
     sentences: Callable[[Sequence[str]], Tensor],
     classifier: tuple[Tensor, Tensor],
@@ -134,9 +134,9 @@ def list_sizes(lists: Sequence[Sequence[Sequence[str]]]) -> list[list[int]]:
     return [[len({w for ws in words for w in ws}), max(map(len, words))] for words in lists]
 
 
-def prepare(
+def fill_constants(
     fusion: Fusion,
-    words: Words,
+    words: QuestionEncoder,
     *,
     names: Sequence[str],
     detected: Sequence[str],
@@ -150,7 +150,9 @@ def prepare(
     fusion.detector_embedding.copy_(torch.stack([words.name(name) for name in detected]))
 
 
-def see_loss(fusion: Fusion, words: Words, batch: ImageBatch, names_weight: float) -> Tensor:
+def grounding_loss(
+    fusion: Fusion, words: QuestionEncoder, batch: ImageBatch, names_weight: float
+) -> Tensor:
     from text4seg.prompts import question
 
     texts = [question(e, index=i) for i, e in enumerate(batch.expressions)]
@@ -186,7 +188,7 @@ def without(text: str, phrases: Sequence[str]) -> str:
     return text
 
 
-def learning_rate(step: int, settings: SeeSettings) -> float:
+def learning_rate(step: int, settings: GroundingConfig) -> float:
     warm = min(1.0, (step + 1) / settings.warm_up)
     return (
         settings.learning_rate
@@ -195,12 +197,12 @@ def learning_rate(step: int, settings: SeeSettings) -> float:
     )
 
 
-def train_to_see(
+def train_grounding(
     fusion: Fusion,
-    words: Words,
+    words: QuestionEncoder,
     batches: Batches,
     *,
-    settings: SeeSettings,
+    settings: GroundingConfig,
     folder: Path,
     check: Any = None,
 ) -> Fusion:
@@ -209,7 +211,7 @@ def train_to_see(
     optimizer = torch.optim.AdamW(
         parameter_groups(fusion), weight_decay=settings.weight_decay, betas=(0.9, 0.98)
     )
-    file = folder / "see.pt"
+    file = folder / "grounding.pt"
     start = 0
     if file.exists():
         state = torch.load(file, weights_only=True)
@@ -222,7 +224,7 @@ def train_to_see(
     for step in range(start, settings.steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, settings) * group["times"]
-        loss = see_loss(fusion, words, batches.draw(step), settings.names_weight)
+        loss = grounding_loss(fusion, words, batches.draw(step), settings.names_weight)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(fusion.parameters(), 1.0)
@@ -240,7 +242,7 @@ def train_to_see(
                 (step + 1) % settings.check_every == 0 or step + 1 == settings.steps
             ):
                 line |= check(averaged.module)
-            with (folder / "see.jsonl").open("a") as log:
+            with (folder / "grounding.jsonl").open("a") as log:
                 print(json.dumps(line), file=log)
         if (step + 1) % settings.check_every == 0 or step + 1 == settings.steps:
             save(
@@ -263,9 +265,9 @@ def save(state: dict[str, Any], file: Path) -> None:
 
 
 @torch.inference_mode()
-def check_seeing(
+def validate_grounding(
     fusion: Fusion,
-    words: Words,
+    words: QuestionEncoder,
     scenes: Sequence[Scene],
     store: FeatureStore,
     *,
@@ -302,25 +304,25 @@ def check_seeing(
             )
             if truth.sum() >= 13:
                 scores.setdefault(f"{scene.source}/iou_13", []).append(float(overlap))
-        _check_placed(fusion, words, scene, image, scores)
+        _validate_spatial(fusion, words, scene, image, scores)
     fusion.train()
     return {key: round(float(np.mean(values)), 4) for key, values in sorted(scores.items())}
 
 
-def _check_placed(
+def _validate_spatial(
     fusion: Fusion,
-    words: Words,
+    words: QuestionEncoder,
     scene: Scene,
     image: ImageState,
     scores: dict[str, list[float]],
 ) -> None:
     """One of several of a kind, told apart by its place or size: every such question."""
-    from projects.nano.referring_questions import placed_things
+    from projects.nano.referring_questions import spatial_choices
     from text4seg.prompts import question
 
     found = [
         (templates[0].format(name), thing.coverage)
-        for name, choices in placed_things(scene).items()
+        for name, choices in spatial_choices(scene).items()
         for templates, thing in choices
     ]
     if not found:

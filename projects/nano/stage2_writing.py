@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from projects.nano.mask_tokens import AnswerTokens, AnswerWriter, shape_mask, wrong_history
+from projects.nano.mask_tokens import MaskTokenizer, MaskTokens, corrupt_history, draw_shape
 from projects.nano.stage1_grounding import save
 from text4seg.prompts import ANSWER_PREFIX, question
 from text4seg.training.nano.precision import mixed_precision
@@ -43,7 +43,7 @@ _FINE_BODY, _FINE_FEWER = 1300, 4
 
 
 @dataclass(frozen=True, slots=True)
-class WriteSettings:
+class WritingConfig:
     shape_steps: int = 150
     image_steps: int = 600
     samples: int = 8
@@ -74,7 +74,7 @@ class WriteSettings:
 @dataclass(frozen=True, slots=True)
 class Sample:
     prompt: list[int]
-    body: AnswerTokens
+    body: MaskTokens
     choices: list[int]
     truth: np.ndarray
     flat: bool
@@ -82,7 +82,7 @@ class Sample:
 
 def make_sample(
     text: PromptTokenizer,
-    writer: AnswerWriter,
+    writer: MaskTokenizer,
     *,
     label: str,
     wording: str,
@@ -90,12 +90,12 @@ def make_sample(
     guess: np.ndarray,
     runs: bool,
     random: np.random.Generator,
-    settings: WriteSettings,
+    settings: WritingConfig,
 ) -> Sample:
     wrong = random.random() < settings.wrong_share
     history = truth
     if wrong:
-        history = wrong_history(truth, guess, random)
+        history = corrupt_history(truth, guess, random)
     body = (writer.runs if runs else writer.flat)(truth, history, label)
     prompt = text.prompt(wording, ANSWER_PREFIX)
     longest = _FINE_BODY if truth.shape[1] > _FINE_COLS else _LONGEST_BODY
@@ -125,9 +125,9 @@ class TokenBatch:
 def collate(
     samples: list[Sample],
     text: PromptTokenizer,
-    writer: AnswerWriter,
+    writer: MaskTokenizer,
     random: np.random.Generator,
-    settings: WriteSettings,
+    settings: WritingConfig,
 ) -> TokenBatch:
     closing = text.encode(_CLOSE)
     endings = [closing if sample.body.whole else [] for sample in samples]
@@ -166,7 +166,7 @@ def collate(
     )
 
 
-def weigh(sample: Sample, writer: AnswerWriter, settings: WriteSettings) -> list[float]:
+def weigh(sample: Sample, writer: MaskTokenizer, settings: WritingConfig) -> list[float]:
     """What each token of the body counts: by what is to be written, and the row it stands in."""
     kinds = dict.fromkeys(writer.digits, settings.digits_weight)
     kinds |= dict.fromkeys((sample.choices[1], sample.choices[3]), settings.target_weight)
@@ -178,7 +178,7 @@ def weigh(sample: Sample, writer: AnswerWriter, settings: WriteSettings) -> list
     return weights
 
 
-def write_loss(
+def writing_loss(
     model: NanoForConditionalGeneration,
     batch: TokenBatch,
     samples: list[Sample],
@@ -186,7 +186,7 @@ def write_loss(
     image_embeddings: Tensor | None,
     states: Tensor,
     logits: Tensor,
-    settings: WriteSettings,
+    settings: WritingConfig,
 ) -> tuple[Tensor, float]:
     """Loss and the share of choices that were right."""
     with mixed_precision():
@@ -233,7 +233,7 @@ def overlap_loss(narrow: Tensor, samples: list[Sample]) -> Tensor:
     return torch.stack(losses).mean() if losses else narrow.new_zeros(())
 
 
-class Lesson:
+class BatchSampler:
     """Draws what one step learns from: made-up shapes, or images with questions."""
 
     def __init__(
@@ -242,7 +242,7 @@ class Lesson:
         text: PromptTokenizer,
         batches: Batches,
         labels: list[str],
-        settings: WriteSettings,
+        settings: WritingConfig,
     ) -> None:
         self._model, self._text, self._batches, self._labels, self._settings = (
             model,
@@ -251,12 +251,12 @@ class Lesson:
             labels,
             settings,
         )
-        self._writer = AnswerWriter(text)
+        self._writer = MaskTokenizer(text)
 
     def shapes(self, seed: int) -> tuple[Tensor, float]:
         random = np.random.default_rng((seed, 1))
         grid, runs = self._form(random)
-        truths = [shape_mask(random) for _ in range(self._count(grid))]
+        truths = [draw_shape(random) for _ in range(self._count(grid))]
         guess = np.stack([_ideal_logits(truth, random) for truth in truths])
         states = torch.zeros(len(truths), guess[0].size, self._model.config.fusion_width)
         logits = torch.from_numpy(guess).float().flatten(1)
@@ -356,7 +356,7 @@ class Lesson:
         logits: Tensor,
     ) -> tuple[Tensor, float]:
         batch = collate(samples, self._text, self._writer, random, self._settings)
-        return write_loss(
+        return writing_loss(
             self._model,
             batch,
             samples,
@@ -380,11 +380,11 @@ def _ideal_logits(truth: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return np.asarray(certain + random.normal(0, 0.5, truth.shape), dtype=np.float32)
 
 
-def train_to_write(
+def train_decoder(
     model: NanoForConditionalGeneration,
-    lesson: Lesson,
+    lesson: BatchSampler,
     *,
-    settings: WriteSettings,
+    settings: WritingConfig,
     folder: Path,
     check: Callable[[], dict[str, Any]] | None = None,
 ) -> None:
@@ -404,7 +404,7 @@ def train_to_write(
         betas=(0.9, 0.98),
     )
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    file, start = folder / "write.pt", 0
+    file, start = folder / "writing.pt", 0
     if file.exists():
         state = torch.load(file, weights_only=True)
         with torch.no_grad():
@@ -448,5 +448,5 @@ def train_to_write(
             }
             recent.clear()
             line |= check() if check and saves else {}
-            with (folder / "write.jsonl").open("a") as log:
+            with (folder / "writing.jsonl").open("a") as log:
                 print(json.dumps(line), file=log)

@@ -22,7 +22,7 @@ from transformers import DynamicCache
 
 from projects.nano.scenes import SMALLEST_SHARE
 from projects.nano.stage1_grounding import save
-from projects.nano.vqa_questions import VqaQuestion, ask_plainly, move_scene
+from projects.nano.vqa_questions import VqaQuestion, ask_all, move_scene
 from text4seg.models.nano.config import VISION_CHANNELS
 from text4seg.models.nano.text.question_types import KINDS, read_question
 from text4seg.models.nano.vqa_head import (
@@ -32,7 +32,7 @@ from text4seg.models.nano.vqa_head import (
     gather_evidence,
     name_features,
 )
-from text4seg.training.nano.augmentation import move_sights, weaken_detector
+from text4seg.training.nano.augmentation import move_features, weaken_detector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -46,13 +46,13 @@ if TYPE_CHECKING:
 
 # Shares of the collections whose names are annotated in full.
 _MIX = {"coco": 0.5, "panoptic": 0.12, "clothing": 0.38}
-ANSWER = "answer.pt"
+ANSWER = "vqa.pt"
 _SHARD = 50
 _STILL = 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerSettings:
+class VqaConfig:
     images: int = 650
     steps: int = 300
     images_a_step: int = 4
@@ -67,7 +67,7 @@ class AnswerSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class ImageEvidence:
     """Of one image: `cells 64 d` as its image tokens are made of, features of the known names
     `n f` and whether they are there `n` (-1: not known), and what was found of each question `q e`.
     """
@@ -81,13 +81,13 @@ class Gathered:
     answers: list[str]
 
 
-def gather(
+def iterate_evidence(
     chat: NanoModel,
     read_scenes: Callable[[], Sequence[Scene]],
     store: FeatureStore,
     folder: Path,
     images: int,
-) -> Iterator[list[Gathered]]:
+) -> Iterator[list[ImageEvidence]]:
     """What is found in so many images, in shards; those in the folder are read from there.
 
     Scenes, a minute's work, are read only where a shard is missing.
@@ -98,18 +98,21 @@ def gather(
     for start in range(0, images, _SHARD):
         file = folder / f"{start:05d}-{min(images, start + _SHARD):05d}.pt"
         if file.exists():
-            yield [Gathered(**one) for one in torch.load(file, weights_only=True)["images"]]
+            yield [ImageEvidence(**one) for one in torch.load(file, weights_only=True)["images"]]
             continue
         order = order or _order(read_scenes(), images)
         made = [
-            look_at(chat, scene, store, np.random.default_rng((start + index, 3)))
+            collect_image(chat, scene, store, np.random.default_rng((start + index, 3)))
             for index, scene in enumerate(order[start : start + _SHARD])
         ]
-        save({"images": [{n: getattr(one, n) for n in Gathered.__slots__} for one in made]}, file)
+        save(
+            {"images": [{n: getattr(one, n) for n in ImageEvidence.__slots__} for one in made]},
+            file,
+        )
         yield made
 
 
-def gather_count(images: int) -> int:
+def count_shards(images: int) -> int:
     """How many shards so many images are."""
     return math.ceil(images / _SHARD)
 
@@ -134,39 +137,39 @@ def _order(scenes: Sequence[Scene], images: int) -> list[Scene]:
 
 
 @torch.inference_mode()
-def look_at(
+def collect_image(
     chat: NanoModel,
     scene: Scene,
     store: FeatureStore,
     random: np.random.Generator,
     *,
     moved: bool = True,
-) -> Gathered:
+) -> ImageEvidence:
     """Questions about an image and what is found of them; `moved`, as images of lessons are."""
     model = chat.model
     seen = store[scene.image][None].float()
     if moved:
         flip, zoom, shift = _draw_move(random)
         scene = move_scene(scene, flip=flip, zoom=zoom, shift=shift)
-        seen = move_sights(
+        seen = move_features(
             seen, flips=torch.tensor([flip]), zoom=torch.tensor([zoom]), shift=torch.tensor([shift])
         )
         seen = weaken_detector(seen, VISION_CHANNELS, random)
-    asked = ask_plainly(scene, random)
+    asked = ask_all(scene, random)
     image = model.fusion.encode_image(seen)
     reader = model.vqa_head or VqaHead(model.config, 1)
-    return Gathered(
+    return ImageEvidence(
         model.pool_cells(image)[0].half().clone(),
         name_features(image, reader.detected)[0].half().clone(),
         _present(scene, model.config.names),
-        find_all(chat, image, asked).half(),
+        collect_evidence(chat, image, asked).half(),
         [one.question for one in asked],
         [one.kind for one in asked],
         [one.answer for one in asked],
     )
 
 
-def find_all(chat: NanoModel, image: Any, asked: Sequence[VqaQuestion]) -> Tensor:
+def collect_evidence(chat: NanoModel, image: Any, asked: Sequence[VqaQuestion]) -> Tensor:
     """`q e`; not a number where a question is about no one thing."""
     found = torch.full((len(asked), evidence_width(chat.model.config)), float("nan"))
     expressions = {
@@ -208,7 +211,7 @@ def fingerprint(module: nn.Module) -> str:
     return digest.hexdigest()[:8]
 
 
-class AnswerLesson:
+class VqaLosses:
     """Losses of one step, of what was gathered."""
 
     def __init__(
@@ -216,8 +219,8 @@ class AnswerLesson:
         model: NanoForConditionalGeneration,
         reader: VqaHead,
         text: PromptTokenizer,
-        found: Sequence[Gathered],
-        settings: AnswerSettings,
+        found: Sequence[ImageEvidence],
+        settings: VqaConfig,
     ) -> None:
         self._model, self._reader, self._text = model, reader, text
         self._found, self._settings = found, settings
@@ -289,14 +292,16 @@ class AnswerLesson:
             right.setdefault(one.kinds[q], []).append(bool(row[there].all()))
         return (loss / per_answer).sum() / len(rows), right
 
-    def _answer(self, one: Gathered, q: int, random: np.random.Generator) -> str:
+    def _answer(self, one: ImageEvidence, q: int, random: np.random.Generator) -> str:
         """As it is; half of the lists of names are others: any can be written by who is led to."""
         if one.kinds[q] in ("names", "name") and random.random() < 0.5:
             names = random.choice(self._model.config.names, size=random.integers(1, 5))
             return ", ".join(map(str, names))
         return one.answers[q]
 
-    def _given(self, chosen: Sequence[tuple[Gathered, int]], tokens: list[list[int]]) -> Tensor:
+    def _given(
+        self, chosen: Sequence[tuple[ImageEvidence, int]], tokens: list[list[int]]
+    ) -> Tensor:
         evidence = torch.stack([one.evidence[q] for one, q in chosen]).float()
         kinds = torch.tensor([KINDS.index(one.kinds[q]) for one, q in chosen])
         slots = self._reader.say(self.read(evidence, kinds))
@@ -373,15 +378,15 @@ class AnswerLesson:
         return hidden
 
 
-def train_to_answer(
+def train_vqa(
     model: NanoForConditionalGeneration,
     text: PromptTokenizer,
-    found: Sequence[Gathered],
+    found: Sequence[ImageEvidence],
     *,
-    settings: AnswerSettings,
+    settings: VqaConfig,
     folder: Path,
 ) -> None:
-    """Trains the model's answer reader alone; goes on from `folder/answer.pt`.
+    """Trains the model's answer reader alone; goes on from `folder/vqa.pt`.
 
     That is of the same language model only: of another one it starts anew.
     """
@@ -391,7 +396,7 @@ def train_to_answer(
     model.requires_grad_(False)
     reader.requires_grad_(True)
     reader.train()
-    lesson = AnswerLesson(model, reader, text, found, settings)
+    lesson = VqaLosses(model, reader, text, found, settings)
     head = nn.Linear(reader.found_width, len(lesson.words))
     learned = [*reader.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(learned, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
@@ -441,7 +446,7 @@ def train_to_answer(
             )
             shares = {kind: float(np.mean(hit)) for kind, hit in sorted(right.items())}
             line = {"step": step + 1, **told, "right": shares, "seconds": time.time() - began}
-            with (folder / "answer.jsonl").open("a") as log:
+            with (folder / "vqa.jsonl").open("a") as log:
                 print(json.dumps(line), file=log)
             losses.clear()
             right.clear()

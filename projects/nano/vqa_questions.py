@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from projects.nano.attribute_questions import ask_colored, ask_related, colored_things
+from projects.nano.attribute_questions import ask_colored, ask_related, color_choices
 from projects.nano.referring_questions import near_names, word
 from projects.nano.scenes import Scene
-from text4seg.training.nano.augmentation import move
+from text4seg.training.nano.augmentation import move_maps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -98,7 +98,7 @@ def wording(kind: str, name: str, random: np.random.Generator) -> str:
     return text.replace("Is there", "Are there") if is_plural else text
 
 
-def ask_plainly(scene: Scene, random: np.random.Generator) -> list[VqaQuestion]:
+def ask_all(scene: Scene, random: np.random.Generator) -> list[VqaQuestion]:
     """Up to fifteen questions of all kinds; as many answered with yes as with no."""
     asked = [*ask_there(scene, random), *ask_counts(scene, random)]
     asked += [*ask_colors(scene, random), *ask_places(scene, random), *ask_names(scene, random)]
@@ -116,13 +116,15 @@ def ask_there(
     present = [name for name in present if name in scene.annotated]
     count = min(most, len(present), len(absent))
     for name in _some(present, count, random):
-        words = wording("there", _said(name, random), random)
+        words = wording("there", _phrase_name(name, random), random)
         yield VqaQuestion(words, "there", "yes", scene.layers[name], name)
     near = near_names(scene, set(absent))
     for name in _some(absent, count, random):
         if near and random.random() < 0.5:
             name = near[random.integers(len(near))]  # noqa: PLW2901
-        yield VqaQuestion(wording("there", _said(name, random), random), "there", "no", None, name)
+        yield VqaQuestion(
+            wording("there", _phrase_name(name, random), random), "there", "no", None, name
+        )
     for more in (ask_colored, ask_related) if told else ():
         found = more(scene, random)
         if found is not None:
@@ -141,12 +143,12 @@ def ask_counts(
     counted = list(countable(scene))
     for name, count in (counted[i] for i in random.permutation(len(counted))[:most]):
         answer = COUNTS[min(count, len(COUNTS) - 1)]
-        words = wording("count", _said(name, random, single=True), random)
+        words = wording("count", _phrase_name(name, random, single=True), random)
         yield VqaQuestion(words, "count", answer, scene.layers[name], name)
     if counted and scene.absent and random.random() < absent_share:
         near = near_names(scene, set(scene.absent)) or scene.absent
         name = near[random.integers(len(near))]
-        words = wording("count", _said(name, random, single=True), random)
+        words = wording("count", _phrase_name(name, random, single=True), random)
         yield VqaQuestion(words, "count", COUNTS[0], None, name)
 
 
@@ -162,11 +164,11 @@ def ask_colors(
 ) -> Iterator[VqaQuestion]:
     choices = [
         (name, *right)
-        for name, right, _ in colored_things(scene)
+        for name, right, _ in color_choices(scene)
         if len(right) == 1 and name in scene.annotated
     ]
     for name, color in (choices[i] for i in random.permutation(len(choices))[:most]):
-        words = wording("color", _said(name, random), random)
+        words = wording("color", _phrase_name(name, random), random)
         yield VqaQuestion(words, "color", color, scene.layers[name], name)
     yield from _ask_absent("color", scene, random, absent_share)
 
@@ -180,7 +182,7 @@ def ask_places(
         single = set(scene.present) & scene.annotated
     placed = [(name, place) for name in sorted(single) if (place := place_of(scene.layers[name]))]
     for name, place in (placed[i] for i in random.permutation(len(placed))[:most]):
-        words = wording("where", _said(name, random), random)
+        words = wording("where", _phrase_name(name, random), random)
         yield VqaQuestion(words, "where", place, scene.layers[name], name)
     yield from _ask_absent("where", scene, random, absent_share)
 
@@ -215,11 +217,11 @@ def _ask_absent(
 ) -> Iterator[VqaQuestion]:
     if scene.absent and random.random() < share:
         name = scene.absent[random.integers(len(scene.absent))]
-        words = wording(kind, _said(name, random), random)
+        words = wording(kind, _phrase_name(name, random), random)
         yield VqaQuestion(words, kind, NOT_THERE, None, name)
 
 
-def _said(name: str, random: np.random.Generator, *, single: bool = False) -> str:
+def _phrase_name(name: str, random: np.random.Generator, *, single: bool = False) -> str:
     """The name or another word for it; words that are plurals already cannot be counted twice."""
     said = word(name, random).removeprefix("all of the ").removeprefix("the ")
     return name if single and said != name and said == plural(said) else said
@@ -230,7 +232,7 @@ def _some(names: Sequence[str], count: int, random: np.random.Generator) -> list
 
 
 def move_scene(scene: Scene, *, flip: bool, zoom: float, shift: tuple[float, float]) -> Scene:
-    """The scene of the image mirrored, then made smaller and shifted (as `features.move`)."""
+    """Mirror the scene, then make it smaller and shift it, as `move_maps` does."""
     names = list(scene.layers)
     covers = [*scene.layers.values(), *(thing.coverage for thing in scene.things)]
     if not covers:
@@ -238,7 +240,7 @@ def move_scene(scene: Scene, *, flip: bool, zoom: float, shift: tuple[float, flo
     stack = torch.from_numpy(np.stack(covers))[:, None]
     stack = stack.flip(3) if flip else stack
     count = len(stack)
-    moved = move(
+    moved = move_maps(
         stack, zoom=torch.full((count,), zoom), shift=torch.tensor([shift]).expand(count, 2)
     )[:, 0].numpy()
     things = zip(scene.things, moved[len(names) :], strict=True)

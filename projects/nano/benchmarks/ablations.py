@@ -27,7 +27,7 @@ import torch
 from projects.nano.batches import Batches
 from projects.nano.benchmarks.cells import CELL_ROWS, Seen, add_arguments, figures, open_store, see
 from projects.nano.scenes import read_collection
-from projects.nano.stage1_grounding import SeeSettings, Words, train_to_see
+from projects.nano.stage1_grounding import GroundingConfig, QuestionEncoder, train_grounding
 from text4seg.models.nano.encoders import efficientnet
 from text4seg.models.nano.encoders.parts import get_parts
 from text4seg.models.nano.encoders.vision import CHANNELS, DETECTOR_CHANNELS
@@ -122,19 +122,19 @@ class Ablation:
         fusion, parts = copy.deepcopy(self._start), get_parts()
         without.silence(fusion)
         attributes = self.chat.model.config.attributes
-        words = Words(
+        words = QuestionEncoder(
             parts.tokenizer(), parts.embedding().float(), self.chat.embed, attributes=attributes
         )
         known = self.chat.model.config.names
         batches = Poorer(scenes, self.store, known, without, fusion.feature_mean)
-        settings = SeeSettings(
+        settings = GroundingConfig(
             steps=steps,
             learning_rate=RATE,
             warm_up=WARM_UP,
             average=AVERAGE,
             check_every=KEEP_EVERY,
         )
-        return train_to_see(fusion, words, batches, settings=settings, folder=folder)
+        return train_grounding(fusion, words, batches, settings=settings, folder=folder)
 
 
 class Poorer(Batches):

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from projects.nano.attribute_questions import related_things
+from projects.nano.attribute_questions import related_choices
 from projects.nano.composed_images import compose_images, cut_coco
 from projects.nano.scenes import SHAPE, Scene, Thing, shades_of_masks
 from projects.nano.scenes import read_coco as read_coco_scenes
@@ -219,7 +219,7 @@ def related(
     for thing in made:
         layers[thing.name] = np.maximum(layers.get(thing.name, 0.0), thing.coverage)
     scene = Scene(Path(image), name, layers, frozenset(layers), tuple(made))
-    for index, (kind, relation, landmark, chosen) in enumerate(related_things(scene)):
+    for index, (kind, relation, landmark, chosen) in enumerate(related_choices(scene)):
         masks = [of[id(thing.coverage)] for thing in chosen]
         words = f"{kind} {RELATION_WORDS[relation]} {landmark}"
         if not masks and index % 3 == 0:

@@ -28,7 +28,7 @@ from rich.progress import track
 from projects.nano.batches import Batches
 from projects.nano.benchmarks.cells import SHAPE, add_arguments, by_image, open_store, true_cells
 from projects.nano.scenes import read_collection
-from projects.nano.stage2_writing import Lesson, WriteSettings, train_to_write
+from projects.nano.stage2_writing import BatchSampler, WritingConfig, train_decoder
 from text4seg.metrics import iou
 from text4seg.metrics.bootstrap import compare_ratios
 from text4seg.models.nano.encoders.parts import get_parts
@@ -84,7 +84,7 @@ def learn(arguments: argparse.Namespace, folder: Path, weights: tuple[float, flo
     folder.mkdir(parents=True, exist_ok=True)
     chat = NanoModel.load(arguments.weights)
     unlearn(chat)
-    settings = WriteSettings(
+    settings = WritingConfig(
         shape_steps=SHAPE_STEPS, image_steps=arguments.steps - SHAPE_STEPS, grids=_GRID,
         runs_share=1.0, digits_weight=weights[0], background_weight=weights[1],
     )  # fmt: skip
@@ -92,8 +92,8 @@ def learn(arguments: argparse.Namespace, folder: Path, weights: tuple[float, flo
     store = open_store(chat, arguments.features, arguments.data)
     names = chat.model.config.names
     batches = Batches(scenes, store, names, images=2, questions=4)
-    lesson = Lesson(chat.model, chat.text, batches, names, settings)
-    train_to_write(chat.model, lesson, settings=settings, folder=folder)
+    lesson = BatchSampler(chat.model, chat.text, batches, names, settings)
+    train_decoder(chat.model, lesson, settings=settings, folder=folder)
     chat.model.eval()
     return chat
 

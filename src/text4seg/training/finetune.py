@@ -19,7 +19,7 @@ from text4seg.training.recipe import Recipe
 if TYPE_CHECKING:
     from text4seg.models import VisionLanguageModel
     from text4seg.training.callbacks import ValidateFn
-    from text4seg.training.nano.interpolation import Choice
+    from text4seg.training.nano.interpolation import Interpolation
 
 # Those of them that are modules of the same name.
 _TRACKERS = ("tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanlab")
@@ -44,14 +44,14 @@ class TrainResult:
     loss: float | None
     before: Figures
     after: Figures
-    choice: Choice | None = None
+    choice: Interpolation | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
 
 
 class Tuning(Protocol):
     """One way to train a model: what differs between nano and the families of the table."""
 
-    choice: Choice | None
+    choice: Interpolation | None
     aliases: dict[str, str]
 
     def chat(self) -> VisionLanguageModel:

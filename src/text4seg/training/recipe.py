@@ -93,7 +93,7 @@ class Training:
         warmup: Share of the steps over which the learning rate rises.
         precision: What is computed in; weights stay as they are stored.
         save_every: Steps between checkpoints; 0 is ten in all.
-        choose_on: Share of the images that are not learned from but tell how much of what was
+        interpolate_on: Share of the images that are not learned from but tell how much of what was
             learned is kept, up to one half; nano alone, 0 keeps all.
     """
 
@@ -110,7 +110,7 @@ class Training:
     gradient_checkpointing: bool = True
     seed: int = 0
     save_every: int = 0
-    choose_on: float = 0.0
+    interpolate_on: float = 0.0
     workers: int = 0
 
 
@@ -245,7 +245,7 @@ _AT_LEAST = {
     "training.save_every": 0,
     "training.workers": 0,
     "training.warmup": 0,
-    "training.choose_on": 0,
+    "training.interpolate_on": 0,
     "training.clip": 0,
     "training.weight_decay": 0,
     "lora.rank": 0,
@@ -261,7 +261,7 @@ _AT_LEAST = {
     "report.pictures": 0,
 }
 _ABOVE = {"training.epochs": 0.0, "training.learning_rate": 0.0, "lora.alpha": 0.0}
-_AT_MOST = {"training.choose_on": 0.5}
+_AT_MOST = {"training.interpolate_on": 0.5}
 _BELOW = {"data.hold_out": 1.0, "training.warmup": 1.0, "lora.dropout": 1.0}
 _BOUNDS: tuple[tuple[str, Callable[[float, float], bool], Mapping[str, float]], ...] = (
     ("at least", operator.ge, _AT_LEAST),

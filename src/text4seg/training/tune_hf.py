@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from text4seg.training.callbacks import ValidateFn
     from text4seg.training.conversations import Chat
     from text4seg.training.finetune import Progress
-    from text4seg.training.nano.interpolation import Choice
+    from text4seg.training.nano.interpolation import Interpolation
 
 MERGED = "merged"
 _PATIENCE = 24 * 3600  # seconds, for the one process that asks the validation's questions
@@ -60,11 +60,13 @@ def linear_modules(model: Any, family: Family) -> list[str]:
 class HFTuning:
     """A model of the table, its adapter, and what its batches are made with."""
 
-    choice: Choice | None = None
+    choice: Interpolation | None = None
 
     def __init__(self, recipe: Recipe) -> None:
-        if recipe.training.choose_on:
-            raise InputError("nano alone chooses how much it keeps: --set training.choose_on=0")
+        if recipe.training.interpolate_on:
+            raise InputError(
+                "nano alone chooses how much it keeps: --set training.interpolate_on=0"
+            )
         self.recipe = recipe
         self.aliases: dict[str, str] = {}  # as above: nano alone reads words as others
         self.folder = Path(recipe.model.folder)

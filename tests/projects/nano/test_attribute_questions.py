@@ -10,8 +10,8 @@ from projects.nano.attribute_questions import (
     SyntheticQuestion,
     ask_colored,
     ask_related,
-    colored_things,
-    related_things,
+    color_choices,
+    related_choices,
 )
 from projects.nano.scenes import Scene, Thing
 from text4seg.models.nano.encoders.colors import COLORS
@@ -64,7 +64,7 @@ def test_where_one_has_no_clear_color_none_is_told_by_it() -> None:
     for other in (Thing("cup", RIGHT, MIXED), Thing("cup", RIGHT)):
         assert ask_colored(scene(Thing("cup", LEFT, RED), other), np.random.default_rng(0)) is None
     crowd = scene(Thing("cup", LEFT, RED), layers={"cup": LEFT + RIGHT})
-    assert list(colored_things(crowd)) == []
+    assert list(color_choices(crowd)) == []
 
 
 def test_garments_have_colors_and_people_have_none() -> None:
@@ -72,12 +72,12 @@ def test_garments_have_colors_and_people_have_none() -> None:
         layers={"dress": MIDDLE, "person": MIDDLE, "skin": LEFT},
         shades={"dress": RED, "person": RED, "skin": RED},
     )
-    assert [name for name, _, _ in colored_things(dressed)] == ["dress"]
+    assert [name for name, _, _ in color_choices(dressed)] == ["dress"]
 
 
 def test_a_relation_holds_and_its_contrary_finds_nothing() -> None:
     about = scene(Thing("cup", LEFT), Thing("cup", RIGHT), Thing("lamp", MIDDLE))
-    found = {(n, r, m): [t.coverage for t in things] for n, r, m, things in related_things(about)}
+    found = {(n, r, m): [t.coverage for t in things] for n, r, m, things in related_choices(about)}
     assert [np.array_equal(c, LEFT) for c in found["cup", "left", "lamp"]] == [True]
     assert [np.array_equal(c, RIGHT) for c in found["cup", "right", "lamp"]] == [True]
     assert found["cup", "above", "lamp"] == found["cup", "below", "lamp"] == []
@@ -92,7 +92,7 @@ def test_a_relation_holds_and_its_contrary_finds_nothing() -> None:
 def test_what_is_neither_clearly_beside_nor_clearly_not_is_not_asked() -> None:
     near = block(slice(6, 10), slice(7, 11))
     about = scene(Thing("cup", near), Thing("lamp", MIDDLE))
-    told = {(name, relation) for name, relation, _, _ in related_things(about)}
+    told = {(name, relation) for name, relation, _, _ in related_choices(about)}
     assert ("cup", "right") not in told
     assert ("cup", "left") in told
     alone = scene(Thing("cup", LEFT))

@@ -74,7 +74,7 @@ def test_one_command_makes_weights_that_answer(data: Path, tmp_path: Path) -> No
     command += ["--answer-images", "6"]
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert {"see.pt", "write.pt", "answer.pt", "see.jsonl", "pseudo.jsonl"} <= {
+    assert {"grounding.pt", "writing.pt", "vqa.pt", "grounding.jsonl", "pseudo.jsonl"} <= {
         p.name for p in work.iterdir()
     }
     chat = NanoModel.load(out)

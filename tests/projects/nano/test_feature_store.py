@@ -12,7 +12,7 @@ from PIL import Image
 
 from projects.nano.feature_store import FeatureStore, statistics
 from text4seg.models.nano.spatial import cover_cells
-from text4seg.training.nano.augmentation import as_cells, as_map, move, move_sights
+from text4seg.training.nano.augmentation import as_cells, as_map, move_features, move_maps
 
 
 class Looks:
@@ -81,7 +81,7 @@ def maps(seed: int = 0) -> torch.Tensor:
 
 def test_zoom_one_and_no_shift_is_the_identity() -> None:
     assert torch.allclose(
-        move(maps(), zoom=torch.ones(2), shift=torch.zeros(2, 2)), maps(), atol=1e-5
+        move_maps(maps(), zoom=torch.ones(2), shift=torch.zeros(2, 2)), maps(), atol=1e-5
     )
 
 
@@ -89,7 +89,7 @@ def test_zoom_one_and_no_shift_is_the_identity() -> None:
 def test_a_shift_of_an_eighth_is_one_cell(along: int, down: int) -> None:
     """The center moves right and down, so the map moves left and up; what comes in is nothing."""
     x = maps()
-    found = move(x, zoom=torch.ones(2), shift=torch.tensor([[along, down]] * 2) / 8)
+    found = move_maps(x, zoom=torch.ones(2), shift=torch.tensor([[along, down]] * 2) / 8)
     expected = torch.zeros_like(x)
     here = (slice(max(0, -down), 16 - max(0, down)), slice(max(0, -along), 16 - max(0, along)))
     there = (slice(max(0, down), 16 + min(0, down)), slice(max(0, along), 16 + min(0, along)))
@@ -100,18 +100,20 @@ def test_a_shift_of_an_eighth_is_one_cell(along: int, down: int) -> None:
 def test_zoom_two_shows_the_middle_half() -> None:
     x = torch.zeros(1, 1, 16, 16)
     x[..., 4:12, 4:12] = 1
-    twice = move(x, zoom=torch.tensor([2.0]), shift=torch.zeros(1, 2))
+    twice = move_maps(x, zoom=torch.tensor([2.0]), shift=torch.zeros(1, 2))
     assert torch.allclose(twice[0, 0, 1:15, 1:15], torch.ones(14, 14))
-    half = move(torch.ones(1, 1, 16, 16), zoom=torch.tensor([0.5]), shift=torch.zeros(1, 2))
+    half = move_maps(torch.ones(1, 1, 16, 16), zoom=torch.tensor([0.5]), shift=torch.zeros(1, 2))
     assert torch.allclose(half[0, 0, 5:11, 5:11], torch.ones(6, 6))
     assert not half[0, 0, :3].any(), "outside the image there is nothing"
 
 
 def test_every_image_moves_by_itself() -> None:
     zoom, shift = torch.tensor([1.0, 1.3]), torch.tensor([[0.0, 0.0], [0.2, -0.4]])
-    both = move(maps(), zoom=zoom, shift=shift)
+    both = move_maps(maps(), zoom=zoom, shift=shift)
     for index in range(2):
-        alone = move(maps()[index : index + 1], zoom=zoom[index, None], shift=shift[index, None])
+        alone = move_maps(
+            maps()[index : index + 1], zoom=zoom[index, None], shift=shift[index, None]
+        )
         assert torch.allclose(both[index], alone[0])
 
 
@@ -135,7 +137,7 @@ def sights(box: list[float]) -> torch.Tensor:
     ("zoom", "shift"), [(1.0, (0.0, 0.0)), (0.8, (0.1, -0.2)), (1.5, (0.25, 0.0))]
 )
 def test_boxes_move_with_the_cells(flip: bool, zoom: float, shift: tuple[float, float]) -> None:
-    moved = move_sights(
+    moved = move_features(
         sights([0.5, 0.25, 0.75, 0.5]),
         flips=torch.tensor([flip]),
         zoom=torch.tensor([zoom]),
@@ -153,7 +155,7 @@ def test_boxes_move_with_the_cells(flip: bool, zoom: float, shift: tuple[float, 
 
 
 def test_what_leaves_the_image_is_no_box_any_more() -> None:
-    moved = move_sights(
+    moved = move_features(
         sights([0.0, 0.0, 0.1, 0.1]),
         flips=torch.tensor([False]),
         zoom=torch.tensor([1.5]),
@@ -166,6 +168,6 @@ def test_cells_alone_are_moved_as_maps_are() -> None:
     seen = as_cells(maps())
     zoom, shift = torch.tensor([1.2, 0.9]), torch.tensor([[0.1, 0.0], [0.0, -0.3]])
     flips = torch.tensor([True, False])
-    found = move_sights(seen, flips=flips, zoom=zoom, shift=shift)
+    found = move_features(seen, flips=flips, zoom=zoom, shift=shift)
     turned = torch.stack([maps()[0].flip(2), maps()[1]])
-    assert torch.equal(found, as_cells(move(turned, zoom=zoom, shift=shift)))
+    assert torch.equal(found, as_cells(move_maps(turned, zoom=zoom, shift=shift)))

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from projects.nano.mask_tokens import AnswerTokens, AnswerWriter, shape_mask, wrong_history
+from projects.nano.mask_tokens import MaskTokenizer, MaskTokens, corrupt_history, draw_shape
 from tests.reference.run_lengths import choose_by_hand
 from tests.reference.small_nano import LABELS, small_text
 from text4seg.codec import get_format
 from text4seg.core.types import OTHERS, DescriptorGrid
 
 TEXT = small_text()
-WRITER = AnswerWriter(TEXT)
+WRITER = MaskTokenizer(TEXT)
 SEEDS = st.integers(0, 10_000)
 
 
@@ -133,10 +133,10 @@ def test_every_decision_is_among_the_choices(seed: int, label: str) -> None:
 
 
 def test_what_is_too_long_is_cut_everywhere_alike() -> None:
-    answer = AnswerTokens([1, 2, 3, 4], [1, 2, 3, 5], [True, False, True, True])
+    answer = MaskTokens([1, 2, 3, 4], [1, 2, 3, 5], [True, False, True, True])
     assert answer.cut(4) is answer
     cut = answer.cut(3)
-    assert cut == AnswerTokens([1, 2, 3], [1, 2, 3], [True, False, True], whole=False)
+    assert cut == MaskTokens([1, 2, 3], [1, 2, 3], [True, False, True], whole=False)
 
 
 def test_a_wrong_history_is_a_mask_and_leaves_the_truth_alone() -> None:
@@ -145,7 +145,7 @@ def test_a_wrong_history_is_a_mask_and_leaves_the_truth_alone() -> None:
     guess = np.where(truth, 2.0, -2.0).astype(np.float32)
     kinds = {"right": 0, "emptied above": 0, "wrong": 0}
     for seed in range(200):
-        wrong = wrong_history(truth, guess, np.random.default_rng(seed))
+        wrong = corrupt_history(truth, guess, np.random.default_rng(seed))
         assert wrong.shape == truth.shape
         assert wrong.dtype == bool
         if np.array_equal(wrong, truth):
@@ -161,14 +161,14 @@ def test_a_wrong_history_is_a_mask_and_leaves_the_truth_alone() -> None:
 def test_a_draw_is_its_seeds() -> None:
     truth, guess = random_mask(4), np.zeros((16, 16), dtype=np.float32)
     for seed in range(20):
-        a, b = (wrong_history(truth, guess, np.random.default_rng(seed)) for _ in range(2))
+        a, b = (corrupt_history(truth, guess, np.random.default_rng(seed)) for _ in range(2))
         assert np.array_equal(a, b)
-        c, d = (shape_mask(np.random.default_rng(seed)) for _ in range(2))
+        c, d = (draw_shape(np.random.default_rng(seed)) for _ in range(2))
         assert np.array_equal(c, d)
 
 
 def test_made_up_shapes_are_of_many_sizes_and_sometimes_nothing() -> None:
-    shares = [shape_mask(np.random.default_rng(seed)).mean() for seed in range(300)]
+    shares = [draw_shape(np.random.default_rng(seed)).mean() for seed in range(300)]
     assert 0.02 < np.mean([share == 0 for share in shares]) < 0.2
     assert np.mean([0 < share < 0.2 for share in shares]) > 0.1
     assert np.mean([share > 0.4 for share in shares]) > 0.05

@@ -13,7 +13,7 @@ from projects.nano.referring_questions import (
     SyntheticQuestion,
     ask,
     mirror,
-    placed_things,
+    spatial_choices,
     word,
 )
 from projects.nano.scenes import Scene, Thing
@@ -128,7 +128,7 @@ def test_the_second_of_three_stands_in_the_middle() -> None:
         name: Thing("cat", block(slice(4, 8), slice(at, at + 3))) for name, at in columns.items()
     }
     three = scene(things=(things["right"], things["left"], things["middle"]))
-    choices = placed_things(three)["cat"]
+    choices = spatial_choices(three)["cat"]
     second = [(t[0], thing) for t, thing in choices if "second" in t[0]]
     assert [template for template, _ in second] == [
         "the second {} from the left",
@@ -136,7 +136,7 @@ def test_the_second_of_three_stands_in_the_middle() -> None:
     ]
     assert all(thing is things["middle"] for _, thing in second)
     level = scene(things=(things["left"], things["left"], things["right"]))
-    assert not [t for t, _ in placed_things(level).get("cat", []) if "second" in t[0]]
+    assert not [t for t, _ in spatial_choices(level).get("cat", []) if "second" in t[0]]
 
 
 def test_names_come_with_all_of_their_layer() -> None:

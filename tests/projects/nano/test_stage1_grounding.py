@@ -13,13 +13,13 @@ from torch import Tensor
 from projects.nano.batches import ImageBatch
 from projects.nano.scenes import Scene
 from projects.nano.stage1_grounding import (
-    SeeSettings,
-    Words,
-    check_seeing,
+    GroundingConfig,
+    QuestionEncoder,
+    fill_constants,
+    grounding_loss,
     learning_rate,
-    prepare,
-    see_loss,
-    train_to_see,
+    train_grounding,
+    validate_grounding,
 )
 from tests.reference.small_nano import (
     DETECTOR,
@@ -32,13 +32,13 @@ from tests.reference.small_nano import (
 from text4seg.models.nano.fusion import Fusion, ImageState
 from text4seg.models.nano.matching import Phrases
 
-SETTINGS = SeeSettings(steps=8, warm_up=2, check_every=3, average=0.5, learning_rate=3e-3)
+SETTINGS = GroundingConfig(steps=8, warm_up=2, check_every=3, average=0.5, learning_rate=3e-3)
 
 
-def make_words() -> Words:
+def make_words() -> QuestionEncoder:
     tokenizer = small_tokenizer()
     torch.manual_seed(11)
-    return Words(tokenizer, torch.randn(tokenizer.get_vocab_size(), HIDDEN))
+    return QuestionEncoder(tokenizer, torch.randn(tokenizer.get_vocab_size(), HIDDEN))
 
 
 def make_fusion() -> Fusion:
@@ -46,7 +46,7 @@ def make_fusion() -> Fusion:
     fusion = Fusion(small_config(), HIDDEN)
     seen = list(small_features(5, images=2))
     detected = [f"thing {i}" for i in range(DETECTOR)]
-    prepare(fusion, make_words(), names=NAMES, detected=detected, seen=seen)
+    fill_constants(fusion, make_words(), names=NAMES, detected=detected, seen=seen)
     return fusion
 
 
@@ -71,11 +71,13 @@ class Drawn:
         return ImageBatch(features, image, ["dog", "cat", "dog"], cells, names, annotated)
 
 
-def train(folder: Path, batches: Drawn, settings: SeeSettings = SETTINGS) -> tuple[Fusion, Fusion]:
+def train(
+    folder: Path, batches: Drawn, settings: GroundingConfig = SETTINGS
+) -> tuple[Fusion, Fusion]:
     """The fusion itself and its moving average."""
     folder.mkdir(exist_ok=True)
     fusion = make_fusion()
-    averaged = train_to_see(fusion, make_words(), batches, settings=settings, folder=folder)  # type: ignore[arg-type]
+    averaged = train_grounding(fusion, make_words(), batches, settings=settings, folder=folder)  # type: ignore[arg-type]
     return fusion, averaged
 
 
@@ -101,24 +103,26 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> Non
 
 
 def test_seeing_is_learned(tmp_path: Path) -> None:
-    settings = SeeSettings(steps=60, warm_up=5, check_every=1000, average=0.9, learning_rate=3e-3)
+    settings = GroundingConfig(
+        steps=60, warm_up=5, check_every=1000, average=0.9, learning_rate=3e-3
+    )
     fusion, _ = train(tmp_path, Drawn(), settings)
     unseen = Drawn().draw(1000)
     with torch.no_grad():
-        before = float(see_loss(make_fusion(), make_words(), unseen, 2.0))
-        after = float(see_loss(fusion, make_words(), unseen, 2.0))
+        before = float(grounding_loss(make_fusion(), make_words(), unseen, 2.0))
+        after = float(grounding_loss(fusion, make_words(), unseen, 2.0))
     assert after < 0.7 * before
-    lines = [json.loads(line) for line in (tmp_path / "see.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "grounding.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [25, 50, 60]
     assert lines[-1]["loss"] < lines[0]["loss"]
 
 
 def test_a_checkpoint_tells_its_settings(tmp_path: Path) -> None:
     train(tmp_path, Drawn())
-    state = torch.load(tmp_path / "see.pt", weights_only=True)
+    state = torch.load(tmp_path / "grounding.pt", weights_only=True)
     assert state["step"] == 8
-    assert SeeSettings(**state["settings"]) == SETTINGS
-    assert {path.name for path in tmp_path.iterdir()} == {"see.pt", "see.jsonl"}
+    assert GroundingConfig(**state["settings"]) == SETTINGS
+    assert {path.name for path in tmp_path.iterdir()} == {"grounding.pt", "grounding.jsonl"}
     fusion = make_fusion()
     prefix = "module."
     averaged = {k: v for k, v in state["averaged"].items() if k.startswith(prefix)}
@@ -126,7 +130,7 @@ def test_a_checkpoint_tells_its_settings(tmp_path: Path) -> None:
 
 
 def test_the_rate_rises_and_falls() -> None:
-    settings = SeeSettings(steps=100, warm_up=10, learning_rate=1.0)
+    settings = GroundingConfig(steps=100, warm_up=10, learning_rate=1.0)
     rates = [learning_rate(step, settings) for step in range(100)]
     assert rates[0] == pytest.approx(0.101, abs=1e-3)
     assert np.argmax(rates) == 9
@@ -189,7 +193,7 @@ def test_the_check_scores_what_is_seen_on_unseen_images() -> None:
         Path("b"): torch.from_numpy(half * 2 - 1).view(256, 1),
     }
 
-    scores = check_seeing(fusion, make_words(), scenes, seen)  # type: ignore[arg-type]
+    scores = validate_grounding(fusion, make_words(), scenes, seen)  # type: ignore[arg-type]
     assert scores == {
         "coco/absent_empty": 0.0,
         "coco/false_empty": 0.0,

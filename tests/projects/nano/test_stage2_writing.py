@@ -13,18 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from projects.nano.batches import ImageBatch
-from projects.nano.mask_tokens import AnswerWriter
+from projects.nano.mask_tokens import MaskTokenizer
 from projects.nano.stage2_writing import (
     _LONGEST_BODY,
-    Lesson,
+    BatchSampler,
     Sample,
     TokenBatch,
-    WriteSettings,
+    WritingConfig,
     collate,
     make_sample,
     overlap_loss,
-    train_to_write,
-    write_loss,
+    train_decoder,
+    writing_loss,
 )
 from tests.reference.small_nano import LABELS, small_features, small_model, small_text
 from text4seg.codec import get_format
@@ -34,7 +34,7 @@ from text4seg.models.nano.text.cell_tracker import NOWHERE
 from text4seg.prompts import question
 
 TEXT = small_text()
-WRITER = AnswerWriter(TEXT)
+WRITER = MaskTokenizer(TEXT)
 SHAPE = GridShape(16, 16)
 WEIGHT = 1.5
 
@@ -53,12 +53,12 @@ def sample(seed: int, label: str, *, runs: bool, wrong_share: float = 0.5) -> Sa
         guess=np.where(truth, 1.0, -1.0) + random.normal(0, 1, truth.shape),
         runs=runs,
         random=random,
-        settings=WriteSettings(wrong_share=wrong_share),
+        settings=WritingConfig(wrong_share=wrong_share),
     )
 
 
 def collated(samples: list[Sample], seed: int = 0, **changed: float) -> TokenBatch:
-    chosen = WriteSettings(target_weight=WEIGHT, **changed)
+    chosen = WritingConfig(target_weight=WEIGHT, **changed)
     return collate(samples, TEXT, WRITER, np.random.default_rng(seed), chosen)
 
 
@@ -201,7 +201,7 @@ def test_the_overlap_of_each_sample_is_of_its_own_choices() -> None:
     empty = make_sample(
         TEXT, WRITER, label="dog", wording="?", truth=np.zeros((16, 16), dtype=bool),
         guess=np.zeros((16, 16)), runs=False, random=np.random.default_rng(0),
-        settings=WriteSettings(wrong_share=0.0),
+        settings=WritingConfig(wrong_share=0.0),
     )  # fmt: skip
     flat, runs = sample(1, "dog", runs=False), sample(2, "dog", runs=True)
     both = [runs, empty, flat]
@@ -219,9 +219,9 @@ def test_the_loss_is_small_where_the_model_is_right() -> None:
     batch = collated(samples)
     torch.manual_seed(0)
     states, logits = torch.randn(2, 256, 16), torch.randn(2, 256)
-    chosen = WriteSettings(overlap_weight=0.0, full_weight=0.0)
+    chosen = WritingConfig(overlap_weight=0.0, full_weight=0.0)
     with torch.no_grad():
-        loss, right = write_loss(
+        loss, right = writing_loss(
             model, batch, samples, image_embeddings=None, states=states, logits=logits,
             settings=chosen,
         )  # fmt: skip
@@ -250,19 +250,21 @@ class Drawn:
         return ImageBatch(features, image, ["dog", "the hot dog"], cells, names, annotated)
 
 
-SETTINGS = WriteSettings(
+SETTINGS = WritingConfig(
     shape_steps=3, image_steps=10, samples=2, warm_up=1, save_every=10, runs_share=1.0
 )
 
 
-def make_lesson(model: NanoForConditionalGeneration, settings: WriteSettings = SETTINGS) -> Lesson:
-    return Lesson(model, TEXT, Drawn(), ["dog", "hot dog"], settings)  # type: ignore[arg-type]
+def make_lesson(
+    model: NanoForConditionalGeneration, settings: WritingConfig = SETTINGS
+) -> BatchSampler:
+    return BatchSampler(model, TEXT, Drawn(), ["dog", "hot dog"], settings)  # type: ignore[arg-type]
 
 
 class Stopping:
     """A lesson that somebody stops."""
 
-    def __init__(self, lesson: Lesson, at: int) -> None:
+    def __init__(self, lesson: BatchSampler, at: int) -> None:
         self._lesson, self._at = lesson, at
 
     def shapes(self, seed: int) -> tuple[torch.Tensor, float]:
@@ -280,7 +282,7 @@ def train(folder: Path, stop_at: int | None = None) -> NanoForConditionalGenerat
     lesson = make_lesson(model)
     if stop_at is not None:
         lesson = Stopping(lesson, stop_at)  # type: ignore[assignment]
-    train_to_write(model, lesson, settings=SETTINGS, folder=folder)
+    train_decoder(model, lesson, settings=SETTINGS, folder=folder)
     return model
 
 
@@ -288,7 +290,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> Non
     whole = train(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "parts", stop_at=11)
-    assert torch.load(tmp_path / "parts" / "write.pt", weights_only=True)["step"] == 10
+    assert torch.load(tmp_path / "parts" / "writing.pt", weights_only=True)["step"] == 10
     parts = train(tmp_path / "parts")
     for (name, a), b in zip(whole.named_parameters(), parts.parameters(), strict=True):
         assert torch.equal(a, b), name
@@ -298,9 +300,9 @@ def test_it_is_saved_as_often_as_asked_whatever_is_logged(tmp_path: Path) -> Non
     model, often = small_model(7), replace(SETTINGS, image_steps=5, save_every=3, log_every=4)
     lesson = Stopping(make_lesson(model, often), 7)
     with pytest.raises(KeyboardInterrupt):
-        train_to_write(model, lesson, settings=often, folder=tmp_path)  # type: ignore[arg-type]
-    assert torch.load(tmp_path / "write.pt", weights_only=True)["step"] == 6
-    lines = [json.loads(line) for line in (tmp_path / "write.jsonl").read_text().splitlines()]
+        train_decoder(model, lesson, settings=often, folder=tmp_path)  # type: ignore[arg-type]
+    assert torch.load(tmp_path / "writing.pt", weights_only=True)["step"] == 6
+    lines = [json.loads(line) for line in (tmp_path / "writing.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [4]
 
 
@@ -313,12 +315,12 @@ def test_what_is_not_to_be_trained_is_not(tmp_path: Path) -> None:
     }
     assert not {name for name in moved if name.startswith(("fusion", "language.embed_tokens"))}
     assert {"reader.0.weight", "image_projector.1.weight", "language.norm.weight"} <= moved
-    state = torch.load(tmp_path / "write.pt", weights_only=True)
+    state = torch.load(tmp_path / "writing.pt", weights_only=True)
     assert state["step"] == 13
-    assert WriteSettings(**state["settings"]) == SETTINGS
+    assert WritingConfig(**state["settings"]) == SETTINGS
     assert moved <= state["trained"].keys()
     assert after.load_state_dict(state["trained"], strict=False).unexpected_keys == []
-    lines = [json.loads(line) for line in (tmp_path / "write.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "writing.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 13
     assert 0 <= lines[-1]["right"] <= 1
 

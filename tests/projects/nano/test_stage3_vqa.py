@@ -13,18 +13,18 @@ import torch
 from projects.nano.feature_store import FeatureStore
 from projects.nano.scenes import Scene
 from projects.nano.stage3_vqa import (
-    AnswerLesson,
-    AnswerSettings,
-    Gathered,
-    gather,
-    gather_count,
-    train_to_answer,
+    ImageEvidence,
+    VqaConfig,
+    VqaLosses,
+    count_shards,
+    iterate_evidence,
+    train_vqa,
 )
 from tests.projects.nano.test_vqa_questions import SCENE
 from tests.reference.small_answers import answering_chat, boxed_features
 from text4seg.models.nano.nano_model import NanoModel
 
-SETTINGS = AnswerSettings(
+SETTINGS = VqaConfig(
     images=6, steps=6, images_a_step=2, questions_a_image=4, guesses=16, named=4, save_every=3,
     log_every=3,
 )  # fmt: skip
@@ -40,9 +40,13 @@ class Store(FeatureStore):
         return boxed_features(len(image.name))
 
 
-def looked(chat: NanoModel, folder: Path, images: int = 6) -> list[Gathered]:
+def looked(chat: NanoModel, folder: Path, images: int = 6) -> list[ImageEvidence]:
     scenes: list[Scene] = [replace(SCENE, image=Path("p" * n)) for n in range(1, 4)]
-    return [one for shard in gather(chat, lambda: scenes, Store(), folder, images) for one in shard]
+    return [
+        one
+        for shard in iterate_evidence(chat, lambda: scenes, Store(), folder, images)
+        for one in shard
+    ]
 
 
 def test_what_was_found_is_kept(tmp_path: Path) -> None:
@@ -53,7 +57,7 @@ def test_what_was_found_is_kept(tmp_path: Path) -> None:
     again = looked(chat, tmp_path)
     assert file.stat().st_mtime_ns == changed
     assert len(first) == len(again) == 6
-    assert gather_count(6) == 1
+    assert count_shards(6) == 1
     for one, other in zip(first, again, strict=True):
         assert (one.questions, one.answers) == (other.questions, other.answers)
         assert torch.equal(one.evidence.isnan(), other.evidence.isnan())
@@ -67,13 +71,11 @@ def test_what_was_found_is_kept(tmp_path: Path) -> None:
 def test_only_its_own_weights_change(tmp_path: Path) -> None:
     chat = answering_chat()
     before = {k: v.clone() for k, v in chat.model.state_dict().items()}
-    train_to_answer(
-        chat.model, chat.text, looked(chat, tmp_path), settings=SETTINGS, folder=tmp_path
-    )
+    train_vqa(chat.model, chat.text, looked(chat, tmp_path), settings=SETTINGS, folder=tmp_path)
     changed = {k for k, v in chat.model.state_dict().items() if not torch.equal(v, before[k])}
     assert changed
     assert all(name.startswith("vqa_head.") for name in changed)
-    lines = [json.loads(line) for line in (tmp_path / "answer.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "vqa.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [3, 6]
     assert {"loss", "guess", "names", "right"} <= lines[0].keys()
 
@@ -83,7 +85,7 @@ def test_a_stopped_lesson_goes_on_as_if_it_had_not_been(
 ) -> None:
     """The kill comes in the fifth step, the checkpoint was written after the third."""
     ends = []
-    write = AnswerLesson.write
+    write = VqaLosses.write
     for stopped in (False, True):
         folder = tmp_path / str(stopped)
         folder.mkdir()
@@ -91,7 +93,7 @@ def test_a_stopped_lesson_goes_on_as_if_it_had_not_been(
             left = [5]
 
             def dying(
-                lesson: AnswerLesson, random: np.random.Generator, left: list[int] = left
+                lesson: VqaLosses, random: np.random.Generator, left: list[int] = left
             ) -> tuple[torch.Tensor, dict[str, list[bool]]]:
                 left[0] -= 1
                 if not left[0]:
@@ -107,13 +109,11 @@ def test_a_stopped_lesson_goes_on_as_if_it_had_not_been(
             torch.manual_seed(0)
             with monkeypatch.context() as patch:
                 if killed:
-                    patch.setattr(AnswerLesson, "write", dying)
+                    patch.setattr(VqaLosses, "write", dying)
                     with pytest.raises(KeyboardInterrupt):
-                        train_to_answer(
-                            chat.model, chat.text, found, settings=SETTINGS, folder=folder
-                        )
+                        train_vqa(chat.model, chat.text, found, settings=SETTINGS, folder=folder)
                 else:
-                    train_to_answer(chat.model, chat.text, found, settings=SETTINGS, folder=folder)
+                    train_vqa(chat.model, chat.text, found, settings=SETTINGS, folder=folder)
         ends.append({k: v.clone() for k, v in chat.model.state_dict().items()})
     for name, value in ends[0].items():
         assert value.isfinite().all(), name
@@ -126,6 +126,6 @@ def test_another_language_model_is_taught_anew(tmp_path: Path) -> None:
         with torch.no_grad():
             chat.model.language.norm.weight.add_(change)
         found = looked(chat, tmp_path)
-        train_to_answer(chat.model, chat.text, found, settings=SETTINGS, folder=tmp_path)
-    lines = [json.loads(line) for line in (tmp_path / "answer.jsonl").read_text().splitlines()]
+        train_vqa(chat.model, chat.text, found, settings=SETTINGS, folder=tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "vqa.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [3, 6, 3, 6]

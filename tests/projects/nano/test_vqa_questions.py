@@ -14,7 +14,7 @@ from projects.nano.vqa_questions import (
     NOT_THERE,
     WORDINGS,
     VqaQuestion,
-    ask_plainly,
+    ask_all,
     move_scene,
     place_of,
     plural,
@@ -53,7 +53,7 @@ SCENE = Scene(
 
 
 def asked_often(times: int = 60) -> list[VqaQuestion]:
-    return [a for seed in range(times) for a in ask_plainly(SCENE, np.random.default_rng(seed))]
+    return [a for seed in range(times) for a in ask_all(SCENE, np.random.default_rng(seed))]
 
 
 def test_all_kinds_are_asked_and_read_as_such() -> None:
@@ -120,7 +120,7 @@ def test_a_mirrored_scene_is_asked_about_as_it_is_seen() -> None:
     assert small.layers["cup"].sum() == pytest.approx(TOP.sum() / 4, rel=0.3)
     empty = Scene(Path("a.jpg"), "coco", {}, frozenset({"dog"}))
     assert move_scene(empty, flip=True, zoom=1.0, shift=(0.0, 0.0)) is empty
-    assert all(one.answer != "yes" for one in ask_plainly(empty, np.random.default_rng(0)))
+    assert all(one.answer != "yes" for one in ask_all(empty, np.random.default_rng(0)))
 
 
 @pytest.mark.parametrize(

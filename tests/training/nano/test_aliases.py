@@ -13,7 +13,7 @@ pytest.importorskip("trl")
 from text4seg.models.nano.nano_model import NanoModel
 from text4seg.prompts import question
 from text4seg.training.nano.aliases import find_aliases
-from text4seg.training.nano.finetune_data import Question
+from text4seg.training.nano.finetune_data import FineTuneQuestion
 
 NAMES = ["cat", "dog", "sheep"]
 IMAGES = 6
@@ -44,11 +44,11 @@ def features() -> Tensor:
     return seen
 
 
-def questions(word: str, channel: int | None) -> list[Question]:
+def questions(word: str, channel: int | None) -> list[FineTuneQuestion]:
     given = features()
     nothing = torch.zeros(16, 16)
     return [
-        Question(
+        FineTuneQuestion(
             image,
             question(f"the {word}", index=image % 5),
             f"the {word}",
@@ -87,7 +87,7 @@ CASES = [
 
 @pytest.mark.parametrize(("asked", "seen", "aliases"), CASES)
 def test_a_word_is_read_as_the_name_that_finds_its_masks(
-    asked: list[Question], seen: dict[str, int], aliases: dict[str, str]
+    asked: list[FineTuneQuestion], seen: dict[str, int], aliases: dict[str, str]
 ) -> None:
     chat = FakeChat({"left Zorble": 0, **dict(sorted(seen.items(), reverse=True))})
     told: list[tuple[int, int]] = []

@@ -15,15 +15,15 @@ from text4seg.core.errors import InputError
 from text4seg.models.nano.nano_model import NanoModel
 from text4seg.training.conversations import Chat
 from text4seg.training.finetune import train
-from text4seg.training.nano.finetune_data import Question
+from text4seg.training.nano.finetune_data import FineTuneQuestion
 from text4seg.training.nano.interpolation import (
     SHARES,
-    Choice,
-    best_of,
+    Interpolation,
     blend,
-    choose,
-    choose_by,
     hold_back,
+    interpolate,
+    interpolate_on,
+    select_best,
     weights_of,
 )
 from text4seg.training.recipe import load_recipe
@@ -70,7 +70,7 @@ def test_the_best_is_kept_where_it_is_surely_better(
 ) -> None:
     """`k` are known names' things, `a` absent ones, `o` own names."""
     harmless = [[kind == group for kind in kinds] for group in "ka"]
-    assert best_of([np.array(row) for row in scores], harmless) == best
+    assert select_best([np.array(row) for row in scores], harmless) == best
 
 
 def test_the_model_is_left_with_the_chosen_share() -> None:
@@ -79,7 +79,7 @@ def test_the_model_is_left_with_the_chosen_share() -> None:
     def scores() -> np.ndarray:
         return np.full(5, 1 - abs(float(fusion.trunk.bias[0].detach()) - 0.5))
 
-    best, found = choose(fusion, before, scores, harmless=[[True] * 5], known=3)
+    best, found = interpolate(fusion, before, scores, harmless=[[True] * 5], known=3)
     assert best == 0.5
     assert [float(row[0]) for row in found] == [0.5, 0.75, 1.0, 0.75, 0.5]
     assert torch.equal(fusion.trunk.bias, torch.full((2,), 0.5))
@@ -95,8 +95,8 @@ def test_images_are_held_back_by_their_names_and_not_too_few() -> None:
 
 
 def test_it_says_what_it_kept() -> None:
-    assert "25% of what was learned is kept" in str(Choice(0.25, 10, (0.5,), ()))
-    assert "all that was learned" in str(Choice(1.0, 0))
+    assert "25% of what was learned is kept" in str(Interpolation(0.25, 10, (0.5,), ()))
+    assert "all that was learned" in str(Interpolation(1.0, 0))
 
 
 @pytest.mark.nano
@@ -106,10 +106,10 @@ def test_nano_forgets_what_harms_it() -> None:
     fusion, before = chat.model.fusion, weights_of(chat.model.fusion)
     features = torch.rand(2, 256, chat.model.config.vision_channels)
     nowhere = torch.zeros(16, 16)
-    asked = [Question(n, "Where is the cat?", "the cat", nowhere, "") for n in (0, 1)]
+    asked = [FineTuneQuestion(n, "Where is the cat?", "the cat", nowhere, "") for n in (0, 1)]
     with torch.no_grad():
         fusion.target.bias += 50.0  # sees everything everywhere
-    choice = choose_by(chat, before, asked, features=features, names=())
+    choice = interpolate_on(chat, before, asked, features=features, names=())
     assert (choice.share, choice.images, choice.own) == (0.0, 2, ())
     assert choice.known[-1] == 0.0
     assert torch.equal(fusion.target.bias, before["target.bias"])
@@ -117,7 +117,11 @@ def test_nano_forgets_what_harms_it() -> None:
 
 def test_other_families_keep_all(tmp_path: Path) -> None:
     data = (f"data.train={IMAGES / 'examples.jsonl'}", f"data.images={IMAGES}")
-    model = (f"model.folder={tmp_path}", f"output={tmp_path / 'out'}", "training.choose_on=0.2")
+    model = (
+        f"model.folder={tmp_path}",
+        f"output={tmp_path / 'out'}",
+        "training.interpolate_on=0.2",
+    )
     recipe = load_recipe(ROOT / "recipes" / "own-data.toml", (*data, *model))
-    with pytest.raises(InputError, match="choose_on=0"):
+    with pytest.raises(InputError, match="interpolate_on=0"):
         train(recipe)

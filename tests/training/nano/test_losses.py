@@ -27,7 +27,7 @@ def test_to_be_right_costs_nothing_and_to_be_wrong_costs_a_lot() -> None:
 
 
 def plain_target_loss(logits: np.ndarray, truth: np.ndarray) -> float:
-    """Question by question, in numpy."""
+    """FineTuneQuestion by question, in numpy."""
     p = 1 / (1 + np.exp(-logits.astype(np.float64)))
     entropy = -(truth * np.log(p) + (1 - truth) * np.log(1 - p)).mean()
     dice, presence = [], []

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 pytest.importorskip("trl")
 
-from text4seg.training.nano.finetune_data import Lessons, Question
-from text4seg.training.nano.name_init import Begun, fit_names
+from text4seg.training.nano.finetune_data import FineTuneData, FineTuneQuestion
+from text4seg.training.nano.name_init import NameInit, init_names
 
 KNOWN = ["cat", "dog"]
 WIDTH = 8
 
 
 class Seen(nn.Module):
-    """A fusion whose states are its features: only what `fit_names` needs of one."""
+    """A fusion whose states are its features: only what `init_names` needs of one."""
 
     def __init__(self, names: int) -> None:
         super().__init__()
@@ -31,11 +31,11 @@ class Seen(nn.Module):
         return SimpleNamespace(names=self.name_head(features))
 
 
-def lessons(expression: str, channel: int, *, images: int = 8) -> Lessons:
+def lessons(expression: str, channel: int, *, images: int = 8) -> FineTuneData:
     """What is asked for is where a channel of the features is above zero."""
     features = torch.randn(images, 256, WIDTH, generator=torch.Generator().manual_seed(3))
     questions = [
-        Question(
+        FineTuneQuestion(
             image,
             f"Where is {expression}?",
             expression,
@@ -44,7 +44,7 @@ def lessons(expression: str, channel: int, *, images: int = 8) -> Lessons:
         )
         for image in range(images)
     ]
-    return Lessons(questions, features, [*KNOWN, "zorble"])
+    return FineTuneData(questions, features, [*KNOWN, "zorble"])
 
 
 def test_a_name_begins_as_the_known_one_that_tells_its_masks() -> None:
@@ -53,7 +53,7 @@ def test_a_name_begins_as_the_known_one_that_tells_its_masks() -> None:
         fusion.name_head[1].weight[1, 5] = 30.0  # the dog is where channel 5 is above zero
         fusion.name_head[1].bias[1] = 0.0
     before = fusion.name_head[1].weight.detach().clone()
-    (begun,) = fit_names(fusion, lessons("the zorble", 5), ["zorble"])  # type: ignore[arg-type]
+    (begun,) = init_names(fusion, lessons("the zorble", 5), ["zorble"])  # type: ignore[arg-type]
     assert (begun.name, begun.known) == ("zorble", "dog")
     after = fusion.name_head[1].weight
     torch.testing.assert_close(after[:2], before[:2])
@@ -62,7 +62,7 @@ def test_a_name_begins_as_the_known_one_that_tells_its_masks() -> None:
 
 def test_a_name_like_no_other_is_found_by_descent() -> None:
     fusion, given = Seen(3), lessons("the zorble", 2)
-    (begun,) = fit_names(fusion, given, ["zorble"])  # type: ignore[arg-type]
+    (begun,) = init_names(fusion, given, ["zorble"])  # type: ignore[arg-type]
     assert begun.steps > 0
     row = fusion.name_head[1].weight[2]
     assert row.abs().argmax() == 2
@@ -77,16 +77,16 @@ def test_masks_without_sense_leave_the_row_that_was_best() -> None:
     with torch.no_grad():
         # As often as it is true, where a cell of the thing weighs as five.
         fusion.name_head[1].bias[1] = math.log(5)
-    (begun,) = fit_names(fusion, given, ["zorble"])  # type: ignore[arg-type]
-    assert begun == Begun("zorble", "dog", begun.steps)
+    (begun,) = init_names(fusion, given, ["zorble"])  # type: ignore[arg-type]
+    assert begun == NameInit("zorble", "dog", begun.steps)
     assert begun.steps <= 20
     assert fusion.name_head[1].weight[2].abs().max() < 0.3
 
 
 def test_without_new_names_or_with_one_image_nothing_breaks() -> None:
     fusion = Seen(3)
-    assert fit_names(fusion, lessons("the zorble", 2), []) == []  # type: ignore[arg-type]
-    (begun,) = fit_names(fusion, lessons("the zorble", 2, images=1), ["zorble"])  # type: ignore[arg-type]
+    assert init_names(fusion, lessons("the zorble", 2), []) == []  # type: ignore[arg-type]
+    (begun,) = init_names(fusion, lessons("the zorble", 2, images=1), ["zorble"])  # type: ignore[arg-type]
     assert begun.steps == 0  # nothing to hold back
 
 

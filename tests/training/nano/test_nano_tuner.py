@@ -20,7 +20,12 @@ from text4seg.segmenter import Segmenter
 from text4seg.training.conversations import Chat, one_turn, read_chats
 from text4seg.training.finetune import train
 from text4seg.training.nano import new_names
-from text4seg.training.nano.finetune_data import Change, FeatureCache, Lessons, read_questions
+from text4seg.training.nano.finetune_data import (
+    Augmentation,
+    FeatureCache,
+    FineTuneData,
+    read_questions,
+)
 from text4seg.training.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).parents[3]
@@ -75,7 +80,7 @@ def test_a_batch_is_the_same_for_the_same_seed_and_moved_with_its_image() -> Non
     _, questions = questions_of(recipe())
     images = 1 + max(q.image for q in questions)
     features = torch.rand(images, 256, 2048)
-    lessons = Lessons(questions, features, ["cat", "dog", "unasked"])
+    lessons = FineTuneData(questions, features, ["cat", "dog", "unasked"])
     plain, first, again = (lessons.batch([0, 1, 5], s) for s in (None, (7,), (7,)))
     assert torch.equal(first.features, again.features)
     assert torch.equal(first.cells, again.cells)
@@ -86,7 +91,7 @@ def test_a_batch_is_the_same_for_the_same_seed_and_moved_with_its_image() -> Non
 
 
 def test_a_mirrored_image_has_its_cells_and_words_mirrored() -> None:
-    still = Change(torch.tensor([True]), torch.ones(1), torch.zeros(1, 2))
+    still = Augmentation(torch.tensor([True]), torch.ones(1), torch.zeros(1, 2))
     cells = torch.rand(1, 3, 16, 16)
     torch.testing.assert_close(still.apply(cells), cells.flip(3))
     chat = Chat(IMAGES / "cat.jpg", one_turn("Segment the left cat.", "x"), "", "the left cat")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 UNTAUGHT = (
     "these weights of nano were not taught to answer in words; load weights that were, or teach "
-    "these: python -m projects.nano answer --start FOLDER --out FOLDER --data DIR "
+    "these: python -m projects.nano vqa --start FOLDER --out FOLDER --data DIR "
     "--work DIR (docs/nano.md)"
 )
 

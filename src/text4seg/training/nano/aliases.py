@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from text4seg.models.nano.fusion import ImageState
     from text4seg.models.nano.nano_model import NanoModel
-    from text4seg.training.nano.finetune_data import Question
+    from text4seg.training.nano.finetune_data import FineTuneQuestion
 
 _MOST_IMAGES = 24
 _CANDIDATES = 8
@@ -32,7 +32,7 @@ _FOUND = 0.25  # IoU that half of the images with the thing reach, where a name 
 
 def find_aliases(
     chat: NanoModel,
-    questions: Sequence[Question],
+    questions: Sequence[FineTuneQuestion],
     features: Tensor,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, str]:
@@ -43,7 +43,7 @@ def find_aliases(
     """
     if chat.reader is None:
         return {}  # these weights read questions as they stand
-    asked: dict[str, list[Question]] = defaultdict(list)
+    asked: dict[str, list[FineTuneQuestion]] = defaultdict(list)
     for one in questions:
         if one.name is not None and one.name not in chat.model.config.names:
             asked[one.name].append(one)
@@ -56,13 +56,13 @@ def find_aliases(
     return {word: name for word, name in found.items() if name is not None}
 
 
-def _some(questions: Sequence[Question]) -> list[Question]:
+def _some(questions: Sequence[FineTuneQuestion]) -> list[FineTuneQuestion]:
     """At most so many; half of them are about absent things where there are enough."""
     away = [one for one in questions if not one.cells.any()]
     return _present(questions)[: _MOST_IMAGES // 2] + away[: _MOST_IMAGES // 2]
 
 
-def _present(questions: Sequence[Question]) -> list[Question]:
+def _present(questions: Sequence[FineTuneQuestion]) -> list[FineTuneQuestion]:
     return [one for one in questions if one.cells.any()]
 
 
@@ -75,7 +75,7 @@ class _Search:
         self._images: dict[int, ImageState] = {}
         self._asked: dict[tuple[int, str], Tensor] = {}
 
-    def name_of(self, questions: Sequence[Question]) -> str | None:
+    def name_of(self, questions: Sequence[FineTuneQuestion]) -> str | None:
         """The name that finds these masks best; None if none does, or the word itself as well."""
         truth = torch.stack([one.cells.flatten() for one in questions])
         names = [self._names[place] for place in self._candidates(truth, questions)]
@@ -86,7 +86,7 @@ class _Search:
         best = min(range(len(found)), key=losses.__getitem__)
         return names[best - 1] if best and _overlap(found[best], truth) >= _FOUND else None
 
-    def _logits(self, questions: Sequence[Question], wordings: Sequence[str]) -> Tensor:
+    def _logits(self, questions: Sequence[FineTuneQuestion], wordings: Sequence[str]) -> Tensor:
         """Target logits `q 256`."""
         for one, wording in zip(questions, wordings, strict=True):
             key = one.image, wording
@@ -103,7 +103,7 @@ class _Search:
                 self._images[image] = self._chat.model.fusion.encode_image(features)
         return self._images[image]
 
-    def _candidates(self, truth: Tensor, questions: Sequence[Question]) -> list[int]:
+    def _candidates(self, truth: Tensor, questions: Sequence[FineTuneQuestion]) -> list[int]:
         """Names seen where the masks are before any question is: by loss, and by overlap."""
         seen = torch.cat([self._image(one.image).names for one in questions]).float()  # q 256 names
         losses = _entropy(seen, truth[..., None].expand_as(seen)).sum((0, 1))

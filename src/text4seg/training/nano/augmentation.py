@@ -21,7 +21,7 @@ _MIRROR = torch.tensor([1.0, 0.0, 1.0, 0.0])
 _FAINT, _MISSED = 0.3, 0.06
 
 
-def move(maps: Tensor, *, zoom: Tensor, shift: Tensor) -> Tensor:
+def move_maps(maps: Tensor, *, zoom: Tensor, shift: Tensor) -> Tensor:
     """Zoom about a shifted center: `b c 16 16` maps, `b` factors, `b 2` shifts (x, y).
 
     A shift of 1 is half a side; the maps move against it. Outside the image there is nothing:
@@ -36,14 +36,14 @@ def move(maps: Tensor, *, zoom: Tensor, shift: Tensor) -> Tensor:
     )
 
 
-def move_sights(seen: Tensor, *, flips: Tensor, zoom: Tensor, shift: Tensor) -> Tensor:
+def move_features(seen: Tensor, *, flips: Tensor, zoom: Tensor, shift: Tensor) -> Tensor:
     """What the eyes saw, mirrored where `flips b` say so, then moved: `b rows columns`.
 
     The boxes behind the cells move with them; what leaves the image is no box any more.
     """
     maps = as_map(seen[:, : SIDE * SIDE])
     maps = torch.where(flips[:, None, None, None], maps.flip(3), maps)
-    cells = as_cells(move(maps, zoom=zoom, shift=shift))
+    cells = as_cells(move_maps(maps, zoom=zoom, shift=shift))
     behind = seen[:, SIDE * SIDE :]
     if not behind.shape[1]:
         return cells

@@ -25,8 +25,8 @@ from text4seg.models.nano.config import CELLS, VISION_CHANNELS
 from text4seg.training.conversations import Chat, text_of
 from text4seg.training.nano.augmentation import (
     as_cells,
-    move,
-    move_sights,
+    move_features,
+    move_maps,
     to_cells,
     weaken_detector,
 )
@@ -40,7 +40,7 @@ _STILL = 0.5  # share of the images that are neither zoomed nor moved
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class FineTuneQuestion:
     """One chat as nano's fusion learns it: `image` counts images, `cells 16 16` are shares."""
 
     image: int
@@ -55,7 +55,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenBatch:
+class FineTuneBatch:
     """Features of images `p 256 c`; questions: their image `q`, wordings, cells `q 256`.
 
     `names p 256 n` is how much of every cell each known name covers, `annotated p n` which of them
@@ -71,7 +71,9 @@ class SeenBatch:
     annotated: Tensor
 
 
-def read_questions(chats: Sequence[Chat], *, format_name: str, grid: GridShape) -> list[Question]:
+def read_questions(
+    chats: Sequence[Chat], *, format_name: str, grid: GridShape
+) -> list[FineTuneQuestion]:
     """Chats of one question and one mask each.
 
     Raises:
@@ -83,7 +85,7 @@ def read_questions(chats: Sequence[Chat], *, format_name: str, grid: GridShape) 
     ]
 
 
-def _read(chat: Chat, image: int, format_name: str, shape: GridShape) -> Question:
+def _read(chat: Chat, image: int, format_name: str, shape: GridShape) -> FineTuneQuestion:
     if len(chat.answers) != 1:
         raise InputError(
             f"{chat.source}: nano learns one question a sample, this one has {len(chat.answers)}"
@@ -104,7 +106,7 @@ def _read(chat: Chat, image: int, format_name: str, shape: GridShape) -> Questio
     marked = torch.from_numpy((np.asarray(grid.cells) > 0).astype(np.float32))
     cells = functional.adaptive_avg_pool2d(marked[None], CELLS)[0]
     wording = text_of(next(m for m in chat.messages if m["role"] == "user"))
-    return Question(image, wording, chat.expression or "".join(labels), cells, chat.source)
+    return FineTuneQuestion(image, wording, chat.expression or "".join(labels), cells, chat.source)
 
 
 class FeatureCache:
@@ -130,13 +132,13 @@ class FeatureCache:
 
 
 @dataclass(slots=True)
-class Lessons:
+class FineTuneData:
     """Draws batches of a user's questions, moved and mirrored; the same seed, the same batch."""
 
-    questions: Sequence[Question]
+    questions: Sequence[FineTuneQuestion]
     features: Tensor  # images 256 c
     known: Sequence[str]
-    _asked: dict[int, list[Question]] = field(default_factory=lambda: defaultdict(list))
+    _asked: dict[int, list[FineTuneQuestion]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
         for question in self.questions:
@@ -144,12 +146,12 @@ class Lessons:
                 self._asked[question.image].append(question)
 
     @staticmethod
-    def names_to_know(questions: Sequence[Question]) -> list[str]:
+    def names_to_know(questions: Sequence[FineTuneQuestion]) -> list[str]:
         """Names worth a place in nano's list: those present in several images."""
         present = [(q.name, q.image) for q in questions if q.name and q.cells.any()]
         return frequent_names(present)
 
-    def batch(self, numbers: Sequence[int], seed: Sequence[int] | None) -> SeenBatch:
+    def batch(self, numbers: Sequence[int], seed: Sequence[int] | None) -> FineTuneBatch:
         """The questions of these numbers; without a seed just as they are."""
         asked = [self.questions[number] for number in numbers]
         images = list(dict.fromkeys(question.image for question in asked))
@@ -161,8 +163,8 @@ class Lessons:
         wordings = [question.wording for question in asked]
         expressions = [question.expression for question in asked]
         if seed is not None:
-            change = Change.draw(len(images), np.random.default_rng(tuple(seed)))
-            seen = move_sights(seen, flips=change.mirrored, zoom=change.zoom, shift=change.shift)
+            change = Augmentation.draw(len(images), np.random.default_rng(tuple(seed)))
+            seen = move_features(seen, flips=change.mirrored, zoom=change.zoom, shift=change.shift)
             names = change.apply(names)
             cells = change.of(image).apply(cells)
             random = np.random.default_rng((*seed, 1))
@@ -170,7 +172,7 @@ class Lessons:
             flipped = change.mirrored[image].tolist()
             wordings = [_swap(w) if f else w for w, f in zip(wordings, flipped, strict=True)]
             expressions = [_swap(e) if f else e for e, f in zip(expressions, flipped, strict=True)]
-        return SeenBatch(
+        return FineTuneBatch(
             seen, image, wordings, expressions, to_cells(cells[:, 0]).flatten(1),
             as_cells(names), annotated,
         )  # fmt: skip
@@ -196,7 +198,7 @@ class Lessons:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Augmentation:
     """How each image of a batch is changed: mirrored, zoomed about a shifted center."""
 
     mirrored: Tensor
@@ -204,21 +206,21 @@ class Change:
     shift: Tensor
 
     @classmethod
-    def draw(cls, count: int, random: np.random.Generator) -> Change:
+    def draw(cls, count: int, random: np.random.Generator) -> Augmentation:
         still = random.random(count) < _STILL
         zoom = np.where(still, 1.0, np.exp(random.uniform(np.log(0.8), np.log(1.5), count)))
         shift = np.where(still[:, None], 0.0, random.uniform(-0.5, 0.5, (count, 2)))
         mirrored = torch.from_numpy(random.random(count) < 0.5)
         return cls(mirrored, torch.from_numpy(zoom).float(), torch.from_numpy(shift).float())
 
-    def of(self, image: Tensor) -> Change:
+    def of(self, image: Tensor) -> Augmentation:
         """The change of each question's image."""
-        return Change(self.mirrored[image], self.zoom[image], self.shift[image])
+        return Augmentation(self.mirrored[image], self.zoom[image], self.shift[image])
 
     def apply(self, maps: Tensor) -> Tensor:
         """`b c 16 16` maps, changed."""
         flipped = torch.where(self.mirrored[:, None, None, None], maps.flip(3), maps)
-        return move(flipped, zoom=self.zoom, shift=self.shift)
+        return move_maps(flipped, zoom=self.zoom, shift=self.shift)
 
 
 def _swap(words: str) -> str:

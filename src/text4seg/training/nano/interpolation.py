@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from text4seg.models.nano.fusion import ImageState
     from text4seg.models.nano.nano_model import NanoModel
     from text4seg.training.conversations import Chat
-    from text4seg.training.nano.finetune_data import Question
+    from text4seg.training.nano.finetune_data import FineTuneQuestion
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 FEWEST_IMAGES = 4
@@ -38,7 +38,7 @@ Scores = Callable[[], "Float64[np.ndarray, ' q']"]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Interpolation:
     """The share of what was learned that is kept.
 
     Attributes:
@@ -55,7 +55,7 @@ class Choice:
 
     def __str__(self) -> str:
         if not self.images:
-            return f"all that was learned is kept: under {FEWEST_IMAGES} images cannot choose"
+            return f"all that was learned is kept: under {FEWEST_IMAGES} images cannot interpolate"
         return (
             f"{self.share:.0%} of what was learned is kept, "
             f"which is best on {self.images} images held back"
@@ -67,7 +67,7 @@ class Choice:
 
 
 def hold_back(chats: Sequence[Chat], share: float) -> set[str]:
-    """Names of the images not to learn from; none where they are too few to choose by."""
+    """Names of the images not to learn from; none where they are too few to interpolate by."""
     held = first_names({chat.image.name for chat in chats}, share)
     return held if len(held) >= FEWEST_IMAGES else set()
 
@@ -86,7 +86,7 @@ def blend(fusion: nn.Module, before: Weights, after: Weights, *, share: float, k
                 value[known:] = after[name][known:]
 
 
-def choose(
+def interpolate(
     fusion: nn.Module,
     before: Weights,
     scores: Scores,
@@ -102,12 +102,14 @@ def choose(
     for share in SHARES:
         blend(fusion, before, after, share=share, known=known)
         found.append(scores())
-    best = SHARES[best_of(found, harmless)]
+    best = SHARES[select_best(found, harmless)]
     blend(fusion, before, after, share=best, known=known)
     return best, found
 
 
-def best_of(scores: Sequence[Float64[np.ndarray, " q"]], harmless: Sequence[Sequence[bool]]) -> int:
+def select_best(
+    scores: Sequence[Float64[np.ndarray, " q"]], harmless: Sequence[Sequence[bool]]
+) -> int:
     """The place of the best scores; the first ones are kept unless others are surely better.
 
     Better by more than the standard error of the difference, with no loss in any group.
@@ -123,18 +125,18 @@ def best_of(scores: Sequence[Float64[np.ndarray, " q"]], harmless: Sequence[Sequ
     return best
 
 
-def choose_by(
+def interpolate_on(
     chat: NanoModel,
     before: Weights,
-    questions: Sequence[Question],
+    questions: Sequence[FineTuneQuestion],
     *,
     features: Tensor,
     names: Sequence[str],
-) -> Choice:
+) -> Interpolation:
     """Choose by questions held back; `features images 256 c`, `names` are those that were added."""
     own = np.array([question.name in names for question in questions], dtype=bool)
     there = np.array([bool((question.cells > _HALF).any()) for question in questions])
-    share, found = choose(
+    share, found = interpolate(
         chat.model.fusion,
         before,
         lambda: score(chat, questions, features),
@@ -145,11 +147,11 @@ def choose_by(
     of_known, of_own = (
         tuple(float(row[some].mean()) for row in found if some.any()) for some in (~own, own)
     )
-    return Choice(share, len({question.image for question in questions}), of_known, of_own)
+    return Interpolation(share, len({question.image for question in questions}), of_known, of_own)
 
 
 def score(
-    chat: NanoModel, questions: Sequence[Question], features: Tensor
+    chat: NanoModel, questions: Sequence[FineTuneQuestion], features: Tensor
 ) -> Float64[np.ndarray, " q"]:
     """IoU of the cells where the fusion sees each thing; 1 where an absent one is left empty."""
     chat.model.eval()
@@ -162,7 +164,7 @@ def score(
     return np.array([_iou(chat, images[question.image], question) for question in questions])
 
 
-def _iou(chat: NanoModel, image: ImageState, question: Question) -> float:
+def _iou(chat: NanoModel, image: ImageState, question: FineTuneQuestion) -> float:
     target = chat.ground(image, question.wording)
     seen = (target.logits[0] > 0).numpy() & (not target.absent)
     truth = (question.cells.flatten() > _HALF).numpy()

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 if TYPE_CHECKING:
     from text4seg.models.nano.fusion import Fusion
-    from text4seg.training.nano.finetune_data import Lessons
+    from text4seg.training.nano.finetune_data import FineTuneData
 
 MOST_IMAGES = 200
 _AT_ONCE = 16
@@ -28,7 +28,7 @@ _THING = 5.0  # what a cell of the thing weighs, of one beside it; as in nano's 
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class NameInit:
     """What a new name began as: the known name that told its masks best, and steps from there."""
 
     name: str
@@ -37,16 +37,16 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True)
-class Examples:
+class CellExamples:
     """Cells to tell names by: states `p c w`, how much the names cover `p c n`, weights alike."""
 
     states: Tensor
     covered: Tensor
     weights: Tensor
 
-    def of(self, images: Tensor) -> Examples:
+    def of(self, images: Tensor) -> CellExamples:
         """Those of some images, given as a mask `p`."""
-        return Examples(self.states[images], self.covered[images], self.weights[images])
+        return CellExamples(self.states[images], self.covered[images], self.weights[images])
 
     def loss(self, rows: Tensor, bias: Tensor) -> Tensor:
         """Of every name, `n`."""
@@ -57,7 +57,7 @@ class Examples:
         return (entropy * self.weights).sum((0, 1)) / self.weights.sum((0, 1)).clamp_min(1.0)
 
 
-def fit_names(fusion: Fusion, lessons: Lessons, names: Sequence[str]) -> list[Begun]:
+def init_names(fusion: Fusion, lessons: FineTuneData, names: Sequence[str]) -> list[NameInit]:
     """Set the fusion's rows of these names, the last ones of its list, from the user's masks."""
     head = fusion.name_head[-1]
     if not names or not isinstance(head, nn.Linear):
@@ -75,11 +75,14 @@ def fit_names(fusion: Fusion, lessons: Lessons, names: Sequence[str]) -> list[Be
             head.weight[stop], head.bias[stop] = rows[stop - first], bias[stop - first]
     known = lessons.known
     return [
-        Begun(name, known[row], count) for name, row, count in zip(names, best, counts, strict=True)
+        NameInit(name, known[row], count)
+        for name, row, count in zip(names, best, counts, strict=True)
     ]
 
 
-def _examples(fusion: Fusion, lessons: Lessons, images: Sequence[int], first: int) -> Examples:
+def _examples(
+    fusion: Fusion, lessons: FineTuneData, images: Sequence[int], first: int
+) -> CellExamples:
     states, covered, asked = [], [], []
     kept = fusion.name_head[0].register_forward_hook(lambda *given: states.append(given[2]))
     try:
@@ -94,10 +97,10 @@ def _examples(fusion: Fusion, lessons: Lessons, images: Sequence[int], first: in
         kept.remove()
     coverage = torch.cat(covered)
     weights = torch.cat(asked) * (1 + (_THING - 1) * coverage)
-    return Examples(torch.cat(states).float(), coverage, weights)
+    return CellExamples(torch.cat(states).float(), coverage, weights)
 
 
-def _nearest(examples: Examples, head: nn.Linear, name: int, known: int) -> int:
+def _nearest(examples: CellExamples, head: nn.Linear, name: int, known: int) -> int:
     """The known name whose row tells this one's masks best."""
     asked = examples.weights[:, 0, name] > 0
     logits = functional.linear(examples.states[asked], head.weight[:known], head.bias[:known])
@@ -106,7 +109,7 @@ def _nearest(examples: Examples, head: nn.Linear, name: int, known: int) -> int:
     return int((entropy * examples.weights[asked, :, name, None]).mean((0, 1)).argmin())
 
 
-def _counts(examples: Examples, start: tuple[Tensor, Tensor]) -> list[int]:
+def _counts(examples: CellExamples, start: tuple[Tensor, Tensor]) -> list[int]:
     """For each name, the steps after which its loss on images held back was least."""
     fold = torch.arange(len(examples.states)) % _FOLDS
     losses = torch.zeros(len(_COUNTS), len(start[0]))
@@ -120,7 +123,7 @@ def _counts(examples: Examples, start: tuple[Tensor, Tensor]) -> list[int]:
 
 
 def _descend(
-    examples: Examples, start: tuple[Tensor, Tensor]
+    examples: CellExamples, start: tuple[Tensor, Tensor]
 ) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
     """Rows and biases after each of `_COUNTS` steps of Adam."""
     rows, bias = (part.detach().clone().requires_grad_() for part in start)

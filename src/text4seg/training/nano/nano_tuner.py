@@ -32,14 +32,19 @@ from text4seg.training.checkpoints import FOLDER, MarkFinished, last_finished
 from text4seg.training.nano.aliases import find_aliases
 from text4seg.training.nano.finetune_data import (
     FeatureCache,
-    Lessons,
-    Question,
-    SeenBatch,
+    FineTuneBatch,
+    FineTuneData,
+    FineTuneQuestion,
     read_questions,
 )
-from text4seg.training.nano.interpolation import Choice, choose_by, hold_back, weights_of
+from text4seg.training.nano.interpolation import (
+    Interpolation,
+    hold_back,
+    interpolate_on,
+    weights_of,
+)
 from text4seg.training.nano.losses import names_loss, target_loss
-from text4seg.training.nano.name_init import fit_names
+from text4seg.training.nano.name_init import init_names
 from text4seg.training.nano.new_names import add_names
 from text4seg.training.nano.precision import mixed_precision
 from text4seg.training.recipe import Loss
@@ -75,7 +80,7 @@ class NanoTuning:
         self._chat = NanoModel.load(folder)
         self.aliases: dict[str, str] = {}
         self.new_names: list[str] = []
-        self.choice: Choice | None = None
+        self.choice: Interpolation | None = None
 
     def chat(self) -> VisionLanguageModel:
         """The model as it is now, to be asked."""
@@ -93,7 +98,7 @@ class NanoTuning:
         torch.manual_seed(self.recipe.training.seed)
         model, tokenizer = self._chat.model, self._chat.text.tokenizer
         asked = read_own(self.recipe, chats)
-        held = hold_back(chats, self.recipe.training.choose_on)
+        held = hold_back(chats, self.recipe.training.interpolate_on)
         back = [chat.image.name in held for chat in chats]
         learned = [chat for chat, away in zip(chats, back, strict=True) if not away]
         questions = [question for question, away in zip(asked, back, strict=True) if not away]
@@ -106,10 +111,10 @@ class NanoTuning:
         )
         model.config.aliases |= self.aliases
         self.new_names = add_names(
-            model, tokenizer, Lessons.names_to_know(questions), self._chat.embed
+            model, tokenizer, FineTuneData.names_to_know(questions), self._chat.embed
         )
-        lessons = Lessons(questions, features, model.config.names)
-        fit_names(model.fusion, lessons, self.new_names)
+        lessons = FineTuneData(questions, features, model.config.names)
+        init_names(model.fusion, lessons, self.new_names)
         before = weights_of(model.fusion)
         watching = ValidationCallback(self.recipe, self.chat, watch)
         trainer = NanoTrainer(
@@ -122,15 +127,19 @@ class NanoTuning:
         watching.trainer = trainer
         trainer.lessons, trainer.chats = lessons, learned
         trained = train_quietly(trainer, last_finished(output))
-        if self.recipe.training.choose_on:
+        if self.recipe.training.interpolate_on:
             questions = [question for question, away in zip(asked, back, strict=True) if away]
             self.choice = self._choose(before, questions, features)
         return trained
 
-    def _choose(self, before: Weights, questions: Sequence[Question], features: Tensor) -> Choice:
+    def _choose(
+        self, before: Weights, questions: Sequence[FineTuneQuestion], features: Tensor
+    ) -> Interpolation:
         if not questions:
-            return Choice(share=1.0, images=0)
-        return choose_by(self._chat, before, questions, features=features, names=self.new_names)
+            return Interpolation(share=1.0, images=0)
+        return interpolate_on(
+            self._chat, before, questions, features=features, names=self.new_names
+        )
 
     def _look(self, chats: Sequence[Chat], output: Path, progress: Progress) -> Tensor:
         """What the eyes see of every image, `images 256 c`."""
@@ -151,7 +160,7 @@ class NanoTuning:
         replace(self._chat.defaults, grid=grid).save(folder)
 
 
-def read_own(recipe: Recipe, chats: Sequence[Chat]) -> list[Question]:
+def read_own(recipe: Recipe, chats: Sequence[Chat]) -> list[FineTuneQuestion]:
     """The chats as nano's questions; raises `InputError` for others."""
     shape = GridShape.parse(recipe.data.grid)
     return read_questions(chats, format_name=recipe.data.format, grid=shape)
@@ -190,7 +199,7 @@ class Seeing(nn.Module):
         self._tokenizer, self._reader = tokenizer, reader
         self._frozen = (copy.deepcopy(fusion).requires_grad_(False).eval(), embedding.detach())
 
-    def forward(self, batch: SeenBatch, others: tuple[Tensor, list[str]]) -> Tensor:
+    def forward(self, batch: FineTuneBatch, others: tuple[Tensor, list[str]]) -> Tensor:
         """`others` are the images `k` and the wordings of questions to answer as before."""
         before = self._frozen[0]
         known = before.name_embedding.shape[0]
@@ -226,7 +235,7 @@ class Seeing(nn.Module):
 class NanoTrainer(Trainer):
     """Draws the batch of its samples' numbers, moved as the step's number says."""
 
-    lessons: Lessons
+    lessons: FineTuneData
     chats: Sequence[Chat] = ()
 
     def compute_loss(
@@ -244,7 +253,9 @@ class NanoTrainer(Trainer):
         check_finite(loss, index, self.chats, self.state.global_step)
         return (loss, None) if return_outputs else loss
 
-    def _others(self, batch: SeenBatch, random: np.random.Generator) -> tuple[Tensor, list[str]]:
+    def _others(
+        self, batch: FineTuneBatch, random: np.random.Generator
+    ) -> tuple[Tensor, list[str]]:
         count = max(1, round(_KEPT_SHARE * len(batch.image)))
         images = torch.from_numpy(random.integers(len(batch.features), size=count))
         names = random.choice(np.array(self.lessons.known), size=count)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from projects.nano.mask_tokens import AnswerWriter
+from projects.nano.mask_tokens import MaskTokenizer
 from tests.reference.small_nano import SPECIAL, small_text, small_tokenizer
 from text4seg.codec import get_format
 from text4seg.core.errors import WeightsError
@@ -54,7 +54,7 @@ def test_answers_to_train_on_are_the_tokens_of_the_codecs_text(
 ) -> None:
     """With SmolLM2's own tokenizer: what nano learned to write is what it is asked to write."""
     text = PromptTokenizer(tokenizer, image_token=16, image_tokens=64)
-    writer = AnswerWriter(text)
+    writer = MaskTokenizer(text)
     random = np.random.default_rng(seed)
     mask = random.random((16, 16)) < random.random() * 1.2 - 0.1
     for name, write in (("sd", writer.flat), ("rrle", writer.runs)):
