@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,19 @@ VIOLATIONS = [
     pytest.param("codec/sd.py", "import torch", "numpy alone", id="torch in the format"),
     pytest.param("decoding/engine.py", "import tokenizers", "Decoding knows", id="a tokenizer"),
     pytest.param("segmenter/segmenter.py", "import rich", "Only the apps print", id="printing"),
-    pytest.param("attic.py", "import json", "downward", id="a room that no floor has"),
+    pytest.param("attic.py", "import json", "downward", id="a room without a layer"),
+    pytest.param("training/recipe.py", "import typer", "Only the apps print", id="training prints"),
+    pytest.param("conversions.py", "import rich", "Only the apps print", id="a module prints"),
+    pytest.param("evaluation/run.py", "import text4seg.training", "downward", id="training below"),
 ]
+
+
+def test_only_cli_and_server_may_print() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (printing,) = (one for one in contracts["contracts"] if one["name"] == "Only the apps print")
+    rooms = {f"text4seg.{path.stem}" for path in (ROOT / "src" / "text4seg").iterdir()}
+    hidden = {room for room in rooms if room.startswith("text4seg._") or room == "text4seg.py"}
+    assert rooms - hidden - {"text4seg.cli", "text4seg.server"} == set(printing["source_modules"])
 
 
 LINT = "from importlinter.cli import lint_imports_command as run; run()"
