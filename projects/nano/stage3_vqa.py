@@ -25,13 +25,9 @@ from projects.nano.stage1_grounding import save
 from projects.nano.vqa_questions import VqaQuestion, ask_all, move_scene
 from text4seg.models.nano.config import VISION_CHANNELS
 from text4seg.models.nano.text.question_types import KINDS, read_question
-from text4seg.models.nano.vqa_head import (
-    SLOTS,
-    VqaHead,
-    evidence_width,
-    gather_evidence,
-    name_features,
-)
+from text4seg.models.nano.vqa_evidence import evidence_width, name_features
+from text4seg.models.nano.vqa_head import SLOTS, VqaHead
+from text4seg.models.nano.vqa_session import gather_evidence
 from text4seg.training.nano.augmentation import move_features, weaken_detector
 
 if TYPE_CHECKING:

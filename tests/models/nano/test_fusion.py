@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from tests.reference.small_nano import DETECTOR, HIDDEN, NAMES, small_config, small_features
-from text4seg.models.nano.fusion import Attention, Fusion, ImageState
+from text4seg.models.nano.fusion import Fusion, ImageState
+from text4seg.models.nano.layers import Attention
 
 
 def make_fusion(seed: int = 0) -> Fusion:

@@ -24,7 +24,7 @@ from tests.reference.small_nano import (
 from text4seg.codec import get_format
 from text4seg.core.types import DescriptorGrid
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
-from text4seg.models.nano.nano_model import NanoStep
+from text4seg.models.nano.stepping import NanoStep
 from text4seg.models.nano.text.cell_tracker import NOWHERE, OUTSIDE_MASK
 
 TEXT = small_text()

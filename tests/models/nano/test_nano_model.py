@@ -40,7 +40,8 @@ from text4seg.decoding import (
 )
 from text4seg.images import open_image
 from text4seg.models.interface import PreparedPrompt, TokenTable
-from text4seg.models.nano.nano_model import NanoModel, NanoSession, _stand_ins, token_bytes
+from text4seg.models.nano.nano_model import NanoModel, NanoSession
+from text4seg.models.nano.text.tokens import _stand_ins, token_bytes
 from text4seg.prompts import ANSWER_PREFIX, question
 from text4seg.segmenter import Segmenter
 

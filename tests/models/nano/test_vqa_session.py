@@ -25,16 +25,9 @@ from text4seg.models.nano.checkpoint import (
 )
 from text4seg.models.nano.nano_model import NanoModel, NanoSession
 from text4seg.models.nano.text.question_types import KINDS, ParsedQuestion, read_question
-from text4seg.models.nano.vqa_head import (
-    SLOTS,
-    NameScores,
-    VqaHead,
-    choose_names,
-    evidence_width,
-    gather_evidence,
-    name_features,
-)
-from text4seg.models.nano.vqa_session import find_given
+from text4seg.models.nano.vqa_evidence import evidence_width, name_features
+from text4seg.models.nano.vqa_head import SLOTS, NameScores, VqaHead, choose_names
+from text4seg.models.nano.vqa_session import gather_evidence
 from text4seg.segmenter import Segmenter
 from text4seg.segmenter.answering import reply
 
@@ -52,8 +45,8 @@ from text4seg.segmenter.answering import reply
         ("How many people can you see in this picture?", "count", "the people"),
         ("How many dogs are on the left?", "count", "the dogs on the left"),
         ("How many cups?", "count", "the cups"),
-        ("what color is the skirt?", "colour", "the skirt"),
-        ("What is the color of the tie in the image?", "colour", "the tie"),
+        ("what color is the skirt?", "color", "the skirt"),
+        ("What is the color of the tie in the image?", "color", "the tie"),
         ("Where is the cup?", "where", "the cup"),
         ("Where in the picture are the dogs?", "where", "the dogs"),
         ("What is in the image?", "names", None),
@@ -86,7 +79,7 @@ def test_masks_are_the_same_with_and_without_answers() -> None:
 
 def test_weights_without_it_say_what_to_do() -> None:
     session = NanoSession(answering_chat(answers=False), boxed_features())
-    with pytest.raises(WeightsError, match=r"not taught to answer in words.*nano answer --start"):
+    with pytest.raises(WeightsError, match=r"not taught to answer in words.*nano vqa --start"):
         session.ask_words("Is there a cat?")
 
 
@@ -112,7 +105,7 @@ def test_an_answer_is_written_as_one_pass_would_write_it() -> None:
     reader = chat.model.vqa_head
     assert reader is not None
     with torch.inference_mode():
-        given = find_given(chat, reader, session._image, "How many cats are there?")
+        given = chat.vqa.lead_tokens(reader, session._image, "How many cats are there?")
         embedded = chat.model.language.embed_tokens(torch.tensor([[*ids, 9, 11, 12]])).clone()
         seen = chat.model.image_embeddings(session._image)
         places = torch.tensor([[*ids, 9, 11, 12]]) == chat.model.config.image_token
@@ -131,10 +124,10 @@ def test_questions_are_given_different_things() -> None:
     session = NanoSession(chat, boxed_features())
     with torch.inference_mode():
         one, other, count = (
-            find_given(chat, reader, session._image, question)
+            chat.vqa.lead_tokens(reader, session._image, question)
             for question in ("Is there a cat?", "Is there a dog?", "How many cats are there?")
         )
-        names = find_given(chat, reader, session._image, "What is in the image?")
+        names = chat.vqa.lead_tokens(reader, session._image, "What is in the image?")
     assert one.shape == other.shape == count.shape
     assert one.shape[0] == SLOTS
     assert not torch.allclose(one, other)

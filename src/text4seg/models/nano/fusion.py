@@ -1,9 +1,14 @@
-"""Nano's projector: frozen features of an image + the words of a question → a state for every cell.
+"""The fusion of image features and a question: a state and a target logit for every cell.
 
-The image's part (`encode_image`) knows no question and is computed once each; `ask` mixes in one
-question. Matching words to cells is helped by *match channels*: the fusion recognises a list of
-names in every cell, and a name counts for a question as much as its embedding resembles words of
-the question. Without them the same matching is learned an order of magnitude later.
+It is the projector of this vision-language model and its grounding model at once. The image part
+(`Fusion.encode_image`) does not depend on a question and is computed once an image;
+`Fusion.ground` adds one question. Three signals match the question to the cells:
+
+- *match channels*: the fusion recognises a list of names in every cell, and a name counts for a
+  question as far as its token embedding resembles the question's. Without them the same matching
+  is learned an order of magnitude later;
+- open-vocabulary matching by sentence embeddings (`matching`);
+- spatial reasoning about colors, positions, sizes and relations (`spatial`).
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ from text4seg.models.nano.config import NanoConfig
 from text4seg.models.nano.encoders.colors import COLORS
 from text4seg.models.nano.encoders.detected_objects import WIDTH as BOX_WIDTH
 from text4seg.models.nano.encoders.detector import COCO_CLASSES
+from text4seg.models.nano.layers import Layer
 from text4seg.models.nano.matching import FINAL_CHANNELS, ListMatch, OpenVocabularyMatcher, Phrases
 from text4seg.models.nano.spatial import SpatialEvidence, SpatialReasoner
 
@@ -27,7 +33,9 @@ if TYPE_CHECKING:
 
     from text4seg.models.nano.text.attributes import AttributeTensors
 
+# A low power keeps related names in play, a high one leaves little but the same word.
 _MATCH_POWERS = (2.0, 8.0)
+# Names have one to three words, so means of so many neighbouring tokens are compared with them.
 _WINDOWS = (1, 2, 3)
 _MAX_QUESTION = 64
 _DETECTOR = len(COCO_CLASSES)
@@ -35,12 +43,16 @@ _DETECTOR = len(COCO_CLASSES)
 
 @dataclass(frozen=True, slots=True)
 class ImageState:
-    """What is known of an image before any question.
+    """The encoding of `b` images, before any question.
 
-    `cells b n d` are states, `names b n names` logits of the known names, `boxes b n 80` the
-    detector's class map (0 to 1). For open matching besides: `classes b n 1000`, logarithms of the
-    image classifier's probabilities, and `meanings b n 384` of the cells. For terms:
-    `objects b k 6`, the detector's boxes one by one, and `colors b n 12` of the cells.
+    Attributes:
+        cells: States `b n d` of the n = 256 cells, row by row.
+        names: Logits `b n names` of the names that the fusion recognises.
+        boxes: The detector's class map `b n 80`, 0 to 1.
+        classes: Log-probabilities `b n 1000` of the image classifier; for open matching.
+        meanings: The cells' own sentence embeddings `b n 384`; for open matching.
+        objects: The detector's boxes one by one, `b k 6`; for attributes.
+        colors: Shares of colors in each cell, `b n 12`; for attributes.
     """
 
     cells: Tensor
@@ -52,77 +64,19 @@ class ImageState:
     colors: Tensor | None = None
 
     def select(self, index: Tensor) -> ImageState:
+        """The images at `index`, which may repeat: one row for each of several questions."""
         kept = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{k: v[index] for k, v in kept.items() if v is not None})
 
 
-class Attention(nn.Module):
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
-        self.out = nn.Linear(width, width)
+class Fusion(nn.Module):
+    """Features of an image and a question's tokens → cell states and target logits.
 
-    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`mask` `b m`, true where `memory` may be read."""
-        query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        key, value = (
-            self.key_value(memory)
-            .unflatten(-1, (2 * self.heads, -1))
-            .transpose(1, 2)
-            .chunk(2, dim=1)
-        )
-        readable = None if mask is None else mask[:, None, None, :]
-        y = functional.scaled_dot_product_attention(query, key, value, attn_mask=readable)
-        out: Tensor = self.out(y.transpose(1, 2).flatten(2))
-        return out
-
-
-class Layer(nn.Module):
-    """Pre-norm transformer layer.
-
-    With `cells` (side of the square map) it has a 3×3 depthwise convolution, with `reads`
-    cross-attention to a memory.
+    Args:
+        config: Sizes and the names to recognise.
+        text_width: Width of the language model's token embeddings.
     """
 
-    def __init__(
-        self, width: int, heads: int, *, cells: int = 0, reads: bool = False, expansion: int = 4
-    ) -> None:
-        super().__init__()
-        self.cells = cells
-        self.norm1 = nn.LayerNorm(width)
-        self.attention = Attention(width, heads)
-        if reads:
-            self.norm_read = nn.LayerNorm(width)
-            self.read = Attention(width, heads)
-        if cells:
-            self.local = nn.Conv2d(width, width, 3, padding=1, groups=width)
-        self.norm2 = nn.LayerNorm(width)
-        self.feed = nn.Sequential(
-            nn.Linear(width, expansion * width), nn.GELU(), nn.Linear(expansion * width, width)
-        )
-
-    def forward(
-        self,
-        x: Tensor,
-        mask: Tensor | None = None,
-        memory: Tensor | None = None,
-        memory_mask: Tensor | None = None,
-    ) -> Tensor:
-        y = self.norm1(x)
-        x = x + self.attention(y, y, mask)
-        if self.cells:
-            x = x + self.local(x.transpose(1, 2).unflatten(2, (self.cells, -1))).flatten(
-                2
-            ).transpose(1, 2)
-        if memory is not None:
-            x = x + self.read(self.norm_read(x), memory, memory_mask)
-        out: Tensor = x + self.feed(self.norm2(x))
-        return out
-
-
-class Fusion(nn.Module):
     feature_mean: Tensor
     feature_std: Tensor
     name_embedding: Tensor
@@ -134,7 +88,7 @@ class Fusion(nn.Module):
         visual = config.vision_channels - _DETECTOR
         self.register_buffer("feature_mean", torch.zeros(visual))
         self.register_buffer("feature_std", torch.ones(visual))
-        # One row a known name: mean token embedding, length one. Filled from the language model.
+        # One row a known name: its mean token embedding, of unit length, set before training.
         self.register_buffer("name_embedding", torch.zeros(len(config.names), text_width))
         self.register_buffer("detector_embedding", torch.zeros(_DETECTOR, text_width))
         self.visual = nn.Linear(visual, width)
@@ -160,16 +114,20 @@ class Fusion(nn.Module):
         self.target = nn.Linear(narrow, 1)
         nn.init.eye_(self.similar.weight)
         self.matching = OpenVocabularyMatcher(config, _DETECTOR) if config.sentence_width else None
-        self.spatial = SpatialReasoner(config, Layer) if config.attributes else None
+        self.spatial = SpatialReasoner(config) if config.attributes else None
         self._cells, self._channels = side * side, config.vision_channels
 
     def encode_image(self, features: Tensor) -> ImageState:
-        """`b rows columns`, as the eyes give them → what does not depend on a question.
+        """Encode the part of the image that no question changes.
 
-        Boxes and colors, behind the channels of the cells, are read only where terms are; features
-        that have none (kept by an earlier version) will do.
+        Args:
+            features: `b rows columns` of the vision encoder: 256 rows of cells, then the detected
+                objects; visual channels, the class map, then colors.
+
+        Returns:
+            The image state; without `objects` and `colors` where the features lack them.
         """
-        behind, features = features, features[:, : self._cells, : self._channels]
+        full, features = features, features[:, : self._cells, : self._channels]
         visual, boxes = features[..., :-_DETECTOR], features[..., -_DETECTOR:]
         visual = (visual - self.feature_mean) / self.feature_std
         x = self.visual(visual.clamp(-8, 8)) + self.boxes(spread_scores(boxes)) + self.place
@@ -180,35 +138,46 @@ class Fusion(nn.Module):
             return state
         classes = self.matching.classify(features[..., :-_DETECTOR][..., :FINAL_CHANNELS])
         state = replace(state, classes=classes, meanings=self.matching.mean_of_cells(x))
-        if self.spatial is None or behind.shape[1] == self._cells:
+        # Features kept by earlier versions have neither objects nor colors.
+        if self.spatial is None or full.shape[1] == self._cells:
             return state
         columns = slice(self._channels, self._channels + len(COLORS))
         return replace(
             state,
-            objects=behind[:, self._cells :, :BOX_WIDTH],
-            colors=behind[:, : self._cells, columns],
+            objects=full[:, self._cells :, :BOX_WIDTH],
+            colors=full[:, : self._cells, columns],
         )
 
     def ground(
         self, image: ImageState, words: Tensor, mask: Tensor, phrases: Phrases | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Question's token embeddings `b t text_width` and mask `b t` → states, target logits.
+        """Find what questions ask for in their images.
 
-        The states of the cells are `b n d`, the logits that a cell is of the target `b n`.
-        Tokens beyond the 64th of a question are not read. `phrases` are what it asks for, for open
-        matching; without them the question is matched by its tokens alone.
+        Args:
+            image: One row a question (`ImageState.select`).
+            words: Token embeddings of the questions, `b t text_width`; those beyond the 64th are
+                ignored.
+            mask: `b t`, true where there is a token.
+            phrases: The phrases of the questions, for open matching and attributes. Without them
+                the tokens alone are matched.
+
+        Returns:
+            Cell states `b n d` and target logits `b n`: positive where a cell is of the target.
         """
         return self.ground_with_boxes(image, words, mask, phrases)[:2]
 
     def ground_with_boxes(
         self, image: ImageState, words: Tensor, mask: Tensor, phrases: Phrases | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """As `ask`; besides logits `b k` that a box is meant, where terms are read."""
+        """As `ground`, with the logits `b k` that each box is meant, where attributes are read."""
         words, mask = words[:, :_MAX_QUESTION], mask[:, :_MAX_QUESTION]
+        # Token embeddings are small: `_scale` brings them to unit variance.
         query = self.words(words * _scale(words)) + self.word_place[: words.shape[1]]
         for layer in self.query_layers:
             query = layer(query, mask)
         query = self.query_norm(query)
+        # Match channels enter before the layers that read the question, so that these only have to
+        # refine a first guess.
         x = image.cells + self.match(self._match_channels(image, words, mask))
         of_boxes = None
         if phrases is not None and self.matching is not None:
@@ -237,6 +206,9 @@ class Fusion(nn.Module):
         return x, self.target(x)[..., 0], of_boxes
 
     def _match_channels(self, image: ImageState, words: Tensor, mask: Tensor) -> Tensor:
+        """`b n 8`: of the fusion's names and the detector's, the largest and the sum of what is
+        seen in a cell, weighted by powers of the name's similarity to the question.
+        """
         windows, window_mask = _windows(words, mask)
         windows = functional.normalize(self.similar(windows).float(), dim=-1)
         channels = []
@@ -246,6 +218,7 @@ class Fusion(nn.Module):
         ):
             names = functional.normalize(self.similar(known.to(words.dtype)).float(), dim=-1)
             cosine = (windows @ names.T).masked_fill(~window_mask[..., None], 0.0)
+            # Float32: powers of small cosines vanish in bfloat16.
             similarity = cosine.amax(dim=1).clamp_min(0.0)
             for power in _MATCH_POWERS:
                 weight = similarity[:, :, None] ** power
@@ -259,7 +232,10 @@ def _gather_evidence(
     seen: Sequence[Tensor],
     attributes: AttributeTensors,
 ) -> SpatialEvidence:
-    """Of the things, and of the landmarks where questions have one: those alone are looked up."""
+    """Where and as which classes the asked things, and their landmarks, are seen.
+
+    Only the questions with a landmark are looked up a second time.
+    """
     cells, classes = _most(found), found[1].alike
     of_cells, of_classes = torch.zeros_like(cells), torch.zeros_like(classes)
     rows = attributes.landmarks.any(-1).nonzero()[:, 0]
@@ -274,21 +250,22 @@ def _gather_evidence(
 
 
 def _most(found: Sequence[ListMatch]) -> Tensor:
+    """The strongest evidence of any list in each cell, `q n`."""
     return torch.stack([one.largest for one in found]).amax(0)
 
 
 def spread_scores(score: Tensor) -> Tensor:
-    """Detector scores spread over some orders of magnitude; 0 → -1, 1 → 1."""
+    """Detector scores on a log scale of two orders of magnitude: .01 and less → -1, 1 → 1."""
     return (torch.log(score.float().clamp_min(0.01)) / 2.3026 + 1.0).to(score.dtype)
 
 
 def _scale(words: Tensor) -> Tensor:
-    """Factor to unit variance for each token: embeddings of a language model are small."""
+    """The factor `b t 1` that brings each token's embedding to unit variance."""
     return words.float().pow(2).mean(-1, keepdim=True).clamp_min(1e-8).rsqrt().to(words.dtype)
 
 
 def _windows(words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Means of 1, 2 and 3 neighbouring tokens, each normalised first: names have one to three."""
+    """Means `b w d` of 1, 2 and 3 neighbouring unit vectors, and which of them are whole `b w`."""
     unit = functional.normalize(words.float(), dim=-1).to(words.dtype)
     parts, masks = [], []
     for size in _WINDOWS:

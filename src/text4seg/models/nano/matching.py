@@ -1,8 +1,12 @@
-"""Open matching: which cells may be what a phrase means, whatever words it is put in.
+"""Open-vocabulary matching: which cells may be what a phrase means, whatever its words.
 
-A phrase and the words of three lists (the fusion's own names, the detector's, the image
-classifier's) are sentence embeddings; what one of the lists sees in a cell counts for a phrase as
-far as its words mean the same. Besides, each cell has a meaning of its own in the same space.
+Phrases and the words of three lists (the names of the fusion's head, the detector's classes, the
+image classifier's classes) are sentence embeddings. What a list's network sees in a cell counts for
+a phrase as far as the embeddings of name and phrase are alike. Besides, each cell has a learned
+embedding of its own in the same space, as in open-vocabulary segmentation (LSeg, Li et al. 2022,
+arXiv:2201.03546).
+
+Shapes: `q` questions, `p` phrases of a question, `n` cells, 384 = width of a sentence embedding.
 """
 
 from __future__ import annotations
@@ -23,22 +27,25 @@ if TYPE_CHECKING:
 
 CLASSES = 1000
 FINAL_CHANNELS = 1280
-# Embeddings nearer than this are the same word.
+# Cosines above this are the same word: lists are stored in bfloat16.
 SAME = 0.985
 _HIDDEN_FEATURES = 64
 _LISTS = 3
-# Of a list: the sum of what is alike, its largest, a sharp choice, how near the nearest word is.
+# Of a list: sum and maximum of what is alike, a sharp choice, the cosine of the nearest word.
 _CHANNELS_A_LIST = 4
 _CHANNELS = _LISTS * _CHANNELS_A_LIST + 3
 
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """What questions ask for: `vectors q p 384`, which of them there are (`mask q p`).
+    """What questions ask for.
 
-    Words of `hidden q` questions match nothing that is the very same word: so training shows what
-    it is to be asked in words that are in no list. `terms` are what is said of them besides, where
-    the model reads that.
+    Attributes:
+        vectors: Sentence embeddings of the phrases, unit vectors, `q p 384`.
+        mask: `q p`, true where there is a phrase.
+        hidden: `q`: phrases of these questions match no list entry that is the very same word.
+            Training so practises words that are in no list.
+        attributes: What is said of the things besides their names, where the model reads that.
     """
 
     vectors: Tensor
@@ -49,10 +56,13 @@ class Phrases:
 
 @dataclass(frozen=True, slots=True)
 class ListMatch:
-    """What one list makes of the phrases of `q` questions.
+    """The match of one list with the phrases of `q` questions.
 
-    Its `words` as they were adapted, how `near` each name is and how far that counts (`alike`,
-    both `q names`), and the `largest` of what is seen of such names in each cell, `q n`.
+    Attributes:
+        words: Adapted embeddings of the list's words, `words 384`.
+        near: Cosine of each name's nearest word and the nearest phrase, `q names`.
+        alike: `near` on a learned scale of 0 to 1: how far the name counts, `q names`.
+        largest: The strongest evidence for names that count, in each cell, `q n`.
     """
 
     words: Tensor
@@ -62,7 +72,14 @@ class ListMatch:
 
 
 class WordList(nn.Module):
-    """Names, each with the embeddings of all words for it: phrases → how near each name is."""
+    """Names with the embeddings of all words for them: phrases → how near each name is.
+
+    Args:
+        names: Number of names.
+        words: Number of words of all names together.
+        most: The most words of one name.
+        width: Width of an embedding.
+    """
 
     vectors: Tensor
     members: Tensor
@@ -77,6 +94,7 @@ class WordList(nn.Module):
         self._adapted: tuple[tuple[object, ...], Tensor] | None = None
 
     def fill(self, words: Sequence[Sequence[str]], embed: dict[str, Tensor]) -> None:
+        """Set the list: the words of each name, and the embedding `384` of every word."""
         unique = {word: i for i, word in enumerate(dict.fromkeys(w for ws in words for w in ws))}
         self.vectors.copy_(torch.stack([embed[word] for word in unique]))
         for row, name in enumerate(words):
@@ -85,19 +103,19 @@ class WordList(nn.Module):
             self.members[row] = torch.tensor(index)
 
     def add(self, vectors: Tensor) -> None:
-        """Further names, behind the known ones, with one word each: `n width`."""
+        """Append names of one word each, given as embeddings `n width`."""
         rows = torch.arange(len(vectors), device=self.members.device) + len(self.vectors)
         members = rows[:, None].expand(-1, self.members.shape[1])
         self.members = torch.cat([self.members, members.to(self.members)])
         self.vectors = torch.cat([self.vectors, vectors.to(self.vectors)])
 
     def adapted(self, adapter: nn.Module) -> Tensor:
-        """The words as the adapter turns them, `words width`; kept where nothing is learned."""
+        """The words' embeddings through the adapter, `words width`, unit vectors; cached."""
         given = (*adapter.parameters(), self.vectors)
         if torch.is_grad_enabled() or any(tensor.is_inference() for tensor in given):
             return functional.normalize(adapter(self.vectors), dim=-1)
-        # Training changes parameters in place, which their version tells; loading replaces them.
-        # In mixed precision the words come out in another type.
+        # The cache key: training changes parameters in place, which raises their version; loading
+        # replaces them, which changes the pointer; autocast gives the result another type.
         mixed = torch.is_autocast_enabled(self.vectors.device.type)
         state = mixed, *((t.data_ptr(), t._version, len(t)) for t in given)
         if self._adapted is None or self._adapted[0] != state:
@@ -107,11 +125,12 @@ class WordList(nn.Module):
     def forward(
         self, phrases: Phrases, adapter: nn.Module, adapted: Tensor | None = None
     ) -> Tensor:
-        """`q names`: cosine of the nearest pair of a phrase and a word for the name."""
+        """Cosine of the nearest pair of a phrase and a word for the name, `q names`."""
         words = self.adapted(adapter) if adapted is None else adapted
         asked = functional.normalize(adapter(phrases.vectors), dim=-1)
         near = asked @ words.T
         if phrases.hidden is not None:
+            # The adapter moves words, so equality is decided on the embeddings as they came.
             same = (phrases.vectors @ self.vectors.T) > SAME
             near = near.masked_fill(same & phrases.hidden[:, None, None], 0.0)
         near = near.masked_fill(~phrases.mask[..., None], 0.0).amax(dim=1)
@@ -122,11 +141,18 @@ class WordList(nn.Module):
         return (vectors.to(self.vectors) @ self.vectors.T).amax(dim=-1) > SAME
 
     def alike(self, near: Tensor) -> Tensor:
-        """Nearness → 0 to 1, how far what is seen of the name counts."""
+        """Cosines → 0 to 1, how far the evidence for a name counts, by a learned threshold."""
         return torch.sigmoid((near - self.threshold) * self.sharpness.exp())
 
 
 class OpenVocabularyMatcher(nn.Module):
+    """Evidence of three lists of names for phrases that may be in none of them.
+
+    Args:
+        config: Names, sizes of the lists, and widths.
+        detected: Classes of the detector.
+    """
+
     classifier_weight: Tensor
     classifier_bias: Tensor
 
@@ -151,21 +177,23 @@ class OpenVocabularyMatcher(nn.Module):
             nn.Linear(_HIDDEN_FEATURES, narrow),
         )
         self.token = nn.Linear(width, narrow)
+        # The adapter begins as the identity, and the result as zero: sentence embeddings are good
+        # already, and the rest of the fusion answers without this module at first.
         nn.init.eye_(self.adapter.weight)
         for last in self.channels[-1].parameters():
             nn.init.zeros_(last)
 
     @property
     def word_lists(self) -> list[WordList]:
-        """What the fusion's head, the detector and the classifier tell apart, in this order."""
+        """The lists of the fusion's head, the detector and the classifier, in this order."""
         return cast("list[WordList]", list(self.lists))
 
     def add_names(self, vectors: Tensor) -> None:
-        """Further names of the fusion's own head, by what they mean: `n 384`."""
+        """Append names to the fusion's own list, as embeddings `n 384`."""
         self.word_lists[0].add(vectors)
 
     def list_sizes(self) -> list[list[int]]:
-        """As the configuration tells of them."""
+        """Words, and most words of a name, of each list: `word_lists` of the configuration."""
         return [[len(words.vectors), words.members.shape[1]] for words in self.word_lists]
 
     def knows(self, vectors: Tensor) -> Tensor:
@@ -173,16 +201,20 @@ class OpenVocabularyMatcher(nn.Module):
         return torch.stack([words.knows(vectors) for words in self.word_lists]).any(dim=0)
 
     def classify(self, final: Tensor) -> Tensor:
-        """EfficientNet's features of cells `b n 1280` → log-probabilities of its classes."""
+        """EfficientNet's final features `b n 1280` → log-probabilities of ImageNet, `b n 1000`.
+
+        Its classifier follows a global mean; applied to each cell instead, it gives a class
+        activation map (Zhou et al. 2016, arXiv:1512.04150, eq. 2).
+        """
         logits = functional.linear(final, self.classifier_weight, self.classifier_bias)
         return logits.log_softmax(dim=-1)
 
     def mean_of_cells(self, states: Tensor) -> Tensor:
-        """Cells `b n width` → their own meanings, unit vectors `b n 384`."""
+        """Cell states `b n width` → embeddings of the cells, unit vectors `b n 384`."""
         return functional.normalize(self.meaning(states).float(), dim=-1).to(states.dtype)
 
     def own_logits(self, meanings: Tensor, phrases: Phrases) -> Tensor:
-        """`q n 384` and the phrases → logits `q n` that a cell means one of the phrases."""
+        """Logits `q n` that a cell, embedded as `q n 384`, is what one of the phrases means."""
         asked = functional.normalize(self.adapter(phrases.vectors), dim=-1)
         near = meanings @ asked.transpose(1, 2)
         near = near.masked_fill(~phrases.mask[:, None, :], -1.0).amax(dim=-1)
@@ -191,9 +223,15 @@ class OpenVocabularyMatcher(nn.Module):
     def look_up(
         self, seen: Sequence[Tensor], phrases: Phrases, before: Sequence[ListMatch] = ()
     ) -> list[ListMatch]:
-        """What each list makes of the phrases, where it sees `seen` (0 to 1) in the cells.
+        """Match phrases with each list.
 
-        A look-up of other phrases `before` saves to adapt the lists' words again.
+        Args:
+            seen: For each list, the evidence for its names in the cells, `q n names`, 0 to 1.
+            phrases: What is looked for.
+            before: An earlier look-up, whose adapted words are used again.
+
+        Returns:
+            One match a list.
         """
         adapted = [found.words for found in before]
         adapted = adapted or [words.adapted(self.adapter) for words in self.word_lists]
@@ -212,16 +250,29 @@ class OpenVocabularyMatcher(nn.Module):
         meanings: Tensor,
         phrases: Phrases,
     ) -> Tensor:
-        """A look-up of phrases, logarithms of `classes`, and the cells' meanings → `q n narrow`."""
+        """Combine the evidence for the phrases.
+
+        Args:
+            looked_up: The result of `look_up`.
+            seen: The evidence that it was made of.
+            classes: Log-probabilities of the classifier, `q n 1000`.
+            meanings: The cells' own embeddings, `q n 384`.
+            phrases: What is looked for.
+
+        Returns:
+            An addition to the cell states, `q n narrow`.
+        """
         found: list[Tensor] = []
         for one, there in zip(looked_up, seen, strict=True):
+            # Two readings of one list: all names that are alike, and nearly only the nearest one.
             chosen = torch.softmax(one.near * 25.0, dim=-1)
             weights = torch.stack([one.alike, chosen], dim=-1)
             sums = there @ weights
             nearest = one.near.amax(dim=-1)[:, None].expand_as(one.largest)
             found += [sums[..., 0].clamp_max(2.0), one.largest, sums[..., 1], nearest]
+        # `chosen` is that of the last list, the classifier's; 7 is about log(1,000 classes).
         likely = (classes @ chosen[..., None])[..., 0] / 7.0 + 1.0
-        # The mean of the cells' evidence: what the classifier says of the whole image.
+        # Mean evidence of the cells: the classifier's opinion of the whole image.
         whole = found[-4].mean(dim=-1, keepdim=True).expand_as(likely)
         found += [
             likely.clamp(-1.0, 1.0),
@@ -233,7 +284,10 @@ class OpenVocabularyMatcher(nn.Module):
 
 
 def _largest(seen: Tensor, alike: Tensor) -> Tensor:
-    """Of what a list sees in each cell, the most that is also alike: `q n`."""
+    """The strongest evidence in each cell, weighted by likeness: `q n`.
+
+    Only the twelve likest names are compared, which is much less work than all 1,000 classes.
+    """
     best = alike.topk(min(12, alike.shape[-1]), dim=-1)
     index = best.indices[:, None, :].expand(-1, seen.shape[1], -1)
     return (seen.gather(2, index) * best.values[:, None, :]).amax(dim=-1)

@@ -123,7 +123,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         maps = image.cells.transpose(1, 2).unflatten(2, (cells, cells))
         return functional.adaptive_avg_pool2d(maps, side).flatten(2).transpose(1, 2)
 
-    def ask(
+    def ground(
         self,
         image: ImageState,
         question_ids: Tensor,
@@ -241,7 +241,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
             seen = self.image_embeddings(image).to(embedded.dtype)
             embedded = embedded.masked_scatter(places[..., None], seen)
             if cell_states is None:
-                cell_states, target_logits = self.ask(image, *self.question_of(input_ids))
+                cell_states, target_logits = self.ground(image, *self.question_of(input_ids))
         if cell_states is not None and target_logits is not None:
             if pointers is None:
                 pointers = self.pointers_of(input_ids, shape)

@@ -1,10 +1,12 @@
-"""Which of several things is meant: colors, places, sizes and relations, looked up in the image.
+"""Spatial reasoning: which of several things is meant, by color, position, size or relation.
 
-The detector's boxes stand for things one by one. Of those that may be what a question names, each
-is told how many stand further to the left, right, top and bottom, are bigger and smaller, and where
-it is from the thing that the question relates it to; `the second dog from the left` is then looked
-up rather than learned. What was asked is matched by simple sums, and the fusion is given both their
-result and what a layer of its own makes of the boxes.
+The detector's boxes stand for single things. For each box that may be what a question names, the
+number of other candidates further left, right, up or down, bigger or smaller is counted, as is its
+direction from the landmark that the question relates it to. `the second dog from the left` is so
+looked up instead of learned. Fixed, differentiable rules match the question's attributes; the
+fusion is given their result and what a layer of its own makes of the boxes.
+
+Shapes: `q` questions, `k` boxes, `n` cells of a square map, `t` tokens.
 """
 
 from __future__ import annotations
@@ -15,16 +17,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from text4seg.models.nano.layers import Layer
 
+if TYPE_CHECKING:
     from text4seg.models.nano.config import NanoConfig
     from text4seg.models.nano.text.attributes import AttributeTensors
 
 _HIDDEN_FEATURES = 64
 _CHANNELS = 21
 _BOX_FEATURES = 26
-# How far apart, in shares of the image, two things clearly are; softness of `left of`, of `near`.
+# In shares of the image: softness of the comparison of two boxes, of `left of`, radius of `near`.
 _APART, _BESIDE, _NEAR = 0.02, 0.05, 0.3
 # Unit vectors (x, y) of the first four relations.
 _DIRECTIONS = ((-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0))
@@ -32,8 +34,13 @@ _DIRECTIONS = ((-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0))
 
 @dataclass(frozen=True, slots=True)
 class SpatialEvidence:
-    """Of questions `q`: what may be the thing, cell by cell (`cells q n`) and by the detector's
-    classes (`classes q 80`); likewise of the landmark.
+    """Where the things that questions ask for may be, and where their landmarks are.
+
+    Attributes:
+        cells: Evidence in each cell, `q n`, 0 to 1.
+        classes: How far each of the detector's classes is what is asked for, `q 80`, 0 to 1.
+        landmark_cells: As `cells`, of the landmark; zeros where a question has none.
+        landmark_classes: As `classes`, of the landmark.
     """
 
     cells: Tensor
@@ -43,14 +50,16 @@ class SpatialEvidence:
 
 
 class SpatialReasoner(nn.Module):
-    def __init__(self, config: NanoConfig, layer: Callable[..., nn.Module]) -> None:
+    """Boxes, colors and the attributes of a question → an addition to each cell's state."""
+
+    def __init__(self, config: NanoConfig) -> None:
         super().__init__()
         narrow = config.fusion_width
         self.cells = config.cells
         self.threshold = nn.Parameter(torch.tensor(0.4))
         self.sharpness = nn.Parameter(torch.tensor(8.0))
         self.box = nn.Linear(_BOX_FEATURES, narrow)
-        self.layer = layer(narrow, config.heads, reads=True, expansion=2)
+        self.layer = Layer(narrow, config.heads, reads=True, expansion=2)
         self.norm = nn.LayerNorm(narrow)
         self.chosen = nn.Linear(narrow, 1)
         self.paint = nn.Linear(narrow, narrow)
@@ -59,6 +68,7 @@ class SpatialReasoner(nn.Module):
             nn.GELU(),
             nn.Linear(_HIDDEN_FEATURES, narrow),
         )
+        # Zero, so that weights from before this module answer as they did until it is trained.
         for last in (*self.paint.parameters(), *self.channels[-1].parameters()):
             nn.init.zeros_(last)
 
@@ -71,10 +81,20 @@ class SpatialReasoner(nn.Module):
         query: Tensor,
         mask: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Boxes `q k 6`, colors of the cells `q n 12` and the question's states `q t narrow`.
+        """Reason about the boxes of each question's image.
 
-        Returns what the cells are given, `q n narrow`, and logits `q k` that a box is meant.
+        Args:
+            objects: Boxes (class, score, x0, y0, x1, y1 in shares of the image), `q k 6`.
+            colors: Share of each color in each cell, `q n 12`.
+            evidence: Where the things may be, before any attribute is considered.
+            attributes: What the questions say of them.
+            query: The questions' states, `q t narrow`.
+            mask: `q t`, true where the query has a token.
+
+        Returns:
+            What to add to the cell states, `q n narrow`, and the logits that a box is meant, `q k`.
         """
+        # How certain each detection is; rows of zeros fill up and stay at 0.
         sure = torch.sigmoid(self.sharpness * (objects[..., 1] - self.threshold))
         index = objects[..., 0].long()
         sure = sure * (objects[..., 1] > 0)
@@ -87,6 +107,7 @@ class SpatialReasoner(nn.Module):
         counts = count_beyond(box, weight)
         asked = (counts * attributes.sides[:, None]).sum(-1)
         placed = attributes.sides.sum(-1)[:, None]
+        # `the second from the left` has one thing further left: the count must equal the rank.
         agrees = torch.where(
             placed > 0, torch.exp(-1.5 * (asked - attributes.ranks[:, None]).abs()), 1.0
         )
@@ -112,11 +133,13 @@ class SpatialReasoner(nn.Module):
         )
         state = self.norm(self.layer(self.box(features), sure > 0, query, mask))
         logits = self.chosen(state)[..., 0]
+        # Each cell gets the mean state of the boxes over it, by how likely they are the thing.
         painted = (cover * weight[..., None]).transpose(1, 2) @ self.paint(state)
         painted = painted / (cover * weight[..., None]).sum(1).clamp_min(1.0)[..., None]
         chosen = torch.sigmoid(logits.float()).to(weight)
 
         def spread(value: Tensor) -> Tensor:
+            """The largest value of the boxes over each cell."""
             return (cover * value[..., None]).amax(1)
 
         cells = evidence.cells
@@ -124,6 +147,7 @@ class SpatialReasoner(nn.Module):
         flag = attributes.colors.sum(-1)[:, None]
         of_cells = relate(_grid(self.cells).to(box), spot, attributes.relations)
         one = torch.ones_like(cells)
+        # Flags tell "not asked" from "asked and not so": both would be a zero otherwise.
         found = [
             cells,
             evidence.landmark_cells,
@@ -151,11 +175,20 @@ class SpatialReasoner(nn.Module):
 
 
 def cover_cells(box: Tensor, cells: int) -> Tensor:
-    """`q k 4` in shares of the image → how much of each cell is under it, `q k n`."""
+    """Rasterise boxes.
+
+    Args:
+        box: Corners x0, y0, x1, y1 in shares of the image, `q k 4`.
+        cells: Side of the map.
+
+    Returns:
+        Share of each cell that is under the box, `q k n`, n = cells².
+    """
     start = torch.arange(cells, device=box.device, dtype=box.dtype)
     box = box[..., None] * cells
 
     def along(low: Tensor, high: Tensor) -> Tensor:
+        """Share of each cell of one axis between two coordinates."""
         return (torch.minimum(start + 1, high) - torch.maximum(start, low)).clamp(0.0, 1.0)
 
     columns = along(box[:, :, 0], box[:, :, 2])
@@ -164,12 +197,18 @@ def cover_cells(box: Tensor, cells: int) -> Tensor:
 
 
 def count_beyond(box: Tensor, weight: Tensor) -> Tensor:
-    """How many of the things stand further left, right, up, down, are bigger, smaller: `q k 6`.
+    """Count the other things further left, right, up or down, and those bigger or smaller.
 
-    Each counts as much as it weighs (`q k`), and softly where two are nearly level.
+    Args:
+        box: Corners in shares of the image, `q k 4`.
+        weight: How much each box counts, `q k`: how likely it is one of the things.
+
+    Returns:
+        Soft counts, `q k 6`, in the order of `attributes.SIDES`; nearly level boxes count half.
     """
     center = _centers(box)
     size = (box[..., 2:] - box[..., :2]).clamp_min(1e-3).prod(-1, keepdim=True).log() * 0.1
+    # Sizes are compared as logarithms: a thing twice as large is bigger at any size.
     along = torch.cat([-center, -center, size], -1)
     sign = torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, -1.0]).to(box)
     along = along[..., [0, 0, 1, 1, 4, 4]] * sign
@@ -179,14 +218,31 @@ def count_beyond(box: Tensor, weight: Tensor) -> Tensor:
 
 
 def center_of(cells: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Where what `q n` tells of lies (x, y in shares of the image, `q 2`), and how surely, `q`."""
+    """Center of mass of evidence.
+
+    Args:
+        cells: Evidence, `q n`, 0 to 1.
+        side: Side of the map.
+
+    Returns:
+        (x, y) in shares of the image, `q 2`, and the strongest evidence, `q`.
+    """
     weight = cells.square()
     where = weight @ _grid(side)[0].to(cells) / weight.sum(-1, keepdim=True).clamp_min(1e-4)
     return where, cells.amax(-1)
 
 
 def relate(points: Tensor, landmark: Tensor, relations: Tensor) -> Tensor:
-    """How far points `q k 2` are in the asked relation to `q 2`: 0 to 1."""
+    """How far points are in the asked relation to a landmark.
+
+    Args:
+        points: (x, y) in shares of the image, `q k 2`.
+        landmark: (x, y), `q 2`.
+        relations: One-hot, in the order of `attributes.RELATIONS`, `q 5`.
+
+    Returns:
+        `q k`, 0 to 1.
+    """
     away = points - landmark[:, None]
     steps = away @ torch.tensor(_DIRECTIONS).to(away).T
     sides = torch.sigmoid((steps - _BESIDE) / _BESIDE)
@@ -195,6 +251,7 @@ def relate(points: Tensor, landmark: Tensor, relations: Tensor) -> Tensor:
 
 
 def _centers(box: Tensor) -> Tensor:
+    """Corners `… 4` → centers `… 2`."""
     return (box[..., :2] + box[..., 2:]) / 2
 
 

@@ -1,28 +1,34 @@
-"""A question whose answer is words, put to an image that nano has opened."""
+"""Questions whose answer is words: the prompt, and the steps of the language model behind it."""
 
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor, nn
 
 from text4seg.core.errors import InputError, WeightsError
 from text4seg.models.interface import PreparedPrompt
 from text4seg.models.nano.lazy_logits import LogitRows
+from text4seg.models.nano.text.phrases import find_attributes, gather_phrases
 from text4seg.models.nano.text.question_types import KINDS, read_question
-from text4seg.models.nano.vqa_head import choose_names, gather_evidence
+from text4seg.models.nano.vqa_evidence import find_evidence
+from text4seg.models.nano.vqa_head import choose_names
+from text4seg.prompts import question as mask_question
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from torch import Tensor
     from transformers import DynamicCache, LlamaModel
 
     from text4seg.models.interface import TokenTable
     from text4seg.models.nano.fusion import ImageState
     from text4seg.models.nano.lazy_logits import LogitRow
-    from text4seg.models.nano.nano_model import NanoModel
+    from text4seg.models.nano.modeling import NanoForConditionalGeneration
+    from text4seg.models.nano.text.phrases import PhraseReader
+    from text4seg.models.nano.text.tokens import PromptTokenizer
     from text4seg.models.nano.vqa_head import VqaHead
 
 UNTAUGHT = (
@@ -32,31 +38,82 @@ UNTAUGHT = (
 )
 
 
-def ask_in_words(
-    chat: NanoModel, image: ImageState, cache: DynamicCache, prefix: Sequence[int], question: str
-) -> PreparedPrompt:
-    """Ready for the first token of the answer; `cache` holds the `prefix` and is not changed."""
-    model, text = chat.model, chat.text
-    reader = model.vqa_head
-    if reader is None:
-        raise WeightsError(UNTAUGHT)
-    check_words(question, chat.vocabulary)
-    with torch.inference_mode():
-        given = find_given(chat, reader, image, question)
-    step = WordStep(model.language, copy.deepcopy(cache), given)
-    prompt = chat.encode(question) + text.after_image("", "")
-    length = len(prefix) + len(prompt)
-    return PreparedPrompt(
-        step,
-        step.begin(prompt),
-        chat.vocabulary,
-        length,
-        room=model.config.language["max_position_embeddings"] - length,
-    )
+@dataclass(frozen=True, slots=True)
+class VqaPrompter:
+    """Prepares questions whose answer is words.
+
+    Attributes:
+        model: The weights.
+        text: Makes prompts.
+        reader: Reads phrases off questions; None for weights without open matching.
+        encode: A user's words → tokens, control tokens as ordinary text.
+        vocabulary: The tokenizer as bytes.
+    """
+
+    model: NanoForConditionalGeneration
+    text: PromptTokenizer
+    reader: PhraseReader | None
+    encode: Callable[[str], list[int]]
+    vocabulary: TokenTable
+
+    def prepare(
+        self, question: str, image: ImageState, cache: DynamicCache, *, prefix: Sequence[int]
+    ) -> PreparedPrompt:
+        """Prefill a question.
+
+        Args:
+            question: As the user asked it.
+            image: The encoded image.
+            cache: Of the language model, behind `prefix`; it is copied.
+            prefix: Tokens of the prompt up to the question.
+
+        Returns:
+            A prompt, ready for the first token of the answer.
+
+        Raises:
+            WeightsError: The weights were not taught to answer in words.
+            InputError: The question holds control tokens only.
+        """
+        head = self.model.vqa_head
+        if head is None:
+            raise WeightsError(UNTAUGHT)
+        check_words(question, self.vocabulary)
+        with torch.inference_mode():
+            given = self.lead_tokens(head, image, question)
+        step = WordStep(self.model.language, copy.deepcopy(cache), given)
+        prompt = self.encode(question) + self.text.after_image("", "")
+        length = len(prefix) + len(prompt)
+        return PreparedPrompt(
+            step,
+            step.begin(prompt),
+            self.vocabulary,
+            length,
+            room=self.model.config.language["max_position_embeddings"] - length,
+        )
+
+    def lead_tokens(self, head: VqaHead, image: ImageState, question: str) -> Tensor:
+        """What the tokens of the answer are given, `t hidden`."""
+        asked = read_question(question)
+        if asked.kind in ("names", "name"):
+            named = head.named(image)
+            most = {"most": 1} if asked.kind == "name" else {}
+            names = choose_names(named, self.model.config.names, **most)
+            tokens = [*self.encode(", ".join(names)), self.text.end]
+            led: Tensor = head.lead(self.model.language.embed_tokens(torch.tensor(tokens)))
+            return led
+        # A question of no thing is answered from the mean evidence: by its kind alone.
+        evidence = head.mean[None]
+        if asked.expression is not None and self.reader is not None:
+            evidence = gather_evidence(
+                self.model, self.reader, self.encode, image, [asked.expression]
+            ).to(evidence)
+        kind = torch.tensor([KINDS.index(asked.kind)])
+        slots: Tensor = head(evidence, kind)[0]
+        return slots
 
 
 def check_words(question: str, vocabulary: TokenTable) -> None:
-    """Raise `InputError` where nothing but control tokens are asked."""
+    """Raise `InputError` where a question holds nothing but control tokens."""
     left = question
     for token in vocabulary.special:
         left = left.replace(vocabulary.tokens[token].decode(), "")
@@ -64,31 +121,50 @@ def check_words(question: str, vocabulary: TokenTable) -> None:
         raise InputError(f"the question holds control tokens only: {question[:60]!r}")
 
 
-def find_given(chat: NanoModel, reader: VqaHead, image: ImageState, question: str) -> Tensor:
-    """What the tokens of the answer are given, `t hidden`."""
-    asked = read_question(question)
-    if asked.kind in ("names", "name"):
-        named = reader.named(image)
-        most = {"most": 1} if asked.kind == "name" else {}
-        names = choose_names(named, chat.model.config.names, **most)
-        tokens = [*chat.encode(", ".join(names)), chat.text.end]
-        led: Tensor = reader.lead(chat.model.language.embed_tokens(torch.tensor(tokens)))
-        return led
-    evidence = reader.mean[None]
-    if asked.expression is not None and chat.reader is not None:
-        evidence = gather_evidence(
-            chat.model, chat.reader, chat.encode, image, [asked.expression]
-        ).to(evidence)
-    kind = torch.tensor([KINDS.index(asked.kind)])
-    slots: Tensor = reader(evidence, kind)[0]
-    return slots
+def gather_evidence(
+    model: NanoForConditionalGeneration,
+    reader: PhraseReader,
+    encode: Callable[[str], list[int]],
+    image: ImageState,
+    expressions: Sequence[str],
+) -> Tensor:
+    """The evidence for several expressions in one image.
+
+    Args:
+        model: With open matching and attributes.
+        reader: Reads phrases off questions.
+        encode: A user's words → tokens.
+        image: One encoded image.
+        expressions: What is looked for.
+
+    Returns:
+        `q e`; see `find_evidence`.
+    """
+    read = [reader.read(mask_question(expression)) for expression in expressions]
+    rows = [torch.tensor(encode(one.text)) for one in read]
+    pad = nn.utils.rnn.pad_sequence
+    words = pad(rows, batch_first=True)
+    mask = pad([torch.ones(len(row), dtype=torch.bool) for row in rows], batch_first=True)
+    known = set(model.config.look_alikes)
+    taken = torch.tensor([not known.isdisjoint(find_attributes(one.text)[0]) for one in read])
+    return find_evidence(
+        model.fusion,
+        image.select(torch.zeros(len(read), dtype=torch.long)),
+        model.language.embed_tokens(words),
+        mask,
+        gather_phrases(read),
+        taken,
+    )
 
 
 class WordStep:
-    """Feeds tokens of an answer in words, each with what leads to the one after it."""
+    """The language model behind the prompt of a question whose answer is words.
+
+    Each token of the answer is given the vector that leads to the one after it.
+    """
 
     def __init__(self, language: LlamaModel, cache: DynamicCache, given: Tensor) -> None:
-        """`given t hidden`: the first is for the token that the prompt is followed by."""
+        """Begin behind `cache`; `given t hidden` starts with what leads to the first token."""
         self._language, self._cache, self._given, self._at = language, cache, given, 0
 
     def begin(self, prompt: Sequence[int]) -> LogitRow:
@@ -96,9 +172,11 @@ class WordStep:
         return self._feed(prompt, len(prompt) - 1)[len(prompt) - 1]
 
     def __call__(self, tokens: Sequence[int]) -> LogitRows:
+        """Feed tokens of the answer; row i of the result are the logits after token i."""
         return self._feed(tokens, 0)
 
     def _feed(self, tokens: Sequence[int], plain: int) -> LogitRows:
+        """Feed tokens, of which the first `plain` are given nothing."""
         embed = self._language.embed_tokens
         with torch.inference_mode():
             embedded = embed(torch.tensor([list(tokens)])).clone()
@@ -111,6 +189,7 @@ class WordStep:
         return LogitRows(out.last_hidden_state[0], embed.weight)
 
     def cut(self, n: int) -> None:
+        """Drop the last `n` fed tokens."""
         if n:
             self._cache.crop(-n)
             self._at -= n

@@ -39,3 +39,25 @@ class PromptTokenizer:
 
     def prompt(self, question: str, answer_prefix: str) -> list[int]:
         return self.image_prefix() + self.after_image(question, answer_prefix)
+
+
+def token_bytes(text: PromptTokenizer) -> list[bytes]:
+    """Bytes of every token of a byte-level BPE: printable stand-ins back to what they stand for."""
+    back = {stand_in: byte for byte, stand_in in _stand_ins().items()}
+    tokenizer = text.tokenizer
+    added = tokenizer.get_added_tokens_decoder()
+    table = []
+    for index in range(tokenizer.get_vocab_size()):
+        token = tokenizer.id_to_token(index) or ""
+        table.append(token.encode() if index in added else bytes(back[letter] for letter in token))
+    return table
+
+
+def _stand_ins() -> dict[int, str]:
+    """GPT-2's printable letter for every byte."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    letters = {byte: chr(byte) for byte in printable}
+    for byte in range(256):
+        if byte not in letters:
+            letters[byte] = chr(256 + len(letters) - len(printable))
+    return letters
