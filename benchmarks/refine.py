@@ -113,16 +113,16 @@ def keep_features(refiner: Refiner, file: Path) -> None:
         return
     import torch
 
-    from text4seg.pretrained.sam import Features
+    from text4seg.pretrained.sam import ImageFeatures
 
     sam = refiner.sam
     encode = type(sam).encode
 
-    def kept(image: Image) -> Features:
+    def kept(image: Image) -> ImageFeatures:
         if not file.exists():
             np.save(file, encode(sam, image).given[FEATURES].half().numpy())
         given = {FEATURES: torch.from_numpy(np.load(file)).float()}
-        return Features(given, sam.frame(Size(image.height, image.width)))
+        return ImageFeatures(given, sam.frame(Size(image.height, image.width)))
 
     sam.encode = kept  # type: ignore[method-assign]
 

@@ -67,7 +67,7 @@ from text4seg.models.nano.text.lexicon import imagenet_classes, words_for
 from text4seg.models.nano.text.phrases import PhraseReader
 from text4seg.models.nano.text.tokens import PromptTokenizer
 from text4seg.pretrained.mobilesam import load_mobilesam
-from text4seg.pretrained.weights import fetch, locate
+from text4seg.pretrained.weight_files import fetch, locate
 
 LAYERS = 4
 SEED = 0

@@ -15,7 +15,7 @@ from PIL import Image
 from tests.fakes import FakeChat, block
 from text4seg import models
 from text4seg.cli import main
-from text4seg.pretrained import weights
+from text4seg.pretrained import weight_files
 
 DOG = block("the dog", slice(4, 8), slice(2, 10))
 
@@ -52,8 +52,8 @@ def call(
 @pytest.fixture(autouse=True)
 def _nothing_to_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fake models have no pretrained parts; a test of the parts puts in its own."""
-    for name in list(weights.PARTS):
-        monkeypatch.delitem(weights.PARTS, name)
+    for name in list(weight_files.PARTS):
+        monkeypatch.delitem(weight_files.PARTS, name)
 
 
 @pytest.fixture

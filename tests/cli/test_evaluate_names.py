@@ -146,9 +146,9 @@ import sys
 from pathlib import Path
 from tests.fakes import FakeChat, block
 from text4seg import cli, models
-from text4seg.pretrained import weights
+from text4seg.pretrained import weight_files
 
-weights.PARTS = {}
+weight_files.PARTS = {}
 places = {"dog": slice(0, 4), "cat": slice(8, 12)}
 answers = {name: block(name, slice(4, 8), place) for name, place in places.items()}
 models.load = lambda name: FakeChat(answers, certainty=30.0)

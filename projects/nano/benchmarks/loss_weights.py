@@ -35,7 +35,7 @@ from text4seg.models.nano.encoders.parts import get_parts
 from text4seg.models.nano.encoders.smollm2 import read_language_model
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
 from text4seg.models.nano.nano_model import NanoModel
-from text4seg.pretrained.weights import locate
+from text4seg.pretrained.weight_files import locate
 from text4seg.prompts import question
 from text4seg.segmenter import Segmenter
 

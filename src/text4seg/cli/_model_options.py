@@ -12,7 +12,7 @@ from text4seg.cli._text_options import FORMATS_HELP, list_names
 from text4seg.core.types import GridShape
 from text4seg.decoding import DRAFTERS
 from text4seg.models import is_nano
-from text4seg.pretrained.weights import PARTS, fetch, part_path, weights_folder
+from text4seg.pretrained.weight_files import PARTS, fetch, part_path, weights_folder
 from text4seg.refine import REFINERS
 from text4seg.segmenter import Choices, Segmenter
 

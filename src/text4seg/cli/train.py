@@ -16,7 +16,7 @@ from text4seg.data import Sample
 from text4seg.evaluation import Row, evaluate, questions_of, summarise
 from text4seg.images import draw_overlay
 from text4seg.models import is_nano
-from text4seg.pretrained.weights import weights_folder
+from text4seg.pretrained.weight_files import weights_folder
 from text4seg.segmenter import Segmenter
 from text4seg.training.conversations import read_validation
 from text4seg.training.distributed import is_leading

@@ -10,7 +10,7 @@ import typer
 from text4seg.cli._console import log, print_json
 from text4seg.cli._model_options import fetch_parts
 from text4seg.core.errors import WeightsError
-from text4seg.pretrained.weights import PARTS, Part, locate, part_path, weights_folder
+from text4seg.pretrained.weight_files import PARTS, Part, locate, part_path, weights_folder
 
 
 def weights(

@@ -1,4 +1,4 @@
-"""Pretrained networks that install from packages: fetched, verified, and shared by the rooms above.
+"""Pretrained networks taken from Python packages: fetched, verified and built here.
 
-`models` looks through them, `refine` sharpens with them; neither knows the other.
+`models/nano` uses them as frozen encoders, `refine` to sharpen masks.
 """

@@ -1,8 +1,9 @@
-"""Where an image lies in the square that a SAM sees, and what it is told there; numpy only.
+"""The geometry of a SAM's input square, and its prompts; numpy only.
 
-SAM scales the long side of an image to the square's and pads the rest below and to the right; SAM 2
-and 3 stretch it over the whole square. Its masks, in and out, are coarser squares over the same
-place. Everything here is in continuous coordinates: an image is 0 to 1 along both axes.
+SAM scales the long side of an image to the side of the square and pads below and to the right; SAM
+2 and 3 stretch the image over the whole square. Mask logits, given and returned, are coarser
+squares over the same area. All maps are in continuous coordinates: an image is 0 to 1 along both
+axes.
 """
 
 from __future__ import annotations
@@ -34,7 +35,17 @@ class Frame:
 
     @classmethod
     def build(cls, image: Size, side: int, mask_side: int, *, stretched: bool = False) -> Frame:
-        """Place an image; lengths are rounded as SAM rounds them, and none becomes zero."""
+        """Place an image; lengths are rounded as in SAM and are at least 1.
+
+        Args:
+            image: The image's size in pixels.
+            side: The side of the square in pixels.
+            mask_side: The side of the square of mask logits.
+            stretched: Stretch the image over the square instead of padding it.
+
+        Returns:
+            The frame.
+        """
         if stretched:
             return cls(image, Size(side, side), side, mask_side)
         scale = side / max(image.height, image.width)
@@ -43,7 +54,7 @@ class Frame:
 
     @property
     def lattice(self) -> Size:
-        """How many mask logits the image covers, those that it covers in part counted."""
+        """The number of mask logits, down and across, that the image covers wholly or in part."""
         height, width = (
             -(-length * self.mask_side // self.side)
             for length in (self.inner.height, self.inner.width)
@@ -53,7 +64,7 @@ class Frame:
     def lattice_centers(
         self,
     ) -> tuple[Float64[np.ndarray, " height"], Float64[np.ndarray, " width"]]:
-        """The centers of those logits as shares of the image's height and width, at most 1."""
+        """The centers of the lattice as shares of the image's height and width, at most 1."""
         step = self.side / self.mask_side
         ys = (np.arange(self.lattice.height) + 0.5) * step / self.inner.height
         xs = (np.arange(self.lattice.width) + 0.5) * step / self.inner.width
@@ -62,7 +73,15 @@ class Frame:
     def pad(
         self, values: Float[np.ndarray, "height width"], fill: float
     ) -> Float32[np.ndarray, "side side"]:
-        """Values on the lattice as a whole square of mask logits; `fill` outside the image."""
+        """Extend values on the lattice to a square of mask logits.
+
+        Args:
+            values: One for each place of `lattice`.
+            fill: The value outside the image.
+
+        Returns:
+            The square, `mask_side` along both axes.
+        """
         square = np.full((self.mask_side, self.mask_side), fill, dtype=np.float32)
         square[: self.lattice.height, : self.lattice.width] = values
         return square
@@ -70,7 +89,15 @@ class Frame:
     def to_image(
         self, logits: Float[np.ndarray, "side side"], size: Size | None = None
     ) -> Float32[np.ndarray, "h w"]:
-        """Mask logits, interpolated linearly at the pixels of the image (or of `size` on it)."""
+        """Interpolate mask logits linearly at the pixels of the image.
+
+        Args:
+            logits: The square of mask logits.
+            size: Another raster over the image; None for the image's own pixels.
+
+        Returns:
+            The logits of each pixel.
+        """
         height, width = (size or self.image).height, (size or self.image).width
         step = self.side / self.mask_side
         ys = (np.arange(height) + 0.5) / height * self.inner.height / step - 0.5
@@ -82,13 +109,13 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prompt:
-    """What a SAM is told of one object, in pixels of its square.
+    """A SAM's prompt for one object, in pixels of its square.
 
     Attributes:
         box: x0, y0, x1, y1.
-        points: x, y of each.
+        points: x, y of each point.
         labels: 1 for a point inside the object, 0 for one outside.
-        mask: Logits of a rough mask.
+        mask: Logits of a rough mask, `mask_side` along both axes.
     """
 
     box: Float32[np.ndarray, "4"]

@@ -1,6 +1,6 @@
-"""MobileSAM: TinyViT's features into transformers' own SAM prompt encoder and mask decoder.
+"""MobileSAM (Zhang et al. 2023): TinyViT with transformers' SAM prompt encoder and mask decoder.
 
-The checkpoint is the part `mobilesam` (Zhang et al. 2023); only its names are changed here.
+The checkpoint is the part `mobilesam`; its parameters are renamed here and otherwise unchanged.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from transformers import SamConfig, SamModel, SamVisionConfig
 
 from text4seg.core.errors import InputError, WeightsError
-from text4seg.pretrained import weights
+from text4seg.pretrained import weight_files
 from text4seg.pretrained.tinyvit import TinyViT
 
 SIDE = 1024
 """Long side of an image, in pixels, that MobileSAM was trained with."""
 
 PATCH = 16
-"""Pixels a feature; the side of an image is a multiple of two of them."""
+"""Pixels a feature; the side of an image is a multiple of twice this."""
 
 _ENCODER = "image_encoder."
 _UNUSED = ("image_encoder.norm_head.", "image_encoder.head.")
@@ -59,7 +59,14 @@ class _Encoder(nn.Module):
 
 
 def mobilesam_name(name: str) -> str:
-    """A parameter of MobileSAM's checkpoint, as `load_mobilesam`'s model calls it."""
+    """Rename a parameter.
+
+    Args:
+        name: As in MobileSAM's checkpoint.
+
+    Returns:
+        The name in the model of `load_mobilesam`.
+    """
     pairs: tuple[tuple[str, str], ...] = _RENAMED
     if name.startswith("mask_decoder.transformer."):
         pairs += _ATTENTION_RENAMED
@@ -71,9 +78,16 @@ def mobilesam_name(name: str) -> str:
 
 
 def load_mobilesam(path: Path | None = None, *, side: int = SIDE) -> Any:
-    """MobileSAM as an ordinary `SamModel` for images of that long side, ready to infer.
+    """Load MobileSAM as a `transformers.SamModel` in evaluation mode, without gradients.
 
     Its image encoder takes RGB values from 0 to 255, padded with `tinyvit.PIXEL_MEAN`.
+
+    Args:
+        path: The checkpoint; None fetches the part.
+        side: The long side of images in pixels, a multiple of 32.
+
+    Returns:
+        The model.
 
     Raises:
         InputError: The side is not a multiple of 32.
@@ -81,7 +95,7 @@ def load_mobilesam(path: Path | None = None, *, side: int = SIDE) -> Any:
     """
     if side < 2 * PATCH or side % (2 * PATCH):
         raise InputError(f"MobileSAM's side is a multiple of {2 * PATCH} pixels, got {side}")
-    path = path or weights.fetch("mobilesam")
+    path = path or weight_files.fetch("mobilesam")
     state = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
     renamed = {
         mobilesam_name(name): value for name, value in state.items() if not name.startswith(_UNUSED)
@@ -99,7 +113,7 @@ def load_mobilesam(path: Path | None = None, *, side: int = SIDE) -> Any:
 
 
 def _empty(side: int) -> Any:
-    """The layers without their parameters; the decoder's places follow the side."""
+    """The layers without parameters; positional encodings follow the side."""
     small = SamVisionConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, mlp_dim=32)
     prompts = {"image_size": side, "image_embedding_size": side // PATCH}
     config = SamConfig(vision_config=small, prompt_encoder_config=prompts)

@@ -1,7 +1,7 @@
-"""Promptable segmentation models behind one face: image → features, prompt → mask logits.
+"""Promptable segmentation models with one interface: image → features, prompt → mask logits.
 
 MobileSAM is embedded; SAM, SAM-HQ, SAM 2 and the tracker of SAM 3 are read by transformers from a
-folder or a hub. What distinguishes them is a table of facts.
+folder or a hub. `SAM_FAMILIES` lists what distinguishes them.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 IMAGENET = (tuple(m / 255 for m in PIXEL_MEAN), tuple(s / 255 for s in PIXEL_STD))
 _LOOKED_AT = 32
-"""Pixels of padding that MobileSAM sees."""
+"""Pixels of padding that MobileSAM encodes."""
 HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
-    """What tells one line of models from another.
+class SamFamily:
+    """What distinguishes one family of models from another.
 
     Attributes:
         model: The class in transformers.
-        types: What its configurations call themselves.
+        types: The `model_type`s of its configurations.
         normalisation: Mean and standard deviation of the pixels, 0 to 1.
         stretched: Whether images are stretched over the square instead of padded.
     """
@@ -49,24 +49,29 @@ class Family:
     stretched: bool
 
 
-FAMILIES = {
-    "sam": Family("SamModel", ("sam",), IMAGENET, stretched=False),
-    "sam_hq": Family("SamHQModel", ("sam_hq",), IMAGENET, stretched=False),
-    "sam2": Family("Sam2Model", ("sam2", "sam2_video"), IMAGENET, stretched=True),
-    "sam3": Family("Sam3TrackerModel", ("sam3_tracker", "sam3_video"), HALVES, stretched=True),
+SAM_FAMILIES = {
+    "sam": SamFamily("SamModel", ("sam",), IMAGENET, stretched=False),
+    "sam_hq": SamFamily("SamHQModel", ("sam_hq",), IMAGENET, stretched=False),
+    "sam2": SamFamily("Sam2Model", ("sam2", "sam2_video"), IMAGENET, stretched=True),
+    "sam3": SamFamily("Sam3TrackerModel", ("sam3_tracker", "sam3_video"), HALVES, stretched=True),
 }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Features:
-    """An image, encoded: whatever the model's decoder wants, and where the image lies."""
+class ImageFeatures:
+    """An encoded image.
+
+    Attributes:
+        given: Arguments of the model's forward call.
+        frame: The image's place in the square.
+    """
 
     given: dict[str, Any]
     frame: Frame
 
 
 class Sam:
-    """One promptable model; see `embedded` and `from_pretrained`."""
+    """One promptable model; made by `embedded` or `from_pretrained`."""
 
     def __init__(
         self,
@@ -89,11 +94,19 @@ class Sam:
 
     @classmethod
     def embedded(cls, side: int = SIDE, *, int8: bool = False, device: str | None = None) -> Sam:
-        """MobileSAM, for images of that long side; `int8` makes its encoder's weights bytes.
+        """Build the embedded MobileSAM.
+
+        Args:
+            side: The long side of images in pixels, a multiple of 32.
+            int8: Quantise the encoder's linear layers to bytes; they then run on the CPU.
+            device: A torch device; None for a GPU where there is one.
+
+        Returns:
+            The model.
 
         Raises:
             InputError: The side is not a multiple of 32.
-            WeightsError: The part cannot be had.
+            WeightsError: The part cannot be fetched.
         """
         model = load_mobilesam(side=side)
         if int8:
@@ -107,15 +120,23 @@ class Sam:
 
     @classmethod
     def from_pretrained(cls, name: str, *, family: str = "sam", device: str | None = None) -> Sam:
-        """A model of that family in a folder or on a hub; only safetensors are read.
+        """Load a model from a folder or a hub; only safetensors are read.
+
+        Args:
+            name: The folder or the hub's name.
+            family: A name of `SAM_FAMILIES`.
+            device: A torch device; None for a GPU where there is one.
+
+        Returns:
+            The model.
 
         Raises:
-            InputError: What the name leads to is of another family.
-            WeightsError: There is nothing readable under the name.
+            InputError: The model is of another family.
+            WeightsError: There is no readable model under the name.
         """
         import transformers
 
-        facts = FAMILIES[family]
+        facts = SAM_FAMILIES[family]
         try:
             config = transformers.AutoConfig.from_pretrained(name)
             if config.model_type not in facts.types:
@@ -142,12 +163,19 @@ class Sam:
         return cls(model, encode=encode, side=side, mask_side=mask_side, stretched=facts.stretched)
 
     def frame(self, size: Size) -> Frame:
-        """Where an image of that size lies in this model's square."""
+        """Get the place of an image of this size in the model's square."""
         return Frame.build(size, self.side, self.mask_side, stretched=self.stretched)
 
     @torch.inference_mode()
-    def encode(self, image: Image) -> Features:
-        """Look at an image, upright RGB; the expensive part, once for all its prompts."""
+    def encode(self, image: Image) -> ImageFeatures:
+        """Encode an image; the expensive step, once for all its prompts.
+
+        Args:
+            image: Upright RGB of any size.
+
+        Returns:
+            Its features.
+        """
         frame = self.frame(Size(image.height, image.width))
         square = np.empty((self.side, self.side, 3), dtype=np.float32)
         square[:] = PIXEL_MEAN
@@ -155,18 +183,27 @@ class Sam:
         scaled = image.resize(wanted, Resampling.BILINEAR)
         square[: frame.inner.height, : frame.inner.width] = np.asarray(scaled)
         pixels = torch.from_numpy(square).permute(2, 0, 1)[None].to(self.device)
-        return Features(self._encode(pixels, frame.inner), frame)
+        return ImageFeatures(self._encode(pixels, frame.inner), frame)
 
     @torch.inference_mode()
     def decode(
-        self, features: Features, prompt: Prompt, *, several: bool
+        self, features: ImageFeatures, prompt: Prompt, *, several: bool
     ) -> tuple[Float32[np.ndarray, "masks side side"], Float32[np.ndarray, " masks"]]:
-        """Mask logits and the model's own guess of their IoU; `several` for a vague prompt."""
+        """Decode one prompt.
+
+        Args:
+            features: Of the image.
+            prompt: The prompt, in pixels of the square.
+            several: Return three candidates, for an ambiguous prompt, instead of one.
+
+        Returns:
+            Mask logits, `mask_side` along both axes, and the model's estimate of each one's IoU.
+        """
 
         def batch(values: np.ndarray) -> Tensor:
             return torch.from_numpy(values)[None, None].to(self.device)
 
-        # SAM counts from the middle of the first pixel, and adds the half itself.
+        # SAM's coordinates start at the center of the first pixel; it adds the half itself.
         given: dict[str, Any] = {"input_boxes": batch(prompt.box - 0.5)}
         if len(prompt.points):
             given["input_points"] = batch(prompt.points - 0.5)
@@ -182,15 +219,14 @@ class Sam:
 
 
 def default_device() -> str:
-    """A GPU where torch sees one."""
+    """Get "cuda" where torch sees a GPU, else "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _without_padding(model: Any, pixels: Tensor, inner: Size) -> Tensor:
-    """Features of the square, most of its padding left out: a third of the time at 3:2.
-
-    A little padding is looked at, and its outermost features stand for the rest.
-    """
+    """Features of the square, with most of its padding not encoded."""
+    # Encoding all padding takes 1.9 times as long at 3:2 (docs/refine.md). A little is encoded, and
+    # its outermost features stand for the rest.
     side, step = pixels.shape[-1], 2 * PATCH
     height, width = (
         min(side, -(-length // step) * step + _LOOKED_AT) for length in (inner.height, inner.width)
@@ -201,7 +237,7 @@ def _without_padding(model: Any, pixels: Tensor, inner: Size) -> Tensor:
 
 
 def _quantised(encoder: torch.nn.Module) -> torch.nn.Module:
-    """The linear layers' weights as bytes, their inputs quantised as they come."""
+    """The encoder with dynamically quantised linear layers."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.quantize_per_tensor", category=UserWarning)
         made: torch.nn.Module = torch.ao.quantization.quantize_dynamic(

@@ -1,7 +1,7 @@
-"""TinyViT image encoder of MobileSAM (Wu et al. 2022; Zhang et al. 2023), frozen.
+"""TinyViT, the image encoder of MobileSAM (Wu et al. 2022; Zhang et al. 2023); inference only.
 
-Written here because the usual implementations need torchvision. Parameter names follow MobileSAM's
-checkpoint. Input sizes are multiples of 32; features come at 1/16 of the input.
+Implemented here because the usual implementations need torchvision. Parameter names follow
+MobileSAM's checkpoint. Heights and widths are multiples of 32; features have 1/16 of them.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class MobileConv(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Halves the resolution, except into the last stage, where SAM's decoder wants 1/16."""
+    """Halves the resolution, except before the last stage: SAM's decoder expects 1/16."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from text4seg.pretrained.frame import Frame, Prompt
-    from text4seg.pretrained.sam import Features, Sam
+    from text4seg.pretrained.sam import ImageFeatures, Sam
 
 _PACKAGES = ("torch", "transformers", "cv2")
 _SUBCELLS = 8
@@ -179,7 +179,7 @@ class SamImage:
     def __init__(self, refiner: SamRefiner, image: Image) -> None:
         self._refiner = refiner
         self._image = image
-        self._features: Features | None = None
+        self._features: ImageFeatures | None = None
 
     def __call__(self, probability: Float32[np.ndarray, "rows cols"]) -> Refined:
         """Refine one mask; the result has the image's size."""
@@ -206,7 +206,7 @@ class SamImage:
 
     def _outline(
         self,
-        features: Features,
+        features: ImageFeatures,
         frame: Frame,
         prompt: Prompt,
         probability: Float32[np.ndarray, "rows cols"],

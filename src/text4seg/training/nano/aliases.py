@@ -1,8 +1,8 @@
-"""A user's own word for a thing that nano knows by another: `Hose`, if its masks are of pants.
+"""Aliases: a user's word for a kind of thing that nano knows by another name.
 
-Few images cannot teach what a name that nano knows was taught by thousands. So before anything is
-learned, nano is asked about the images of each word by the names that it knows; where one of them
-finds the masks, the word is read as that name from then on, and training goes on from there.
+A few images cannot teach what a known name learned from thousands. So before any training, nano is
+asked about the images of each new word by the names that it knows. If one of them finds the masks
+(`Hose`, German for trousers, by `pants`), the word is read as that name, and training starts there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 
 from text4seg.prompts import question as wording_of
+from text4seg.training.nano.losses import cell_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
     from text4seg.models.nano.nano_model import NanoModel
     from text4seg.training.nano.finetune_data import FineTuneQuestion
 
-_MOST_IMAGES = 24
+# Questions that are asked about a word: bounds the time a word takes.
+_MOST_QUESTIONS = 24
+# Names tried, by loss and as many by overlap: only these are asked in full.
 _CANDIDATES = 8
-_THING = 5.0  # what a cell of the thing weighs, of one beside it; as in nano's own lesson
-_HALF = 0.5  # a cell is the thing's where the thing covers so much of it
-_FOUND = 0.25  # IoU that half of the images with the thing reach, where a name has found it
+# Coverage from which a cell belongs to the target.
+_HALF = 0.5
+# IoU that half of the images with the target have to reach for a name to be taken.
+_FOUND = 0.25
 
 
 def find_aliases(
@@ -36,13 +40,20 @@ def find_aliases(
     features: Tensor,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, str]:
-    """Words of the questions → the known names to read them as; `features images 256 c`.
+    """Find the known names that words of the questions are to be read as.
 
-    A word is left out where no name finds its masks, or none better than the word itself.
-    `progress` is told of the word, and of how many there are.
+    Args:
+        chat: The model, not yet fine-tuned.
+        questions: The user's questions, some of them about absent things.
+        features: Of all images, `images 256 c`.
+        progress: Called with the number of words done and of all words.
+
+    Returns:
+        Names by word. A word is left out if no name finds its masks, or none better than the word
+        itself does.
     """
     if chat.reader is None:
-        return {}  # these weights read questions as they stand
+        return {}  # without a phrase reader the model takes every question word by word
     asked: dict[str, list[FineTuneQuestion]] = defaultdict(list)
     for one in questions:
         if one.name is not None and one.name not in chat.model.config.names:
@@ -57,9 +68,9 @@ def find_aliases(
 
 
 def _some(questions: Sequence[FineTuneQuestion]) -> list[FineTuneQuestion]:
-    """At most so many; half of them are about absent things where there are enough."""
+    """Choose some; half of them about absent things, so that a name for everything is not best."""
     away = [one for one in questions if not one.cells.any()]
-    return _present(questions)[: _MOST_IMAGES // 2] + away[: _MOST_IMAGES // 2]
+    return _present(questions)[: _MOST_QUESTIONS // 2] + away[: _MOST_QUESTIONS // 2]
 
 
 def _present(questions: Sequence[FineTuneQuestion]) -> list[FineTuneQuestion]:
@@ -67,7 +78,7 @@ def _present(questions: Sequence[FineTuneQuestion]) -> list[FineTuneQuestion]:
 
 
 class _Search:
-    """Asks by names; an image is encoded once, and asked by a name once."""
+    """Asks by names; encodes each image once, and asks it by each name once."""
 
     def __init__(self, chat: NanoModel, features: Tensor) -> None:
         self._chat, self._features = chat, features
@@ -76,10 +87,11 @@ class _Search:
         self._asked: dict[tuple[int, str], Tensor] = {}
 
     def name_of(self, questions: Sequence[FineTuneQuestion]) -> str | None:
-        """The name that finds these masks best; None if none does, or the word itself as well."""
+        """Find the name that finds these masks best; None if none does, or the word itself does."""
         truth = torch.stack([one.cells.flatten() for one in questions])
         names = [self._names[place] for place in self._candidates(truth, questions)]
         wordings = [[wording_of(f"the {name}")] * len(questions) for name in names]
+        # The user's own wording comes first, so that a name has to be better than it.
         wordings.insert(0, [one.wording for one in questions])
         found = [self._logits(questions, asked) for asked in wordings]
         losses = [float(_entropy(logits, truth).sum()) for logits in found]
@@ -87,7 +99,7 @@ class _Search:
         return names[best - 1] if best and _overlap(found[best], truth) >= _FOUND else None
 
     def _logits(self, questions: Sequence[FineTuneQuestion], wordings: Sequence[str]) -> Tensor:
-        """Target logits `q 256`."""
+        """Get the target logits `q 256`."""
         for one, wording in zip(questions, wordings, strict=True):
             key = one.image, wording
             if key not in self._asked:
@@ -104,7 +116,7 @@ class _Search:
         return self._images[image]
 
     def _candidates(self, truth: Tensor, questions: Sequence[FineTuneQuestion]) -> list[int]:
-        """Names seen where the masks are before any question is: by loss, and by overlap."""
+        """Rank names by the name head alone, which needs no question: by loss, and by overlap."""
         seen = torch.cat([self._image(one.image).names for one in questions]).float()  # q 256 names
         losses = _entropy(seen, truth[..., None].expand_as(seen)).sum((0, 1))
         shares, there = seen.sigmoid(), truth[..., None]
@@ -117,13 +129,13 @@ class _Search:
 
 def _entropy(logits: Tensor, truth: Tensor) -> Tensor:
     entropy = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-    return entropy * (1 + (_THING - 1) * truth)
+    return entropy * cell_weights(truth)
 
 
 def _overlap(logits: Tensor, truth: Tensor) -> float:
-    """IoU in the middle of those where there is something to find.
+    """Median IoU of the questions whose target is present.
 
-    Not their mean: a word for several things would be read as the one of them that is seen best.
+    With the mean, a word for several kinds would be read as the kind that is found best.
     """
     seen, there = logits > 0, truth > _HALF
     ious = (seen & there).sum(1) / (seen | there).sum(1).clamp_min(1)

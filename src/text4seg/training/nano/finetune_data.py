@@ -1,7 +1,7 @@
-"""What nano learns from a user's chats: images as features, questions, cells, names.
+"""A user's chats as nano's fusion learns them: features of images, questions, cells and names.
 
-nano reads what frozen networks see of an image, so every image is looked at once and what they saw
-is kept; moving, zooming and mirroring it is done on those features.
+nano reads features of frozen encoders, so each image is encoded once and its features are cached;
+augmentation moves those features (`augmentation`).
 """
 
 from __future__ import annotations
@@ -36,12 +36,22 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-_STILL = 0.5  # share of the images that are neither zoomed nor moved
+# Share of the images that are neither zoomed nor shifted, so that the features as they are in use
+# stay the commonest case.
+_STILL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class FineTuneQuestion:
-    """One chat as nano's fusion learns it: `image` counts images, `cells 16 16` are shares."""
+    """One chat as nano's fusion learns it.
+
+    Attributes:
+        image: Number of the image, in the order of first use.
+        wording: The question as the user wrote it.
+        expression: What it asks for.
+        cells: Share of each cell that the target covers, `16 16`; zeros if it is absent.
+        source: Where the chat was read, for messages.
+    """
 
     image: int
     wording: str
@@ -51,15 +61,22 @@ class FineTuneQuestion:
 
     @property
     def name(self) -> str | None:
+        """The name of a kind of thing, if the expression is one."""
         return name_of(self.expression)
 
 
 @dataclass(frozen=True, slots=True)
 class FineTuneBatch:
-    """Features of images `p 256 c`; questions: their image `q`, wordings, cells `q 256`.
+    """One step's images and questions.
 
-    `names p 256 n` is how much of every cell each known name covers, `annotated p n` which of them
-    were asked about that image at all.
+    Attributes:
+        features: Of each image, `p 256 c`.
+        image: Number of each question's image in this batch, `q`.
+        wordings: The questions.
+        expressions: What they ask for.
+        cells: 1 where the target is, `q 256`.
+        names: Share of each cell that each known name covers, `p 256 n`.
+        annotated: Which names were asked about that image at all, `p n`.
     """
 
     features: Tensor
@@ -74,10 +91,19 @@ class FineTuneBatch:
 def read_questions(
     chats: Sequence[Chat], *, format_name: str, grid: GridShape
 ) -> list[FineTuneQuestion]:
-    """Chats of one question and one mask each.
+    """Read chats of one question and one mask each.
+
+    Args:
+        chats: The user's chats.
+        format_name: Format of the masks in the answers.
+        grid: Their grid; cells are averaged to nano's 16x16.
+
+    Returns:
+        One question for each chat, in the same order.
 
     Raises:
-        InputError: A chat is of another kind; its source is named.
+        InputError: A chat has several questions, several labels or no valid mask; its source is
+            named.
     """
     places: dict[Path, int] = {}
     return [
@@ -110,13 +136,22 @@ def _read(chat: Chat, image: int, format_name: str, shape: GridShape) -> FineTun
 
 
 class FeatureCache:
-    """`sights[image]` → float16 `256 c`: what the eyes saw, kept in memory and on disk."""
+    """Features of images, computed once and cached on disk."""
 
-    def __init__(self, folder: Path, look: Callable[[Image], Tensor]) -> None:
-        self._folder, self._look = folder, look
+    def __init__(self, folder: Path, encode: Callable[[Image], Tensor]) -> None:
+        """Open the cache.
+
+        Args:
+            folder: Where the files are kept; made when the first one is written.
+            encode: The vision encoder: an image to float16 features `256 c`.
+        """
+        self._folder, self._encode = folder, encode
 
     def of(self, chat: Chat) -> Tensor:
-        """Features of a chat's image; a file named by the image's content keeps them."""
+        """Get the features of a chat's image, `256 c`, from the cache if they are there.
+
+        The file is named by the image's content, so a changed image is encoded anew.
+        """
         from safetensors.torch import load_file, save
 
         from text4seg.core.files import write_atomically
@@ -125,7 +160,7 @@ class FeatureCache:
         file = self._folder / f"{hashlib.sha256(content).hexdigest()[:32]}.safetensors"
         if file.is_file():
             return load_file(file)["features"]
-        seen = self._look(chat.open_image()).contiguous()
+        seen = self._encode(chat.open_image()).contiguous()
         self._folder.mkdir(parents=True, exist_ok=True)
         write_atomically(file, save({"features": seen}))
         return seen
@@ -133,10 +168,16 @@ class FeatureCache:
 
 @dataclass(slots=True)
 class FineTuneData:
-    """Draws batches of a user's questions, moved and mirrored; the same seed, the same batch."""
+    """Draws batches of a user's questions, augmented; the same seed gives the same batch.
+
+    Attributes:
+        questions: All questions to learn from.
+        features: Of all images, `images 256 c`.
+        known: Names of the fusion's name head, in its order.
+    """
 
     questions: Sequence[FineTuneQuestion]
-    features: Tensor  # images 256 c
+    features: Tensor
     known: Sequence[str]
     _asked: dict[int, list[FineTuneQuestion]] = field(default_factory=lambda: defaultdict(list))
 
@@ -147,12 +188,20 @@ class FineTuneData:
 
     @staticmethod
     def names_to_know(questions: Sequence[FineTuneQuestion]) -> list[str]:
-        """Names worth a place in nano's list: those present in several images."""
+        """Find the names worth an output of the name head: those present in several images."""
         present = [(q.name, q.image) for q in questions if q.name and q.cells.any()]
         return frequent_names(present)
 
     def batch(self, numbers: Sequence[int], seed: Sequence[int] | None) -> FineTuneBatch:
-        """The questions of these numbers; without a seed just as they are."""
+        """Make the batch of some questions.
+
+        Args:
+            numbers: Places in `questions`.
+            seed: Of the augmentation; without one the batch is not augmented.
+
+        Returns:
+            The batch.
+        """
         asked = [self.questions[number] for number in numbers]
         images = list(dict.fromkeys(question.image for question in asked))
         place = {image: index for index, image in enumerate(images)}
@@ -167,8 +216,10 @@ class FineTuneData:
             seen = move_features(seen, flips=change.mirrored, zoom=change.zoom, shift=change.shift)
             names = change.apply(names)
             cells = change.of(image).apply(cells)
+            # A stream of its own: the geometry stays the same if this augmentation changes.
             random = np.random.default_rng((*seed, 1))
             seen = weaken_detector(seen, VISION_CHANNELS, random)
+            # In a mirrored image the left thing is the right one, also in the words.
             flipped = change.mirrored[image].tolist()
             wordings = [_swap(w) if f else w for w, f in zip(wordings, flipped, strict=True)]
             expressions = [_swap(e) if f else e for e, f in zip(expressions, flipped, strict=True)]
@@ -178,13 +229,21 @@ class FineTuneData:
         )  # fmt: skip
 
     def images_of(self, most: int) -> list[int]:
-        """Images that names were asked about, at most so many, spread over all of them."""
+        """Choose at most so many images that names were asked about, evenly spread."""
         asked = sorted(image for image, questions in self._asked.items() if questions)
         count = min(most, len(asked))
         return [asked[place * len(asked) // count] for place in range(count)]
 
     def coverage(self, images: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """How much each known name covers `p n 16 16`, and which were asked for `p n`."""
+        """Map the known names in some images.
+
+        Args:
+            images: Numbers of the images.
+
+        Returns:
+            Share of each cell that each name covers, `p n 16 16`, and which names were asked about
+            each image, `p n`.
+        """
         place = {name: index for index, name in enumerate(self.known)}
         names = torch.zeros(len(images), len(self.known), CELLS, CELLS)
         annotated = torch.zeros(len(images), len(self.known), dtype=torch.bool)
@@ -193,13 +252,20 @@ class FineTuneData:
                 index = place.get(question.name or "")
                 if index is not None:
                     annotated[row, index] = True
+                    # Several questions may name the same kind; together they cover it.
                     names[row, index] = torch.maximum(names[row, index], question.cells)
         return names, annotated
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How each image of a batch is changed: mirrored, zoomed about a shifted center."""
+    """How each image of a batch is changed.
+
+    Attributes:
+        mirrored: Whether left and right change places, `b`.
+        zoom: Factor, `b`.
+        shift: Shift of the center in halves of a side, `b 2` as (x, y).
+    """
 
     mirrored: Tensor
     zoom: Tensor
@@ -207,6 +273,7 @@ class Augmentation:
 
     @classmethod
     def draw(cls, count: int, random: np.random.Generator) -> Augmentation:
+        """Draw changes for so many images: half mirrored, half zoomed by 0.8 to 1.5 and shifted."""
         still = random.random(count) < _STILL
         zoom = np.where(still, 1.0, np.exp(random.uniform(np.log(0.8), np.log(1.5), count)))
         shift = np.where(still[:, None], 0.0, random.uniform(-0.5, 0.5, (count, 2)))
@@ -214,15 +281,15 @@ class Augmentation:
         return cls(mirrored, torch.from_numpy(zoom).float(), torch.from_numpy(shift).float())
 
     def of(self, image: Tensor) -> Augmentation:
-        """The change of each question's image."""
+        """Get the change of each question's image."""
         return Augmentation(self.mirrored[image], self.zoom[image], self.shift[image])
 
     def apply(self, maps: Tensor) -> Tensor:
-        """`b c 16 16` maps, changed."""
+        """Change maps `b c 16 16`."""
         flipped = torch.where(self.mirrored[:, None, None, None], maps.flip(3), maps)
         return move_maps(flipped, zoom=self.zoom, shift=self.shift)
 
 
 def _swap(words: str) -> str:
-    """Left and right change places in a mirrored image."""
+    """Exchange the words left and right."""
     return words.replace("left", "\0").replace("right", "left").replace("\0", "right")

@@ -1,9 +1,9 @@
-"""How much of what nano learned it keeps, chosen on images that it did not learn from.
+"""Interpolation of weights before and after fine-tuning (WiSE-FT).
 
-Fine-tuned on few images, a model may answer worse about what it knew before. On the line between
-its weights before and after lie models that have learned a share of it (Wortsman et al. 2022,
-"Robust fine-tuning of zero-shot models"); the images held back tell which of them to keep. Rows of
-the user's own names are kept in full: they change nothing else.
+Fine-tuned on few images, a model may answer worse about names that it knew before. Models between
+the weights before and after trade one for the other (Wortsman et al. 2022, "Robust fine-tuning of
+zero-shot models", section 3). Which of them is kept is chosen on held-out images. Rows of newly
+added names are kept in full: they change no other answer.
 """
 
 from __future__ import annotations
@@ -28,23 +28,31 @@ if TYPE_CHECKING:
     from text4seg.training.nano.finetune_data import FineTuneQuestion
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Shares of the way from the weights before to those after that are tried."""
+
 FEWEST_IMAGES = 4
-_HALF = 0.5  # a cell is the thing's where the thing covers so much of it
-_OWN_ROWS = "name_head.1."
+"""Held-out images below which nothing is chosen: the scores would be chance."""
+
+# Coverage from which a cell belongs to the target.
+_HALF = 0.5
+# The name head's last layer, whose rows are the names.
+_NAME_ROWS = "name_head.1."
 
 Weights = Mapping[str, "Tensor"]
-Scores = Callable[[], "Float64[np.ndarray, ' q']"]
-"""Asks the model as it is the questions held back; the IoU of each."""
+"""Parameters by name."""
+
+ScoreFn = Callable[[], "Float64[np.ndarray, ' q']"]
+"""Asks the model the held-out questions; returns the IoU of each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interpolation:
-    """The share of what was learned that is kept.
+    """The share of the way that was chosen, and what it was chosen by.
 
     Attributes:
-        share: 0 is the model before (but for rows of own names), 1 all that was learned.
-        images: How many were held back; 0 if they would have been too few to tell.
-        known: Mean IoU of each of `SHARES` about names that the model knew; empty if unasked.
+        share: 0 is the model before training (with its new rows), 1 the model after it.
+        images: Held-out images; 0 if there were too few to choose by.
+        known: Mean IoU at each of `SHARES` of names that the model knew; empty if none was asked.
         own: The same of names that were added.
     """
 
@@ -55,48 +63,72 @@ class Interpolation:
 
     def __str__(self) -> str:
         if not self.images:
-            return f"all that was learned is kept: under {FEWEST_IMAGES} images cannot interpolate"
+            return f"all that was learned is kept: under {FEWEST_IMAGES} images cannot choose"
         return (
             f"{self.share:.0%} of what was learned is kept, "
             f"which is best on {self.images} images held back"
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
+        """Convert to plain values for JSON."""
         return {"shares": SHARES, **asdict(self)}
 
 
 def hold_back(chats: Sequence[Chat], share: float) -> set[str]:
-    """Names of the images not to learn from; none where they are too few to interpolate by."""
+    """Choose images that are not learned from.
+
+    Args:
+        chats: All chats; those about one image are kept together.
+        share: Share of the images to hold out.
+
+    Returns:
+        File names of the images; empty if there would be fewer than `FEWEST_IMAGES`.
+    """
     held = first_names({chat.image.name for chat in chats}, share)
     return held if len(held) >= FEWEST_IMAGES else set()
 
 
 def weights_of(fusion: nn.Module) -> dict[str, Tensor]:
-    """A copy of all that is trained."""
+    """Copy the parameters of a module."""
     return {name: value.detach().clone() for name, value in fusion.named_parameters()}
 
 
 def blend(fusion: nn.Module, before: Weights, after: Weights, *, share: float, known: int) -> None:
-    """Set the weights to a share of the way; rows behind the `known` names' to all of it."""
+    """Set the weights to a share of the way between two states.
+
+    Args:
+        fusion: The module; changed in place.
+        before: Its parameters before training.
+        after: Its parameters after training.
+        share: 0 for `before`, 1 for `after`.
+        known: Names before training; rows of the name head behind them are always `after`'s.
+    """
     with torch.no_grad():
         for name, value in fusion.named_parameters():
             value.copy_(torch.lerp(before[name], after[name], share))
-            if name.startswith(_OWN_ROWS):
+            if name.startswith(_NAME_ROWS):
                 value[known:] = after[name][known:]
 
 
 def interpolate(
     fusion: nn.Module,
     before: Weights,
-    scores: Scores,
+    scores: ScoreFn,
     *,
     harmless: Sequence[Sequence[bool]],
     known: int,
 ) -> tuple[float, list[Float64[np.ndarray, " q"]]]:
-    """Ask with every share, leave the model with the best; that share, and the scores of each.
+    """Score every share and leave the module with the best one.
 
-    `harmless` are groups of questions, each of which may not lose.
+    Args:
+        fusion: The module after training; changed in place.
+        before: Its parameters before training.
+        scores: Scores the module as it is.
+        harmless: Groups of questions as masks `q`; none of them may lose on average.
+        known: As in `blend`.
+
+    Returns:
+        The best share, and the scores at each of `SHARES`.
     """
     after, found = weights_of(fusion), []
     for share in SHARES:
@@ -110,13 +142,20 @@ def interpolate(
 def select_best(
     scores: Sequence[Float64[np.ndarray, " q"]], harmless: Sequence[Sequence[bool]]
 ) -> int:
-    """The place of the best scores; the first ones are kept unless others are surely better.
+    """Select the best of several scorings of the same questions.
 
-    Better by more than the standard error of the difference, with no loss in any group.
+    Args:
+        scores: Scores `q` of each candidate; the first is what the others are compared with.
+        harmless: Groups of questions as masks `q`.
+
+    Returns:
+        Place of the best candidate. Another than the first is chosen only if it gains more than
+        the standard error of the difference and loses in no group.
     """
     groups = [np.array(group, dtype=bool) for group in harmless if any(group)]
     best, most = 0, 0.0
     for place, found in enumerate(scores):
+        # Paired by question: the spread between questions is much larger than that of the gains.
         gains = found - scores[0]
         error = gains.std() / math.sqrt(max(1, len(gains)))
         lossless = all(gains[group].mean() >= 0 for group in groups)
@@ -133,14 +172,25 @@ def interpolate_on(
     features: Tensor,
     names: Sequence[str],
 ) -> Interpolation:
-    """Choose by questions held back; `features images 256 c`, `names` are those that were added."""
+    """Interpolate between the model before and after training, by held-out questions.
+
+    Args:
+        chat: The model after training; its fusion is changed in place.
+        before: The fusion's parameters before training.
+        questions: Held-out questions.
+        features: Of all images, `images 256 c`.
+        names: Names that were added.
+
+    Returns:
+        The share that the model now has, and the scores that it was chosen by.
+    """
     own = np.array([question.name in names for question in questions], dtype=bool)
     there = np.array([bool((question.cells > _HALF).any()) for question in questions])
     share, found = interpolate(
         chat.model.fusion,
         before,
         lambda: score(chat, questions, features),
-        # Apart: fewer absent things named would else outweigh present ones that are lost.
+        # Two groups, so that fewer false masks of absent things cannot outweigh lost present ones.
         harmless=[(~own & there).tolist(), (~own & ~there).tolist()],
         known=len(chat.model.config.names) - len(names),
     )
@@ -153,7 +203,16 @@ def interpolate_on(
 def score(
     chat: NanoModel, questions: Sequence[FineTuneQuestion], features: Tensor
 ) -> Float64[np.ndarray, " q"]:
-    """IoU of the cells where the fusion sees each thing; 1 where an absent one is left empty."""
+    """Score the fusion's cells of each question by IoU; 1 where an absent target is left empty.
+
+    Args:
+        chat: The model.
+        questions: What is asked.
+        features: Of all images, `images 256 c`.
+
+    Returns:
+        IoU of each question, `q`.
+    """
     chat.model.eval()
     paths = sorted({question.image for question in questions})
     with torch.inference_mode():

@@ -1,8 +1,8 @@
-"""A user's own words as names that nano recognises in every cell.
+"""New names for nano's name head, from the user's expressions.
 
-nano's fusion knows a list of names: it recognises each in every cell, and a name counts for a
-question as much as its embedding resembles the question's words. A word that the list lacks is
-added to it as a mixture of the names most like it; `name_init` then looks at the masks.
+The fusion predicts a list of known names in every cell; a name contributes to an answer as far as
+its embedding resembles the question's words. A word that is missing from the list gets a row that
+mixes those of the most similar names; `name_init` then fits it to the masks.
 """
 
 from __future__ import annotations
@@ -21,27 +21,46 @@ if TYPE_CHECKING:
 
     from text4seg.models.nano.modeling import NanoForConditionalGeneration
 
+# What is left of an expression without these is a name.
 _ARTICLE = re.compile(r"^(all of the|the|an?|all|every)\s+", re.IGNORECASE)
-_TOLD_APART = re.compile(
+# Expressions with these words mean one of several things, not a kind of thing.
+_SINGLES_OUT = re.compile(
     r"\b(left|right|top|bottom|upper|lower|leftmost|rightmost|middle|first|second|third|last"
     r"|big|bigger|biggest|large|larger|largest|small|smaller|smallest|and|that|who|which|with)\b",
     re.IGNORECASE,
 )
 _MOST_WORDS = 3
+# A name seen in one image alone cannot be told from the image's other content.
 _FEWEST_IMAGES = 2
-_ALIKE, _SHARPNESS = 3, 0.1
+# Known names that are mixed for a new one, and the temperature of their weights.
+_NEAREST, _TEMPERATURE = 3, 0.1
 
 
 def name_of(expression: str) -> str | None:
-    """The name of a kind that an expression asks for; None where it tells one of several apart."""
+    """Get the kind of thing that an expression names.
+
+    Args:
+        expression: Such as `the red car` or `all of the cups`.
+
+    Returns:
+        The name in lower case without its article; None if the expression is long or singles out
+        one of several things (`the left cup`).
+    """
     name = _ARTICLE.sub("", expression.strip()).strip().lower()
-    if not name or len(name.split()) > _MOST_WORDS or _TOLD_APART.search(name):
+    if not name or len(name.split()) > _MOST_WORDS or _SINGLES_OUT.search(name):
         return None
     return name
 
 
 def frequent_names(present: Iterable[tuple[str, object]]) -> list[str]:
-    """Names that are present in two images or more, of pairs of a name and an image."""
+    """Find the names that are present in at least two images.
+
+    Args:
+        present: Pairs of a name and an image that it is present in.
+
+    Returns:
+        The names, sorted.
+    """
     counts = Counter(name for name, _ in set(present))
     return sorted(name for name, count in counts.items() if count >= _FEWEST_IMAGES)
 
@@ -52,10 +71,21 @@ def add_names(
     names: Sequence[str],
     embed: Callable[[Sequence[str]], Tensor] | None = None,
 ) -> list[str]:
-    """Let the model know these names, too; those that it did not know before.
+    """Add names to the model's name head, word lists and configuration.
 
-    What it knew stays as it was: the new rows stand behind the old ones. `embed` tells what words
-    mean, where the model matches by meaning.
+    The new rows come after the old ones, so answers about known names do not change.
+
+    Args:
+        model: The model; changed in place.
+        tokenizer: Its tokenizer.
+        names: Names to know; those that it knows already are left out.
+        embed: Sentence embeddings of words, `n d`; needed by models that match by meaning.
+
+    Returns:
+        The names that were added.
+
+    Raises:
+        TypeError: The name head does not fit the configuration, or `embed` is missing.
     """
     known = list(model.config.names)
     new = [name for name in names if name not in known]
@@ -95,9 +125,9 @@ def embed_name(tokenizer: Tokenizer, embedding: Tensor, name: str) -> Tensor:
 
 
 def _alike(new: Tensor, known: Tensor) -> Tensor:
-    """What share each known name has in each new one: those most like it, `new known`."""
+    """Get the weight of each known name in each new one, `new known`."""
     cosine = functional.normalize(new.float(), dim=-1) @ functional.normalize(known.float()).T
-    best = cosine.topk(min(_ALIKE, len(known)), dim=-1)
+    best = cosine.topk(min(_NEAREST, len(known)), dim=-1)
     share = torch.zeros_like(cosine)
-    share.scatter_(1, best.indices, (best.values / _SHARPNESS).softmax(-1))
+    share.scatter_(1, best.indices, (best.values / _TEMPERATURE).softmax(-1))
     return share.to(known)

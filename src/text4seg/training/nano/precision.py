@@ -7,24 +7,27 @@ from functools import cache
 
 import torch
 
-_SIDE, _TIMES = 384, 3
+# A product large enough to tell, small enough to take a few milliseconds.
+_SIDE, _REPEATS = 384, 3
 
 
 @cache
-def bfloat16_pays() -> bool:
-    """Whether a matrix product in bfloat16 is faster here than one in float32 (tried, once)."""
-    return _seconds(torch.bfloat16) < _seconds(torch.float32)
+def is_bfloat16_faster() -> bool:
+    """Whether a matrix product in bfloat16 is faster here than in float32; measured once."""
+    return _measure_seconds(torch.bfloat16) < _measure_seconds(torch.float32)
 
 
 def mixed_precision() -> torch.autocast:
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16_pays())
+    """Get a context that computes in bfloat16 where that is faster, else in float32."""
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_bfloat16_faster())
 
 
-def _seconds(dtype: torch.dtype) -> float:
+def _measure_seconds(dtype: torch.dtype) -> float:
+    """Best of a few: the first one also allocates and warms the caches."""
     matrix = torch.ones(_SIDE, _SIDE, dtype=dtype)
-    taken = []
-    for _ in range(_TIMES):
-        began = time.perf_counter()
+    seconds = []
+    for _ in range(_REPEATS):
+        started = time.perf_counter()
         matrix @ matrix
-        taken.append(time.perf_counter() - began)
-    return min(taken)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)

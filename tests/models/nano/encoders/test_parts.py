@@ -45,8 +45,8 @@ class Converter:
 def converter(monkeypatch: pytest.MonkeyPatch) -> Converter:
     converter = Converter()
     monkeypatch.setattr(room, "_write_converted", converter)
-    monkeypatch.setattr(room.weights, "fetch_all", lambda root, progress: {})
-    monkeypatch.setattr(room.weights, "locate", lambda name, root: root / name)
+    monkeypatch.setattr(room.weight_files, "fetch_all", lambda root, progress: {})
+    monkeypatch.setattr(room.weight_files, "locate", lambda name, root: root / name)
     return converter
 
 
@@ -131,7 +131,7 @@ def test_another_version_of_a_part_is_another_folder(
     converter: Converter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = get_parts(tmp_path).folder
-    other = room.weights.get_part("mobilesam")
+    other = room.weight_files.get_part("mobilesam")
     monkeypatch.setattr(room, "_CONVERTED", ("smollm2", "efficientnet-lite0"))
     assert get_parts(tmp_path).folder != before
     assert other.sha256

