@@ -33,6 +33,19 @@ whose middle pixel is set, as in Text4Seg."""
 
 RULES: tuple[Rule, ...] = ("coverage", "iou", "center")
 
+
+def get_rule(name: str) -> Rule:
+    """Get the rule of this name.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    for rule in RULES:
+        if rule == name:
+            return rule
+    raise UnknownNameError("rule", name, RULES)
+
+
 _AT_ONCE = 48
 """Masks whose edges are added up in one turn: enough to share the cost of a call, few enough to
 stay in the processor's cache."""
@@ -279,9 +292,7 @@ def polygons_to_cells(
 def _runs_to_cells(
     runs: Sequence[Runs], shape: GridShape, rule: Rule
 ) -> Bool[np.ndarray, "masks rows cols"]:
-    if rule not in RULES:
-        raise UnknownNameError("rule", str(rule), RULES)
-    if rule == "center":
+    if get_rule(rule) == "center":
         return runs_to_center_cells(runs, shape)
     coverages = runs_to_coverage(runs, shape)
     return (coverages_to_best_cells if rule == "iou" else coverages_to_cells)(coverages)
@@ -292,6 +303,7 @@ __all__ = [
     "Rule",
     "coverages_to_best_cells",
     "coverages_to_cells",
+    "get_rule",
     "polygons_to_cells",
     "polygons_to_coverage",
     "polygons_to_rle",

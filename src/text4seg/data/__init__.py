@@ -1,8 +1,18 @@
-"""Readers of data: each checks what it reads and says what is wrong, and in which file and line."""
+"""Data sets of images with true masks: reading them, and building training samples from them.
+
+Every reader checks what it reads and reports what is wrong, with the file and the line.
+"""
 
 from __future__ import annotations
 
-from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.interface import (
+    Dataset,
+    LayoutError,
+    Reader,
+    ReferringTarget,
+    Sample,
+    Source,
+)
 from text4seg.data.mask_sources import (
     LabelMapMask,
     MaskSource,
@@ -11,7 +21,7 @@ from text4seg.data.mask_sources import (
     RunLengthMask,
 )
 from text4seg.data.readers.jsonl import read_jsonl
-from text4seg.data.reading import CheckedDataset, Dataset, Reader, Selection, Source, read_dataset
+from text4seg.data.reading import CheckedDataset, Selection, read_dataset
 from text4seg.data.registry import READERS
 from text4seg.data.reports import ReadReport, RecordError
 
@@ -20,6 +30,7 @@ __all__ = [
     "CheckedDataset",
     "Dataset",
     "LabelMapMask",
+    "LayoutError",
     "MaskSource",
     "MaskUnion",
     "PolygonMask",

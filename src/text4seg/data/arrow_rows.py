@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from text4seg.core.errors import InputError, MissingExtraError
+from text4seg.data.checks import inside_folder
+from text4seg.data.reports import RecordError
 
 ENDINGS = (".parquet", ".arrow")
 
@@ -123,3 +125,17 @@ def import_arrow() -> None:
         import pyarrow  # noqa: F401, ICN001 - only whether it is there
     except ImportError:
         raise MissingExtraError("pyarrow", "data") from None
+
+
+def read_picture(value: Any, folder: Path | None, where: str) -> tuple[Path, bytes | None]:
+    """The path of a picture, and its bytes where the row holds them."""
+    if isinstance(value, str):
+        value = {"path": value, "bytes": None}
+    if not isinstance(value, dict) or not (value.get("bytes") or value.get("path")):
+        raise RecordError("bad record", f"{where}: the picture is neither bytes nor a path")
+    name = str(value.get("path") or "picture")
+    if value.get("bytes"):
+        return Path(f"{where}, {Path(name).name}"), bytes(value["bytes"])
+    if folder is None:
+        raise RecordError("missing image", f"{where}: {name!r} needs the folder of images")
+    return inside_folder(folder, name), None

@@ -1,9 +1,9 @@
-"""From a data set to files of training samples: in parallel, and as often interrupted as you like.
+"""From a data set to files of training samples, in parallel and resumable.
 
-Work is cut into parts of a fixed number of images of one pass. A part's file is renamed into its
-place when it is whole, then a note beside it with its hash and counts; a part that has both is
-never made again. When all are there the notes become `manifest.json`. A run after a kill makes
-what is missing, and the folder ends as if nothing had happened.
+A build consists of parts of a fixed number of images of one pass. A part's file is renamed into
+place when it is complete, then a note with its hash and counts is written beside it; a part that
+has both is never made again. When all parts are there the notes become `manifest.json`. A run
+after a kill makes what is missing and ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import connection
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,13 @@ import numpy as np
 
 from text4seg.core.errors import InputError, MissingExtraError, OutputError
 from text4seg.core.files import write_atomically
-from text4seg.data.conversations import Conversation, Target, converse
+from text4seg.data.conversations import Conversation, make_conversations
 from text4seg.data.deduplication import HeldOutImages
 from text4seg.data.interface import Sample
 from text4seg.data.mixture import Mixture
 from text4seg.data.reading import CheckedDataset
 from text4seg.data.reports import ReadReport, RecordError
+from text4seg.data.targets import TargetEncoder
 from text4seg.data.schemas import Record, get_schema
 from text4seg.data.shards import FILES, records_to_bytes
 
@@ -42,39 +44,41 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class BuildPlan:
-    """How conversations are made and written.
+    """How training samples are made and written.
 
     Attributes:
-        mixture: What is asked.
-        target: How masks become text.
-        schema: The trainer whose records are written.
-        files: jsonl or parquet.
-        embed: Whether pictures stand in the files (parquet alone); otherwise their paths do.
-        seed: Of every draw.
-        images_a_part: So many images make one file.
+        mixture: Which questions are asked.
+        encoder: How masks become text.
+        schema: The trainer whose records are written, one of `SCHEMAS`.
+        files: `jsonl` or `parquet`.
+        embed: Whether the images are in the files (parquet only); otherwise their paths are.
+        seed: The seed of every draw.
+        images_per_part: The number of images in one file.
+        held_out: Images to leave out.
     """
 
     mixture: Mixture = field(default_factory=Mixture)
-    target: Target = field(default_factory=Target)
+    encoder: TargetEncoder = field(default_factory=TargetEncoder)
     schema: str = "trl"
     files: str = "jsonl"
     embed: bool = False
     seed: int = 0
     images_per_part: int = 1000
+    held_out: HeldOutImages = field(default_factory=HeldOutImages)
 
     def __post_init__(self) -> None:
         get_schema(self.schema)
         if self.files not in FILES:
             raise InputError(f"files are {' or '.join(FILES)}, got {self.files!r}")
         if self.embed and self.files != "parquet":
-            raise InputError("pictures are embedded in parquet files only")
+            raise InputError("images are embedded in parquet files only")
         if self.images_per_part < 1:
             raise InputError("a part has at least one image")
 
 
 @dataclass(frozen=True, slots=True)
 class BuildPart:
-    """One file: its number, its pass, and its images."""
+    """One file: its number, its pass over the data set, and its images."""
 
     number: int
     turn: int
@@ -85,51 +89,61 @@ class BuildPart:
 class BuildJob:
     """All that a process needs to make parts."""
 
-    reading: CheckedDataset
+    dataset: CheckedDataset
     plan: BuildPlan
     out: Path
-    held: HeldOutImages
 
 
 PartNote = dict[str, Any]
+"""What is recorded of a finished part: `part`, `file`, `sha256`, `samples`, `kinds`, `report`."""
 
 
 def build_dataset(
-    reading: CheckedDataset,
-    out: Path,
-    plan: BuildPlan,
+    dataset: CheckedDataset,
+    out: str | PathLike[str],
     *,
-    held: HeldOutImages | None = None,
+    schema: str | None = None,
+    plan: BuildPlan | None = None,
     processes: int = 1,
     on_part: Callable[[PartNote], None] | None = None,
 ) -> dict[str, Any]:
-    """Write all samples of a data set below `out`, and return the manifest.
+    """Write the training samples of a data set.
+
+    The same data set and plan give the same bytes, for any number of processes and after any
+    interruption.
 
     Args:
-        reading: The data set with what is wanted of it.
-        out: The folder; made if missing. What a build with other settings left is refused.
-        plan: How.
-        held: Images to leave out.
-        processes: So many work at once; the result is the same for any number.
-        on_part: Told of each finished part, those of an earlier run too.
+        dataset: What `read_dataset` opened.
+        out: The folder; it is made if missing. A folder with another build is refused.
+        schema: The trainer whose records are written, instead of the plan's: `trl`, `ms-swift`,
+            `llama-factory` or `llava`.
+        plan: All other settings; by default those of `BuildPlan()`.
+        processes: The number of processes.
+        on_part: Called with the note of each finished part, including those of an earlier run.
+
+    Returns:
+        The manifest, which is also in `manifest.json`: `samples`, `questions`, `kinds`, `report`
+        and `parts`.
 
     Raises:
-        InputError: The folder holds another build, one is at work in it, or nothing could be made
-            of the data.
-        RecordError: The reading is strict and a record is wrong.
+        UnknownNameError: There is no such schema.
+        InputError: The folder holds another build, another process builds in it, or no sample
+            could be made of the data.
+        RecordError: Reading is strict and a record is wrong.
         OutputError: A file cannot be written.
     """
-    work = BuildJob(reading, plan, out, held or HeldOutImages())
-    with _alone_in(out):
-        return _build(work, processes, on_part or (lambda _: None))
+    wanted = plan or BuildPlan()
+    job = BuildJob(dataset, replace(wanted, schema=schema or wanted.schema), Path(out))
+    with _lock_output_dir(job.out):
+        return _build(job, processes, on_part or (lambda _: None))
 
 
 @contextlib.contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
-    """Two builds in one folder would clear away each other's half-written files.
+def _lock_output_dir(out: Path) -> Iterator[None]:
+    """Keep other builds out, which would remove each other's half-written files.
 
-    The lock stands beside the folder, which holds the build and nothing else; the system frees it
-    when a process is killed.
+    The lock is beside the folder, which holds nothing but the build; the system frees it when a
+    process is killed.
     """
     try:
         from filelock import FileLock, Timeout
@@ -147,23 +161,23 @@ def _alone_in(out: Path) -> Iterator[None]:
         raise OutputError(f"{out} cannot be written: {error.strerror or error}") from error
 
 
-def _build(work: BuildJob, processes: int, on_part: Callable[[PartNote], None]) -> dict[str, Any]:
-    parts = list(_parts(work.reading, work.plan))
-    done = _prepare(work, parts)
+def _build(job: BuildJob, processes: int, on_part: Callable[[PartNote], None]) -> dict[str, Any]:
+    parts = list(_parts(job.dataset, job.plan))
+    done = _prepare(job, parts)
     notes = dict(done)
     for note in done.values():
         on_part(note)
     missing = [part for part in parts if part.number not in done]
-    for note in _make_all(work, missing, processes):
+    for note in _make_all(job, missing, processes):
         notes[note["part"]] = note
         on_part(note)
-    return _finish(work, [notes[part.number] for part in parts])
+    return _finish(job, [notes[part.number] for part in parts])
 
 
-def _parts(reading: CheckedDataset, plan: BuildPlan) -> Iterator[BuildPart]:
-    total, step = len(reading), plan.images_per_part
-    limit = reading.selection.limit
-    starts = range(0, total if limit is None else _enough(reading, limit), step)
+def _parts(dataset: CheckedDataset, plan: BuildPlan) -> Iterator[BuildPart]:
+    total, step = len(dataset), plan.images_per_part
+    limit = dataset.selection.limit
+    starts = range(0, total if limit is None else _count_images(dataset, limit), step)
     number = 0
     for turn in range(plan.mixture.passes):
         for start in starts:
@@ -171,47 +185,47 @@ def _parts(reading: CheckedDataset, plan: BuildPlan) -> Iterator[BuildPart]:
             number += 1
 
 
-def _enough(reading: CheckedDataset, limit: int) -> int:
-    """So many images hold `limit` that are wanted."""
+def _count_images(dataset: CheckedDataset, limit: int) -> int:
+    """How many images have to be read to get `limit` wanted ones."""
     quiet = ReadReport()
     given = 0
-    for index in range(len(reading)):
+    for index in range(len(dataset)):
         if given >= limit:
             return index
-        given += reading.load(index, quiet) is not None
-    return len(reading)
+        given += dataset.load(index, quiet) is not None
+    return len(dataset)
 
 
-def count_parts(reading: CheckedDataset, plan: BuildPlan) -> int:
-    """How many parts a build has."""
-    return len(list(_parts(reading, plan)))
+def count_parts(dataset: CheckedDataset, plan: BuildPlan) -> int:
+    """Count the parts of a build, for a progress bar."""
+    return len(list(_parts(dataset, plan)))
 
 
-def _prepare(work: BuildJob, parts: list[BuildPart]) -> dict[int, PartNote]:
+def _prepare(job: BuildJob, parts: list[BuildPart]) -> dict[int, PartNote]:
     """Check the folder, clear what a kill left half-written, and tell which parts are done."""
-    described = json.dumps(_describe(work), indent=1, sort_keys=True).encode()
-    plan = work.out / PLAN
+    described = json.dumps(_describe(job), indent=1, sort_keys=True).encode()
+    plan = job.out / PLAN
     if plan.exists():
         if plan.read_bytes() != described:
             raise InputError(
-                f"{work.out} holds a build with other settings or other data ({plan} tells which): "
+                f"{job.out} holds a build with other settings or other data ({plan} tells which): "
                 "take another folder, or remove that one"
             )
-    elif work.out.exists() and any(work.out.iterdir()):
-        raise InputError(f"{work.out} is not empty and holds no build: take another folder")
+    elif job.out.exists() and any(job.out.iterdir()):
+        raise InputError(f"{job.out} is not empty and holds no build: take another folder")
     else:
         write_atomically(plan, described)
-    for folder in (work.out, work.out / NOTES):
+    for folder in (job.out, job.out / NOTES):
         for left in folder.glob(".*.*") if folder.is_dir() else ():
             if left.is_file() and not _is_ours(left):
                 left.unlink()
-    manifest = work.out / MANIFEST
+    manifest = job.out / MANIFEST
     notes = json.loads(manifest.read_bytes())["parts"] if manifest.exists() else []
-    for path in sorted((work.out / NOTES).glob("*.json")):
+    for path in sorted((job.out / NOTES).glob("*.json")):
         notes.append(json.loads(path.read_bytes()))
     wanted = {part.number for part in parts}
     return {
-        note["part"]: note for note in notes if note["part"] in wanted and _is_whole(work, note)
+        note["part"]: note for note in notes if note["part"] in wanted and _is_whole(job, note)
     }
 
 
@@ -220,8 +234,8 @@ def _is_ours(path: Path) -> bool:
     return path.parent.name == NOTES and path.name.endswith(".json") and path.name[0] != "."
 
 
-def _is_whole(work: BuildJob, note: PartNote) -> bool:
-    path = work.out / note["file"]
+def _is_whole(job: BuildJob, note: PartNote) -> bool:
+    path = job.out / note["file"]
     return path.is_file() and _hash(path.read_bytes()) == str(note["sha256"])
 
 
@@ -229,27 +243,29 @@ def _hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _describe(work: BuildJob) -> dict[str, Any]:
-    selection, plan = asdict(work.reading.selection), asdict(work.plan)
-    held = json.dumps([sorted(work.held.ids), work.held.hashes]).encode()
+def _describe(job: BuildJob) -> dict[str, Any]:
+    """What `build.json` holds: two builds with the same description have the same bytes."""
+    plan = asdict(job.plan)
+    held_out = plan.pop("held_out")
+    hashed = json.dumps([sorted(held_out["ids"]), held_out["hashes"]]).encode()
     return {
         "version": VERSION,
-        "data": work.reading.source,
-        "images": len(work.reading),
-        "select": selection,
+        "data": job.dataset.source,
+        "images": len(job.dataset),
+        "selection": asdict(job.dataset.selection),
         "plan": plan,
-        "held_out": _hash(held) if work.held != HeldOutImages() else None,
+        "held_out": _hash(hashed) if job.plan.held_out else None,
     }
 
 
-def _make_all(work: BuildJob, parts: list[BuildPart], processes: int) -> Iterator[PartNote]:
+def _make_all(job: BuildJob, parts: list[BuildPart], processes: int) -> Iterator[PartNote]:
     if processes <= 1 or len(parts) <= 1:
         for part in parts:
-            yield make_part(work, part)
+            yield make_part(job, part)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        min(processes, len(parts)), mp_context=context, initializer=_begin, initargs=(work,)
+        min(processes, len(parts)), mp_context=context, initializer=_begin, initargs=(job,)
     ) as pool:
         waiting: deque[Future[PartNote]] = deque()
         try:
@@ -267,8 +283,8 @@ def _make_all(work: BuildJob, parts: list[BuildPart], processes: int) -> Iterato
 _here: list[BuildJob] = []
 
 
-def _begin(work: BuildJob) -> None:
-    """In a new process: keep the work, and go when the parent has gone."""
+def _begin(job: BuildJob) -> None:
+    """In a new process: keep the job, and go when the parent has gone."""
     _here[:] = [work]
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -284,29 +300,29 @@ def _make_here(part: BuildPart) -> PartNote:
     return make_part(_here[0], part)
 
 
-def make_part(work: BuildJob, part: BuildPart) -> PartNote:
+def make_part(job: BuildJob, part: BuildPart) -> PartNote:
     """Make one file and its note; the same bytes whenever and wherever it is done."""
-    report = ReadReport(strict=work.reading.selection.strict)
+    report = ReadReport(strict=job.dataset.selection.strict)
     records: list[Record] = []
     kinds: Counter[str] = Counter()
     for index in part.images:
-        sample = _load(work, index, report)
+        sample = _load(job, index, report)
         if sample is None:
             continue
-        random = np.random.default_rng((work.plan.seed, part.turn, index))
+        random = np.random.default_rng((job.plan.seed, part.turn, index))
         try:
-            found = list(converse(sample, work.plan.mixture, work.plan.target, random))
+            found = list(make_conversations(sample, job.plan.mixture, job.plan.encoder, random))
             for conversation in found:
                 identity = f"{sample.dataset}-{index}-{part.turn}-{len(records)}"
-                records.append(_record(work, part, conversation, identity, len(records)))
+                records.append(_record(job, part, conversation, identity, len(records)))
                 kinds.update(turn.kind for turn in conversation.turns)
         except RecordError as error:
             report.skip(error.kind, str(error))
         except InputError as error:
             report.skip("bad mask", f"{sample.image}: {error}")
-    name = f"part-{part.number:05d}.{work.plan.files}"
-    data = records_to_bytes(records, work.plan.files, work.plan.schema)
-    write_atomically(work.out / name, data)
+    name = f"part-{part.number:05d}.{job.plan.files}"
+    data = records_to_bytes(records, job.plan.files, job.plan.schema)
+    write_atomically(job.out / name, data)
     note: PartNote = {
         "part": part.number,
         "file": name,
@@ -317,22 +333,21 @@ def make_part(work: BuildJob, part: BuildPart) -> PartNote:
         # Each pass meets the same faults: they are told once.
         "report": report.to_json() if part.turn == 0 else ReadReport().to_json(),
     }
-    noted = work.out / NOTES / f"{part.number:05d}.json"
+    noted = job.out / NOTES / f"{part.number:05d}.json"
     write_atomically(noted, json.dumps(note).encode())
     return note
 
 
-def _load(work: BuildJob, index: int, report: ReadReport) -> Sample | None:
-    sample = work.reading.load(index, report)
-    if sample is None or work.held == HeldOutImages():
+def _load(job: BuildJob, index: int, report: ReadReport) -> Sample | None:
+    sample = job.dataset.load(index, report)
+    if sample is None or not job.plan.held_out:
         return sample
     try:
-        find_leak = work.held.find_leak(sample)
+        if not job.plan.held_out.contains(sample):
+            return sample
     except InputError as error:
         report.skip("broken image", str(error))
         return None
-    if not find_leak:
-        return sample
     report.filter("held out")
     report.images -= 1
     report.expressions -= len(sample.targets)
@@ -340,9 +355,9 @@ def _load(work: BuildJob, index: int, report: ReadReport) -> Sample | None:
 
 
 def _record(
-    work: BuildJob, part: BuildPart, conversation: Conversation, identity: str, number: int
+    job: BuildJob, part: BuildPart, conversation: Conversation, identity: str, number: int
 ) -> Record:
-    sample, plan = conversation.sample, work.plan
+    sample, plan = conversation.sample, job.plan
     path = sample.image.absolute()
     content = sample.content
     if conversation.crop is not None or (content is not None and not plan.embed):
@@ -350,7 +365,7 @@ def _record(
         if conversation.crop is not None:
             box = conversation.crop
             image = image.crop((int(box.x0), int(box.y0), int(box.x1), int(box.y1)))
-        path = (work.out / "images" / f"{part.number:05d}" / f"{number:06d}.jpg").absolute()
+        path = (job.out / "images" / f"{part.number:05d}" / f"{number:06d}.jpg").absolute()
         content = _to_jpeg(image)
         if not plan.embed:
             write_atomically(path, content)
@@ -375,26 +390,26 @@ def _to_jpeg(image: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _withdraw(work: BuildJob, notes: list[PartNote]) -> None:
+def _withdraw(job: BuildJob, notes: list[PartNote]) -> None:
     """Remove what a build without a sample wrote, so that mended data may go into the folder."""
-    shutil.rmtree(work.out / NOTES, ignore_errors=True)
+    shutil.rmtree(job.out / NOTES, ignore_errors=True)
     for name in (PLAN, *(str(note["file"]) for note in notes)):
-        (work.out / name).unlink(missing_ok=True)
+        (job.out / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # it holds what is not ours
-        work.out.rmdir()
+        job.out.rmdir()
 
 
-def _finish(work: BuildJob, notes: list[PartNote]) -> dict[str, Any]:
+def _finish(job: BuildJob, notes: list[PartNote]) -> dict[str, Any]:
     report = ReadReport()
-    report.add(work.reading.opened)
+    report.add(job.dataset.opened)
     for note in notes:
         report.add(ReadReport.from_json(note["report"]))
     samples = sum(note["samples"] for note in notes)
     if not samples:
-        _withdraw(work, notes)
+        _withdraw(job, notes)
         reasons = {**report.skipped, **report.filtered}
         raise InputError(
-            f"nothing could be made of {work.reading.source['path']}: "
+            f"nothing could be made of {job.dataset.source['path']}: "
             f"{', '.join(f'{count} × {kind}' for kind, count in reasons.items()) or 'it is empty'}"
         )
     kinds: Counter[str] = Counter()
@@ -407,22 +422,22 @@ def _finish(work: BuildJob, notes: list[PartNote]) -> dict[str, Any]:
         "report": report.to_json(),
         "parts": notes,
     }
-    write_atomically(work.out / MANIFEST, json.dumps(manifest, indent=1).encode())
-    _write_dataset_info(work, notes)
-    for path in (work.out / NOTES).glob("*.json"):
+    write_atomically(job.out / MANIFEST, json.dumps(manifest, indent=1).encode())
+    _write_dataset_info(job, notes)
+    for path in (job.out / NOTES).glob("*.json"):
         path.unlink()
     try:
-        (work.out / NOTES).rmdir()
+        (job.out / NOTES).rmdir()
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise OutputError(f"cannot remove {work.out / NOTES}: {error.strerror}") from error
+        raise OutputError(f"cannot remove {job.out / NOTES}: {error.strerror}") from error
     return manifest
 
 
-def _write_dataset_info(work: BuildJob, notes: list[PartNote]) -> None:
+def _write_dataset_info(job: BuildJob, notes: list[PartNote]) -> None:
     """What LLaMA-Factory wants to know of a folder: a data set for each file."""
-    if work.plan.schema != "llama-factory":
+    if job.plan.schema != "llama-factory":
         return
     columns = {"messages": "conversations", "images": "images"}
     entries = {
@@ -434,4 +449,4 @@ def _write_dataset_info(work: BuildJob, notes: list[PartNote]) -> None:
         for note in notes
     }
     info = json.dumps(entries, indent=1).encode()
-    write_atomically(work.out / "dataset_info.json", info)
+    write_atomically(job.out / "dataset_info.json", info)

@@ -1,37 +1,58 @@
-"""Images that stand in two splits: by their ids, and by what they look like."""
+"""Images that are in two splits, found by their ids and by what they look like."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.data.interface import Sample
 
 NEAR = 2
-"""Hashes of 64 bits that differ in so many or fewer are called the same image."""
+"""Two images are the same if their 64-bit hashes differ in at most this many bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOutImages:
-    """Images that must not be trained on, known by id and by 64-bit difference hash."""
+    """Images that must not be trained on.
+
+    Attributes:
+        ids: Their ids in the data set.
+        hashes: Their 64-bit difference hashes.
+    """
 
     ids: frozenset[str] = frozenset()
-    hashes: tuple[int, ...] = field(default=())
+    hashes: tuple[int, ...] = ()
 
-    def find_leak(self, sample: Sample) -> str:
-        """Why this image is one of them, or an empty text; raises `InputError` for a broken one."""
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.ids or self.hashes)
+
+    def contains(self, sample: Sample) -> bool:
+        """Whether this image is one of them, by its id or by its look.
+
+        Raises:
+            InputError: The image cannot be opened.
+            MissingExtraError: There are hashes, and imagehash is not installed.
+        """
         if sample.id and sample.id in self.ids:
-            return f"the image {sample.id} of {sample.image} is held out"
-        if self.hashes:
-            own = image_hash(sample)
-            if any((own ^ other).bit_count() <= NEAR for other in self.hashes):
-                return f"{sample.image} looks like an image that is held out"
-        return ""
+            return True
+        if not self.hashes:
+            return False
+        own = image_hash(sample)
+        return any((own ^ other).bit_count() <= NEAR for other in self.hashes)
 
 
 def hold_out_images(samples: Iterable[Sample], *, by_look: bool = True) -> HeldOutImages:
-    """What is needed to keep these images out; images that cannot be opened go by id alone."""
+    """Collect what is needed to recognise images.
+
+    Args:
+        samples: The images. One that cannot be opened is known by its id alone.
+        by_look: Whether to open the images and hash them too.
+
+    Raises:
+        MissingExtraError: `by_look` is set, and imagehash is not installed.
+    """
     ids, hashes = set(), set()
     for sample in samples:
         ids.add(sample.id)
@@ -39,12 +60,17 @@ def hold_out_images(samples: Iterable[Sample], *, by_look: bool = True) -> HeldO
             try:
                 hashes.add(image_hash(sample))
             except InputError:
-                continue  # the split's own report tells of it
+                continue  # the report of the data set counts it
     return HeldOutImages(frozenset(ids - {""}), tuple(sorted(hashes)))
 
 
 def image_hash(sample: Sample) -> int:
-    """The 64-bit difference hash of an image, that scaling and compression hardly change."""
+    """Compute the 64-bit difference hash of an image, which scaling and compression hardly change.
+
+    Raises:
+        InputError: The image cannot be opened.
+        MissingExtraError: imagehash is not installed.
+    """
     try:
         import imagehash
     except ImportError:

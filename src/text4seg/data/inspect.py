@@ -10,27 +10,27 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from text4seg.codec import BoxWise, get_any_format
-from text4seg.codec.answer import body_of
 from text4seg.core.errors import InputError, MaskSyntaxError
 from text4seg.core.files import write_atomically
-from text4seg.core.geometry import Rule, cells_to_mask, coverage_to_cells
-from text4seg.core.regions import Regions, masks_to_regions
+from text4seg.codec.answer import body_of
+from text4seg.core.coverage import Rule, get_rule
+from text4seg.core.geometry import cells_to_mask
+from text4seg.core.regions import Regions
 from text4seg.core.run_lengths import cells_to_runs, rle_to_runs
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size
 from text4seg.data.build import MANIFEST, PLAN
-from text4seg.data.coverage import region_to_coverage, region_to_rle
 from text4seg.data.mask_sources import MaskSource
 from text4seg.data.reading import Selection, read_dataset
 from text4seg.data.schemas import Record, image_of_record, turns_of
 from text4seg.data.shards import read_records
+from text4seg.data.targets import TargetEncoder, Value, decode_mask
 from text4seg.images import TINTS, draw_overlay, open_image
 from text4seg.metrics import iou
 
@@ -103,20 +103,11 @@ class FinishedBuild:
     manifest: dict[str, Any]
 
     @property
-    def shape(self) -> GridShape:
-        """The grid of the answers."""
-        grid = self.plan["plan"]["target"]["grid"]
-        return GridShape(grid["rows"], grid["cols"])
-
-    @property
-    def format_name(self) -> str:
-        """The format of the answers."""
-        return str(self.plan["plan"]["target"]["format_name"])
-
-    @property
-    def rule(self) -> Rule:
-        """The rule that best tells what the format allows: the build's own, if it loses nothing."""
-        return "iou" if self.plan["plan"]["target"]["rule"] == "iou" else "coverage"
+    def encoder(self) -> TargetEncoder:
+        """How the masks of the build became text."""
+        saved = self.plan["plan"]["encoder"]
+        grid = GridShape(saved["grid"]["rows"], saved["grid"]["cols"])
+        return TargetEncoder(saved["format"], grid, get_rule(saved["rule"]))
 
     def records(self) -> Iterator[Record]:
         """Every record, in order."""
@@ -174,14 +165,15 @@ def _count_turn(
             findings.label_characters.append(len(label))
 
 
-def _read(built: FinishedBuild, answer: str) -> DescriptorGrid | Regions | None:
+def _read(built: FinishedBuild, answer: str) -> Value | None:
     try:
-        return get_any_format(built.format_name).decode(body_of(answer), built.shape)
+        encoder = built.encoder
+        return decode_mask(body_of(answer), grid=encoder.grid, format=encoder.format)
     except MaskSyntaxError:
         return None
 
 
-def _mask(value: DescriptorGrid | Regions | None, label: str, size: Size) -> np.ndarray:
+def _mask(value: Value | None, label: str, size: Size) -> np.ndarray:
     if isinstance(value, Regions):
         return value.mask(label, size)
     grid = value or DescriptorGrid.empty(GridShape(1, 1))
@@ -202,28 +194,29 @@ def oracle_iou(built: FinishedBuild, *, images: int = 200) -> dict[str, Any] | N
         )  # fmt: skip
     except InputError:
         return None
+    # The rule `center` may lose what the grid could hold: coverage tells what is possible.
+    rule: Rule = "iou" if built.encoder.rule == "iou" else "coverage"
+    encoder = replace(built.encoder, rule=rule)
     step = max(1, -(-len(reading) // images))
     values: list[float] = []
     for index in range(0, len(reading), step):
         sample = reading.load(index, reading.report)
-        for asked in sample.targets if sample is not None else ():
-            if asked.mask is not None:
+        for target in sample.targets if sample is not None else ():
+            if target.mask is not None:
                 with contextlib.suppress(InputError):  # the build's own report tells of it
-                    values.append(_best_iou(asked.mask, built))
+                    values.append(_best_iou(target.mask, encoder))
     if not values:
         return None
     return {"mean": round(float(np.mean(values)), 4), "masks": len(values)}
 
 
-def _best_iou(region: MaskSource, built: FinishedBuild) -> float:
-    if isinstance(get_any_format(built.format_name), BoxWise):
-        mask = region.to_mask()
-        boxes = masks_to_regions([("a", mask)], built.shape, built.rule)
-        return iou(boxes.mask("a", region.size), mask)
-    cells = coverage_to_cells(region_to_coverage(region, built.shape), built.rule)
-    best = cells_to_runs(cells, region.size)
-    rle = region_to_rle(region)
-    true = rle_to_runs(region.to_rle() if rle is None else rle)
+def _best_iou(mask: MaskSource, encoder: TargetEncoder) -> float:
+    if encoder.has_boxes:
+        pixels = mask.to_mask()
+        return iou(_mask(encoder.to_value([("a", pixels)]), "a", mask.size), pixels)
+    (cells,) = encoder.to_cells([mask])
+    best = cells_to_runs(cells, mask.size)
+    true = rle_to_runs(mask.undrawn_rle() or mask.to_rle())
     both = true.overlap(best)
     union = true.area + best.area - both
     return both / union if union else 1.0

@@ -1,54 +1,100 @@
-"""Pixels of an image, kept as their annotation gives them until somebody asks for them.
+"""Masks of an image, kept as their annotation gives them until their pixels are needed.
 
-A reader hands out polygons, COCO run lengths or a place in a picture file; nothing is drawn or
-opened while it reads. All kinds answer the same questions, and all of them say what is wrong with
-them as an `InputError`.
+A reader makes polygons, COCO run lengths or a place in a label image; nothing is drawn or opened
+while it reads. All kinds have the methods of `MaskSource` and report faults as `InputError`.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float32, Int
 
+from text4seg.core.coverage import polygons_to_rle, rles_to_coverage
 from text4seg.core.errors import InputError, MissingExtraError
-from text4seg.core.geometry import polygons_to_mask
+from text4seg.core.geometry import mask_to_coverage, polygons_to_mask
 from text4seg.core.run_lengths import mask_to_rle, rle_area, rle_to_mask
-from text4seg.core.types import Size
+from text4seg.core.types import GridShape, Size
+from text4seg.data.reports import RecordError
 
 
 class MaskSource(Protocol):
-    """Some pixels of an image of `size`."""
+    """Some pixels of an image. All methods raise `InputError` where they cannot be had."""
 
     @property
     def size(self) -> Size:
-        """The size of the image that they belong to."""
+        """The size of the upright image."""
+
+    @property
+    def parts(self) -> tuple[MaskSource, ...]:
+        """The single masks of a union, otherwise the mask alone."""
+
+    @property
+    def fault(self) -> str:
+        """The kind under which a report counts a mask of this sort that cannot be read."""
+
+    def check(self, size: Size | None) -> None:
+        """Look for faults without drawing anything.
+
+        Args:
+            size: The size of the image, where it is known.
+
+        Raises:
+            RecordError: The mask is of another size, empty or malformed.
+        """
 
     def to_mask(self) -> Bool[np.ndarray, "h w"]:
-        """The pixels themselves; raises `InputError`."""
+        """Draw the pixels."""
 
     def to_rle(self) -> Mapping[str, Any]:
-        """The pixels as COCO run lengths; raises `InputError`."""
+        """Get the pixels as COCO run lengths."""
+
+    def undrawn_rle(self) -> Mapping[str, Any] | None:
+        """Get COCO run lengths if that needs no pixels, otherwise None."""
 
     def area(self) -> int:
-        """How many pixels there are; raises `InputError`."""
+        """Count the pixels."""
+
+
+class _DrawnMask:
+    """What the masks share that are measured by drawing them."""
+
+    __slots__ = ()
+    fault: ClassVar[str] = "bad mask"
+
+    def to_mask(self) -> Bool[np.ndarray, "h w"]:
+        raise NotImplementedError
+
+    def to_rle(self) -> Mapping[str, Any]:
+        """Get the pixels as COCO run lengths."""
+        return mask_to_rle(self.to_mask())
+
+    def area(self) -> int:
+        """Count the pixels."""
+        return int(np.count_nonzero(self.to_mask()))
 
 
 @dataclass(frozen=True, slots=True)
 class RunLengthMask:
-    """Pixels given as COCO run lengths, compressed or plain."""
+    """Pixels given as COCO run lengths, compressed (text or bytes) or a list of counts."""
 
     size: Size
     counts: str | bytes | list[int]
+    fault: ClassVar[str] = "bad run lengths"
 
     @classmethod
     def from_coco(cls, rle: Mapping[str, Any]) -> RunLengthMask:
-        """From `{"size": [height, width], "counts": …}`; the counts are checked when used."""
+        """Take `{"size": [height, width], "counts": …}`; the counts are checked when used.
+
+        Raises:
+            InputError: The mapping has another form.
+        """
         try:
             height, width = rle["size"]
             return cls(Size(int(height), int(width)), rle["counts"])
@@ -57,57 +103,115 @@ class RunLengthMask:
                 'COCO run lengths are {"size": [height, width], "counts": …}'
             ) from None
 
+    @classmethod
+    def from_mask(cls, mask: Bool[np.ndarray, "h w"]) -> RunLengthMask:
+        """Keep drawn pixels as run lengths."""
+        return cls.from_coco(mask_to_rle(mask))
+
+    @property
+    def parts(self) -> tuple[MaskSource, ...]:
+        """The mask alone."""
+        return (self,)
+
+    def check(self, size: Size | None) -> None:
+        """Check the size and the counts."""
+        _check_size(self, size)
+        try:
+            area = self.area()
+        except InputError as error:
+            raise RecordError(self.fault, str(error)) from error
+        if not area:
+            raise RecordError("mask without a pixel", "the mask has no pixel")
+
     def to_mask(self) -> Bool[np.ndarray, "h w"]:
-        """The pixels themselves."""
+        """Draw the pixels."""
         return rle_to_mask(self.to_rle())
 
     def to_rle(self) -> Mapping[str, Any]:
-        """As given."""
+        """Get the run lengths as given."""
         return {"size": [self.size.height, self.size.width], "counts": self.counts}
 
+    undrawn_rle = to_rle
+
     def area(self) -> int:
-        """How many pixels there are."""
+        """Count the pixels."""
         return rle_area(self.to_rle())
 
 
 @dataclass(frozen=True, slots=True)
-class PolygonMask:
+class PolygonMask(_DrawnMask):
     """Pixels inside any of some polygons, each a flat list x, y, x, y, … in pixels (COCO's)."""
 
     size: Size
     polygons: tuple[tuple[float, ...], ...]
 
+    @property
+    def parts(self) -> tuple[MaskSource, ...]:
+        """The mask alone."""
+        return (self,)
+
+    def check(self, size: Size | None) -> None:
+        """Check the size and that some polygon of three points or more meets the image."""
+        _check_size(self, size)
+        if not self.polygons:
+            raise RecordError("bad polygon", "there is no polygon")
+        meet = [self._meets_image(at) for at in range(len(self.polygons))]  # checks all of them
+        if not any(meet):
+            raise RecordError(
+                "polygon outside the image", f"no polygon meets the image of {self.size}"
+            )
+
+    def _meets_image(self, at: int) -> bool:
+        polygon = self.polygons[at]
+        if len(polygon) < 6 or len(polygon) % 2:
+            raise RecordError(
+                "bad polygon",
+                f"polygon {at} is not a list x, y, x, y, … of three points or more: "
+                f"{len(polygon)} numbers",
+            )
+        if not all(map(math.isfinite, polygon)):
+            raise RecordError("bad polygon", f"polygon {at} has a number that is not finite")
+        xs, ys = polygon[0::2], polygon[1::2]
+        starts_inside = min(xs) < self.size.width and min(ys) < self.size.height
+        return starts_inside and max(xs) > 0 and max(ys) > 0
+
     def to_mask(self) -> Bool[np.ndarray, "h w"]:
-        """The pixels that pycocotools draws."""
+        """Draw the pixels as pycocotools does."""
         return polygons_to_mask(self.polygons, self.size)
 
-    def to_rle(self) -> Mapping[str, Any]:
-        """The same as run lengths."""
-        return mask_to_rle(self.to_mask())
-
-    def area(self) -> int:
-        """How many pixels there are."""
-        return int(np.count_nonzero(self.to_mask()))
+    def undrawn_rle(self) -> Mapping[str, Any]:
+        """Get the run lengths of the polygons' union."""
+        return polygons_to_rle(self.polygons, self.size)
 
 
 @dataclass(frozen=True, slots=True)
-class LabelMapMask:
-    """Pixels of a picture file that hold one of some values; without values, all but zero.
+class LabelMapMask(_DrawnMask):
+    """Pixels of a label image that hold one of some values; without values, all but zero.
 
     Attributes:
-        size: The size of the image, which is also that of the picture.
-        path: The picture; for one inside another file, where it stands.
-        values: What the pixels hold: grey or palette index, or `red + 256 green + 65536 blue`.
-        content: The bytes of the picture where it is no file of its own.
+        size: The size of the image, which is also that of the label image.
+        path: The label image; for one inside another file, a name for messages.
+        values: What the pixels hold: gray or palette index, or `red + 256 green + 65536 blue`.
+        content: The bytes of a label image that is not a file of its own.
     """
 
     size: Size
     path: Path
     values: tuple[int, ...] | None = None
     content: bytes | None = None
+    fault: ClassVar[str] = "bad mask image"
+
+    @property
+    def parts(self) -> tuple[MaskSource, ...]:
+        """The mask alone."""
+        return (self,)
+
+    def check(self, size: Size | None) -> None:
+        """Check the size that the reader found."""
+        _check_size(self, size)
 
     def to_mask(self) -> Bool[np.ndarray, "h w"]:
-        """The pixels themselves; the picture is opened, and the last few are kept open."""
+        """Open the label image, of which the last few are kept, and compare its values."""
         labels = open_labels(self.path, self.content)
         if labels.shape != (self.size.height, self.size.width):
             raise InputError(
@@ -119,46 +223,105 @@ class LabelMapMask:
             return np.asarray(labels == self.values[0])
         return np.isin(labels, self.values)
 
-    def to_rle(self) -> Mapping[str, Any]:
-        """The same as run lengths."""
-        return mask_to_rle(self.to_mask())
-
-    def area(self) -> int:
-        """How many pixels there are."""
-        return int(np.count_nonzero(self.to_mask()))
+    def undrawn_rle(self) -> None:
+        """Get nothing: a label image has to be opened."""
 
 
 @dataclass(frozen=True, slots=True)
-class MaskUnion:
-    """Pixels of any of several regions of one image: the instances of a class, many targets."""
+class MaskUnion(_DrawnMask):
+    """Pixels of any of several masks of one image: instances of a class, or several targets."""
 
-    regions: tuple[MaskSource, ...]
+    parts: tuple[MaskSource, ...]
 
     @property
     def size(self) -> Size:
         """The size of the image."""
-        return self.regions[0].size
+        return self.parts[0].size
+
+    def check(self, size: Size | None) -> None:
+        """Check every part."""
+        for part in self.parts:
+            part.check(size)
 
     def to_mask(self) -> Bool[np.ndarray, "h w"]:
-        """The pixels of all of them."""
-        mask = self.regions[0].to_mask()
-        for region in self.regions[1:]:
-            mask = mask | region.to_mask()
+        """Draw all parts."""
+        mask = self.parts[0].to_mask()
+        for part in self.parts[1:]:
+            mask = mask | part.to_mask()
         return mask
 
-    def to_rle(self) -> Mapping[str, Any]:
-        """The same as run lengths."""
-        return self.regions[0].to_rle() if len(self.regions) == 1 else mask_to_rle(self.to_mask())
+    def undrawn_rle(self) -> Mapping[str, Any] | None:
+        """Merge the run lengths of the parts, where all of them have some without drawing."""
+        rles = [part.undrawn_rle() for part in self.parts]
+        known = [rle for rle in rles if rle is not None]
+        return _merge_rles(known, self.size) if len(known) == len(rles) else None
 
-    def area(self) -> int:
-        """How many pixels there are."""
-        return int(np.count_nonzero(self.to_mask()))
+
+def join_masks(masks: Sequence[MaskSource]) -> MaskSource:
+    """Make one mask of one or more."""
+    return masks[0] if len(masks) == 1 else MaskUnion(tuple(masks))
+
+
+def _check_size(mask: MaskSource, size: Size | None) -> None:
+    if size is not None and mask.size != size:
+        raise RecordError(
+            "mask of another size", f"the mask is {mask.size} and the image is {size}"
+        )
+
+
+def _merge_rles(rles: Sequence[Mapping[str, Any]], size: Size) -> Mapping[str, Any]:
+    try:
+        from pycocotools import mask as coco
+    except ImportError:
+        raise MissingExtraError("pycocotools", "data") from None
+    packed = [
+        coco.frPyObjects(dict(rle), size.height, size.width)
+        if isinstance(rle["counts"], list)
+        else rle
+        for rle in rles
+    ]
+    merged: Mapping[str, Any] = coco.merge(packed)
+    return merged
+
+
+def sources_to_coverage(
+    masks: Sequence[MaskSource], shape: GridShape
+) -> list[Float32[np.ndarray, "rows cols"]]:
+    """Compute how much of each cell each mask covers.
+
+    Polygons and run lengths are summed without drawing a pixel; only label images, and unions with
+    them, are drawn. Several masks take less time together than one after the other.
+
+    Args:
+        masks: Masks of any sizes.
+        shape: The grid that lies over each image.
+
+    Returns:
+        For each mask the exact share of each cell, from 0 to 1.
+
+    Raises:
+        InputError: A mask cannot be read.
+    """
+    rles = [mask.undrawn_rle() for mask in masks]
+    summed = iter(rles_to_coverage([rle for rle in rles if rle is not None], shape))
+    return [
+        mask_to_coverage(mask.to_mask(), shape) if rle is None else next(summed)
+        for mask, rle in zip(masks, rles, strict=True)
+    ]
 
 
 def open_labels(path: Path, content: bytes | None = None) -> Int[np.ndarray, "h w"]:
-    """The values of a picture of labels: grey or palette index, or red + 256 green + 65536 blue.
+    """Read the values of a label image: gray or palette index, or red + 256 green + 65536 blue.
 
-    The array is read-only and shared; the last few are kept. Raises `InputError`.
+    Args:
+        path: A picture, or a MATLAB file with a `LabelMap`.
+        content: The bytes of a picture that is not a file of its own.
+
+    Returns:
+        A read-only array that callers share; the last few are kept.
+
+    Raises:
+        InputError: The file cannot be read.
     """
     try:
         changed = path.stat().st_mtime_ns if content is None else 0
@@ -169,7 +332,7 @@ def open_labels(path: Path, content: bytes | None = None) -> Int[np.ndarray, "h 
 
 @functools.lru_cache(maxsize=4)
 def _open_labels(path: Path, content: bytes | None, changed: int) -> Int[np.ndarray, "h w"]:
-    del changed  # a part of the key: a file that was written anew is opened anew
+    del changed  # part of the key, so that a file that was written anew is opened anew
     from text4seg.images import open_values
 
     matlab = path.suffix == ".mat"
@@ -182,7 +345,7 @@ def _open_labels(path: Path, content: bytes | None, changed: int) -> Int[np.ndar
 
 
 def _open_matlab(path: Path) -> Int[np.ndarray, "h w"]:
-    """The `LabelMap` of a MATLAB file, as PASCAL Context has them."""
+    """The `LabelMap` of a MATLAB file, as in PASCAL Context."""
     values = np.asarray(load_matlab(path).get("LabelMap"))
     if values.ndim != 2 or values.dtype.kind not in "iu":
         raise InputError(f"{path} has no 'LabelMap' of whole numbers")
@@ -190,7 +353,12 @@ def _open_matlab(path: Path) -> Int[np.ndarray, "h w"]:
 
 
 def load_matlab(path: Path) -> dict[str, Any]:
-    """The variables of a MATLAB file; raises `InputError`, `MissingExtraError` without SciPy."""
+    """Read the variables of a MATLAB file.
+
+    Raises:
+        InputError: The file cannot be read.
+        MissingExtraError: SciPy is not installed.
+    """
     try:
         from scipy.io import loadmat
         from scipy.io.matlab import MatReadError
@@ -203,6 +371,14 @@ def load_matlab(path: Path) -> dict[str, Any]:
     return variables
 
 
-def join(regions: list[MaskSource]) -> MaskSource:
-    """One region of several."""
-    return regions[0] if len(regions) == 1 else MaskUnion(tuple(regions))
+__all__ = [
+    "LabelMapMask",
+    "MaskSource",
+    "MaskUnion",
+    "PolygonMask",
+    "RunLengthMask",
+    "join_masks",
+    "load_matlab",
+    "open_labels",
+    "sources_to_coverage",
+]

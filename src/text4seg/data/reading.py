@@ -1,24 +1,32 @@
 """Reading any data set by the name of its layout: checked, filtered, one image after the other.
 
 dataset = read_dataset("refcoco", "refer/data", split="val", images="train2014")
-for sample in reading:
+for sample in dataset:
     ...
-print(reading.report.skipped)
+print(dataset.report.skipped)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from text4seg.core.errors import InputError, LabelError, UnknownNameError
 from text4seg.core.types import clean_label
-from text4seg.data.checks import check_image, check_region
-from text4seg.data.interface import ReferringTarget, Sample
-from text4seg.data.mask_sources import MaskUnion, join
+from text4seg.data.checks import check_image, check_mask
+from text4seg.data.interface import (
+    Dataset,
+    LayoutError,
+    Reader,
+    ReferringTarget,
+    Sample,
+    Source,
+)
+from text4seg.data.mask_sources import MaskSource, join_masks
+from text4seg.data.registry import READERS
 from text4seg.data.reports import ReadReport, RecordError
 
 
@@ -27,12 +35,12 @@ class Selection:
     """What of a data set is wanted, and how strictly it is read.
 
     Attributes:
-        classes: Keep only expressions of these classes (or, without a class, of these words).
-        min_area: Keep only masks of so many pixels; below 1, of such a share of the image.
-        limit: Stop after so many images.
-        strict: The first wrong record is an error; otherwise it is skipped and reported.
-        check_images: Look at the header of each image: is it there, is it a picture, is it as
-            large as its masks? False believes the annotations, and touches no image.
+        classes: Keep only targets of these classes (of these words, where there is no class).
+        min_area: Keep only masks of at least this many pixels; below 1, this share of the image.
+        limit: Stop after this many images.
+        strict: Whether the first wrong record is an error; otherwise it is skipped and counted.
+        check_images: Whether to read the header of each image and compare its size with the
+            annotations. False trusts the annotations and touches no image.
     """
 
     classes: tuple[str, ...] | None = None
@@ -42,65 +50,18 @@ class Selection:
     check_images: bool = True
 
 
-class Dataset(Protocol):
-    """An opened data set: images by number. It is picklable, and keeps only an index in memory."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The names that its annotators looked for; empty where expressions are free."""
-
-    def __len__(self) -> int:
-        """How many images there are."""
-
-    def load(self, index: int, report: ReadReport) -> Sample:
-        """One image; wrong expressions go to `report`, a wrong image raises `RecordError`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a data set lies and which part of it is wanted.
-
-    Attributes:
-        root: The folder or file of the annotations.
-        images: The folder of the images, where it was given.
-        split: The part of the data set, where it was given.
-        options: The reader's own options.
-        report: Told of what is wrong while the data set is opened.
-    """
-
-    root: Path
-    images: Path | None
-    split: str | None
-    options: Mapping[str, str]
-    report: ReadReport
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """One layout of a data set.
-
-    Attributes:
-        name: What it is called.
-        what: One line on what it holds.
-        layout: The files, as a tree.
-        splits: The parts it may have; the first is the default. Empty: any name, or none.
-        options: The reader's own options, each with what it is for.
-        open: Opens a data set of this layout; raises `InputError`.
-    """
-
-    name: str
-    what: str
-    layout: str
-    open: Callable[[Source], Dataset]
-    splits: tuple[str, ...] = ()
-    options: Mapping[str, str] = field(default_factory=dict)
-
-
 @dataclass(slots=True)
 class CheckedDataset:
-    """A data set being read: iterate over it for samples, then look at its `report`.
+    """A data set whose samples are checked and filtered as they are read.
 
-    `source` tells what was opened, `opened` what was wrong before the first image.
+    Iterate over it for samples, then look at its `report`.
+
+    Attributes:
+        dataset: The data set as its reader opened it.
+        selection: What of it is wanted.
+        report: What was read, skipped and filtered so far.
+        source: What was opened: `reader`, `path`, `split`, `images` and `options`.
+        opened: The faults that were found before the first image.
     """
 
     dataset: Dataset
@@ -111,15 +72,15 @@ class CheckedDataset:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names that the annotators looked for; empty where expressions are free."""
+        """The names that the annotators looked for; empty for free expressions."""
         return self.dataset.classes
 
     def __len__(self) -> int:
-        """How many images the data set has, wanted or not."""
+        """Count all images, wanted or not."""
         return len(self.dataset)
 
     def __iter__(self) -> Iterator[Sample]:
-        """The samples that are wanted, in the order of the data set."""
+        """Yield the wanted samples in the order of the data set."""
         given = 0
         for index in range(len(self.dataset)):
             if self.selection.limit is not None and given >= self.selection.limit:
@@ -130,7 +91,18 @@ class CheckedDataset:
                 yield sample
 
     def load(self, index: int, report: ReadReport) -> Sample | None:
-        """One image with what is wanted of it, checked; None where nothing is left."""
+        """Read one image.
+
+        Args:
+            index: From 0 to the number of images.
+            report: Where its faults and targets are counted.
+
+        Returns:
+            The checked sample with the wanted targets, or None where none is left.
+
+        Raises:
+            RecordError: Reading is strict and a record is wrong.
+        """
         try:
             sample = self.dataset.load(index, report)
             if self.selection.check_images:
@@ -138,138 +110,132 @@ class CheckedDataset:
         except RecordError as error:
             report.skip(error.kind, str(error))
             return None
-        asked = tuple(
-            checked
-            for one in sample.targets
-            if (checked := _check(one, sample, self.selection, report)) is not None
-        )
-        if not asked:
+        found = (_select(one, sample, self.selection, report) for one in sample.targets)
+        targets = tuple(one for one in found if one is not None)
+        if not targets:
             return None
         report.images += 1
-        report.expressions += len(asked)
-        return replace(sample, targets=asked)
+        report.expressions += len(targets)
+        return replace(sample, targets=targets)
 
 
 def read_dataset(
-    name: str,
+    layout: str,
     path: str | PathLike[str],
     *,
-    split: str | None = None,
     images: str | PathLike[str] | None = None,
+    split: str | None = None,
     selection: Selection | None = None,
     options: Mapping[str, str] | None = None,
 ) -> CheckedDataset:
     """Open a data set; iterating over the result reads it.
 
     Args:
-        name: The layout, one of `READERS`.
+        layout: The name of its layout, one of `READERS`.
         path: The folder or file of the annotations.
+        images: The folder of the images, where they are not in their usual place.
         split: The part of the data set; by default the reader's first.
-        images: The folder of the images, where they do not lie in their usual place.
-        selection: What is wanted; by default all of it, wrong records skipped.
+        selection: What is wanted; by default everything, with wrong records skipped.
         options: The reader's own options.
 
+    Returns:
+        The opened data set. It has read an index, but no image and no mask.
+
     Raises:
-        UnknownNameError: No such layout, split or option.
+        UnknownNameError: There is no such layout, split or option.
         InputError: The data set cannot be opened; the message names the file.
     """
-    from text4seg.data.registry import READERS
-
-    if name not in READERS:
-        raise UnknownNameError("data layout", name, READERS)
-    reader = READERS[name]
-    for key in options or {}:
-        if key not in reader.options:
-            raise UnknownNameError(f"option of {name}", key, reader.options)
-    if reader.splits and split is not None and split not in reader.splits:
-        raise UnknownNameError(f"split of {name}", split, reader.splits)
+    reader = READERS[layout]
+    _check_names(reader, split, options or {})
     wanted = selection or Selection()
     report = ReadReport(strict=wanted.strict)
-    root = Path(path)
-    if not root.exists():
-        raise InputError(
-            f"there is no file or folder {root}; {name} is laid out as\n{reader.layout}"
-        )
-    default = reader.splits[0] if reader.splits else None
     folder = None if images is None else Path(images)
-    source = Source(root, folder, split or default, dict(options or {}), report)
-    dataset = reader.open(source)
-    told = {
-        "reader": name,
-        "path": str(root),
+    default = reader.splits[0] if reader.splits else None
+    source = Source(Path(path), folder, split or default, dict(options or {}), report)
+    try:
+        if not source.root.exists():
+            raise LayoutError(f"there is no file or folder {source.root}")
+        dataset = reader.open(source)
+    except LayoutError as error:
+        raise InputError(f"{error}; {layout} is laid out as\n{reader.layout}") from error
+    opened = {
+        "reader": layout,
+        "path": str(source.root),
         "split": source.split,
         "images": None if folder is None else str(folder),
         "options": dict(source.options),
     }
-    return CheckedDataset(dataset, wanted, report, told, ReadReport.from_json(report.to_json()))
+    return CheckedDataset(dataset, wanted, report, opened, ReadReport.from_json(report.to_json()))
 
 
-def _check(
-    asked: ReferringTarget, sample: Sample, selection: Selection, report: ReadReport
+def _check_names(reader: Reader, split: str | None, options: Mapping[str, str]) -> None:
+    for key in options:
+        if key not in reader.options:
+            raise UnknownNameError(f"option of {reader.name}", key, reader.options)
+    if reader.splits and split is not None and split not in reader.splits:
+        raise UnknownNameError(f"split of {reader.name}", split, reader.splits)
+
+
+def _select(
+    target: ReferringTarget, sample: Sample, selection: Selection, report: ReadReport
 ) -> ReferringTarget | None:
-    """The expression as it can be used, or None where it is wrong or not wanted."""
-    if (
-        selection.classes is not None
-        and (asked.category or asked.expression) not in selection.classes
-    ):
+    """The target as it can be used, or None where it is wrong or not wanted."""
+    wanted = selection.classes
+    if wanted is not None and (target.category or target.expression) not in wanted:
         report.filter("another class")
         return None
     try:
-        label, changes = clean_label(asked.expression)
+        label, changes = clean_label(target.expression)
     except LabelError as error:
-        report.skip("bad label", f"{asked.source}: {error}")
+        report.skip("bad label", f"{target.source}: {error}")
         return None
     if changes:
-        report.mend("label cleaned", f"{asked.source}: {', '.join(changes)}")
-        asked = replace(asked, expression=label)
-    if isinstance(asked.mask, MaskUnion) and asked.kind != "expression":
-        whole = _whole_instances(asked, asked.mask, sample, report)
+        report.mend("label cleaned", f"{target.source}: {', '.join(changes)}")
+        target = replace(target, expression=label)
+    parts = () if target.mask is None else target.mask.parts
+    # An expression that means several things is right or wrong as a whole; a class is not.
+    if target.kind != "expression" and len(parts) > 1:
+        kept = _drop_wrong_instances(target, parts, sample, report)
     else:
-        whole = asked
-    return whole if whole is None or _is_large(whole, sample, selection, report) else None
+        kept = target
+    return kept if kept is None or _is_large(kept, sample, selection, report) else None
 
 
 def _is_large(
-    asked: ReferringTarget, sample: Sample, selection: Selection, report: ReadReport
+    target: ReferringTarget, sample: Sample, selection: Selection, report: ReadReport
 ) -> bool:
-    """Whether the mask is right and as large as wanted; without a mask there is nothing to ask."""
-    if asked.mask is None:
+    """Whether the mask is right and as large as wanted; no mask at all is right too."""
+    mask = target.mask
+    if mask is None:
         return True
+    least = selection.min_area * (mask.size.pixels if selection.min_area < 1 else 1)
     try:
-        area = check_region(asked.mask, sample.size, count=selection.min_area > 0)
+        area = check_mask(mask, sample.size, count=least > 0)
     except RecordError as error:
-        report.skip(error.kind, f"{asked.source}: {error}")
+        report.skip(error.kind, f"{target.source}: {error}")
         return False
-    least = (
-        selection.min_area * asked.mask.size.pixels
-        if selection.min_area < 1
-        else selection.min_area
-    )
     if area is not None and area < least:
         report.filter("below the least area")
         return False
     return True
 
 
-def _whole_instances(
-    asked: ReferringTarget, mask: MaskUnion, sample: Sample, report: ReadReport
+def _drop_wrong_instances(
+    target: ReferringTarget, parts: tuple[MaskSource, ...], sample: Sample, report: ReadReport
 ) -> ReferringTarget | None:
-    """A class without its wrong instances; None where none is left.
-
-    Only of classes and parts: an expression that means several things is right or wrong as one.
-    """
-    ids = asked.ids if len(asked.ids) == len(mask.regions) else ()
+    """The class without its wrong instances; None where none is left."""
+    ids = target.ids if len(target.ids) == len(parts) else ()
     kept: list[int] = []
-    for at, region in enumerate(mask.regions):
+    for at, part in enumerate(parts):
         try:
-            check_region(region, sample.size, count=False)
+            check_mask(part, sample.size, count=False)
             kept.append(at)
         except RecordError as error:
             which = ids[at] if ids else at
-            report.skip(error.kind, f"{asked.source}, instance {which}: {error}")
+            report.skip(error.kind, f"{target.source}, instance {which}: {error}")
     if not kept:
         return None
-    if len(kept) == len(mask.regions):
-        return asked
-    left = join([mask.regions[at] for at in kept])
-    return replace(asked, mask=left, ids=tuple(ids[at] for at in kept) if ids else ())
+    if len(kept) == len(parts):
+        return target
+    left = join_masks([parts[at] for at in kept])
+    return replace(target, mask=left, ids=tuple(ids[at] for at in kept) if ids else ())

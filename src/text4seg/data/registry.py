@@ -1,34 +1,42 @@
-"""Every reader by the name of its layout."""
+"""Every reader by the name of its layout; a new one is a module and a row here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from text4seg.core.registry import Registry
+from text4seg.data.interface import Reader
 
-from text4seg.data.readers.coco import COCO
-from text4seg.data.readers.cvat import CVAT
-from text4seg.data.readers.grefcoco import GREFCOCO
-from text4seg.data.readers.hugging_face import HUGGING_FACE, REFCOCO_M
-from text4seg.data.readers.jsonl import JSONL
-from text4seg.data.readers.label_maps import LABEL_MAPS
-from text4seg.data.readers.label_studio import LABEL_STUDIO
-from text4seg.data.readers.lvis import LVIS, PACO
-from text4seg.data.readers.mask_pairs import MASK_PAIRS
-from text4seg.data.readers.panoptic import PANOPTIC
-from text4seg.data.readers.pascal_part import PASCAL_PART
-from text4seg.data.readers.reasonseg import REASONSEG
-from text4seg.data.readers.refcoco import REFCLEF, REFCOCO, REFCOCO_PLUS, REFCOCOG
-from text4seg.data.readers.scenes import ADE150, ADE847, COCO_STUFF, CONTEXT59, VOC
-from text4seg.data.readers.yolo import YOLO
-from text4seg.data.reading import Reader
+_MODULES = "text4seg.data.readers"
 
-_OWN = (JSONL, MASK_PAIRS, LABEL_MAPS, COCO, LABEL_STUDIO, CVAT, YOLO, HUGGING_FACE)
-_PUBLISHED = (
-    REFCOCO, REFCOCO_PLUS, REFCOCOG, REFCLEF, GREFCOCO, REFCOCO_M, REASONSEG, PANOPTIC,
-    COCO_STUFF, LVIS, PACO, PASCAL_PART, ADE150, ADE847, VOC, CONTEXT59,
-)  # fmt: skip
-
-READERS: Mapping[str, Reader] = MappingProxyType(
-    {reader.name: reader for reader in (*_OWN, *_PUBLISHED)}
+READERS: Registry[Reader] = Registry(
+    "data layout",
+    "text4seg.readers",
+    {
+        # Users' own layouts.
+        "jsonl": f"{_MODULES}.jsonl:JSONL",
+        "mask-pairs": f"{_MODULES}.mask_pairs:MASK_PAIRS",
+        "label-maps": f"{_MODULES}.label_maps:LABEL_MAPS",
+        "coco": f"{_MODULES}.coco:COCO",
+        "label-studio": f"{_MODULES}.label_studio:LABEL_STUDIO",
+        "cvat": f"{_MODULES}.cvat:CVAT",
+        "yolo-seg": f"{_MODULES}.yolo:YOLO",
+        "hugging-face": f"{_MODULES}.hugging_face:HUGGING_FACE",
+        # Published data sets.
+        "refcoco": f"{_MODULES}.refcoco:REFCOCO",
+        "refcoco+": f"{_MODULES}.refcoco:REFCOCO_PLUS",
+        "refcocog": f"{_MODULES}.refcoco:REFCOCOG",
+        "refclef": f"{_MODULES}.refcoco:REFCLEF",
+        "grefcoco": f"{_MODULES}.grefcoco:GREFCOCO",
+        "refcoco-m": f"{_MODULES}.refcoco_m:REFCOCO_M",
+        "reasonseg": f"{_MODULES}.reasonseg:REASONSEG",
+        "coco-panoptic": f"{_MODULES}.panoptic:PANOPTIC",
+        "coco-stuff": f"{_MODULES}.scenes:COCO_STUFF",
+        "lvis": f"{_MODULES}.lvis:LVIS",
+        "paco-lvis": f"{_MODULES}.lvis:PACO",
+        "pascal-part": f"{_MODULES}.pascal_part:PASCAL_PART",
+        "ade20k-150": f"{_MODULES}.scenes:ADE150",
+        "ade20k-847": f"{_MODULES}.scenes:ADE847",
+        "voc": f"{_MODULES}.scenes:VOC",
+        "pascal-context-59": f"{_MODULES}.scenes:CONTEXT59",
+    },
 )
-"""The readers of users' own layouts, then those of published data sets."""
+"""The readers of data sets; a plug-in's `Reader` has an entry point in `text4seg.readers`."""

@@ -17,7 +17,6 @@ from text4seg.core.geometry import resize_probability
 from text4seg.core.run_lengths import mask_to_rle, rle_area, rle_to_box, rle_to_mask
 from text4seg.core.types import Box, Size
 from text4seg.data import Sample
-from text4seg.data.mask_sources import MaskUnion
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -90,7 +89,7 @@ def instances_of(sample: Sample, names: Sequence[str]) -> list[dict[str, Any]]:
     for asked in sample.targets:
         if asked.mask is None or asked.expression not in names:
             continue
-        parts = asked.mask.regions if isinstance(asked.mask, MaskUnion) else (asked.mask,)
+        parts = asked.mask.parts
         for part in parts:
             rle = compressed(part.to_rle())
             found.append({"category": names.index(asked.expression), "segmentation": rle})

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from text4seg import prompts
-from text4seg.codec import AnyFormat, BoxWise, get_any_format
 from text4seg.core.errors import InputError
-from text4seg.core.geometry import mask_to_grid
-from text4seg.core.regions import Regions, masks_to_regions
-from text4seg.core.types import DescriptorGrid, GridShape
-from text4seg.data import ReferringTarget, Sample, Selection, read_dataset, read_jsonl
+from text4seg.core.types import GridShape
+from text4seg.data import Sample, Selection, read_dataset, read_jsonl
 from text4seg.data.arrow_rows import open_arrow_rows
+from text4seg.data.targets import TargetEncoder
 from text4seg.images import check_image, open_image
 from text4seg.training.recipe import Data
 
@@ -123,27 +121,17 @@ def first_names(names: Collection[str], share: float) -> set[str]:
 
 def chats_of(samples: Sequence[Sample], data: Data) -> list[Chat]:
     """One chat for each question, in its wording, with its mask in the recipe's format and grid."""
-    shape, writer = GridShape.parse(data.grid), get_any_format(data.format)
+    encoder = TargetEncoder(data.format, GridShape.parse(data.grid))
     chats: list[Chat] = []
     for sample in samples:
-        for asked in sample.targets:
+        for target in sample.targets:
             index = len(chats) if data.wordings == "varied" else 0
-            wording = prompts.question(asked.expression, index=index, grid=shape)
-            answer = prompts.answer(_mask_text(asked, shape, writer))
-            turns = one_turn(wording, answer)
-            chats.append(Chat(sample.image, turns, asked.source, asked.expression, sample.content))
+            wording = prompts.question(target.expression, index=index, grid=encoder.grid)
+            masks = [] if target.mask is None else [(target.expression, target.mask.to_mask())]
+            turns = one_turn(wording, prompts.answer(encoder.encode(masks)))
+            found = Chat(sample.image, turns, target.source, target.expression, sample.content)
+            chats.append(found)
     return chats
-
-
-def _mask_text(asked: ReferringTarget, shape: GridShape, writer: AnyFormat) -> str:
-    """The mask as text; the grid lies over the image, or in a box around what is asked for."""
-    mask = None if asked.mask is None else asked.mask.to_mask()
-    if isinstance(writer, BoxWise):
-        boxes = Regions() if mask is None else masks_to_regions([(asked.expression, mask)], shape)
-        return writer.encode(boxes)
-    if mask is None:
-        return writer.encode(DescriptorGrid.empty(shape))
-    return writer.encode(mask_to_grid(mask, asked.expression, shape))
 
 
 def one_turn(question: str, answer: str) -> Messages:

@@ -15,13 +15,11 @@ from xml.etree.ElementTree import Element, ParseError
 import numpy as np
 
 from text4seg.core.errors import InputError, MissingExtraError
-from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import Size
 from text4seg.data.checks import inside_folder
-from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.interface import LayoutError, Reader, ReferringTarget, Sample, Source
 from text4seg.data.label_names import plain_name
-from text4seg.data.mask_sources import MaskSource, PolygonMask, RunLengthMask, join
-from text4seg.data.reading import Reader, Source
+from text4seg.data.mask_sources import MaskSource, PolygonMask, RunLengthMask, join_masks
 from text4seg.data.reports import ReadReport, RecordError
 
 LAYOUT = """\
@@ -61,9 +59,9 @@ class CvatDataset:
                 found.setdefault(plain_name(label), []).append(region)
             except RecordError as error:
                 report.skip(error.kind, f"{where}, shape {number}: {error}")
-        asked = tuple(
+        targets = tuple(
             ReferringTarget(
-                label, join(regions), image.get("subset") or "cvat", f"{where}, {label}",
+                label, join_masks(regions), image.get("subset") or "cvat", f"{where}, {label}",
                 kind="class", category=label,
             )
             for label, regions in found.items()
@@ -72,7 +70,7 @@ class CvatDataset:
         content = None if image_path.is_file() else _member(self.path, image["name"])
         return Sample(
             image_path,
-            asked,
+            targets,
             size,
             image.get("id", str(index)),
             "cvat",
@@ -112,7 +110,7 @@ def _mask(shape: dict[str, str], size: Size) -> MaskSource:
     mask = np.zeros((size.height, size.width), dtype=bool)
     runs = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     mask[top : top + height, left : left + width] = runs.reshape(height, width)
-    return RunLengthMask.from_coco(mask_to_rle(mask))
+    return RunLengthMask.from_mask(mask)
 
 
 def _member(path: Path, name: str) -> bytes | None:
@@ -171,7 +169,7 @@ def _open(source: Source) -> CvatDataset:
     root = _document(source.root, source.report)
     records: Any = tuple(_records(root))
     if not records:
-        raise InputError(f"{source.root} lists no image; cvat is laid out as\n{LAYOUT}")
+        raise LayoutError(f"{source.root} lists no image")
     named = [
         one.findtext("name") or "" for one in root.iter("label") if one.find("name") is not None
     ]
@@ -184,7 +182,7 @@ def _open(source: Source) -> CvatDataset:
 
 CVAT = Reader(
     name="cvat",
-    what="CVAT for images 1.1: XML or ZIP, polygons and masks",
+    summary="CVAT for images 1.1: XML or ZIP, polygons and masks",
     layout=LAYOUT,
     open=_open,
 )

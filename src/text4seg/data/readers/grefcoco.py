@@ -6,9 +6,8 @@ import json
 
 from text4seg.core.errors import InputError
 from text4seg.data.coco_index import index_coco
-from text4seg.data.readers.coco import find_images
+from text4seg.data.interface import LayoutError, Reader, Source
 from text4seg.data.readers.refcoco import RefDataset, group_refs
-from text4seg.data.reading import Reader, Source
 
 LAYOUT = """\
 ROOT/grefcoco/
@@ -24,7 +23,7 @@ def _open(source: Source) -> RefDataset:
     file, instances = folder / "grefs(unc).json", folder / "instances.json"
     for path in (file, instances):
         if not path.is_file():
-            raise InputError(f"there is no file {path}; grefcoco is laid out as\n{LAYOUT}")
+            raise LayoutError(f"there is no file {path}")
     try:
         records = json.loads(file.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -36,12 +35,12 @@ def _open(source: Source) -> RefDataset:
         folder.parent / "images" / "mscoco" / "images" / "train2014",
         folder.parent / "images" / "train2014",
     )
-    return RefDataset("grefcoco", split, index, find_images(source, folder, usual), refs, file)
+    return RefDataset("grefcoco", split, index, source.find_images(folder, usual), refs, file)
 
 
 GREFCOCO = Reader(
     name="grefcoco",
-    what="gRefCOCO: sentences with one, several or no targets",
+    summary="gRefCOCO: sentences with one, several or no targets",
     layout=LAYOUT,
     open=_open,
     splits=("train", "val", "testA", "testB"),

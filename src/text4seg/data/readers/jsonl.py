@@ -11,9 +11,8 @@ from typing import Any
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.run_lengths import rle_area
 from text4seg.core.types import Size, check_label
-from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.interface import Reader, ReferringTarget, Sample, Source
 from text4seg.data.mask_sources import RunLengthMask
-from text4seg.data.reading import Reader, Source
 from text4seg.data.reports import ReadReport, RecordError
 from text4seg.images import check_image
 
@@ -41,7 +40,7 @@ def read_jsonl(
         InputError: The file or an image cannot be read, or a line is wrong; both are named.
     """
     name = Path(path)
-    asked: dict[Path, list[ReferringTarget]] = {}
+    targets: dict[Path, list[ReferringTarget]] = {}
     sizes: dict[Path, Size] = {}
     count = 0
     for number, line in enumerate(_lines(name), start=1):
@@ -57,11 +56,11 @@ def read_jsonl(
             _check_size(question, sizes[image])
         except Text4SegError as error:
             raise InputError(f"{source}: {error}") from error
-        asked.setdefault(image, []).append(question)
+        targets.setdefault(image, []).append(question)
         count += 1
     if not count:
         raise InputError(f"{name} holds no question")
-    return [Sample(image, tuple(questions)) for image, questions in asked.items()]
+    return [Sample(image, tuple(questions)) for image, questions in targets.items()]
 
 
 def _lines(path: Path) -> list[str]:
@@ -127,7 +126,7 @@ class JsonlDataset:
 
     def load(self, index: int, report: ReadReport) -> Sample:
         """One image with all lines about it."""
-        asked = []
+        targets = []
         image = Path()
         with self.path.open("rb") as file:
             for number, start, end in self.groups[index]:
@@ -136,12 +135,12 @@ class JsonlDataset:
                 try:
                     line = file.read(end - start).decode("utf-8-sig")
                     image, question = _parse(line, self.images, source)
-                    asked.append(question)
+                    targets.append(question)
                 except (Text4SegError, UnicodeDecodeError) as error:
                     report.skip("bad record", f"{source}: {error}")
-        if not asked:
+        if not targets:
             raise RecordError("bad record", f"{self.path}: no line about image {index} can be used")
-        return Sample(image, tuple(asked), id=asked[0].source, dataset="jsonl")
+        return Sample(image, tuple(targets), id=targets[0].source, dataset="jsonl")
 
 
 def _open(source: Source) -> JsonlDataset:
@@ -173,7 +172,7 @@ def _image_of(line: bytes, number: int) -> object:
 
 JSONL = Reader(
     name="jsonl",
-    what="questions, one JSON object a line: image, expression, mask (run lengths or null), set",
+    summary="questions, one JSON object a line: image, expression, mask (run lengths or null), set",
     layout=LAYOUT,
     open=_open,
 )

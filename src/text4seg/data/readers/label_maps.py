@@ -16,10 +16,9 @@ import numpy as np
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import Size
-from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.interface import LayoutError, Reader, ReferringTarget, Sample, Source
 from text4seg.data.label_names import synonyms_of
 from text4seg.data.mask_sources import LabelMapMask, open_labels
-from text4seg.data.reading import Reader, Source
 from text4seg.data.reports import ReadReport, RecordError
 from text4seg.images import IMAGE_ENDINGS
 
@@ -86,13 +85,13 @@ class LabelMapDataset:
                 found.setdefault(synonyms_of(self.names[value])[0], []).append(value)
             elif value not in self.void and value not in self.background:
                 report.skip("unknown label", f"{path}: no name is given for the number {value}")
-        asked = tuple(self._asked(name, values, path, size) for name, values in found.items())
+        targets = tuple(self._target(name, values, path, size) for name, values in found.items())
         absent = tuple(name for name in self.classes if name not in found)
         hidden = tuple(value for value in self.void if value in present)
         void = LabelMapMask(size, path, hidden) if hidden else None
-        return Sample(image, asked, size, image.stem, self.name, self.split, absent, void)
+        return Sample(image, targets, size, image.stem, self.name, self.split, absent, void)
 
-    def _asked(self, name: str, values: list[int], path: Path, size: Size) -> ReferringTarget:
+    def _target(self, name: str, values: list[int], path: Path, size: Size) -> ReferringTarget:
         raw = self.names[values[0]]
         return ReferringTarget(
             name,
@@ -183,7 +182,7 @@ def _first(root: Path, key: str, options: Mapping[str, str], usual: tuple[str, .
     for name in usual:
         if (root / name).exists():
             return root / name
-    raise InputError(f"{root} has none of {', '.join(usual)}; label-maps is laid out as\n{LAYOUT}")
+    raise LayoutError(f"{root} has none of {', '.join(usual)}")
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -211,7 +210,7 @@ def _image(folder: Path, stem: str) -> Path:
 
 LABEL_MAPS = Reader(
     name="label-maps",
-    what="folders of images and label maps with a list of names (Cityscapes, your own)",
+    summary="folders of images and label maps with a list of names (Cityscapes, your own)",
     layout=LAYOUT,
     open=_open,
     options=_OPTIONS,

@@ -16,14 +16,13 @@ import numpy as np
 from jaxtyping import UInt8
 
 from text4seg.core.errors import InputError
-from text4seg.core.run_lengths import MAX_PIXELS, mask_to_rle
+from text4seg.core.run_lengths import MAX_PIXELS
 from text4seg.core.types import Size
 from text4seg.data.checks import inside_folder
-from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.interface import LayoutError, Reader, ReferringTarget, Sample, Source
 from text4seg.data.json_index import read_records, walk
 from text4seg.data.label_names import plain_name
-from text4seg.data.mask_sources import MaskSource, PolygonMask, RunLengthMask, join
-from text4seg.data.reading import Reader, Source
+from text4seg.data.mask_sources import MaskSource, PolygonMask, RunLengthMask, join_masks
 from text4seg.data.reports import ReadReport, RecordError
 
 LAYOUT = """\
@@ -64,15 +63,15 @@ class LabelStudioDataset:
                     found.setdefault(plain_name(label), []).append((region, str(number)))
             except RecordError as error:
                 report.skip(error.kind, f"{where}, result {number}: {error}")
-        asked = tuple(
+        targets = tuple(
             ReferringTarget(
-                label, join([region for region, _ in parts]), "label-studio",
+                label, join_masks([region for region, _ in parts]), "label-studio",
                 f"{where}, {label}", kind="class", category=label,
                 ids=tuple(number for _, number in parts),
             )
             for label, parts in found.items()
         )  # fmt: skip
-        return Sample(image, asked, None, str(task.get("id", index)), "label-studio")
+        return Sample(image, targets, None, str(task.get("id", index)), "label-studio")
 
 
 def _image(name: str, folder: Path) -> Path:
@@ -117,7 +116,7 @@ def _region(value: dict[str, Any], size: Size) -> MaskSource:
         return PolygonMask(size, (tuple(part for point in points for part in point),))
     values = decode_brush(value["rle"], 4 * size.pixels)
     mask = values.reshape(size.height, size.width, 4)[..., 3] != 0
-    return RunLengthMask.from_coco(mask_to_rle(mask))
+    return RunLengthMask.from_mask(mask)
 
 
 def decode_brush(code: list[int], expected: int) -> UInt8[np.ndarray, " n"]:
@@ -170,7 +169,7 @@ def _open(source: Source) -> LabelStudioDataset:
     except RecordError as error:
         source.report.skip(error.kind, str(error))
     if not places:
-        raise InputError(f"{source.root} lists no task; label-studio is laid out as\n{LAYOUT}")
+        raise LayoutError(f"{source.root} lists no task")
     images = source.images or source.root.parent
     key = source.options.get("image", "image")
     return LabelStudioDataset(source.root, images, tuple(places), key, tuple(labels))
@@ -190,7 +189,7 @@ def _labels(task: Any) -> Iterator[str]:
 
 LABEL_STUDIO = Reader(
     name="label-studio",
-    what="Label Studio's JSON export: polygons and brushes",
+    summary="Label Studio's JSON export: polygons and brushes",
     layout=LAYOUT,
     open=_open,
     options={"image": "The key of the image in a task's data; image by default."},

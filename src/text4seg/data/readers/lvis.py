@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from text4seg.data.checks import check_region
+from text4seg.data.checks import check_mask
 from text4seg.data.coco_index import CocoIndex, index_coco
-from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.coco_records import image_of, region_of
+from text4seg.data.interface import Reader, ReferringTarget, Sample, Source
 from text4seg.data.label_names import plain_name
-from text4seg.data.mask_sources import MaskSource, join
-from text4seg.data.readers.coco import find_file, find_images, image_of, region_of
-from text4seg.data.reading import Reader, Source
+from text4seg.data.mask_sources import MaskSource, join_masks
 from text4seg.data.reports import ReadReport, RecordError
 
 LVIS_LAYOUT = """\
@@ -59,20 +58,20 @@ class LvisDataset:
                 if number not in self.index.categories:
                     raise RecordError("unknown category id", f"no category has the id {number!r}")
                 region = region_of(annotation.get("segmentation"), size)
-                check_region(region, size, count=False)
+                check_mask(region, size, count=False)
             except RecordError as error:
                 report.skip(error.kind, f"{where}: {error}")
                 continue
             found.setdefault(number, []).append((region, str(annotation.get("id"))))
-        asked = tuple(self._asked(number, parts, image) for number, parts in found.items())
+        targets = tuple(self._target(number, parts, image) for number, parts in found.items())
         absent = tuple(
             _expression(self.index.categories[number])
             for number in image.get("neg_category_ids") or ()
             if number in self.index.categories
         )
-        return Sample(path, asked, size, str(image["id"]), self.name, self.split, absent)
+        return Sample(path, targets, size, str(image["id"]), self.name, self.split, absent)
 
-    def _asked(
+    def _target(
         self, number: int, parts: list[tuple[MaskSource, str]], image: dict[str, Any]
     ) -> ReferringTarget:
         category = self.index.categories[number]
@@ -83,7 +82,7 @@ class LvisDataset:
         others = [plain_name(str(one)) for one in category.get("synonyms") or ()]
         return ReferringTarget(
             words,
-            join(list(regions)),
+            join_masks(list(regions)),
             f"{self.name} {self.split}",
             f"{self.index.path}, image {image['id']}, {name}",
             kind="part" if part else "class",
@@ -108,28 +107,28 @@ def _with_name(image: dict[str, Any]) -> dict[str, Any]:
 
 
 def _open_lvis(source: Source) -> LvisDataset:
-    path = find_file(source, ("lvis_v1_{split}.json", "annotations/lvis_v1_{split}.json"), LVIS)
-    images = find_images(source, path.parent, (path.parent / "images",))
+    path = source.find_file(("lvis_v1_{split}.json", "annotations/lvis_v1_{split}.json"))
+    images = source.find_images(path.parent, (path.parent / "images",))
     return LvisDataset(index_coco(path, source.report), images, "lvis", source.split or "")
 
 
 def _open_paco(source: Source) -> LvisDataset:
     patterns = ("annotations/paco_lvis_v1_{split}.json", "paco_lvis_v1_{split}.json")
-    path = find_file(source, patterns, PACO)
-    images = find_images(source, path.parent, (path.parent / "images",))
+    path = source.find_file(patterns)
+    images = source.find_images(path.parent, (path.parent / "images",))
     return LvisDataset(index_coco(path, source.report), images, "paco-lvis", source.split or "")
 
 
 LVIS = Reader(
     name="lvis",
-    what="LVIS: 1,203 classes, with synonyms and verified absences",
+    summary="LVIS: 1,203 classes, with synonyms and verified absences",
     layout=LVIS_LAYOUT,
     open=_open_lvis,
     splits=("train", "val", "minival"),
 )
 PACO = Reader(
     name="paco-lvis",
-    what="PACO-LVIS: 75 classes of things and their 456 parts",
+    summary="PACO-LVIS: 75 classes of things and their 456 parts",
     layout=PACO_LAYOUT,
     open=_open_paco,
     splits=("train", "val", "test"),

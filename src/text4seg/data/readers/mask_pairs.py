@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from text4seg.core.errors import InputError
-from text4seg.core.types import Size
-from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.interface import LayoutError, Reader, ReferringTarget, Sample, Source
 from text4seg.data.label_names import plain_name
 from text4seg.data.mask_sources import LabelMapMask
-from text4seg.data.reading import Reader, Source
 from text4seg.data.reports import ReadReport, RecordError
 from text4seg.images import check_image, images_in
 
@@ -41,23 +39,23 @@ class MaskPairsDataset:
         image, masks = self.images[index]
         if not masks:
             raise RecordError("missing mask", f"no mask bears the name of {image}")
-        asked = []
+        targets = []
         for label, path in masks:
             try:
                 size = check_image(path)
             except InputError as error:
                 report.skip("broken mask", str(error))
                 continue
-            asked.append(
+            targets.append(
                 ReferringTarget(
                     label,
-                    LabelMapMask(Size(size.height, size.width), path),
+                    LabelMapMask(size, path),
                     "mask-pairs",
                     str(path),
                     category=label,
                 )
             )
-        return Sample(image, tuple(asked), None, image.stem, "mask-pairs")
+        return Sample(image, tuple(targets), None, image.stem, "mask-pairs")
 
 
 def _open(source: Source) -> MaskPairsDataset:
@@ -65,7 +63,7 @@ def _open(source: Source) -> MaskPairsDataset:
     images, masks = source.images or root / "images", root / "masks"
     for folder in (images, masks):
         if not folder.is_dir():
-            raise InputError(f"there is no folder {folder}; mask-pairs is laid out as\n{LAYOUT}")
+            raise LayoutError(f"there is no folder {folder}")
     found: dict[str, list[tuple[str, Path]]] = {}
     name_of = _labels(root / "labels.json", source.options.get("label"))
     for path in sorted(masks.rglob("*.png")):
@@ -101,7 +99,7 @@ def _labels(path: Path, constant: str | None) -> Callable[[str], str]:
 
 MASK_PAIRS = Reader(
     name="mask-pairs",
-    what="your own: a folder of images and a folder of mask pictures",
+    summary="your own: a folder of images and a folder of mask pictures",
     layout=LAYOUT,
     open=_open,
     options={"label": "What every mask shows, where names do not tell."},

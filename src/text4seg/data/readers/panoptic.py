@@ -12,11 +12,10 @@ import numpy as np
 from text4seg.core.errors import InputError
 from text4seg.core.types import Size
 from text4seg.data.checks import inside_folder
-from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.coco_records import image_of
+from text4seg.data.interface import Reader, ReferringTarget, Sample, Source
 from text4seg.data.label_names import plain_name
 from text4seg.data.mask_sources import LabelMapMask, open_labels
-from text4seg.data.readers.coco import find_file, find_images, image_of
-from text4seg.data.reading import Reader, Source
 from text4seg.data.reports import ReadReport, RecordError
 
 LAYOUT = """\
@@ -67,7 +66,7 @@ class PanopticDataset:
                 report.skip("mask without a pixel", f"{where}, segment {number}: not in {path}")
             else:
                 found.setdefault(plain_name(category), []).append((number, category))
-        asked = tuple(
+        targets = tuple(
             ReferringTarget(
                 name,
                 LabelMapMask(size, path, tuple(number for number, _ in parts)),
@@ -82,7 +81,7 @@ class PanopticDataset:
         absent = tuple(name for name in self.classes if name not in found)
         void = LabelMapMask(size, path, (0,)) if 0 in present else None
         return Sample(
-            image_path, asked, size, str(image["id"]), "coco-panoptic", self.split, absent, void
+            image_path, targets, size, str(image["id"]), "coco-panoptic", self.split, absent, void
         )
 
 
@@ -103,7 +102,7 @@ def _values(path: Path, size: Size) -> set[int]:
 
 def _open(source: Source) -> PanopticDataset:
     patterns = ("annotations/panoptic_{split}.json", "panoptic_{split}.json", "panoptic.json")
-    path = find_file(source, patterns, PANOPTIC)
+    path = source.find_file(patterns)
     try:
         document = json.loads(path.read_bytes())
         images = {image["id"]: image for image in document["images"]}
@@ -125,13 +124,13 @@ def _open(source: Source) -> PanopticDataset:
         (one for one in (path.with_suffix(""), path.parent / "masks") if one.is_dir()), path.parent
     )
     usual = tuple(source.root / part for part in (split, "images") if part)
-    folder = find_images(source, path.parent, usual)
+    folder = source.find_images(path.parent, usual)
     return PanopticDataset(path, folder, masks, split, categories, tuple(records))
 
 
 PANOPTIC = Reader(
     name="coco-panoptic",
-    what="COCO panoptic: things and stuff, every pixel labelled",
+    summary="COCO panoptic: things and stuff, every pixel labelled",
     layout=LAYOUT,
     open=_open,
 )

@@ -12,12 +12,10 @@ import numpy as np
 from jaxtyping import Bool
 
 from text4seg.core.errors import InputError
-from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import Size
-from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.interface import LayoutError, Reader, ReferringTarget, Sample, Source
 from text4seg.data.label_names import plain_name
-from text4seg.data.mask_sources import MaskSource, RunLengthMask, join, load_matlab
-from text4seg.data.reading import Reader, Source
+from text4seg.data.mask_sources import MaskSource, RunLengthMask, join_masks, load_matlab
 from text4seg.data.reports import ReadReport, RecordError
 
 LAYOUT = """\
@@ -80,12 +78,12 @@ class PascalPartDataset:
             if mask.shape != (size.height, size.width):
                 report.skip("mask of another size", f"{path}, {thing} {part}: {mask.shape}")
             elif mask.any():
-                region = RunLengthMask.from_coco(mask_to_rle(mask))
+                region = RunLengthMask.from_mask(mask)
                 found.setdefault((thing, part), []).append(region)
-        asked = tuple(
+        targets = tuple(
             ReferringTarget(
                 f"{part} of the {thing}" if part else thing,
-                join(regions),
+                join_masks(regions),
                 f"pascal-part {self.split}".strip(),
                 f"{path}, {thing} {part}".rstrip(),
                 kind="part" if part else "class",
@@ -95,7 +93,7 @@ class PascalPartDataset:
             for (thing, part), regions in found.items()
         )
         image = self.images / f"{path.stem}.jpg"
-        return Sample(image, asked, size, path.stem, "pascal-part", self.split)
+        return Sample(image, targets, size, path.stem, "pascal-part", self.split)
 
 
 def part_name(raw: str) -> str:
@@ -137,14 +135,14 @@ def _open(source: Source) -> PascalPartDataset:
         stems = set(listing.read_text("utf-8").split())
         files = [path for path in files if path.stem in stems]
     if not files:
-        raise InputError(f"{folder} has no *.mat; pascal-part is laid out as\n{LAYOUT}")
+        raise LayoutError(f"{folder} has no *.mat")
     images = source.images or folder.parent / "JPEGImages"
     return PascalPartDataset(tuple(files), images, source.split or "")
 
 
 PASCAL_PART = Reader(
     name="pascal-part",
-    what="PASCAL-Part: 20 classes of VOC 2010 and their parts",
+    summary="PASCAL-Part: 20 classes of VOC 2010 and their parts",
     layout=LAYOUT,
     open=_open,
 )

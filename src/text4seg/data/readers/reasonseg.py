@@ -11,11 +11,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from text4seg.core.errors import InputError
-from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import Size
-from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.interface import LayoutError, Reader, ReferringTarget, Sample, Source
 from text4seg.data.mask_sources import RunLengthMask
-from text4seg.data.reading import Reader, Source
 from text4seg.data.reports import ReadReport, RecordError
 from text4seg.images import check_image
 
@@ -52,19 +50,19 @@ class ReasonSegDataset:
         document = _document(path)
         drawn = _draw(document.get("shapes"), size, path)
         target = drawn == _TARGET
-        mask = RunLengthMask.from_coco(mask_to_rle(target)) if target.any() else None
-        void = RunLengthMask.from_coco(mask_to_rle(drawn == _IGNORED))
+        mask = RunLengthMask.from_mask(target) if target.any() else None
+        void = RunLengthMask.from_mask(drawn == _IGNORED)
         texts = document.get("text")
         if not isinstance(texts, list) or not texts:
             raise RecordError("bad record", f"{path}: 'text' is a list of sentences")
-        asked = tuple(
+        targets = tuple(
             ReferringTarget(
                 str(text), mask, f"reasonseg {self.split}".strip(), f"{path}, text {at}"
             )
             for at, text in enumerate(texts)
         )
         return Sample(
-            image, asked, size, path.stem, "reasonseg", self.split,
+            image, targets, size, path.stem, "reasonseg", self.split,
             void=void if (drawn == _IGNORED).any() else None,
         )  # fmt: skip
 
@@ -118,13 +116,13 @@ def _open(source: Source) -> ReasonSegDataset:
     folder = nested if split and nested.is_dir() else source.root
     files = tuple(sorted(folder.glob("*.json")))
     if not files:
-        raise InputError(f"{folder} has no *.json; reasonseg is laid out as\n{LAYOUT}")
+        raise LayoutError(f"{folder} has no *.json")
     return ReasonSegDataset(files, source.images, split)
 
 
 REASONSEG = Reader(
     name="reasonseg",
-    what="ReasonSeg: sentences that have to be thought about",
+    summary="ReasonSeg: sentences that have to be thought about",
     layout=LAYOUT,
     open=_open,
     splits=("train", "val", "test"),

@@ -15,11 +15,10 @@ from typing import Any, NoReturn
 from text4seg.core.errors import InputError
 from text4seg.core.types import Box, Size
 from text4seg.data.coco_index import CocoIndex, index_coco
-from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.coco_records import image_of, region_of
+from text4seg.data.interface import LayoutError, Reader, ReferringTarget, Sample, Source
 from text4seg.data.label_names import plain_name
-from text4seg.data.mask_sources import MaskSource, join
-from text4seg.data.readers.coco import find_images, image_of, region_of
-from text4seg.data.reading import Reader, Source
+from text4seg.data.mask_sources import MaskSource, join_masks
 from text4seg.data.reports import ReadReport, RecordError
 
 LAYOUT = """\
@@ -60,14 +59,14 @@ class RefDataset:
         at, refs = self.refs[index]
         image = self.index.image(at)
         path, size = image_of(image, self.images, self.index.path)
-        asked: list[ReferringTarget] = []
+        targets: list[ReferringTarget] = []
         for ref in refs:
             where = f"{self.file}, ref {ref.number}"
             try:
-                asked += self._sentences(ref, size, where)
+                targets += self._sentences(ref, size, where)
             except RecordError as error:
                 report.skip(error.kind, f"{where}: {error}")
-        return Sample(path, tuple(asked), size, str(image["id"]), self.name, self.split)
+        return Sample(path, tuple(targets), size, str(image["id"]), self.name, self.split)
 
     def _sentences(self, ref: Ref, size: Size, where: str) -> list[ReferringTarget]:
         found = self.index.find(list(ref.annotations)) if ref.annotations else []
@@ -80,7 +79,7 @@ class RefDataset:
         return [
             ReferringTarget(
                 sentence,
-                join(regions) if regions else None,
+                join_masks(regions) if regions else None,
                 f"{self.name} {self.split}",
                 where,
                 category=self._category(single) if single else "",
@@ -168,43 +167,31 @@ def _dicts(values: Iterable[Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _open(source: Source, reader: Reader, by: str, images: str) -> RefDataset:
-    folder = source.root / reader.name if (source.root / reader.name).is_dir() else source.root
+def _open(source: Source, name: str, by: str, images: str) -> RefDataset:
+    folder = source.root / name if (source.root / name).is_dir() else source.root
     file = folder / f"refs({source.options.get('by', by)}).p"
     instances = folder / "instances.json"
     for path in (file, instances):
         if not path.is_file():
-            there = (
-                ", ".join(sorted(one.name for one in folder.glob("refs(*).p"))) or "no refs(…).p"
-            )
-            raise InputError(
-                f"there is no file {path} ({folder} has {there}); {reader.name} is laid out as\n"
-                f"{reader.layout}"
-            )
+            found = ", ".join(sorted(one.name for one in folder.glob("refs(*).p")))
+            raise LayoutError(f"there is no file {path} ({folder} has {found or 'no refs(…).p'})")
     split = source.split or "train"
     records = load_plain_pickle(file)
     index = index_coco(instances, source.report)
     refs = group_refs(records, split, index, file, source.report)
-    parents = (folder.parent, folder)
-    usual = [one / part / images for one in parents for part in ("images", "")]
-    return RefDataset(
-        reader.name, split, index, find_images(source, folder, tuple(usual)), refs, file
-    )
+    usual = [one / part / images for one in (folder.parent, folder) for part in ("images", "")]
+    return RefDataset(name, split, index, source.find_images(folder, tuple(usual)), refs, file)
 
 
-def _reader(name: str, what: str, by: str, splits: tuple[str, ...], images: str) -> Reader:
-    made: list[Reader] = []
-    made.append(
-        Reader(
-            name=name,
-            what=what,
-            layout=LAYOUT.format(name=name, by=by, images=images),
-            open=lambda source: _open(source, made[0], by, images),
-            splits=splits,
-            options=_OPTIONS,
-        )
+def _reader(name: str, summary: str, by: str, splits: tuple[str, ...], images: str) -> Reader:
+    return Reader(
+        name=name,
+        summary=summary,
+        layout=LAYOUT.format(name=name, by=by, images=images),
+        open=lambda source: _open(source, name, by, images),
+        splits=splits,
+        options=_OPTIONS,
     )
-    return made[0]
 
 
 _COCO = "mscoco/images/train2014"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from text4seg.core.errors import InputError
+from text4seg.data.interface import LayoutError, Reader, Source
 from text4seg.data.readers.label_maps import LabelMapDataset, pair_by_name, read_names
-from text4seg.data.reading import Reader, Source
 
 STUFF_LAYOUT = """\
 ROOT/stuffthingmaps/<split>/*.png   or ROOT/<split>/*.png: class number - 1, 255 unlabelled
@@ -57,16 +56,16 @@ def _root(source: Source, nested: str) -> Path:
     return inside if inside.is_dir() else source.root
 
 
-def _need(path: Path, reader_layout: str, name: str) -> Path:
+def _need(path: Path) -> Path:
     if not path.exists():
-        raise InputError(f"there is no {path}; {name} is laid out as\n{reader_layout}")
+        raise LayoutError(f"there is no {path}")
     return path
 
 
 def _open_stuff(source: Source) -> LabelMapDataset:
     split = source.split or "train2017"
     maps = _root(source, "stuffthingmaps") / split
-    _need(maps, STUFF_LAYOUT, "coco-stuff")
+    _need(maps)
     images = (source.images or source.root / "images") / split
     pairs = tuple((images / f"{path.stem}.jpg", path) for path in sorted(maps.glob("*.png")))
     names = dict(enumerate(_names("coco_stuff.txt")))
@@ -76,8 +75,8 @@ def _open_stuff(source: Source) -> LabelMapDataset:
 
 def _open_ade150(source: Source) -> LabelMapDataset:
     root, split = _root(source, "ADEChallengeData2016"), source.split or "training"
-    table = _need(root / "objectInfo150.txt", ADE150_LAYOUT, "ade20k-150")
-    maps = _need(root / "annotations" / split, ADE150_LAYOUT, "ade20k-150")
+    table = _need(root / "objectInfo150.txt")
+    maps = _need(root / "annotations" / split)
     rows = [line.split("\t") for line in table.read_text("utf-8", "replace").splitlines()]
     names = {int(row[0]): row[-1].strip() for row in rows if row[0].strip().isdigit()}
     images = (source.images or root / "images") / split
@@ -89,21 +88,21 @@ def _open_ade847(source: Source) -> LabelMapDataset:
     usual = [root / name for name in ("ade847.json", "names.txt")]
     given = [Path(source.options["names"])] if "names" in source.options else usual
     table = next((path for path in given if path.is_file()), given[0])
-    _need(table, ADE847_LAYOUT, "ade20k-847")
-    maps = _need(root / "annotations_detectron2" / split, ADE847_LAYOUT, "ade20k-847")
+    _need(table)
+    maps = _need(root / "annotations_detectron2" / split)
     images = (source.images or root / "images_detectron2") / split
     pairs = pair_by_name(images, maps, ending=".tif")
     return LabelMapDataset("ade20k-847", split, pairs, read_names(table), void=(65535,))
 
 
-def _listed(root: Path, folder: str, source: Source, layout: str, name: str) -> list[str]:
-    path = _need(root / "ImageSets" / folder / f"{source.split}.txt", layout, name)
+def _listed(root: Path, folder: str, source: Source) -> list[str]:
+    path = _need(root / "ImageSets" / folder / f"{source.split}.txt")
     return path.read_text("utf-8").split()
 
 
 def _open_voc(source: Source) -> LabelMapDataset:
     root = _root(source, "VOCdevkit/VOC2012")
-    stems = _listed(root, "Segmentation", source, VOC_LAYOUT, "voc")
+    stems = _listed(root, "Segmentation", source)
     images = source.images or root / "JPEGImages"
     pairs = tuple(
         (images / f"{stem}.jpg", root / "SegmentationClass" / f"{stem}.png") for stem in stems
@@ -113,15 +112,15 @@ def _open_voc(source: Source) -> LabelMapDataset:
 
 
 def _open_context(source: Source) -> LabelMapDataset:
-    root, layout = _root(source, "VOCdevkit/VOC2010"), CONTEXT_LAYOUT
-    stems = _listed(root, "SegmentationContext", source, layout, "pascal-context-59")
+    root = _root(source, "VOCdevkit/VOC2010")
+    stems = _listed(root, "SegmentationContext", source)
     images = source.images or root / "JPEGImages"
     names = _names("pascal_context_59.txt")
     maps, ending = root / "SegmentationClassContext", ".png"
     numbered = dict(enumerate(names, start=1))
     void: tuple[int, ...] = (0, 255)
     if not maps.is_dir():
-        maps, ending = _need(root / "trainval", layout, "pascal-context-59"), ".mat"
+        maps, ending = _need(root / "trainval"), ".mat"
         numbered = dict(zip(CONTEXT_NUMBERS, names, strict=True))
         void = tuple(number for number in range(460) if number not in numbered)
     pairs = tuple((images / f"{stem}.jpg", maps / f"{stem}{ending}") for stem in stems)
@@ -130,21 +129,21 @@ def _open_context(source: Source) -> LabelMapDataset:
 
 COCO_STUFF = Reader(
     name="coco-stuff",
-    what="COCO-Stuff: 171 classes, things and stuff",
+    summary="COCO-Stuff: 171 classes, things and stuff",
     layout=STUFF_LAYOUT,
     open=_open_stuff,
     splits=("train2017", "val2017"),
 )
 ADE150 = Reader(
     name="ade20k-150",
-    what="ADE20K, 150 classes (scene parsing challenge)",
+    summary="ADE20K, 150 classes (scene parsing challenge)",
     layout=ADE150_LAYOUT,
     open=_open_ade150,
     splits=("training", "validation"),
 )
 ADE847 = Reader(
     name="ade20k-847",
-    what="ADE20K, 847 classes",
+    summary="ADE20K, 847 classes",
     layout=ADE847_LAYOUT,
     open=_open_ade847,
     splits=("training", "validation"),
@@ -152,14 +151,14 @@ ADE847 = Reader(
 )
 VOC = Reader(
     name="voc",
-    what="PASCAL VOC 2012: 20 classes (PAS-20 without the background)",
+    summary="PASCAL VOC 2012: 20 classes (PAS-20 without the background)",
     layout=VOC_LAYOUT,
     open=_open_voc,
     splits=("train", "val", "trainval", "trainaug"),
 )
 CONTEXT59 = Reader(
     name="pascal-context-59",
-    what="PASCAL Context, its 59 common classes",
+    summary="PASCAL Context, its 59 common classes",
     layout=CONTEXT_LAYOUT,
     open=_open_context,
     splits=("train", "val"),

@@ -8,10 +8,9 @@ from typing import Any
 
 from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.core.types import Size
-from text4seg.data.interface import ReferringTarget, Sample
+from text4seg.data.interface import LayoutError, Reader, ReferringTarget, Sample, Source
 from text4seg.data.label_names import plain_name
-from text4seg.data.mask_sources import MaskSource, PolygonMask, join
-from text4seg.data.reading import Reader, Source
+from text4seg.data.mask_sources import MaskSource, PolygonMask, join_masks
 from text4seg.data.reports import ReadReport, RecordError
 from text4seg.images import check_image, images_in
 
@@ -57,15 +56,15 @@ class YoloDataset:
                 found.setdefault(names[category], []).append(region)
             except RecordError as error:
                 report.skip(error.kind, f"{path}, line {number}: {error}")
-        asked = tuple(
+        targets = tuple(
             ReferringTarget(
-                plain_name(name), join(regions), self.split or "yolo-seg", f"{path}, {name}",
+                plain_name(name), join_masks(regions), self.split or "yolo-seg", f"{path}, {name}",
                 kind="class", category=name,
             )
             for name, regions in found.items()
         )  # fmt: skip
         absent = tuple(plain_name(name) for _, name in self.names if name not in found)
-        return Sample(image, asked, size, image.stem, "yolo-seg", self.split, absent)
+        return Sample(image, targets, size, image.stem, "yolo-seg", self.split, absent)
 
 
 def _lines(path: Path) -> list[str]:
@@ -95,16 +94,14 @@ def _open(source: Source) -> YoloDataset:
         iter(sorted(root.glob("data.y*ml")) + sorted(root.glob("*.y*ml"))), None
     )
     if settings is None:
-        raise InputError(f"{root} has no *.yaml with names; yolo-seg is laid out as\n{LAYOUT}")
+        raise LayoutError(f"{root} has no *.yaml with names")
     names = _names(settings)
     split = source.split or "train"
     nested = root / split / "images"
     images = source.images or (nested if nested.is_dir() else root / "images" / split)
     labels = root / split / "labels" if nested.is_dir() else root / "labels" / split
     if not images.is_dir() or not labels.is_dir():
-        raise InputError(
-            f"there is no folder {images} or {labels}; yolo-seg is laid out as\n{LAYOUT}"
-        )
+        raise LayoutError(f"there is no folder {images} or {labels}")
     pictures = images_in(images)
     pairs = tuple((one, labels / f"{one.stem}.txt") for one in pictures)
     return YoloDataset(pairs, names, split)
@@ -126,7 +123,7 @@ def _names(path: Path) -> tuple[tuple[int, str], ...]:
 
 YOLO = Reader(
     name="yolo-seg",
-    what="YOLO segmentation folders (Ultralytics, Roboflow)",
+    summary="YOLO segmentation folders (Ultralytics, Roboflow)",
     layout=LAYOUT,
     open=_open,
 )
