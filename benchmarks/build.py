@@ -100,7 +100,7 @@ def measure(count: int, processes: int) -> dict[str, Any]:
         )
         opened = time.perf_counter() - start
         plan = BuildPlan(Mixture(absent=0.0), images_per_part=500)
-        manifest = build_dataset(reading, root / "out", plan, processes=processes)
+        manifest = build_dataset(reading, root / "out", plan=plan, processes=processes)
         seconds = time.perf_counter() - start
     busy = _processor_seconds() - before
     rate = manifest["samples"] / seconds

@@ -57,7 +57,7 @@ def all_records(folder: Path) -> list[dict]:
 
 def test_every_answer_is_a_mask_in_strict_text(coco: Path, tmp_path: Path) -> None:
     manifest = build_dataset(
-        read_dataset("coco", coco), tmp_path / "out", BuildPlan(Mixture(turns=3), seed=3)
+        read_dataset("coco", coco), tmp_path / "out", plan=BuildPlan(Mixture(turns=3), seed=3)
     )
     records = all_records(tmp_path / "out")
     assert manifest["samples"] == len(records)
@@ -77,81 +77,83 @@ def test_the_same_input_and_seed_give_the_same_bytes(
     many: Path, tmp_path: Path, schema: str, files: str
 ) -> None:
     plan = BuildPlan(schema=schema, files=files, images_per_part=16, seed=7)
-    build_dataset(read_dataset("coco", many), tmp_path / "first", plan)
-    build_dataset(read_dataset("coco", many), tmp_path / "second", plan)
+    build_dataset(read_dataset("coco", many), tmp_path / "first", plan=plan)
+    build_dataset(read_dataset("coco", many), tmp_path / "second", plan=plan)
     assert contents(tmp_path / "first") == contents(tmp_path / "second")
     other = BuildPlan(schema=schema, files=files, images_per_part=16, seed=8)
-    build_dataset(read_dataset("coco", many), tmp_path / "third", other)
+    build_dataset(read_dataset("coco", many), tmp_path / "third", plan=other)
     assert contents(tmp_path / "first") != contents(tmp_path / "third")
 
 
 def test_processes_do_not_change_anything(many: Path, tmp_path: Path) -> None:
     plan = BuildPlan(images_per_part=10)
-    build_dataset(read_dataset("coco", many), tmp_path / "one", plan)
-    build_dataset(read_dataset("coco", many), tmp_path / "two", plan, processes=2)
+    build_dataset(read_dataset("coco", many), tmp_path / "one", plan=plan)
+    build_dataset(read_dataset("coco", many), tmp_path / "two", plan=plan, processes=2)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
 def test_what_is_missing_or_damaged_is_made_again(many: Path, tmp_path: Path) -> None:
     out, plan = tmp_path / "out", BuildPlan(images_per_part=10)
-    build_dataset(read_dataset("coco", many), out, plan)
+    build_dataset(read_dataset("coco", many), out, plan=plan)
     before = contents(out)
     (out / "part-00001.jsonl").unlink()
     (out / "part-00002.jsonl").write_text("{}\n")
     (out / ".part-00003.jsonl.half").write_text("{")
-    build_dataset(read_dataset("coco", many), out, plan)
+    build_dataset(read_dataset("coco", many), out, plan=plan)
     assert contents(out) == before
 
 
 def test_a_folder_of_other_things_is_left_alone(many: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    build_dataset(read_dataset("coco", many), out, BuildPlan(images_per_part=10))
+    build_dataset(read_dataset("coco", many), out, plan=BuildPlan(images_per_part=10))
     before = contents(out)
     with pytest.raises(InputError, match="other settings"):
-        build_dataset(read_dataset("coco", many), out, BuildPlan(images_per_part=10, seed=1))
+        build_dataset(read_dataset("coco", many), out, plan=BuildPlan(images_per_part=10, seed=1))
     assert contents(out) == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match="holds no build"):
-        build_dataset(read_dataset("coco", many), tmp_path / "mine", BuildPlan())
+        build_dataset(read_dataset("coco", many), tmp_path / "mine", plan=BuildPlan())
     assert contents(tmp_path / "mine").keys() == {"thesis.txt"}
 
 
 def test_two_builds_in_one_folder_are_refused(many: Path, tmp_path: Path) -> None:
     out, plan = tmp_path / "out", BuildPlan(images_per_part=10)
     with FileLock(tmp_path / ".out.lock"), pytest.raises(InputError, match="another build"):
-        build_dataset(read_dataset("coco", many), out, plan)
+        build_dataset(read_dataset("coco", many), out, plan=plan)
     assert not out.exists()
-    assert build_dataset(read_dataset("coco", many), out, plan)["samples"]
+    assert build_dataset(read_dataset("coco", many), out, plan=plan)["samples"]
 
 
 def test_a_build_of_nothing_leaves_nothing(many: Path, tmp_path: Path) -> None:
     out, none = tmp_path / "out", Selection(min_area=1e9)
     with pytest.raises(InputError, match="nothing could be made"):
         build_dataset(
-            read_dataset("coco", many, selection=none), out, BuildPlan(images_per_part=10)
+            read_dataset("coco", many, selection=none), out, plan=BuildPlan(images_per_part=10)
         )
     assert not out.exists()
-    assert build_dataset(read_dataset("coco", many), out, BuildPlan(images_per_part=10))["samples"]
+    assert build_dataset(read_dataset("coco", many), out, plan=BuildPlan(images_per_part=10))[
+        "samples"
+    ]
 
 
 def test_wrong_records_are_counted_or_stop_it(coco: Path, tmp_path: Path) -> None:
     document = coco_document()
     document["annotations"][3]["segmentation"] = [[1, 2, 3, 4]]
     write_json(coco, document)
-    manifest = build_dataset(read_dataset("coco", coco), tmp_path / "out", BuildPlan())
+    manifest = build_dataset(read_dataset("coco", coco), tmp_path / "out", plan=BuildPlan())
     assert manifest["report"]["skipped"] == {"bad polygon": 1}
     with pytest.raises(RecordError, match="annotation 103"):
         build_dataset(
             read_dataset("coco", coco, selection=Selection(strict=True)),
             tmp_path / "strict",
-            BuildPlan(),
+            plan=BuildPlan(),
         )
     assert not list((tmp_path / "strict").glob("part-*"))
     document["annotations"] = []
     write_json(coco, document)
     with pytest.raises(InputError, match="nothing could be made"):
-        build_dataset(read_dataset("coco", coco), tmp_path / "none", BuildPlan())
+        build_dataset(read_dataset("coco", coco), tmp_path / "none", plan=BuildPlan())
 
 
 def test_images_that_are_held_out_by_id_and_by_look(many: Path, tmp_path: Path) -> None:
@@ -168,7 +170,9 @@ def test_images_that_are_held_out_by_id_and_by_look(many: Path, tmp_path: Path) 
     document["annotations"].append(annotation(2, 7, 18, SQUARE))
     shutil.copy(many.parent / "07.png", folder)
     held = hold_out_images(read_dataset("coco", write_json(folder / "val.json", document)))
-    manifest = build_dataset(read_dataset("coco", many), tmp_path / "out", BuildPlan(), held=held)
+    manifest = build_dataset(
+        read_dataset("coco", many), tmp_path / "out", plan=BuildPlan(held_out=held)
+    )
     assert manifest["report"]["filtered"] == {"held out": 2}
     assert manifest["report"]["images"] == 38
     images = {Path(image_of_record(one)).name for one in all_records(tmp_path / "out")}
@@ -213,7 +217,7 @@ def kill_and_rerun(many: Path, out: Path, times: int, seed: int) -> None:
 
 
 def undisturbed(many: Path, out: Path) -> dict[str, str]:
-    build_dataset(read_dataset("coco", many), out, BuildPlan(images_per_part=1))
+    build_dataset(read_dataset("coco", many), out, plan=BuildPlan(images_per_part=1))
     return contents(out)
 
 
@@ -230,7 +234,7 @@ def test_twenty_kills_lose_and_double_nothing(many: Path, tmp_path: Path) -> Non
 
 def test_manifest_tells_what_is_there(many: Path, tmp_path: Path) -> None:
     manifest = build_dataset(
-        read_dataset("coco", many), tmp_path / "out", BuildPlan(images_per_part=16)
+        read_dataset("coco", many), tmp_path / "out", plan=BuildPlan(images_per_part=16)
     )
     assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == manifest
     assert [part["images"] for part in manifest["parts"]] == [16, 16, 8]

@@ -16,9 +16,10 @@ from text4seg.core.regions import Regions
 from text4seg.core.types import GridShape
 from text4seg.data import PolygonMask, ReferringTarget, Sample, read_dataset
 from text4seg.data.build import BuildPlan, build_dataset
-from text4seg.data.conversations import Target, Turn, converse, near_names
+from text4seg.data.conversations import Turn, make_conversations, near_names
 from text4seg.data.mixture import PAPER, Mixture, get_mixture
 from text4seg.data.shards import read_records
+from text4seg.data.targets import TargetEncoder
 from text4seg.metrics import iou
 
 ABSENT = tuple(f"absent {at}" for at in range(20))
@@ -46,13 +47,15 @@ PARTS = Sample(
 
 
 def turns(
-    sample: Sample, mixture: Mixture, count: int = 1, target: Target | None = None
+    sample: Sample, mixture: Mixture, count: int = 1, target: TargetEncoder | None = None
 ) -> list[Turn]:
     """The turns of so many draws."""
     return [
         turn
         for seed in range(count)
-        for one in converse(sample, mixture, target or Target(), np.random.default_rng(seed))
+        for one in make_conversations(
+            sample, mixture, target or TargetEncoder(), np.random.default_rng(seed)
+        )
         for turn in one.turns
     ]
 
@@ -68,7 +71,7 @@ def test_one_thing_is_its_mask_on_the_grid() -> None:
         expected = mask_to_grid(one.to_mask(SIZE), one.expression, GridShape(16, 16))
         assert grid(ones[one.expression]) == expected
         assert one.expression in ones[one.expression].question
-    center = turns(SCENE, Mixture(absent=0.0), target=Target(rule="center"))
+    center = turns(SCENE, Mixture(absent=0.0), target=TargetEncoder(rule="center"))
     expected = mask_to_grid(SCENE.targets[0].to_mask(SIZE), "dog", GridShape(16, 16), rule="center")
     assert (
         grid(next(one for one in center if one.labels == ("dog",) and one.kind == "one"))
@@ -77,7 +80,7 @@ def test_one_thing_is_its_mask_on_the_grid() -> None:
 
 
 def test_boxes_are_answers_too() -> None:
-    target = Target(GridShape(4, 4), "box")
+    target = TargetEncoder("box", GridShape(4, 4))
     said = turns(SCENE, Mixture(absent=1.0), count=9, target=target)
     kinds = {turn.kind: turn for turn in said}
     assert body_of(kinds["absent"].answer) == "others\n"
@@ -91,7 +94,7 @@ def test_boxes_are_answers_too() -> None:
         elif turn.kind == "everything":
             assert set(read_back.labels) == {"others", "dog", "wall"}
     with pytest.raises(InputError, match="center"):
-        Target(GridShape(4, 4), "box", "center")
+        TargetEncoder("box", GridShape(4, 4), "center")
 
 
 def test_kinds_come_in_their_proportions() -> None:
@@ -131,7 +134,8 @@ def test_synonyms_and_turns() -> None:
     assert words == {"hound", "wall"}
     random = np.random.default_rng(0)
     lengths = [
-        len(one.turns) for one in converse(SCENE, Mixture(turns=2, absent=0.0), Target(), random)
+        len(one.turns)
+        for one in make_conversations(SCENE, Mixture(turns=2, absent=0.0), TargetEncoder(), random)
     ]
     assert lengths == [2, 1]
 
@@ -145,7 +149,9 @@ def test_crops_are_cut_and_saved(tmp_path: Path) -> None:
     mixture = Mixture(crops=(32,), absent=0.0)
     seen = set()
     for seed in range(20):
-        for one in converse(sample, mixture, Target(), np.random.default_rng(seed)):
+        for one in make_conversations(
+            sample, mixture, TargetEncoder(), np.random.default_rng(seed)
+        ):
             assert one.crop is not None
             assert (one.crop.width, one.crop.height) == (32, 32)
             cells = grid(one.turns[0]).select("right half")
@@ -157,7 +163,7 @@ def test_crops_are_cut_and_saved(tmp_path: Path) -> None:
 
 def test_crops_of_a_build_are_files(coco: Path, tmp_path: Path) -> None:
     plan = BuildPlan(Mixture(passes=2, crops=(32,), absent=0.0), schema="llama-factory")
-    build_dataset(read_dataset("coco", coco), tmp_path / "out", plan)
+    build_dataset(read_dataset("coco", coco), tmp_path / "out", plan=plan)
     records = [one for path in (tmp_path / "out").glob("part-*") for one in read_records(path)]
     assert records
     for record in records:

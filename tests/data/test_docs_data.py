@@ -39,7 +39,7 @@ def test_the_commands_and_the_python_lines_run(tmp_path: Path) -> None:
 
 def test_every_reader_and_schema_is_told_of() -> None:
     for one in READERS.values():
-        assert f"| `{one.name}` | {one.what} |" in PAGE
+        assert f"| `{one.name}` | {one.summary} |" in PAGE
         assert "".join(f"    {line}\n" for line in one.layout.splitlines()) in PAGE
     for name in SCHEMAS:
         assert f"| `{name}` |" in PAGE

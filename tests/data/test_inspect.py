@@ -10,14 +10,14 @@ from text4seg.core.errors import InputError
 from text4seg.core.types import GridShape
 from text4seg.data import read_dataset
 from text4seg.data.build import BuildPlan, build_dataset
-from text4seg.data.conversations import Target
 from text4seg.data.inspect import count_records, open_build, oracle_iou, write_sheet
 from text4seg.data.mixture import Mixture
+from text4seg.data.targets import TargetEncoder
 
 
 @pytest.fixture
 def built(coco: Path, tmp_path: Path) -> Path:
-    build_dataset(read_dataset("coco", coco), tmp_path / "out", BuildPlan(Mixture(absent=1.0)))
+    build_dataset(read_dataset("coco", coco), tmp_path / "out", plan=BuildPlan(Mixture(absent=1.0)))
     return tmp_path / "out"
 
 
@@ -49,7 +49,7 @@ def test_the_oracle_is_the_grids_best(coco: Path, tmp_path: Path) -> None:
     document["annotations"] = document["annotations"][:1]
     document["annotations"][0]["segmentation"] = [[8, 6, 24, 6, 24, 18, 8, 18]]
     write_json(coco, document)
-    build_dataset(read_dataset("coco", coco), tmp_path / "out", BuildPlan())
+    build_dataset(read_dataset("coco", coco), tmp_path / "out", plan=BuildPlan())
     built = open_build(tmp_path / "out")
     assert oracle_iou(built) == {"mean": 1.0, "masks": 1}
     # A pixel wide and high inside a cell of twelve.
@@ -61,8 +61,8 @@ def test_the_oracle_is_the_grids_best(coco: Path, tmp_path: Path) -> None:
 
 
 def test_boxes_are_read_measured_and_drawn(coco: Path, tmp_path: Path) -> None:
-    target = Target(GridShape(8, 8), "box", "iou")
-    build_dataset(read_dataset("coco", coco), tmp_path / "out", BuildPlan(target=target))
+    encoder = TargetEncoder("box", GridShape(8, 8), "iou")
+    build_dataset(read_dataset("coco", coco), tmp_path / "out", plan=BuildPlan(encoder=encoder))
     built = open_build(tmp_path / "out")
     assert count_records(built).to_json()["invalid_answers"] == 0
     best = oracle_iou(built)

@@ -34,7 +34,7 @@ def test_the_datasets_library_reads_every_schema(
     coco: Path, tmp_path: Path, schema: str, files: str, embed: bool
 ) -> None:
     plan = BuildPlan(Mixture(turns=2), schema=schema, files=files, embed=embed)
-    manifest = build_dataset(read_dataset("coco", coco), tmp_path / "out", plan)
+    manifest = build_dataset(read_dataset("coco", coco), tmp_path / "out", plan=plan)
     loaded = load(tmp_path / "out", files, tmp_path / "cache")
     assert len(loaded) == manifest["samples"]
     own = [one for path in sorted((tmp_path / "out").glob("part-*")) for one in read_records(path)]
@@ -56,7 +56,7 @@ def test_trls_own_collator_takes_them(coco: Path, tmp_path: Path, files: str) ->
     build_dataset(
         read_dataset("coco", coco),
         tmp_path / "out",
-        BuildPlan(files=files, embed=files == "parquet"),
+        plan=BuildPlan(files=files, embed=files == "parquet"),
     )
     loaded = load(tmp_path / "out", files, tmp_path / "cache")
     # As users do with paths: the column is cast, and pictures are opened when they are needed.

@@ -9,7 +9,7 @@ from text4seg.core.geometry import mask_to_coverage
 from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import GridShape, Size
 from text4seg.data import MaskUnion, PolygonMask, RunLengthMask
-from text4seg.data.coverage import region_to_coverage, region_to_rle
+from text4seg.data.mask_sources import sources_to_coverage
 
 
 @given(
@@ -23,7 +23,7 @@ from text4seg.data.coverage import region_to_coverage, region_to_rle
 def test_run_lengths_cover_what_their_pixels_cover(seed, height, width, rows, cols, share) -> None:
     mask = np.random.default_rng(seed).random((height, width)) < share
     region, shape = RunLengthMask.from_coco(mask_to_rle(mask)), GridShape(rows, cols)
-    assert np.array_equal(region_to_coverage(region, shape), mask_to_coverage(mask, shape))
+    assert np.array_equal(sources_to_coverage([region], shape)[0], mask_to_coverage(mask, shape))
 
 
 POLYGONS = [
@@ -41,11 +41,11 @@ def test_polygons_cover_what_is_drawn(polygons: list[list[float]]) -> None:
     for one in (region, MaskUnion((region, PolygonMask(size, ((2.0, 2.0, 8.0, 2.0, 8.0, 30.0),))))):
         shape = GridShape(16, 24)
         expected = mask_to_coverage(one.to_mask(), shape)
-        assert np.array_equal(region_to_coverage(one, shape), expected)
+        assert np.array_equal(sources_to_coverage([one], shape)[0], expected)
     joined = MaskUnion((plain, region))
-    assert region_to_rle(joined) is not None
+    assert joined.undrawn_rle() is not None
     assert np.array_equal(
-        region_to_coverage(joined, GridShape(5, 7)),
+        sources_to_coverage([joined], GridShape(5, 7))[0],
         mask_to_coverage(region.to_mask(), GridShape(5, 7)),
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from text4seg.cli._console import UsageError
-from text4seg.cli.values import Value, value_to_label_map, value_to_mask, value_to_things
+from text4seg.cli._mask_io import Value, value_to_label_map, value_to_mask, value_to_things
 from text4seg.conversions import cut_out, label_map_to_png, masks_to_detections, masks_to_svg
 from text4seg.core.geometry import mask_to_box
 from text4seg.core.run_lengths import mask_to_rle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,15 +12,15 @@ import typer
 
 from text4seg.cli._console import log, print_json, progress, usage_errors
 from text4seg.cli._text_options import FormatOption, GridOption
-from text4seg.cli.encode import check_rule
+from text4seg.core.coverage import get_rule
 from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.core.types import GridShape
 from text4seg.data import READERS, Selection, read_dataset
-from text4seg.data.build import BuildPlan, PartNote, build_dataset, count_parts
-from text4seg.data.conversations import Target
+from text4seg.data.build import BuildPlan, build_dataset, count_parts
 from text4seg.data.deduplication import hold_out_images
 from text4seg.data.inspect import count_records, open_build, oracle_iou, write_sheet
 from text4seg.data.mixture import get_mixture
+from text4seg.data.targets import TargetEncoder
 
 app = typer.Typer(
     help="Make training samples of a collection of masks, and look at them.",
@@ -86,30 +87,20 @@ def build_data(
             mixture = replace(mixture, turns=turns)
         if synonyms is not None:
             mixture = replace(mixture, synonyms=synonyms)
-        target = Target(GridShape.parse(grid), format_name, check_rule(rule))
-        plan = BuildPlan(mixture, target, schema, files, embed, seed, part_size)
+        encoder = TargetEncoder(format_name, GridShape.parse(grid), get_rule(rule))
+        plan = BuildPlan(mixture, encoder, schema, files, embed, seed, part_size)
         wanted = None if classes is None else tuple(one.strip() for one in classes.split(","))
-        select = Selection(wanted, min_area, limit, strict, check_images)
+        selection = Selection(wanted, min_area, limit, strict, check_images)
         options = dict(_option(one) for one in option or ())
+    open_split = partial(read_dataset, reader, path, images=images, options=options)
     with progress("opening"):
-        reading = read_dataset(
-            reader, path, split=split, images=images, selection=select, options=options
-        )
-        held = None
+        dataset = open_split(split=split, selection=selection)
         if hold_out is not None:
-            other = Selection(check_images=check_images)
-            kept = read_dataset(
-                reader, path, split=hold_out, images=images, selection=other, options=options
-            )
-            held = hold_out_images(kept, by_look=check_images)
-    with progress("parts", count_parts(reading, plan)) as bar:
-
-        def on_part(note: PartNote) -> None:
-            del note
-            bar.advance()
-
+            kept = open_split(split=hold_out, selection=Selection(check_images=check_images))
+            plan = replace(plan, held_out=hold_out_images(kept, by_look=check_images))
+    with progress("parts", count_parts(dataset, plan)) as bar:
         manifest = build_dataset(
-            reading, out, plan, held=held, processes=processes, on_part=on_part
+            dataset, out, plan=plan, processes=processes, on_part=lambda _: bar.advance()
         )
     told = {key: manifest[key] for key in ("samples", "questions", "kinds", "report")}
     if as_json:
@@ -141,16 +132,18 @@ def readers(
     """List the layouts that are read, with their files."""
     if as_json:
         listed = [
-            {"name": one.name, "what": one.what, "layout": one.layout, "splits": one.splits,
-             "options": dict(one.options)}
-            for one in READERS.values()
+            {"name": name, "summary": READERS.get_summary(name), "layout": one.layout,
+             "splits": one.splits, "options": dict(one.options)}
+            for name, one in READERS.items()
         ]  # fmt: skip
         print_json({"readers": listed})
         return
-    for one in READERS.values():
-        print(f"{one.name} – {one.what}")
-        for line in one.layout.splitlines():
+    for name, reader in READERS.items():
+        print(f"{name} – {READERS.get_summary(name)}")
+        for line in reader.layout.splitlines():
             print(f"    {line}")
+        for key, about in reader.options.items():
+            print(f"    --option {key}=…  {about}")
 
 
 @app.command("inspect")

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from text4seg.cli._console import UsageError, log, print_json, usage_errors
+from text4seg.cli._mask_io import Value, read_value, value_to_mask
 from text4seg.cli._terminal import print_grid
 from text4seg.cli._text_options import FormatOption
-from text4seg.cli.values import Value, read_value, value_to_mask
 from text4seg.codec import get_any_format
 from text4seg.conversions import masks_to_svg
 from text4seg.core.errors import InputError

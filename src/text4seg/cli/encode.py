@@ -13,13 +13,11 @@ import typer
 
 from text4seg.cli._console import UsageError, print_json, print_text, usage_errors
 from text4seg.cli._text_options import FormatOption, GridOption
-from text4seg.cli.coco import encode_coco
-from text4seg.codec import AnyFormat, BoxWise, get_any_format
-from text4seg.core.coverage import RULES, Rule
-from text4seg.core.errors import InputError, UnknownNameError
-from text4seg.core.geometry import mask_to_grid
-from text4seg.core.regions import Regions, masks_to_regions
-from text4seg.core.types import DescriptorGrid, GridShape, check_label
+from text4seg.core.coverage import get_rule
+from text4seg.core.errors import InputError
+from text4seg.core.types import GridShape, check_label
+from text4seg.data.coco_texts import encode_coco
+from text4seg.data.targets import TargetEncoder
 from text4seg.images import open_mask
 
 
@@ -54,18 +52,14 @@ def encode(
     text4seg encode instances.json --json > texts.jsonl
     """  # noqa: D301 - the sign tells click to leave the lines alone
     with usage_errors():
-        shape = GridShape.parse(grid)
-        text_format = get_any_format(format_name)
+        encoder = TargetEncoder(format_name, GridShape.parse(grid), get_rule(rule))
         if label is not None:
             check_label(label)
-        chosen = check_rule(rule)
-        if chosen == "center" and isinstance(text_format, BoxWise):
-            raise UsageError("boxes are not for the rule center: take coverage or iou")
     with _file(mask) as path:
         name = "stdin" if str(mask) == "-" else str(mask)
         if _starts_like_json(path):
             data = path.read_bytes()
-            records = list(encode_coco(data, name, shape, text_format, label=label, rule=chosen))
+            records = list(encode_coco(data, name, encoder, label=label))
             if not as_json and len(records) != 1:
                 raise UsageError(f"{name} holds {len(records)} masks: --json prints each on a line")
             for record in records:
@@ -73,41 +67,25 @@ def encode(
             return
         if label is None:
             raise UsageError("a picture needs a word for its mask: --label")
-        _encode_picture(path, label, shape, text_format, rule=chosen, as_json=as_json)
+        _encode_picture(path, label, encoder, as_json=as_json)
 
 
-def _encode_picture(
-    path: Path, label: str, shape: GridShape, text_format: AnyFormat, *, rule: Rule, as_json: bool
-) -> None:
+def _encode_picture(path: Path, label: str, encoder: TargetEncoder, *, as_json: bool) -> None:
     pixels = open_mask(path)
-    value: DescriptorGrid | Regions
-    if isinstance(text_format, BoxWise):
-        value = masks_to_regions([(label, pixels)], shape, rule)
-        text = text_format.encode(value)
-    else:
-        value = mask_to_grid(pixels, label, shape, rule)
-        text = text_format.encode(value)
+    value = encoder.to_value([(label, pixels)])
     if not as_json:
-        print_text(text)
+        print_text(encoder.write(value))
         return
     print_json(
         {
-            "text": text,
-            "format": text_format.name,
-            "grid": str(shape),
+            "text": encoder.write(value),
+            "format": encoder.format,
+            "grid": str(encoder.grid),
             "labels": list(value.labels),
             "size": list(pixels.shape),
             "share": float(pixels.mean()),
         }
     )
-
-
-def check_rule(name: str) -> Rule:
-    """The rule of that name; raises `UnknownNameError`."""
-    for rule in RULES:
-        if rule == name:
-            return rule
-    raise UnknownNameError("rule", name, RULES)
 
 
 @contextmanager

@@ -34,9 +34,9 @@ from text4seg.data.interface import Sample
 from text4seg.data.mixture import Mixture
 from text4seg.data.reading import CheckedDataset
 from text4seg.data.reports import ReadReport, RecordError
-from text4seg.data.targets import TargetEncoder
 from text4seg.data.schemas import Record, get_schema
 from text4seg.data.shards import FILES, records_to_bytes
+from text4seg.data.targets import TargetEncoder
 
 MANIFEST, PLAN, NOTES = "manifest.json", "build.json", ".parts"
 VERSION = 1
@@ -224,9 +224,7 @@ def _prepare(job: BuildJob, parts: list[BuildPart]) -> dict[int, PartNote]:
     for path in sorted((job.out / NOTES).glob("*.json")):
         notes.append(json.loads(path.read_bytes()))
     wanted = {part.number for part in parts}
-    return {
-        note["part"]: note for note in notes if note["part"] in wanted and _is_whole(job, note)
-    }
+    return {note["part"]: note for note in notes if note["part"] in wanted and _is_whole(job, note)}
 
 
 def _is_ours(path: Path) -> bool:
@@ -285,7 +283,7 @@ _here: list[BuildJob] = []
 
 def _begin(job: BuildJob) -> None:
     """In a new process: keep the job, and go when the parent has gone."""
-    _here[:] = [work]
+    _here[:] = [job]
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()

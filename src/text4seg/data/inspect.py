@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from text4seg.core.errors import InputError, MaskSyntaxError
-from text4seg.core.files import write_atomically
 from text4seg.codec.answer import body_of
 from text4seg.core.coverage import Rule, get_rule
+from text4seg.core.errors import InputError, MaskSyntaxError
+from text4seg.core.files import write_atomically
 from text4seg.core.geometry import cells_to_mask
 from text4seg.core.regions import Regions
 from text4seg.core.run_lengths import cells_to_runs, rle_to_runs

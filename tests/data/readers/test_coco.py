@@ -34,7 +34,7 @@ def test_a_class_is_asked_with_all_its_instances(coco: Path) -> None:
     dogs = first.targets[0]
     assert dogs.ids == ("100", "103")
     assert isinstance(dogs.mask, MaskUnion)
-    assert [region.area() for region in dogs.mask.regions] == [400, 288]
+    assert [region.area() for region in dogs.mask.parts] == [400, 288]
     mask = dogs.to_mask(SIZE)
     assert mask[10:30, 10:30].all()
     assert mask[:12, 40:].all()

@@ -250,7 +250,7 @@ def test_refcoco_m(tmp_path: Path) -> None:
 
 def test_every_reader_tells_its_layout_and_refuses_an_empty_folder(tmp_path: Path) -> None:
     for name, reader in READERS.items():
-        assert (reader.name, bool(reader.layout), bool(reader.what)) == (name, True, True)
+        assert (reader.name, bool(reader.layout), bool(reader.summary)) == (name, True, True)
         with pytest.raises(InputError) as caught:
             list(read_dataset(name, tmp_path, selection=Selection(strict=True)))
         assert str(tmp_path) in str(caught.value), name
