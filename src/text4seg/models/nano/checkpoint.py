@@ -1,4 +1,8 @@
-"""Nano's own weights on disk: config and what was trained (bfloat16), nothing a part brings."""
+"""Weights of nano on disk: configuration and trained tensors (bfloat16), without pretrained parts.
+
+Names in files and names in the model differ in a few places: `FILE_PREFIXES` here and `FILE_KEYS`
+in `config` are the whole of it.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +37,14 @@ FILE_PREFIXES = {
 
 
 def save_model(model: NanoForConditionalGeneration, folder: Path) -> None:
-    """Writes what was trained, without what comes with its own part.
+    """Write configuration, weights and their sha256.
 
-    That is SmolLM2's embedding, and EfficientNet's last layer.
+    Left out is what its own part brings: SmolLM2's embedding and EfficientNet's last layer, which
+    are more than half of all parameters.
+
+    Args:
+        model: The weights to write.
+        folder: Made where it is missing; files in it are replaced one by one, atomically.
     """
     from safetensors.torch import save
 
@@ -52,7 +61,14 @@ def save_model(model: NanoForConditionalGeneration, folder: Path) -> None:
 
 
 def load_model(folder: Path, parts: Parts) -> NanoForConditionalGeneration:
-    """From `save_model` or `save_pretrained`; the parts bring what the file lacks.
+    """Read weights that `save_model` or `save_pretrained` wrote.
+
+    Args:
+        folder: With config.json and model.safetensors; a sha256 beside them is checked.
+        parts: They bring the tensors that the file lacks.
+
+    Returns:
+        The model, float32.
 
     Raises:
         WeightsError: A file is missing, damaged, or of another model.
@@ -67,7 +83,7 @@ def load_model(folder: Path, parts: Parts) -> NanoForConditionalGeneration:
     except (OSError, ValueError) as error:
         raise WeightsError(f"the weights in {folder} cannot be read: {error}") from error
     if not isinstance(settings, dict) or not settings.get("language"):
-        # Without it transformers would make a Llama of seven billion parameters.
+        # Without the key transformers would build a Llama of seven billion parameters.
         raise WeightsError(
             f"{folder / CONFIG} is of another model: it configures no language model"
         )
@@ -94,7 +110,11 @@ def load_model(folder: Path, parts: Parts) -> NanoForConditionalGeneration:
 
 
 def has_vqa_head(folder: Path) -> bool:
-    """Whether weights in a folder were taught to answer in words; raises `WeightsError`."""
+    """Whether weights in a folder have a VQA head.
+
+    Raises:
+        WeightsError: Its config.json cannot be read.
+    """
     try:
         return bool(json.loads((folder / CONFIG).read_text()).get("answers"))
     except (OSError, ValueError, AttributeError) as error:
@@ -118,6 +138,7 @@ def _file_name(parameter: str) -> str:
 
 
 def _check_hash(folder: Path, data: bytes) -> None:
+    """Raise `WeightsError` where the weights are not those of the sha256 beside them."""
     file = folder / HASH
     if not file.is_file():
         return

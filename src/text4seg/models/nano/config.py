@@ -23,21 +23,35 @@ ThresholdKind = Literal["presence", "position", "look_alike"]
 
 
 class NanoConfig(PreTrainedConfig):
-    """Sizes of nano's three parts: frozen eyes (features come in), fusion, language model.
+    """Sizes, names and thresholds of nano.
 
-    `language` is the configuration of the language model's first layers (a `LlamaConfig` as a
-    dict); `names` the words whose cells the fusion learned to recognise; `others_bias` is added to
-    the logit of the word others wherever the mask may go on in several ways, `cell_bias` to every
-    cell's target logit before the writer is given it; where no cell's target logit, so raised,
-    reaches `presence_threshold`, the thing counts as absent. `position_threshold` stands in its
-    place where a question tells one of several apart: such answers are fainter. With
-    `sentence_width`, questions are also matched by what their words mean; `word_lists` tells of
-    each of the three lists how many words it has, and of how many at most for one name; `words`
-    are those of the first, the names and the other words for them. Words in `look_alikes` name
-    things that are often taken for one another: `look_alike_threshold` decides of them. With
-    `attributes`, colors, places, sizes and relations are read off a question and looked up. With
-    `runs`, each token of an answer is also told how long the run is that its cell begins. With
-    `answers`, questions may be answered in words, too.
+    Args:
+        language: Configuration of the language model's first layers: a `LlamaConfig` as a dict.
+        names: Names that the fusion recognises in every cell.
+        width: Channels of the image layers.
+        heads: Attention heads of all layers of the fusion.
+        fusion_width: Channels of the layers that read the question.
+        image_layers: Layers over the image alone.
+        query_layers: Layers over the question alone.
+        fusion_layers: Layers over the image that read the question.
+        vision_channels: Channels of a cell's features, the detector's class map included.
+        cells: Side of the map of cells.
+        image_side: Side of the map of image tokens.
+        image_token: The token that holds an image token's place.
+        others_bias: Added to the logit of `others` wherever the mask may go on in several ways.
+        cell_bias: Added to every cell's target logit, before thresholds and writing.
+        presence_threshold: A thing counts as absent where no target logit reaches it; None: never.
+        position_threshold: In its place for questions that tell one of several apart.
+        look_alike_threshold: In its place for the words in `look_alikes`.
+        look_alikes: Words for things that are often taken for one another.
+        sentence_width: Width of a sentence embedding; 0 for no open matching.
+        word_lists: Of each of the three lists, its words and the most words of one name.
+        words: Words of the first list: the names and the other words for them.
+        aliases: A user's words → names.
+        attributes: Whether colors, positions, sizes and relations are read off questions.
+        runs: Whether tokens are given the digits of run lengths.
+        answers: Whether there is a VQA head.
+        **rest: Arguments of `PreTrainedConfig`.
     """
 
     model_type = "text4seg-nano"
@@ -115,7 +129,7 @@ class NanoConfig(PreTrainedConfig):
         decoder: bool | None = None,  # noqa: ARG002, FBT001 - the signature of transformers
         encoder: bool | None = None,  # noqa: ARG002, FBT001
     ) -> PreTrainedConfig:
-        """The language model's configuration: `generate` builds its cache for it."""
+        """The language model's configuration, for which `generate` builds its cache."""
         return LlamaConfig(**self.language) if self.language else self
 
     def threshold(self, kind: ThresholdKind) -> float | None:
@@ -129,4 +143,5 @@ class NanoConfig(PreTrainedConfig):
 
     @property
     def image_tokens(self) -> int:
+        """Tokens that stand for the image."""
         return self.image_side**2

@@ -1,4 +1,8 @@
-"""The logits after a token of nano, computed as far as they are read."""
+"""Logits of nano, computed only where they are read.
+
+A grammar leaves a few of 49,152 tokens open at each position of a mask. So the last hidden state is
+kept, and multiplied with the rows of the tied output layer that are asked for.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +19,22 @@ if TYPE_CHECKING:
 
 
 class LogitRow:
-    """Logits after one token, computed where they are read: a mask needs a few of 49,152 tokens."""
+    """The logits after one token, as an array that is computed where it is indexed.
+
+    Args:
+        hidden: The last hidden state, `hidden`.
+        vocabulary: The output layer, `tokens hidden`.
+    """
 
     def __init__(self, hidden: Tensor, vocabulary: Tensor) -> None:
         self._hidden, self._vocabulary = hidden, vocabulary
 
     def __len__(self) -> int:
+        """The size of the vocabulary."""
         return len(self._vocabulary)
 
     def __getitem__(self, tokens: Int[np.ndarray, " n"]) -> Float32[np.ndarray, " n"]:
+        """The logits of some tokens, by id, float32."""
         index = torch.from_numpy(np.array(tokens))  # a copy: torch warns of read-only arrays
         with torch.inference_mode():
             rows = self._vocabulary[index]
@@ -36,12 +47,18 @@ class LogitRow:
 
 
 class LogitRows:
-    """A `LogitRow` after each token fed."""
+    """A `LogitRow` after each token fed.
+
+    Args:
+        hidden: Last hidden states, `t hidden`.
+        vocabulary: The output layer, `tokens hidden`.
+    """
 
     def __init__(self, hidden: Tensor, vocabulary: Tensor) -> None:
         self._hidden, self._vocabulary = hidden, vocabulary
 
     def __len__(self) -> int:
+        """The number of tokens fed."""
         return len(self._hidden)
 
     def __getitem__(self, index: int) -> LogitRow:

@@ -1,14 +1,19 @@
-"""Nano: frozen eyes → fusion → the first layers of SmolLM2, which write the mask as text.
+"""Nano: frozen vision encoder → fusion → the first layers of SmolLM2, which write the mask as text.
 
 An ordinary `transformers` model: configuration, `save_pretrained`, `generate`, PEFT and Trainer
-work on it. It takes the features of the vision encoder (`text4seg.models.nano.encoders.vision`)
-where other models take pixels.
+work on it. It takes the features of the vision encoder (`encoders.vision`) where other models take
+pixels.
 
-How a token comes about: 64 image tokens and the question stand before the answer, as in any
-vision-language model. The fusion makes a state for every cell out of the image and the question.
-While the answer is written, each position is also given the state of the cell that its next token
-writes (`pointers`), a strip of target logits from that cell to the end of its row, and the next
-digit of the run length that is to be written there (`runs`).
+How a token comes about: 64 image tokens and the question stand before the answer, as in LLaVA (Liu
+et al. 2023, arXiv:2304.08485). The fusion makes a state for every cell out of image and question.
+While the answer is written, each position is also given, added to its embedding:
+
+- the state of the cell that its next token writes (`text.cell_tracker` knows which one);
+- a strip of target logits from that cell to the end of its row;
+- the next digit of the run length that is to be written there (`run_digits`).
+
+Shapes: `b` sequences, `t` tokens, 256 = 16×16 cells, `d` the width of the fusion, `hidden` that of
+the language model.
 """
 
 from __future__ import annotations
@@ -37,12 +42,23 @@ if TYPE_CHECKING:
 
     QuestionReader = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Phrases]]
 
+# Target logits of so many cells are read, from the pointed one on: a row of the usual grid.
 STRIP = 16
 _IGNORED = -100
 
 
 @dataclass
 class NanoOutput(ModelOutput):
+    """The result of `NanoForConditionalGeneration.forward`.
+
+    Attributes:
+        loss: Mean cross-entropy of the labels, where there are any.
+        logits: Of the kept positions, `b t vocabulary`; with labels, of the labelled tokens only.
+        past_key_values: The language model's cache.
+        cell_states: The fusion's states, `b 256 d`: to be passed to the next steps.
+        target_logits: The fusion's target logits, `b 256`: likewise.
+    """
+
     loss: Tensor | None = None
     logits: Tensor | None = None
     past_key_values: Cache | None = None
@@ -51,6 +67,15 @@ class NanoOutput(ModelOutput):
 
 
 class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
+    """Fusion and language model, as a `transformers` model.
+
+    Before it reads text it needs a cell tracker (`set_cell_tracker`), and for weights with open
+    matching also a reader of questions (`set_question_reader`).
+
+    Args:
+        config: Sizes and thresholds.
+    """
+
     config_class = NanoConfig
     base_model_prefix = "nano"
     main_input_name = "input_ids"
@@ -75,50 +100,59 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.run_reader: nn.Linear | None = None
         if config.runs:
             self.run_reader = nn.Linear(RUN_CHANNELS, language.hidden_size, bias=False)
-            nn.init.zeros_(self.run_reader.weight)  # weights from before it go on as they were
+            # Zero, so that weights trained without it write as before until it is trained.
+            nn.init.zeros_(self.run_reader.weight)
         self.language = LlamaModel(language)
-        # Of no concern to masks: weights with it and without it write the same ones.
+        # Only questions answered in words use it: masks are the same with it and without it.
         self.vqa_head = self._new_vqa_head() if config.answers else None
         self.cell_tracker: CellTracker | None = None
         self.question_reader: QuestionReader | None = None
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Nothing: the fusion initialises itself, the language model comes from SmolLM2."""
+        """Do nothing: the fusion initialises itself, the language model comes from SmolLM2."""
 
     def get_input_embeddings(self) -> nn.Module:
+        """The token embedding, which is also the output layer (tied)."""
         embedding: nn.Module = self.language.embed_tokens
         return embedding
 
     def set_input_embeddings(self, value: nn.Embedding) -> None:  # type: ignore[override]
+        """Replace the token embedding."""
         self.language.embed_tokens = value
 
     def set_cell_tracker(self, cell_tracker: CellTracker) -> None:
-        """Tells which tokens move from cell to cell; needed before text is read or written."""
+        """Set what knows which tokens move from cell to cell; needed before text is read."""
         self.cell_tracker = cell_tracker
 
     def add_vqa_head(self) -> None:
-        """A new one, to be trained: weights without it only write masks."""
+        """Add an untrained VQA head to weights that only write masks."""
         self.config.answers = True
         self.vqa_head = self._new_vqa_head()
 
     def _new_vqa_head(self) -> VqaHead:
+        """A head of the sizes of the configuration."""
         config = cast("NanoConfig", self.config)
         return VqaHead(config, config.language["hidden_size"])
 
     def set_question_reader(self, reader: QuestionReader) -> None:
-        """Tells what a question asks for; needed by weights that match by meaning."""
+        """Set what reads phrases off questions; needed by weights with open matching.
+
+        Args:
+            reader: Question tokens `b t` and their mask → tokens, mask and phrases as the fusion
+                is to read them (`PhraseReader.read_tokens`).
+        """
         self.question_reader = reader
 
     # -- the image and the question ----------------------------------------------------------------
 
     def image_embeddings(self, image: ImageState) -> Tensor:
-        """`b 64 hidden`: the cells, pooled to 8×8, as tokens."""
+        """Image tokens for the language model, `b 64 hidden`: the cells, pooled to 8×8."""
         embedded: Tensor = self.image_projector(self.pool_cells(image))
         return embedded
 
     def pool_cells(self, image: ImageState) -> Tensor:
-        """`b 64 d`: what the image tokens are made of."""
+        """Cell states pooled to 8×8, `b 64 d`: the image tokens before their projection."""
         side, cells = self.config.image_side, self.config.cells
         maps = image.cells.transpose(1, 2).unflatten(2, (cells, cells))
         return functional.adaptive_avg_pool2d(maps, side).flatten(2).transpose(1, 2)
@@ -130,9 +164,20 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         mask: Tensor,
         phrases: Phrases | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Question tokens `b t` → cell states `b 256 d` and target logits `b 256`.
+        """Find what questions ask for in their images.
 
-        With `phrases` the questions have been read: the tokens are as the fusion reads them.
+        Args:
+            image: One row a question.
+            question_ids: Tokens of the questions, `b t`, padded.
+            mask: `b t`, true where there is a token.
+            phrases: The phrases of the questions, where they were read already; then the tokens
+                are those that the fusion is to read.
+
+        Returns:
+            Cell states `b 256 d` and target logits `b 256`, positive where a cell is of the target.
+
+        Raises:
+            RuntimeError: The weights need a reader of questions that was not set.
         """
         if self.fusion.matching is not None and phrases is None:
             if self.question_reader is None:
@@ -142,6 +187,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
             phrases = replace(phrases, vectors=phrases.vectors.to(self.dtype))
         words = self.language.embed_tokens(question_ids)
         states, logits = self.fusion.ground(image, words, mask, phrases)
+        # Chosen on validation images: the fusion's logits are a little low for the best IoU.
         return states, logits + self.config.cell_bias
 
     def read_cells(
@@ -153,11 +199,17 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         *,
         resampled: bool = False,
     ) -> Tensor:
-        """What the answer's positions, of `pointers b t 3`, are given: `b t hidden`.
+        """What to add to the embeddings of the answer's positions.
 
-        It is zero where they point `NOWHERE`.
+        Args:
+            states: Cell states, `b 256 d`.
+            logits: Target logits, `b 256`.
+            pointers: (cell, length, named) of each position, `b t 3`; see `CellPointer`.
+            grid: Rows and columns of the mask.
+            resampled: Whether states and logits are those of the grid's cells already.
 
-        `resampled`: the states are those of the grid's cells already.
+        Returns:
+            `b t hidden`; zeros where the pointer is `NOWHERE`.
         """
         if not resampled:
             states, logits = self.resample(states, logits, grid)
@@ -168,6 +220,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         ahead = torch.arange(STRIP, device=cell.device)
         within = (cell[..., None] % cols + ahead) < cols
         index = (cell[..., None] + ahead).clamp_max(rows * cols - 1)
+        # tanh keeps a sure cell from drowning the others; cells beyond the row's end are flagged.
         strip = torch.tanh(logits / 2).gather(1, index.flatten(1)).unflatten(1, index.shape[1:])
         strip = strip.masked_fill(~within, 0.0)
         read: Tensor = self.reader(
@@ -180,7 +233,16 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def resample(
         self, states: Tensor, logits: Tensor, grid: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
-        """States `b 256 d` and target logits `b 256` of the cells of another grid."""
+        """Resample states and logits of 16×16 cells to another grid.
+
+        Args:
+            states: `b 256 d`.
+            logits: `b 256`.
+            grid: Rows and columns.
+
+        Returns:
+            `b n d` and `b n`, n = rows × columns.
+        """
         side = self.config.cells
         if grid == (side, side):
             return states, logits
@@ -194,9 +256,15 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
     # -- text --------------------------------------------------------------------------------------
 
     def question_of(self, input_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """The question's tokens `b t`, padded, and their mask.
+        """Cut the questions out of prompts.
 
-        It stands between the last image token and the end of the turn.
+        A question stands between the last image token and the end of the user's turn.
+
+        Args:
+            input_ids: Prompts, `b t`.
+
+        Returns:
+            Their questions' tokens, padded, and a mask, both `b u`.
         """
         end = self.config.language["eos_token_id"]
         spans = []
@@ -213,6 +281,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return pad(spans, batch_first=True), pad(mask, batch_first=True)
 
     def pointers_of(self, input_ids: Tensor, grid: tuple[int, int]) -> Tensor:
+        """What each token's successor writes, `b t 3`; raises `RuntimeError` without a tracker."""
         if self.cell_tracker is None:
             raise RuntimeError(
                 "nano needs set_cell_tracker(CellTracker.from_tokenizer(…)) before it reads text"
@@ -232,7 +301,21 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         resampled: bool = False,
         **language: Any,
     ) -> tuple[Any, Tensor | None, Tensor | None]:
-        """Tokens through the language model → its output (no logits yet), states, target logits."""
+        """Run tokens through the language model.
+
+        Args:
+            input_ids: `b t`.
+            features: Of the vision encoder, `b 288 2060`, for tokens that hold the image's places.
+            cell_states: `b 256 d`, of an earlier step.
+            target_logits: `b 256`, of an earlier step.
+            pointers: `b t 3`; by default read off `input_ids`, which then must be whole texts.
+            grid: Rows and columns of the mask; 16×16 by default.
+            resampled: Whether states and logits are those of the grid's cells already.
+            **language: Arguments of the language model: cache, mask, positions.
+
+        Returns:
+            The language model's output, without logits; cell states and target logits.
+        """
         shape = grid or (self.config.cells, self.config.cells)
         embedded = self.language.embed_tokens(input_ids)
         if features is not None:
@@ -267,9 +350,24 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
     ) -> NanoOutput:
         """Logits, and the loss where there are labels.
 
-        `features b 256 2048` come with the tokens that hold the image's places; later steps come
-        with `cell_states` and `target_logits` (both are in the output) and the `pointers` of their
-        tokens. `labels` as usual: -100 is ignored, and they are shifted inside.
+        Args:
+            input_ids: `b t`.
+            features: Of the vision encoder, `b 288 2060`; they come with the tokens that hold the
+                image's places.
+            cell_states: `b 256 d` of the previous output, in later steps.
+            target_logits: `b 256` of the previous output, in later steps.
+            pointers: `b t 3`, in later steps.
+            grid: Rows and columns of the mask; 16×16 by default.
+            attention_mask: As of any language model.
+            position_ids: Likewise.
+            past_key_values: Likewise.
+            use_cache: Likewise.
+            labels: `b t`, -100 where ignored; they are shifted here.
+            logits_to_keep: The last so many positions; 0 for all.
+            **_: What `generate` passes besides; ignored.
+
+        Returns:
+            Logits and what the next step needs.
         """
         out, cell_states, target_logits = self.read(
             input_ids,
@@ -289,6 +387,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def _score(
         self, hidden: Tensor, labels: Tensor | None, keep: int
     ) -> tuple[Tensor | None, Tensor]:
+        """Loss and logits; with labels, logits are computed for the labelled tokens only."""
         vocabulary = self.language.embed_tokens.weight
         if labels is None:
             return None, hidden[:, -keep:] @ vocabulary.T
@@ -309,6 +408,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         grid: tuple[int, int] | None = None,
         **rest: Any,
     ) -> dict[str, Any]:
+        """What `generate` feeds next: new tokens with their pointers, features only at first."""
         seen = 0 if past_key_values is None else past_key_values.get_seq_length()
         pointers = self.pointers_of(input_ids, grid or (self.config.cells, self.config.cells))
         return {
@@ -327,6 +427,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def _update_model_kwargs_for_generation(
         self, outputs: Any, model_kwargs: dict[str, Any], *args: Any, **rest: Any
     ) -> dict[str, Any]:
+        """Carry cell states and target logits from one step of `generate` to the next."""
         kwargs = super()._update_model_kwargs_for_generation(outputs, model_kwargs, *args, **rest)
         kwargs["cell_states"] = outputs.cell_states
         kwargs["target_logits"] = outputs.target_logits

@@ -1,7 +1,10 @@
-"""What a run length has to say, digit by digit: told to the writer where it is written.
+"""Run lengths of the target logits, digit by digit: given to the language model while it writes.
 
-It is counted from where the writer stands, not from where it should stand: after a mistake the
-next runs are those that bring the text back to what is seen.
+A run length sums up many cells, which a few layers do not learn to count; so it is counted here and
+the model only learns when to follow it. The count starts where the text stands, not where it should
+stand: after a mistake the next runs are those that bring the text back to the cells.
+
+Shapes: `b` masks, `n` cells, `t` positions of the answer.
 """
 
 from __future__ import annotations
@@ -12,18 +15,27 @@ from torch.nn import functional
 
 from text4seg.models.nano.text.cell_tracker import NOWHERE
 
-# One more than the digits: the run length is said.
+# The class after the ten digits: the number is whole.
 _END = 10
 _LONGEST = 999
 RUN_CHANNELS = 3 + _END + 1
 
 
 def measure_runs(inside: Tensor, cols: int) -> Tensor:
-    """How many cells `b n` each one's run still has, itself included; rows end runs."""
+    """Length of the rest of each cell's run.
+
+    Args:
+        inside: Whether a cell is of the target, `b n`.
+        cols: Columns of the grid; a run ends with its row.
+
+    Returns:
+        Cells from this one to the end of its run, itself included, `b n`.
+    """
     rows = inside.unflatten(1, (-1, cols))
     ends = torch.ones_like(rows)
     ends[..., :-1] = rows[..., 1:] != rows[..., :-1]
     place = torch.arange(cols, device=inside.device)
+    # The nearest end at or behind each cell: a running minimum from the right.
     last = torch.where(ends, place, cols).flip(-1).cummin(-1).values.flip(-1)
     return (last - place + 1).flatten(1)
 
@@ -31,13 +43,22 @@ def measure_runs(inside: Tensor, cols: int) -> Tensor:
 def choose_lengths(
     inside: Tensor, lengths: Tensor, cell: Tensor, named: Tensor, cols: int
 ) -> Tensor:
-    """The run length to write `b t` at cells `b t`, given the label that was written there.
+    """The run length to write, given the label that was written before it.
 
-    `lengths b n` are `measure_runs` of the cells that are seen `inside b n`. `named` is 1 where the
-    label is the target, 0 where it is others, `NOWHERE` where it is not known.
-    The label that is seen there: all of its run. The other one, which is a mistake already: one
-    cell, as neighbouring runs have different labels, or, where the seen run is that one cell, the
-    next run with it.
+    With the label that the cells show, that is the rest of their run. With the other one, which is
+    a mistake already, it is one cell, since neighbouring runs have different labels; where the
+    shown run is that one cell, the run behind it is taken in as well.
+
+    Args:
+        inside: Whether a cell is of the target, `b n`.
+        lengths: `measure_runs` of it.
+        cell: The cell that the run begins with, `b t`.
+        named: 1 where the written label is the target, 0 where it is `others`, `NOWHERE` where
+            there is none yet, `b t`.
+        cols: Columns of the grid.
+
+    Returns:
+        `b t`.
     """
     length, seen = lengths.gather(1, cell), inside.gather(1, cell)
     last = cell % cols + length == cols
@@ -47,10 +68,14 @@ def choose_lengths(
 
 
 def next_digits(length: Tensor, written: Tensor) -> Tensor:
-    """The digit that comes next in a length, or 10 where the number is whole.
+    """The digit that comes next in a number.
 
-    Also where what was `written` (0: nothing yet) is no beginning of it. Longer ones than 999 are
-    told as that.
+    Args:
+        length: Numbers to write; those beyond 999 are written as 999.
+        written: Their beginnings that were written already; 0 for none.
+
+    Returns:
+        0 to 9, or 10 where the number is whole or does not begin with `written`.
     """
     length = length.clamp_max(_LONGEST)
     first = torch.where(
@@ -63,10 +88,16 @@ def next_digits(length: Tensor, written: Tensor) -> Tensor:
 
 
 def describe_runs(logits: Tensor, pointers: Tensor, cols: int) -> Tensor:
-    """Target logits `b n` of a grid, pointers `b t 3` → `b t 14`.
+    """Features of the run that begins at each pointer.
 
-    Whether the cell is of the target, whether it is not, whether its run lasts to the end of the
-    row; amid a run length also its next digit as one of ten, or that it ends.
+    Args:
+        logits: Target logits of the grid's cells, `b n`.
+        pointers: (cell, length, named) of each position, `b t 3`.
+        cols: Columns of the grid.
+
+    Returns:
+        `b t 14`: whether the cell is of the target, whether it is not, whether its run reaches the
+        end of the row; amid a run length also its next digit, or its end, as one of eleven.
     """
     cell, written, named = pointers.unbind(-1)
     cell = cell.clamp_min(0)
