@@ -64,7 +64,7 @@ class VisionEncoder:
         self._detector = Detector(graph, layout)
 
     @torch.inference_mode()
-    def look(self, image: Image.Image) -> torch.Tensor:
+    def encode(self, image: Image.Image) -> torch.Tensor:
         """RGB image of any size → float16 `288 2060`.
 
         The first 256 rows are cells in row-major order: 2,048 channels, then 12 colors. The other
