@@ -1,4 +1,8 @@
-"""What a question says of a thing besides its name: `the second red cup left of the lamp`."""
+"""Attributes: what a question says of a thing besides its name.
+
+`the second red cup left of the lamp` → color red, rank 1, relation left, landmark lamp. The words
+are read off by patterns, not learned; `spatial` looks them up among the detector's boxes.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+# The sides from which things are ranked, sizes among them, and relations to a landmark; the weights
+# know both by their index.
 SIDES = ("left", "right", "top", "bottom", "big", "small")
 RELATIONS = ("left", "right", "above", "below", "near")
 _SIDE_WORDS = {
@@ -48,10 +54,15 @@ _COLOR = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """Of one expression: `thing` is what is left of it when all of this is taken away.
+    """The attributes of one expression.
 
-    `side` is one of `SIDES`, `rank` counts from 0 (the first from that side), `relation` is one of
-    `RELATIONS`, to the `landmark`.
+    Attributes:
+        thing: What is left of the expression without its attributes.
+        color: One of `COLORS`.
+        side: One of `SIDES`: where the thing stands among others of its kind.
+        rank: From 0, the first from that side.
+        relation: One of `RELATIONS`, to the landmark.
+        landmark: The other thing, as it was written.
     """
 
     thing: str
@@ -63,9 +74,17 @@ class Attributes:
 
 
 def read_attributes(expression: str) -> Attributes:
-    """Whatever is said by other words than these is left in the thing."""
+    """Read the attributes off an expression.
+
+    Args:
+        expression: As in `the second red cup left of the lamp`.
+
+    Returns:
+        Its attributes; words that name none stay in `thing`.
+    """
     thing, relation, landmark = expression.strip(), None, None
     found = _RELATION.match(thing)
+    # In `the dog on the left` the pattern finds a landmark `left`, which is a side.
     if found and not _SIDE.fullmatch(re.split(r"\s", found["landmark"])[0]):
         thing, landmark = found["thing"], found["landmark"].lower()
         relation = _RELATION_WORDS[re.sub(r"\s+", " ", found["relation"].lower())]
@@ -88,9 +107,14 @@ def read_attributes(expression: str) -> Attributes:
 
 @dataclass(frozen=True, slots=True)
 class AttributeTensors:
-    """Terms of `q` questions as numbers; a row of zeros where one says nothing of the kind.
+    """The attributes of `q` questions as numbers; a row of zeros where one has none of a kind.
 
-    `colors q 12`, `sides q 6`, `ranks q`, `relations q 5`, `landmarks q 384` (what they mean).
+    Attributes:
+        colors: One-hot over `COLORS`, `q 12`.
+        sides: One-hot over `SIDES`, `q 6`.
+        ranks: From 0, `q`.
+        relations: One-hot over `RELATIONS`, `q 5`.
+        landmarks: Sentence embeddings of the landmarks, `q 384`.
     """
 
     colors: Tensor
@@ -100,6 +124,7 @@ class AttributeTensors:
     landmarks: Tensor
 
     def to(self, like: Tensor) -> AttributeTensors:
+        """The same on the device and of the type of `like`."""
         fields = (self.colors, self.sides, self.ranks, self.relations, self.landmarks)
         return AttributeTensors(*(field.to(like) for field in fields))
 
@@ -107,7 +132,16 @@ class AttributeTensors:
 def stack_attributes(
     attributes: Sequence[Attributes], landmarks: Sequence[Tensor | None], width: int
 ) -> AttributeTensors:
-    """`landmarks` are unit vectors of what the terms' landmarks mean."""
+    """Stack the attributes of several questions.
+
+    Args:
+        attributes: Of each question.
+        landmarks: Sentence embedding of each question's landmark, None where it has none.
+        width: Of a sentence embedding.
+
+    Returns:
+        A row a question.
+    """
     nothing = torch.zeros(width)
     return AttributeTensors(
         _one_hot([one.color for one in attributes], COLORS),
@@ -119,4 +153,5 @@ def stack_attributes(
 
 
 def _one_hot(words: Sequence[str | None], known: Sequence[str]) -> Tensor:
+    """A row a word, of zeros for none."""
     return torch.tensor([[float(word == one) for one in known] for word in words])

@@ -1,9 +1,9 @@
 """Which cell a token of the answer writes, read off the text written so far.
 
-The text of a mask tells where its writer stands: `|` ends a run (of one cell where no count is
-written), a new line ends a row. So nano gives every answer token the image state of the very cell
-it writes and, amid a run length, what is still to be said of it. The same walk serves the formats
-`sd` and `rrle`; after something else it only loses its way, it never fails.
+The text of a mask shows where its writer stands: `|` ends a run (of one cell where no count is
+written), a line end ends a row. So each answer token can be given the state of the very cell it
+writes and, amid a run length, what is left to write of it. One automaton serves the formats `sd`
+and `rrle`; on other text it loses its position, but never fails.
 """
 
 from __future__ import annotations
@@ -19,16 +19,21 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 NOWHERE = -1
-# In place of the number of opened tokens: a turn begins and its speaker comes next; the user
-# speaks, who may well write `<seg>` without meaning a mask.
+"""No cell, no run length, or no label yet."""
+# In place of the number of opening tokens: a turn has begun and its speaker comes next; or the user
+# speaks, whose `<seg>` begins no mask.
 _SPEAKER, _USER = -1, -2
 
 
 class WriterState(NamedTuple):
-    """Where the writer stands: inside a mask once all tokens of `<seg>` have been `opened`.
+    """Position in the text of a mask.
 
-    `length` is the run length written so far, `NOWHERE` while there is none, and 0 after its star;
-    `named` whether the run's label is another word than `others`, `NOWHERE` before it is written.
+    Attributes:
+        opened: Tokens of `<seg>` read so far; inside a mask it is all of them.
+        row: Row of the next cell.
+        col: Column of the next cell.
+        length: The run length written so far: `NOWHERE` for none, 0 after its star.
+        named: Whether the run's label is not `others`; `NOWHERE` before it is written.
     """
 
     opened: int = 0
@@ -39,7 +44,13 @@ class WriterState(NamedTuple):
 
 
 class CellPointer(NamedTuple):
-    """What the next token writes: its cell, or `NOWHERE`, and the run as in `Place`."""
+    """What the next token writes.
+
+    Attributes:
+        cell: Index of its cell, row by row, or `NOWHERE`.
+        length: As in `WriterState`.
+        named: As in `WriterState`.
+    """
 
     cell: int
     length: int
@@ -51,11 +62,21 @@ OUTSIDE_MASK = CellPointer(NOWHERE, NOWHERE, NOWHERE)
 
 @dataclass(frozen=True, slots=True)
 class CellTracker:
-    """The tokens that move the writer: `open` are all of `<seg>`, `close` begin `</seg>`.
+    """The tokens that move a writer from cell to cell.
 
-    A label's last character may melt with what follows it (`.|`, `?|`), and a line end with the
-    space before a digit; so what ends a run or a row are sets. `turn` and `assistant` begin what
-    the model says.
+    What ends a run or a row are sets of tokens: a label's last character may melt with what follows
+    it (`.|`, `?|`), and a line end with the space before a digit.
+
+    Attributes:
+        open: All tokens of `<seg>`.
+        close: Tokens that begin `</seg>`.
+        bar: Tokens that end a run.
+        newline: Tokens that end a row.
+        star: The token before a run length.
+        digits: Token of a digit → its value.
+        others: Tokens that begin the label `others`.
+        turn: The token that begins a turn, if the tokenizer has one.
+        assistant: The token that names the model as the speaker.
     """
 
     open: tuple[int, ...]
@@ -70,6 +91,8 @@ class CellTracker:
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Tokenizer) -> CellTracker:
+        """Look the tokens up in a byte-level tokenizer with single digits."""
+
         def ids(text: str) -> list[int]:
             found: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
             return found
@@ -93,14 +116,14 @@ class CellTracker:
             assistant=ids("assistant")[0],
         )
 
-    def advance(self, place: WriterState, token: int) -> WriterState:  # noqa: PLR0911 - a case a line
-        """Where the writer stands after `token`."""
-        opened, row, col, length, named = place
+    def advance(self, state: WriterState, token: int) -> WriterState:  # noqa: PLR0911 - a case a line
+        """The state after one more token."""
+        opened, row, col, length, named = state
         if token == self.turn:
             return WriterState(_SPEAKER)
         if opened < 0:
-            heard = opened == _SPEAKER and token == self.assistant
-            return WriterState(0 if heard else _USER)
+            answers = opened == _SPEAKER and token == self.assistant
+            return WriterState(0 if answers else _USER)
         if opened < len(self.open):
             if token == self.open[opened]:
                 return WriterState(opened + 1)
@@ -114,6 +137,7 @@ class CellTracker:
         if token == self.star:
             return WriterState(opened, row, col, 0, named)
         if length >= 0 and token in self.digits:
+            # Bounded: the text may hold any number of digits.
             return WriterState(
                 opened, row, col, min(length * 10 + self.digits[token], 10_000), named
             )
@@ -122,33 +146,34 @@ class CellTracker:
         return WriterState(opened, row, col, NOWHERE, named)
 
     def _is_name(self, token: int) -> int:
-        """Whether a label that begins so is another word than `others`."""
+        """1 where a label that begins with this token is another word than `others`."""
         return int(token not in self.others)
 
     def after(self, tokens: Iterable[int]) -> WriterState:
-        """Where the writer stands after all these tokens."""
-        place = WriterState()
+        """The state after all these tokens, from the beginning of a text."""
+        state = WriterState()
         for token in tokens:
-            place = self.advance(place, token)
-        return place
+            state = self.advance(state, token)
+        return state
 
-    def point(self, place: WriterState, rows: int, cols: int) -> CellPointer:
-        """What the token after that place writes."""
-        inside = place.opened == len(self.open) and place.row < rows and place.col < cols
+    def point(self, state: WriterState, rows: int, cols: int) -> CellPointer:
+        """What the token after that state writes, in a grid of `rows` and `cols`."""
+        inside = state.opened == len(self.open) and state.row < rows and state.col < cols
         if not inside:
             return OUTSIDE_MASK
-        return CellPointer(place.row * cols + place.col, place.length, place.named)
+        return CellPointer(state.row * cols + state.col, state.length, state.named)
 
     def pointers(self, tokens: Iterable[int], rows: int, cols: int) -> list[CellPointer]:
-        place, found = WriterState(), []
+        """What the successor of each token writes, from the beginning of a text."""
+        state, found = WriterState(), []
         for token in tokens:
-            place = self.advance(place, token)
-            found.append(self.point(place, rows, cols))
+            state = self.advance(state, token)
+            found.append(self.point(state, rows, cols))
         return found
 
 
 def _ending(spelled: dict[int, str], mark: str) -> frozenset[int]:
-    """Tokens that end in the mark, but not in two of its first letter."""
+    """Tokens whose text ends in the mark, but not in two of its first character."""
     return frozenset(
         token
         for token, letters in spelled.items()

@@ -1,8 +1,8 @@
-"""The words that nano was taught, and how a word that it was not leads to one of them.
+"""The words that nano was taught, and how another word leads to one of them.
 
-Names of the fusion's own head, of the detector and of the image classifier, each with the other
-words for it; a thesaurus (from WordNet) for the rest of the language. All of it is text: what the
-words mean is told by `sentences`.
+Names of the fusion's own head, of the detector and of the image classifier, each with other words
+for it; for the rest of the language a thesaurus made from WordNet (Miller 1995). All of it is text;
+`encoders.sentences` makes embeddings of it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 
 IMAGENET = Path(__file__).parent / "data" / "imagenet.tsv"
 THESAURUS = Path(__file__).parent / "data" / "thesaurus.tsv.gz"
-# Of ImageNet's classes every tenth is never asked for in training: they measure what nano makes of
-# words that it was not taught.
+# Every tenth of ImageNet's classes is kept out of training, to measure words that were not taught.
 _HELD_OUT_EVERY, _HELD_OUT_AT = 10, 7
 
-# Known name → a word for it that nano is never taught: these measure the same.
+# Known name → a word for it that is kept out of training, for the same purpose.
 HELD_OUT = {
     "person": "individual", "bicycle": "cycle", "car": "vehicle", "airplane": "jet",
     "bus": "coach", "train": "locomotive", "truck": "lorry", "boat": "vessel",
@@ -194,7 +193,15 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class ImagenetClass:
-    """A class of the image classifier: its name, other words for it, kinds that it is of."""
+    """A class of the image classifier.
+
+    Attributes:
+        wnid: Its WordNet id, as in the names of ImageNet's folders.
+        name: Its name.
+        others: Other words for it.
+        kinds: What it is a kind of.
+        held_out: Whether it is kept out of training.
+    """
 
     wnid: str
     name: str
@@ -204,12 +211,13 @@ class ImagenetClass:
 
     @property
     def words(self) -> tuple[str, ...]:
+        """Name, other words and kinds, each once."""
         return tuple(dict.fromkeys((self.name, *self.others, *self.kinds)))
 
 
 @cache
 def imagenet_classes() -> tuple[ImagenetClass, ...]:
-    """In the order of the classifier's logits; words held out are left out, but for names."""
+    """The 1,000 classes in the order of the classifier's logits, without words held out."""
     classes = []
     for index, line in enumerate(IMAGENET.read_text(encoding="utf-8").splitlines()):
         wnid, name, others, kinds = line.split("\t")
@@ -226,25 +234,25 @@ def imagenet_classes() -> tuple[ImagenetClass, ...]:
 
 
 def _allowed(words: Iterable[str]) -> tuple[str, ...]:
-    """Those that hold no word that is kept from nano."""
+    """Those words that contain none of `HELD_OUT`."""
     held = [f" {word} " for word in HELD_OUT.values()]
     return tuple(w for w in words if w and not any(h in f" {w} " for h in held))
 
 
 def words_for(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Each name and the other words for it."""
+    """Each name with the other words for it."""
     return [(name, *_allowed(SYNONYMS.get(name, ()))) for name in names]
 
 
 @cache
 def core_words() -> frozenset[str]:
-    """Words for things that training has true masks of."""
+    """Words for things of which training has human masks."""
     return frozenset(word for words in words_for([*COCO_CLASSES, *SYNONYMS]) for word in words)
 
 
 @cache
 def taught_words() -> frozenset[str]:
-    """Everything that training may ask for by its own word."""
+    """All words that training may ask for."""
     taught = set(core_words())
     taught |= {w for one in imagenet_classes() if not one.held_out for w in one.words}
     return frozenset(taught | KINDS.keys())
@@ -252,6 +260,6 @@ def taught_words() -> frozenset[str]:
 
 @cache
 def thesaurus() -> dict[str, tuple[str, ...]]:
-    """Words that were not taught → taught ones that mean the same, or the nearest kind of it."""
+    """Words that were not taught → taught ones that mean the same or are the nearest kind."""
     lines = gzip.decompress(THESAURUS.read_bytes()).decode().splitlines()
     return {word: tuple(names.split("|")) for word, names in (line.split("\t") for line in lines)}

@@ -1,4 +1,9 @@
-"""What a question asks for: `Where is the left dog? Answer with a mask.` → `dog`."""
+"""Phrases: the things that a question asks for, as text and as sentence embeddings.
+
+`Where is the left dog? Answer with a mask.` → `dog`. A word that was never taught is read as a
+taught one that means the same, where the thesaurus or the embeddings find one (`hound` → `dog`),
+and as `thing` otherwise; its own embedding is matched in any case.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +27,9 @@ if TYPE_CHECKING:
     from text4seg.models.nano.config import NanoConfig
 
 MOST = 4
-# Stands in a question for a thing whose word the fusion never read; training uses it likewise.
+# Replaces a word that the fusion's tokens never met in training, where it is replaced likewise.
 STAND_IN = "thing"
-# From this cosine on a word is taken for another one; how much a thesaurus adds to it.
+# The cosine from which on a word is read as another one, and what an entry of the thesaurus adds.
 _ALIKE, _TOLD = 0.6, 0.3
 _NEARLY_AS_GOOD = 0.12
 _WORDINGS = tuple(
@@ -61,20 +66,26 @@ _RELATION = re.compile(
 
 
 def find_phrases(question: str) -> list[str]:
-    """The things that a question names, without articles, places and sizes; at most `MOST`.
+    """The things that a question names.
 
-    A phrase with a relation comes whole, and as what stands before the relation.
+    Args:
+        question: A whole question, or an expression alone.
+
+    Returns:
+        At most `MOST` phrases, without articles, positions and sizes; a phrase with a relation
+        comes whole and as what stands before the relation.
     """
     return _name_phrases(_find_expression(question))
 
 
 def find_attributes(question: str) -> tuple[list[str], Attributes]:
-    """The things that a question names, bare of what is said of them, and that."""
+    """The things that a question names, without attributes, and the attributes."""
     attributes = read_attributes(_find_expression(question))
     return _name_phrases(attributes.thing), attributes
 
 
 def _find_expression(question: str) -> str:
+    """The expression in a question of a known wording, else the question without its verb."""
     asked = question.strip()
     for wording in _WORDINGS:
         found = wording.fullmatch(asked)
@@ -87,6 +98,7 @@ def _find_expression(question: str) -> str:
 
 
 def _name_phrases(expression: str) -> list[str]:
+    """The phrases of `a, b and c`, each with and without its relation."""
     phrases: list[str] = []
     for piece in _JOINED.split(expression):
         bare = _bare(piece)
@@ -95,14 +107,22 @@ def _name_phrases(expression: str) -> list[str]:
 
 
 def _bare(piece: str) -> str:
-    # Some wordings have an article, and the expression may have its own.
+    """A phrase without article, position and size."""
+    # Twice: some wordings have an article, and the expression may have its own.
     words = _PLACE_AFTER.sub("", _BEFORE.sub("", _BEFORE.sub("", piece.strip())))
     return _PLACE_BEFORE.sub("", words).strip().lower()
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionReading:
-    """A question as the fusion reads it, and the embeddings of what it asks for."""
+    """A question as the fusion reads it.
+
+    Attributes:
+        text: The question with taught words in place of others.
+        vectors: Sentence embeddings of its phrases, `p 384`.
+        attributes: What it says of the things, where the model reads that.
+        landmark: Sentence embedding of the landmark, `384`, if it has one.
+    """
 
     text: str
     vectors: Tensor
@@ -114,9 +134,9 @@ class PhraseReader:
     """Questions → what they ask for, by sentence embeddings and a thesaurus.
 
     Args:
-        embed: Phrases → unit vectors.
-        matching: Its first list are the names of the fusion's head.
-        config: Tells the words of that list; there may be more of them later.
+        embed: Phrases → unit vectors `n 384`.
+        matching: Its first list holds the names of the fusion's head.
+        config: Holds the words of that list; fine-tuning may append to them.
     """
 
     def __init__(
@@ -128,6 +148,7 @@ class PhraseReader:
         self._embed, self._matching, self._config = embed, matching, config
 
     def read(self, question: str) -> QuestionReading:
+        """Read one question."""
         text, phrases, core = question, [], self._config.words
         attributes, landmark = None, None
         if self._config.attributes:
@@ -148,24 +169,35 @@ class PhraseReader:
         return QuestionReading(text, vectors, attributes, landmark)
 
     def _is_taught(self, phrase: str) -> bool:
+        """Whether training asked for things by this phrase."""
         if phrase in self._config.aliases:
             return False  # a user's word, whatever it means elsewhere
         return phrase in self._config.words or phrase in taught_words()
 
     def landmark(self, phrase: str) -> Tensor:
-        """What a thing means that another one is told apart by; an untaught word's like."""
+        """Sentence embedding `384` of a landmark, by a taught word where there is one."""
         meant = [] if self._is_taught(phrase) else self._meant(phrase, self._config.words)
         return self._embed([meant[0] if meant else phrase])[0]
 
     def read_tokens(
         self, tokenizer: Tokenizer, ids: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor, Phrases]:
-        """Questions as tokens `q t`, padded → as the fusion reads them, and what they ask for."""
+        """Read questions that are tokens already, as `generate` and training have them.
+
+        Args:
+            tokenizer: Of those tokens.
+            ids: `q t`, padded.
+            mask: `q t`, true where there is a token.
+
+        Returns:
+            Tokens and mask as the fusion is to read them, and the phrases.
+        """
         texts = [
             tokenizer.decode(row[there].tolist(), skip_special_tokens=False)
             for row, there in zip(ids, mask, strict=True)
         ]
         read = [self.read(text) for text in texts]
+        # Questions that were read as they are keep their tokens: encoding may split them otherwise.
         rows = [
             row[there]
             if one.text == text
@@ -183,9 +215,10 @@ class PhraseReader:
         return pad(rows, batch_first=True), pad(there, batch_first=True), phrases
 
     def _meant(self, phrase: str, core: Sequence[str]) -> list[str]:
-        """Taught words for an untaught one: its singular, else its like, its synonyms or kind.
+        """Taught words for an untaught one, the best first.
 
-        Words of the user's own are told by the configuration (`aliases`).
+        In this order: a user's own alias, its singular, then names with a near embedding and
+        entries of the thesaurus; where there is none, the same for the phrase's last word.
         """
         if phrase in self._config.aliases:
             return [self._config.aliases[phrase]]
@@ -194,6 +227,7 @@ class PhraseReader:
             for single in singulars:
                 if single in words:
                     return [single]
+        # A word of one of the lists is matched by its embedding and needs no substitute.
         vector = self._embed([phrase])
         if bool(self._matching.knows(vector)[0]):
             return []
@@ -216,11 +250,12 @@ class PhraseReader:
         order = sorted(scores, key=lambda name: -scores[name])
         good = [name for name in order[:2] if scores[name] > best - _NEARLY_AS_GOOD]
         known = [name for name in order if name in core and scores[name] >= _ALIKE]
-        # A word that has true masks stands first: the fusion's own tokens know it.
+        # A name with true masks in training comes first: the fusion knows it by its tokens, too.
         return list(dict.fromkeys((*known[:1], *good)))
 
 
 def _singulars(phrase: str) -> list[str]:
+    """What may be the singular of a phrase, by its ending."""
     endings = (("ies", "y"), ("ves", "f"), ("es", ""), ("s", ""))
     return [
         phrase.removesuffix(plural) + single
@@ -230,7 +265,7 @@ def _singulars(phrase: str) -> list[str]:
 
 
 def gather_phrases(read: Sequence[QuestionReading]) -> Phrases:
-    """What questions ask for, and their terms where those were read."""
+    """Stack the phrases of several questions, and their attributes where those were read."""
     phrases = stack_phrases([one.vectors for one in read])
     attributes = [one.attributes for one in read if one.attributes is not None]
     if not attributes:
@@ -240,7 +275,15 @@ def gather_phrases(read: Sequence[QuestionReading]) -> Phrases:
 
 
 def stack_phrases(vectors: Sequence[Tensor], hidden: Tensor | None = None) -> Phrases:
-    """Each question's `p 384`, padded."""
+    """Pad the phrases of several questions.
+
+    Args:
+        vectors: Sentence embeddings of each question's phrases, `p 384`.
+        hidden: `q`, questions whose words are to match no equal word; for training.
+
+    Returns:
+        A row a question.
+    """
     mask = [torch.ones(len(v), dtype=torch.bool) for v in vectors]
     pad = torch.nn.utils.rnn.pad_sequence
     return Phrases(pad(list(vectors), batch_first=True), pad(mask, batch_first=True), hidden)

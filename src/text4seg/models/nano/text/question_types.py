@@ -1,4 +1,4 @@
-"""Questions whose answer is words: `How many dogs are there?` → a count is asked, of dogs."""
+"""Types of questions whose answer is words: `How many dogs are there?` → a count, of dogs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import re
 from dataclasses import dataclass
 
 KINDS = ("there", "count", "color", "where", "names", "name", "other")
-"""Is there one, how many, of what color, where, what all is there, what is this, anything else."""
+"""Presence, number, color, position, all things, the main thing, and any other question.
+
+The VQA head knows a type by its index.
+"""
 
 _IMAGE = r"(?:photo|photograph|picture|image|pic|scene|shot)"
 _IN_IMAGE = rf"(?:(?:anywhere\s+)?(?:in|on|of|within)\s+(?:the|this|that|my|your)\s+{_IMAGE})"
@@ -57,14 +60,26 @@ _ARTICLE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ParsedQuestion:
-    """What a question asks (one of `KINDS`) and of what: an expression, as one asks for a mask."""
+    """A question of a known type.
+
+    Attributes:
+        kind: One of `QUESTION_TYPES`.
+        expression: The thing that is asked about, as one would ask for its mask, if any.
+    """
 
     kind: str
     expression: str | None = None
 
 
 def read_question(question: str) -> ParsedQuestion:
-    """The first of the patterns that fits; `other` where none does."""
+    """Read type and thing off a question.
+
+    Args:
+        question: English, one sentence.
+
+    Returns:
+        By the first pattern that fits the whole question; of type `other` where none does.
+    """
     asked = re.sub(r"\s+", " ", question.strip()).rstrip(" ?.!")
     for kind, pattern in _READ:
         found = pattern.fullmatch(asked)

@@ -16,6 +16,17 @@ _BETWEEN = f"{END_OF_TURN}\n<|im_start|>assistant\n"
 
 
 class PromptTokenizer:
+    """Makes prompts of images, questions and beginnings of answers.
+
+    Args:
+        tokenizer: SmolLM2's.
+        image_token: The token that holds an image token's place.
+        image_tokens: How many stand for an image.
+
+    Raises:
+        WeightsError: The tokenizer has no token that ends a turn.
+    """
+
     def __init__(self, tokenizer: Tokenizer, *, image_token: int, image_tokens: int) -> None:
         self.tokenizer = tokenizer
         self.cell_tracker = CellTracker.from_tokenizer(tokenizer)
@@ -31,18 +42,24 @@ class PromptTokenizer:
         return ids
 
     def image_prefix(self) -> list[int]:
-        """What is the same for every question of an image."""
+        """The prompt up to the question: the same for every question of an image."""
         return self.encode(_BEFORE_IMAGE) + self._image
 
     def after_image(self, question: str, answer_prefix: str) -> list[int]:
+        """The question, the change of turns and the beginning of the answer."""
         return self.encode(question) + self.encode(_BETWEEN) + self.encode(answer_prefix)
 
     def prompt(self, question: str, answer_prefix: str) -> list[int]:
+        """A whole prompt."""
         return self.image_prefix() + self.after_image(question, answer_prefix)
 
 
 def token_bytes(text: PromptTokenizer) -> list[bytes]:
-    """Bytes of every token of a byte-level BPE: printable stand-ins back to what they stand for."""
+    """The bytes of every token of a byte-level BPE, by id.
+
+    Byte-level tokenizers spell each byte as a printable character (GPT-2, Radford et al. 2019);
+    added tokens are spelled as they are.
+    """
     back = {stand_in: byte for byte, stand_in in _stand_ins().items()}
     tokenizer = text.tokenizer
     added = tokenizer.get_added_tokens_decoder()
@@ -54,7 +71,7 @@ def token_bytes(text: PromptTokenizer) -> list[bytes]:
 
 
 def _stand_ins() -> dict[int, str]:
-    """GPT-2's printable letter for every byte."""
+    """GPT-2's printable character for every byte."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     letters = {byte: chr(byte) for byte in printable}
     for byte in range(256):
