@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from text4seg.core.errors import Text4SegError
     from text4seg.core.geometry import cells_to_mask, mask_to_grid
     from text4seg.core.types import Box, DescriptorGrid, GridShape, Size
+    from text4seg.data import read_dataset
+    from text4seg.data.build import build_dataset
+    from text4seg.data.targets import decode_mask, encode_mask
     from text4seg.images import open_image
     from text4seg.segmenter import Answer, Segmentation, Segmenter
 
@@ -31,10 +34,14 @@ _HOMES = {
     "Segmenter": "text4seg.segmenter",
     "Size": "text4seg.core.types",
     "Text4SegError": "text4seg.core.errors",
+    "build_dataset": "text4seg.data.build",
     "cells_to_mask": "text4seg.core.geometry",
+    "decode_mask": "text4seg.data.targets",
+    "encode_mask": "text4seg.data.targets",
     "get_format": "text4seg.codec",
     "mask_to_grid": "text4seg.core.geometry",
     "open_image": "text4seg.images",
+    "read_dataset": "text4seg.data",
 }
 
 __all__ = [
@@ -46,10 +53,14 @@ __all__ = [
     "Segmenter",
     "Size",
     "Text4SegError",
+    "build_dataset",
     "cells_to_mask",
+    "decode_mask",
+    "encode_mask",
     "get_format",
     "mask_to_grid",
     "open_image",
+    "read_dataset",
 ]
 
 

@@ -56,11 +56,18 @@ def open_image(
     """Open an image as upright RGB.
 
     The orientation that a camera noted is applied, transparent parts are laid on white, deep and
-    single-channel pictures become 8-bit RGB, and of an animation the first frame is taken. Where
-    the image is no file of its own, its bytes are `content` and `path` is what messages name.
+    single-channel images become 8-bit RGB, and of an animation the first frame is taken.
+
+    Args:
+        path: The file; with `content`, a name for messages.
+        max_pixels: The most pixels that are opened.
+        content: The bytes of an image that is not a file of its own.
+
+    Returns:
+        The image in mode RGB.
 
     Raises:
-        InputError: The file is missing, unreadable, no picture, broken, or has too many pixels.
+        InputError: The file is missing, unreadable, not an image, broken or too large.
     """
     with _opened(path, max_pixels, content) as image:
         upright = ImageOps.exif_transpose(image)

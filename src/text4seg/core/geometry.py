@@ -95,11 +95,22 @@ def coverage_to_cells(
 def mask_to_grid(
     mask: Bool[np.ndarray, "h w"], label: str, shape: GridShape, rule: Rule = "coverage"
 ) -> DescriptorGrid:
-    """One mask as a grid of `label` and `others`.
+    """Make the grid of one mask.
 
-    `coverage` sets the cells at least half covered and never loses a mask; `iou` sets those that
-    together fit it best; `center` takes the pixel in the middle of each cell, as Text4Seg does,
-    and may lose small things.
+    Args:
+        mask: A boolean array `h w`.
+        label: The label of its cells; all others are `others`.
+        shape: Rows and columns of the grid over the mask.
+        rule: `coverage` sets the cells at least half covered and never loses a mask; `iou` sets
+            those that together fit it best; `center` takes the pixel in the middle of each cell,
+            as Text4Seg does, and may lose small things.
+
+    Returns:
+        The grid.
+
+    Raises:
+        LabelError: The label cannot be written.
+        UnknownNameError: There is no such rule.
     """
     check_label(label)
     if rule in ("coverage", "iou"):

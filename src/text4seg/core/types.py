@@ -30,7 +30,12 @@ _MARKS = re.compile(r"</?seg>")
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Height and width of an image in pixels, both at least 1."""
+    """Height and width of an image.
+
+    Attributes:
+        height: Pixels from top to bottom, at least 1.
+        width: Pixels from left to right, at least 1.
+    """
 
     height: int
     width: int
@@ -52,7 +57,12 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class GridShape:
-    """Rows and columns of a grid, each from 1 to 256."""
+    """Rows and columns of a grid.
+
+    Attributes:
+        rows: From 1 to 256.
+        cols: From 1 to 256.
+    """
 
     rows: int
     cols: int
@@ -65,7 +75,17 @@ class GridShape:
 
     @classmethod
     def parse(cls, text: str) -> GridShape:
-        """Read `ROWSxCOLS`, as in `16x64`; raises `InputError`."""
+        """Read a grid as users write it.
+
+        Args:
+            text: `ROWSxCOLS`, as in `16x64`.
+
+        Returns:
+            The shape.
+
+        Raises:
+            InputError: The text is something else, or a side is out of range.
+        """
         match = _GRID.fullmatch(text.strip())
         if match is None:
             raise InputError(f"a grid is written ROWSxCOLS, as in 16x16, got {text[:40]!r}")
@@ -82,7 +102,14 @@ class GridShape:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A box in pixels: x from the left, y from the top; `x1` and `y1` are just outside."""
+    """A box in pixels.
+
+    Attributes:
+        x0: The left edge.
+        y0: The upper edge.
+        x1: The right edge, just outside the box.
+        y1: The lower edge, just outside the box.
+    """
 
     x0: float
     y0: float
@@ -106,10 +133,14 @@ class Box:
 
 
 def check_label(label: str) -> None:
-    """Raise `LabelError` unless `label` may name a thing in a mask text.
+    """Check that a label may name a thing in a mask text.
 
-    A label is not empty, holds no line break, no `|`, no ` *` followed by an ASCII digit, no
-    leading, trailing or doubled space, and is not the reserved `others`.
+    Args:
+        label: It is not empty, holds no line break, no `|`, no ` *` followed by an ASCII digit,
+            no leading, trailing or doubled space, and is not the reserved `others`.
+
+    Raises:
+        LabelError: The label cannot be written.
     """
     reason = label_fault(label)
     if reason:
@@ -117,7 +148,7 @@ def check_label(label: str) -> None:
 
 
 def label_fault(label: str) -> str:
-    """Why `label` may not name a thing, or an empty string where it may."""
+    """Get why `label` may not name a thing; an empty string where it may."""
     tests = (
         (not label, "it is empty"),
         (label == OTHERS, f"{OTHERS!r} is reserved for the background"),
@@ -140,9 +171,16 @@ def label_fault(label: str) -> str:
 
 
 def clean_label(text: str) -> tuple[str, list[str]]:
-    """Turn user text into a label, with the list of what had to be changed.
+    """Turn user text into a label.
 
-    Raises `LabelError` where nothing usable is left (empty text, or `others` itself).
+    Args:
+        text: Any text.
+
+    Returns:
+        The label, and a list of what had to be changed.
+
+    Raises:
+        LabelError: Nothing usable is left (empty text, or `others` itself).
     """
     changes: list[str] = []
 
@@ -175,12 +213,17 @@ def _short(text: str) -> str:
 class DescriptorGrid:
     """One label for every cell of a grid, kept in one canonical form.
 
-    `cells` are indices into `labels`. `labels[0]` is always `others`, whether or not a cell has
-    it; the other labels stand in the order of their first appearance, row by row, and unused
-    ones are dropped. So two grids are equal when their cells carry the same words. Whatever is
-    passed in is brought into that form; `cells` is read-only.
+    Whatever is passed in is brought into the canonical form, so two grids are equal when their
+    cells carry the same words.
 
-    Raises `LabelError` for a label that cannot be written, `InputError` for bad cells.
+    Attributes:
+        labels: `others` first, whether or not a cell has it; then the other labels in the order
+            of their first appearance, row by row. Unused labels are dropped.
+        cells: Indices into `labels`, `rows cols`, read-only.
+
+    Raises:
+        LabelError: A label cannot be written.
+        InputError: The cells are not a two-dimensional array of indices.
     """
 
     labels: tuple[str, ...]
@@ -206,12 +249,30 @@ class DescriptorGrid:
 
     @classmethod
     def build(cls, labels: Sequence[str], cells: Int[np.ndarray, "rows cols"]) -> DescriptorGrid:
-        """Make a grid from any list of labels (`others` anywhere or absent) and their indices."""
+        """Make a grid from any labels.
+
+        Args:
+            labels: `others` may be anywhere or missing.
+            cells: Indices into `labels`.
+
+        Returns:
+            The grid in canonical form.
+        """
         return cls(tuple(labels), cells)
 
     @classmethod
     def from_rows(cls, rows: Iterable[Iterable[str]]) -> DescriptorGrid:
-        """Make a grid from its words, row by row; all rows have one length."""
+        """Make a grid from its words.
+
+        Args:
+            rows: The words of each row; all rows have one length.
+
+        Returns:
+            The grid.
+
+        Raises:
+            InputError: There is no row, or the lengths differ.
+        """
         words = [list(row) for row in rows]
         if not words or len({len(row) for row in words}) != 1:
             raise InputError("a grid needs rows, all of one length")
@@ -221,18 +282,31 @@ class DescriptorGrid:
 
     @classmethod
     def empty(cls, shape: GridShape) -> DescriptorGrid:
-        """A grid of background alone."""
+        """Make a grid of background alone.
+
+        Args:
+            shape: Its rows and columns.
+
+        Returns:
+            The grid.
+        """
         return cls((OTHERS,), np.zeros((shape.rows, shape.cols), dtype=np.int32))
 
     @classmethod
     def canonical(
         cls, labels: tuple[str, ...], cells: Int[np.ndarray, "rows cols"]
     ) -> DescriptorGrid:
-        """A grid of what is in canonical form already: nothing is checked, copied or renumbered.
+        """Make a grid of what is in canonical form already, for readers of many grids.
 
-        For readers of many grids, which have made sure of it; `cells` is read-only.
+        Nothing is checked, copied or renumbered.
+
+        Args:
+            labels: As the attribute.
+            cells: As the attribute, read-only.
+
+        Returns:
+            The grid.
         """
-        grid = object.__new__(cls)
         object.__setattr__(grid, "labels", labels)
         object.__setattr__(grid, "cells", cells)
         return grid
@@ -248,13 +322,24 @@ class DescriptorGrid:
         return len(self.labels) == 1
 
     def select(self, label: str) -> Bool[np.ndarray, "rows cols"]:
-        """The cells that carry `label`; none where the grid does not know it."""
+        """Find the cells of a label.
+
+        Args:
+            label: Any word.
+
+        Returns:
+            A boolean array `rows cols`, all False where the grid does not have the label.
+        """
         if label not in self.labels:
             return np.zeros(self.cells.shape, dtype=np.bool_)
         return np.asarray(self.cells == self.labels.index(label))
 
     def rows_of_labels(self) -> list[list[str]]:
-        """The words themselves, row by row."""
+        """Get the words of the cells.
+
+        Returns:
+            A list of words for each row.
+        """
         return [[self.labels[cell] for cell in row] for row in self.cells.tolist()]
 
     def __eq__(self, other: object) -> bool:

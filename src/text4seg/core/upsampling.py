@@ -24,7 +24,15 @@ def centers(count: int, length: int) -> Int64[np.ndarray, " count"]:
 
 
 def cells_to_mask(cells: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndarray, "h w"]:
-    """Every pixel takes the cell that its center lies in."""
+    """Enlarge cells to pixels: every pixel takes the cell that its center lies in.
+
+    Args:
+        cells: A boolean array `rows cols`.
+        size: The size of the image.
+
+    Returns:
+        A boolean array `h w`.
+    """
     rows, cols = np.asarray(cells).shape
     at = np.ix_(centers(size.height, rows), centers(size.width, cols))
     return np.asarray(np.asarray(cells)[at] != 0)

@@ -29,7 +29,13 @@ class HeldOutImages:
         return bool(self.ids or self.hashes)
 
     def contains(self, sample: Sample) -> bool:
-        """Whether this image is one of them, by its id or by its look.
+        """Find out whether an image is one of them, by its id or by its look.
+
+        Args:
+            sample: The image.
+
+        Returns:
+            True for an image that must be left out.
 
         Raises:
             InputError: The image cannot be opened.
@@ -49,6 +55,9 @@ def hold_out_images(samples: Iterable[Sample], *, by_look: bool = True) -> HeldO
     Args:
         samples: The images. One that cannot be opened is known by its id alone.
         by_look: Whether to open the images and hash them too.
+
+    Returns:
+        Their ids and hashes.
 
     Raises:
         MissingExtraError: `by_look` is set, and imagehash is not installed.

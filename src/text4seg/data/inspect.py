@@ -1,4 +1,4 @@
-"""What a build holds, counted and drawn: to look at before training."""
+"""Statistics and drawn samples of a finished build, to look at before training."""
 
 from __future__ import annotations
 
@@ -116,7 +116,17 @@ class FinishedBuild:
 
 
 def open_build(folder: Path) -> FinishedBuild:
-    """Open a finished build; raises `InputError` for a folder that holds none."""
+    """Open a finished build.
+
+    Args:
+        folder: What `build_dataset` wrote.
+
+    Returns:
+        The build, with its records still unread.
+
+    Raises:
+        InputError: The folder holds no finished build.
+    """
     try:
         plan = json.loads((folder / PLAN).read_bytes())
         manifest = json.loads((folder / MANIFEST).read_bytes())
@@ -132,7 +142,15 @@ def open_build(folder: Path) -> FinishedBuild:
 
 
 def count_records(built: FinishedBuild, tokens: Count | None = None) -> BuildStatistics:
-    """Go over all records once; memory grows with a hash of 16 bytes a record."""
+    """Go over all records once; memory grows by a hash of 16 bytes per record.
+
+    Args:
+        built: The build.
+        tokens: Counts the tokens of a text, where token counts are wanted.
+
+    Returns:
+        The counts.
+    """
     findings = BuildStatistics()
     for record in built.records():
         findings.samples += 1
@@ -181,10 +199,15 @@ def _mask(value: Value | None, label: str, size: Size) -> np.ndarray:
 
 
 def oracle_iou(built: FinishedBuild, *, images: int = 200) -> dict[str, Any] | None:
-    """What IoU the grid allows at best: the true masks, put on the grid and taken off it again.
+    """Measure the best IoU that the grid allows: true masks, encoded and decoded again.
 
-    Looks at up to so many images of the data set, evenly spread, and at whole images, not crops.
-    None where the data set is no longer where it was, or has no masks.
+    Args:
+        built: The build, whose data set is read again. Whole images are measured, not crops.
+        images: The most images to look at, evenly spread over the data set.
+
+    Returns:
+        The `mean` IoU and the number of `masks`; None where the data set is no longer where it
+        was, or has no masks.
     """
     data = built.plan["data"]
     try:
@@ -223,9 +246,16 @@ def _best_iou(mask: MaskSource, encoder: TargetEncoder) -> float:
 
 
 def write_sheet(built: FinishedBuild, path: Path, figures: dict[str, Any], *, seed: int = 0) -> int:
-    """Write one page with the figures and some samples drawn; returns how many could be drawn.
+    """Write a page of HTML with figures and drawn samples.
 
-    The page holds its pictures itself. Samples are drawn at random over the whole build.
+    Args:
+        built: The build, from which samples are drawn at random.
+        path: The file; its images are inside it.
+        figures: Names and values of the table.
+        seed: The seed of the draw.
+
+    Returns:
+        The number of questions on the page.
     """
     total = built.manifest["samples"]
     chosen = set(

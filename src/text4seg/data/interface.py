@@ -79,7 +79,17 @@ class ReferringTarget:
         return self.mask.to_mask()
 
     def to_rle(self, size: Size) -> Mapping[str, Any]:
-        """Get the true mask as COCO run lengths; arguments and errors are those of `to_mask`."""
+        """Get the true mask as COCO run lengths.
+
+        Args:
+            size: The size of the upright image.
+
+        Returns:
+            `{"size": [height, width], "counts": …}`.
+
+        Raises:
+            InputError: The mask is of another size or cannot be read.
+        """
         if self.mask is None:
             return {"size": [size.height, size.width], "counts": [size.pixels]}
         self._check(size)
@@ -117,7 +127,10 @@ class Sample:
     content: bytes | None = None
 
     def open_image(self) -> Image.Image:
-        """Open the image as upright RGB.
+        """Open the image.
+
+        Returns:
+            Upright RGB.
 
         Raises:
             InputError: It is missing or cannot be read.
@@ -147,6 +160,9 @@ class Dataset(Protocol):
         Args:
             index: From 0 to the number of images.
             report: Where wrong targets are counted.
+
+        Returns:
+            The sample, with masks as they were annotated.
 
         Raises:
             RecordError: The image cannot be used.
@@ -202,6 +218,9 @@ class Source:
         Args:
             beside: The folder to take where nothing else exists.
             usual: The usual folders, in order of preference.
+
+        Returns:
+            The given folder, or the first that exists.
 
         Raises:
             InputError: A folder was given and does not exist.

@@ -50,16 +50,32 @@ class MaskSource(Protocol):
         """
 
     def to_mask(self) -> Bool[np.ndarray, "h w"]:
-        """Draw the pixels."""
+        """Draw the pixels.
+
+        Returns:
+            A boolean array `h w`.
+        """
 
     def to_rle(self) -> Mapping[str, Any]:
-        """Get the pixels as COCO run lengths."""
+        """Get the pixels as COCO run lengths.
+
+        Returns:
+            `{"size": [height, width], "counts": …}`.
+        """
 
     def undrawn_rle(self) -> Mapping[str, Any] | None:
-        """Get COCO run lengths if that needs no pixels, otherwise None."""
+        """Get COCO run lengths if that needs no drawing.
+
+        Returns:
+            The same as `to_rle`, or None where the mask would have to be drawn.
+        """
 
     def area(self) -> int:
-        """Count the pixels."""
+        """Count the pixels.
+
+        Returns:
+            The number of pixels, at least 0.
+        """
 
 
 class _DrawnMask:
@@ -90,7 +106,13 @@ class RunLengthMask:
 
     @classmethod
     def from_coco(cls, rle: Mapping[str, Any]) -> RunLengthMask:
-        """Take `{"size": [height, width], "counts": …}`; the counts are checked when used.
+        """Take COCO run lengths.
+
+        Args:
+            rle: `{"size": [height, width], "counts": …}`; the counts are checked when used.
+
+        Returns:
+            The mask.
 
         Raises:
             InputError: The mapping has another form.
@@ -105,7 +127,14 @@ class RunLengthMask:
 
     @classmethod
     def from_mask(cls, mask: Bool[np.ndarray, "h w"]) -> RunLengthMask:
-        """Keep drawn pixels as run lengths."""
+        """Keep drawn pixels as run lengths.
+
+        Args:
+            mask: A boolean array `h w`.
+
+        Returns:
+            The mask.
+        """
         return cls.from_coco(mask_to_rle(mask))
 
     @property

@@ -153,9 +153,7 @@ def read_dataset(
     default = reader.splits[0] if reader.splits else None
     source = Source(Path(path), folder, split or default, dict(options or {}), report)
     try:
-        if not source.root.exists():
-            raise LayoutError(f"there is no file or folder {source.root}")
-        dataset = reader.open(source)
+        dataset = _open(reader, source)
     except LayoutError as error:
         raise InputError(f"{error}; {layout} is laid out as\n{reader.layout}") from error
     opened = {
@@ -166,6 +164,12 @@ def read_dataset(
         "options": dict(source.options),
     }
     return CheckedDataset(dataset, wanted, report, opened, ReadReport.from_json(report.to_json()))
+
+
+def _open(reader: Reader, source: Source) -> Dataset:
+    if not source.root.exists():
+        raise LayoutError(f"there is no file or folder {source.root}")
+    return reader.open(source)
 
 
 def _check_names(reader: Reader, split: str | None, options: Mapping[str, str]) -> None:

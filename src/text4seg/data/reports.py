@@ -1,4 +1,4 @@
-"""What reading left out, and why: nothing is dropped in silence."""
+"""What was read, skipped and changed, and why: nothing is dropped in silence."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from typing import Any
 from text4seg.core.errors import InputError
 
 EXAMPLES = 5
-"""So many messages are kept of each kind; all are counted."""
+"""The number of messages that are kept of each kind; all are counted."""
 
 
 class RecordError(InputError):
-    """A record that cannot be used. `kind` is what it is counted under."""
+    """A record that cannot be used.
+
+    Attributes:
+        kind: What it is counted under in a report.
+    """
+
+    kind: str
 
     def __init__(self, kind: str, message: str) -> None:
         self.kind = kind
@@ -46,23 +52,45 @@ class ReadReport:
     messages: dict[str, list[str]] = field(default_factory=dict)
 
     def skip(self, kind: str, message: str) -> None:
-        """A record is wrong and left out; raises `RecordError` where reading is strict."""
+        """Count a wrong record, which is left out.
+
+        Args:
+            kind: The kind of fault.
+            message: Where and what it is.
+
+        Raises:
+            RecordError: Reading is strict.
+        """
         if self.strict:
             raise RecordError(kind, message)
         self.skipped[kind] += 1
         self._keep(kind, message)
 
     def filter(self, reason: str, count: int = 1) -> None:
-        """Records were not selected."""
+        """Count records that were not selected.
+
+        Args:
+            reason: Why not.
+            count: How many.
+        """
         self.filtered[reason] += count
 
     def mend(self, what: str, message: str) -> None:
-        """A record was used after a change."""
+        """Count a record that was used after a change.
+
+        Args:
+            what: The kind of change.
+            message: Where and what it was.
+        """
         self.mended[what] += 1
         self._keep(what, message)
 
     def add(self, other: ReadReport) -> None:
-        """Count what another report counted."""
+        """Add the counts of another report.
+
+        Args:
+            other: For instance that of another process.
+        """
         self.images += other.images
         self.expressions += other.expressions
         self.skipped += other.skipped
@@ -73,7 +101,11 @@ class ReadReport:
                 self._keep(kind, message)
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain values, in a fixed order."""
+        """Get the report as plain values.
+
+        Returns:
+            The attributes but `strict`, in a fixed order.
+        """
         return {
             "images": self.images,
             "expressions": self.expressions,
@@ -85,7 +117,14 @@ class ReadReport:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> ReadReport:
-        """The report that `to_json` wrote."""
+        """Read a report back.
+
+        Args:
+            record: What `to_json` returned.
+
+        Returns:
+            The report.
+        """
         return cls(
             images=record["images"],
             expressions=record["expressions"],

@@ -80,6 +80,9 @@ class TargetEncoder:
         Args:
             objects: Labels with masks of any images.
 
+        Returns:
+            A text for each mask.
+
         Raises:
             LabelError: A label cannot be written.
             InputError: A mask cannot be read.
@@ -93,7 +96,19 @@ class TargetEncoder:
         ]
 
     def to_value(self, objects: Sequence[LabeledMask], size: Size | None = None) -> Value:
-        """Get what `encode` writes: a grid, or the boxes with their grids."""
+        """Get the value that `encode` writes.
+
+        Args:
+            objects: Labels with boolean masks `h w` of one size.
+            size: The size that the masks must have, where it is to be checked.
+
+        Returns:
+            The grid, or the boxes with their grids.
+
+        Raises:
+            LabelError: A label cannot be written.
+            InputError: A mask has another size.
+        """
         for label, mask in objects:
             if size is not None and mask.shape != (size.height, size.width):
                 height, width = mask.shape
@@ -113,6 +128,12 @@ class TargetEncoder:
     def to_cells(self, masks: Sequence[MaskSource]) -> Bool[np.ndarray, "masks rows cols"]:
         """Compute the cells of the grid that belong to each mask, without drawing it if possible.
 
+        Args:
+            masks: Masks of any images.
+
+        Returns:
+            A boolean array for each mask.
+
         Raises:
             InputError: A mask cannot be read.
         """
@@ -126,7 +147,14 @@ class TargetEncoder:
         return choose(coverages)
 
     def write(self, value: Value) -> str:
-        """Write a value of `to_value` as text."""
+        """Write a value as text.
+
+        Args:
+            value: What `to_value` returned.
+
+        Returns:
+            The text of the format.
+        """
         return get_any_format(self.format).encode(value)  # type: ignore[arg-type]  # to_value's
 
 
