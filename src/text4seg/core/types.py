@@ -307,6 +307,7 @@ class DescriptorGrid:
         Returns:
             The grid.
         """
+        grid = object.__new__(cls)
         object.__setattr__(grid, "labels", labels)
         object.__setattr__(grid, "cells", cells)
         return grid
