@@ -229,8 +229,8 @@ def _write(arguments: argparse.Namespace, parts: Parts) -> None:
         rates = ("learning_rate", "reader_rate", "run_rate")
         settings = replace(settings, **{rate: times * getattr(settings, rate) for rate in rates})
     batches = Batches(scenes, store, config.names, images=2, questions=4)
-    lesson = BatchSampler(model, text, batches, config.names, settings)
-    train_decoder(model, lesson, settings=settings, folder=arguments.work)
+    sampler = BatchSampler(model, text, batches, config.names, settings)
+    train_decoder(model, sampler, settings=settings, folder=arguments.work)
 
 
 def _vqa(arguments: argparse.Namespace, parts: Parts) -> None:

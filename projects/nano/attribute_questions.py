@@ -1,6 +1,6 @@
-"""Questions that tell more of a thing than its name: its color, or where it is from another thing.
+"""Questions with attributes: the color of a thing, or its relation to another thing.
 
-Some tell what is not so ("the green dress" of a red one): nothing of it is there then.
+Some have a wrong attribute ("the green dress" of a red one); their target is absent.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from jaxtyping import Float32
 
 WRONG_SHARE = 0.4
-# A thing is on a side of another one when their centers lie this many cells apart along it, and is
-# not when they lie at most this many; between them nobody could say.
+"""Share of the questions whose attribute is wrong."""
+
+# Distance of the centers along an axis, in cells, from which a thing is on that side of another
+# one, and up to which it is not. In between it is ambiguous, and nothing is asked.
 _CLEARLY, _CLEARLY_NOT = 1.5, 0.0
 _UNCOLORED = frozenset({"person", "skin", "hair", "orange"})
 # Relations: the axis, the sign on it, wordings.
@@ -35,7 +37,13 @@ _MOST_OF_A_KIND = 6
 
 @dataclass(frozen=True, slots=True)
 class SyntheticQuestion:
-    """One question: the expression and what it covers (zeros: nothing of it is there)."""
+    """A question made from annotations.
+
+    Attributes:
+        expression: What it asks for.
+        coverage: Share of each cell that the target covers; zeros if it is absent.
+        kind: How it was made, such as `name` or `related`.
+    """
 
     expression: str
     coverage: Float32[np.ndarray, "16 16"]
@@ -43,7 +51,7 @@ class SyntheticQuestion:
 
 
 def center(thing: Thing) -> tuple[float, float]:
-    """Row and column, in cells."""
+    """Get the center of a thing as row and column, in cells."""
     weight = thing.coverage.sum()
     steps = np.arange(16) + 0.5
     return (
@@ -53,7 +61,7 @@ def center(thing: Thing) -> tuple[float, float]:
 
 
 def ask_colored(scene: Scene, random: np.random.Generator) -> SyntheticQuestion | None:
-    """`the red dress`; None where nothing in the scene has a clear color."""
+    """Ask for a color, as in `the red dress`; None if nothing in the scene has a clear one."""
     choices = list(color_choices(scene))
     if not choices:
         return None
@@ -70,7 +78,14 @@ def ask_colored(scene: Scene, random: np.random.Generator) -> SyntheticQuestion 
 def color_choices(
     scene: Scene,
 ) -> Iterator[tuple[str, dict[str, Float32[np.ndarray, "16 16"]], list[str]]]:
-    """Names whose things all have clear colors: what of it has which, and colors none has."""
+    """Find the names whose things all have clear colors.
+
+    Args:
+        scene: The image with its masks.
+
+    Yields:
+        A name, the coverage of its things by color, and colors that none of them has.
+    """
     for name, layer in scene.layers.items():
         if name in _UNCOLORED or layer.mean() < 2 * SMALLEST_SHARE:
             continue
@@ -95,7 +110,7 @@ def color_choices(
 
 
 def ask_related(scene: Scene, random: np.random.Generator) -> SyntheticQuestion | None:
-    """`the cup left of the lamp`; None where no two things are clearly beside one another."""
+    """Ask for a relation, as in `the cup left of the lamp`; None if there is no clear one."""
     choices = list(related_choices(scene))
     if not choices:
         return None
@@ -115,7 +130,15 @@ def _cover(things: Sequence[Thing]) -> Float32[np.ndarray, "16 16"]:
 
 
 def related_choices(scene: Scene) -> Iterator[tuple[str, str, str, list[Thing]]]:
-    """A name, a relation, a landmark's name, and what of the name stands in it (maybe nothing)."""
+    """Find the relations of things to a single thing of another name.
+
+    Args:
+        scene: The image with its masks.
+
+    Yields:
+        A name, a relation, the landmark's name, and the things of the name in that relation, which
+        may be none.
+    """
     groups: dict[str, list[Thing]] = {}
     for thing in scene.things:
         groups.setdefault(thing.name, []).append(thing)

@@ -1,8 +1,8 @@
-"""Answers as tokens to train on, and histories that are sometimes wrong.
+"""Masks as tokens to train on, sometimes behind a wrong history.
 
-A model that has only ever read true histories does not recover from its own first mistake. So part
-of the samples show a wrong history (another mask above and left of the cell) and ask for the true
-next cell.
+A model that has only read true histories does not recover from its own first mistake (exposure
+bias). So part of the samples have a wrong history, another mask before the cell, and the true next
+cell as their target.
 """
 
 from __future__ import annotations
@@ -23,9 +23,13 @@ OTHERS = "others"
 
 @dataclass(frozen=True, slots=True)
 class MaskTokens:
-    """`tokens` of the body, and `targets[i]`: what token i should have been.
+    """The tokens of a mask's body.
 
-    `decides[i]` says whether a choice was made there that counts. Not `whole`: the end is missing.
+    Attributes:
+        tokens: What the history shows.
+        targets: What each token should have been.
+        decides: Whether the token is a choice that is scored.
+        whole: Whether the body has its end.
     """
 
     tokens: list[int]
@@ -34,6 +38,7 @@ class MaskTokens:
     whole: bool = True
 
     def cut(self, longest: int) -> MaskTokens:
+        """Cut the body to a number of tokens."""
         if len(self.tokens) <= longest:
             return self
         return MaskTokens(
@@ -42,7 +47,7 @@ class MaskTokens:
 
 
 class MaskTokenizer:
-    """Writes masks as tokens exactly as the codec's text is tokenised (a test compares)."""
+    """Makes the tokens of masks, exactly as the codec's text is tokenized (a test compares)."""
 
     def __init__(self, text: PromptTokenizer) -> None:
         self._text = text
@@ -51,7 +56,10 @@ class MaskTokenizer:
         self.digits = [text.encode(str(digit))[-1] for digit in range(10)]
 
     def words(self, label: str) -> dict[tuple[bool, bool], list[int]]:
-        """(is target, stands first in the body) → tokens; a space goes before all but the first."""
+        """Tokenize the words of a mask by (is target, is first in the body).
+
+        All but the first word of a body are preceded by a space, which changes their tokens.
+        """
         return {
             (target, first): self._text.encode(
                 ("" if first else " ") + (label if target else OTHERS)
@@ -61,9 +69,9 @@ class MaskTokenizer:
         }
 
     def choices(self, label: str) -> list[int]:
-        """Every token that can be a choice in a mask of this label.
+        """List every token that can be a choice in a mask of this label.
 
-        First the beginnings of the words: others, label, others at the very start, label there.
+        First come the beginnings of the words: others, label, and both at the start of the body.
         """
         words = self.words(label)
         firsts = [
@@ -81,7 +89,7 @@ class MaskTokenizer:
     def flat(
         self, truth: Bool[np.ndarray, "r c"], history: Bool[np.ndarray, "r c"], label: str
     ) -> MaskTokens:
-        """`sd`: the first token of every cell's word is the choice."""
+        """Make flat text (`sd`), in which the first token of every cell's word is a choice."""
         words, cols = self.words(label), truth.shape[1]
         tokens, targets, decides = [], [], []
         for index, (shown, true) in enumerate(zip(history.flat, truth.flat, strict=True)):
@@ -96,10 +104,10 @@ class MaskTokenizer:
     def runs(
         self, truth: Bool[np.ndarray, "r c"], history: Bool[np.ndarray, "r c"], label: str
     ) -> MaskTokens:
-        """`rrle`: the first word of a row and every count are choices.
+        """Make text in runs (`rrle`), in which the first word of a row and every count are choices.
 
-        Where the history is wrong, the count to learn is the one that brings the text back to the
-        truth soonest (`choose_length`).
+        Behind a wrong history the target is the count that returns to the truth soonest
+        (`choose_length`).
         """
         words, (rows, cols) = self.words(label), truth.shape
         tokens, targets, decides = [], [], []
@@ -126,14 +134,16 @@ class MaskTokenizer:
         return MaskTokens(tokens, targets, decides)
 
     def _count(self, length: int, room: int) -> list[int]:
-        """The digits of a run length and what ends it; `room` cells are left in the row."""
+        """Tokenize a run length and what ends it; `room` cells are left in the row."""
         end = self.newline if length == room else self.bar
         return [*(self.digits[int(digit)] for digit in str(length)), end]
 
 
 def choose_length(row: Bool[np.ndarray, " c"], start: int, *, named: bool) -> int:
-    """The best run length at a cell of a row, where the label written is the target (`named`) or
-    others: as `text4seg.models.nano.run_digits.choose_lengths` tells the writer.
+    """Choose the best run length at a cell of a row.
+
+    The label that was written is the target (`named`) or others. The model's own digits follow the
+    same rule (`models.nano.run_digits.choose_lengths`).
     """
     change = np.flatnonzero(np.diff(row[start:]))
     length = int(change[0]) + 1 if len(change) else len(row) - start
@@ -147,9 +157,16 @@ def choose_length(row: Bool[np.ndarray, " c"], start: int, *, named: bool) -> in
 def corrupt_history(
     truth: Bool[np.ndarray, "r c"], guess: Float[np.ndarray, "r c"], random: np.random.Generator
 ) -> Bool[np.ndarray, "r c"]:
-    """A mask that the model itself might have written.
+    """Make a mask that the model itself might have written by mistake.
 
-    Its guess (logits) at some threshold, nothing up to some cell, a shift, or specks.
+    Args:
+        truth: The true mask.
+        guess: Target logits of the cells.
+        random: Source of randomness.
+
+    Returns:
+        The guess at some threshold, the truth with nothing up to some cell, shifted, or with
+        specks.
     """
     draw = random.random()
     if draw < 0.4:
@@ -160,16 +177,13 @@ def corrupt_history(
     elif draw < 0.85:
         wrong = np.roll(wrong, random.integers(-2, 3, 2), axis=(0, 1))
     else:
-        # About as many in a row of any grid: a row's text must not grow with its cells.
+        # As many a row on any grid, or the text of fine grids would become too long.
         wrong ^= random.random(wrong.shape) < 1.6 / wrong.shape[1]
     return wrong
 
 
 def draw_shape(random: np.random.Generator) -> Bool[np.ndarray, "16 16"]:
-    """A made-up shape: a few ellipses, boxes or slanted bands, sometimes nothing.
-
-    No image is needed to learn writing.
-    """
+    """Draw a shape: a few ellipses, boxes or slanted bands, sometimes nothing."""
     y, x = np.mgrid[0:16, 0:16] + 0.5
     mask = np.zeros((16, 16), dtype=bool)
     if random.random() < 0.08:

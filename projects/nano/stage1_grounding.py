@@ -1,11 +1,15 @@
-"""First lesson, seeing: the fusion alone learns which cells a question means; no text yet."""
+"""Stage 1, grounding: the fusion learns which cells a question refers to.
+
+Only the fusion is trained, on cached features of the frozen encoders; there is no text yet. The
+moving average of its weights is what the later stages use.
+"""
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import time
+from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,17 +19,20 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from projects.nano.checkpoints import append_log, save_checkpoint
 from projects.nano.feature_store import statistics
+from projects.nano.referring_questions import spatial_choices
 from text4seg.models.nano.fusion import Fusion
 from text4seg.models.nano.text.attributes import stack_attributes
 from text4seg.models.nano.text.phrases import STAND_IN, find_attributes, find_phrases, stack_phrases
+from text4seg.prompts import question
 from text4seg.training.nano.augmentation import to_cells
 from text4seg.training.nano.losses import box_loss, names_loss, target_loss
 from text4seg.training.nano.new_names import embed_name
 from text4seg.training.nano.precision import mixed_precision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tokenizers import Tokenizer
 
@@ -36,15 +43,33 @@ if TYPE_CHECKING:
     from text4seg.models.nano.matching import Phrases, WordList
 
 
-# How much the cells' own meanings weigh in the loss, and which boxes are meant.
+# Weights in the loss of matching by the cells' own embeddings, and of the detected boxes.
 _OWN_WEIGHT, _BOX_WEIGHT = 0.3, 0.5
-# How much faster than the rest the younger parts learn.
+# Modules that were added to trained weights learn faster, so that they catch up with the rest.
 _TIMES = {"matching.": 2.0, "spatial.": 4.0}
+# Sentences embedded at once; they are padded to the longest of them.
 _PIECE = 64
+# Absent names asked per image in the validation, and the smallest thing that is asked for.
+_CHECKED_ABSENT, _CHECKED_SHARE = 2, 0.005
+# Cells from which a target counts as large.
+_LARGE = 13
+_LOG_EVERY = 25
 
 
 @dataclass(frozen=True, slots=True)
 class GroundingConfig:
+    """Settings of the stage.
+
+    Attributes:
+        steps: Optimizer steps.
+        learning_rate: Peak of AdamW's learning rate.
+        warm_up: Steps until the peak.
+        weight_decay: Of AdamW.
+        names_weight: Weight of the name head's loss.
+        average: Decay of the moving average of the weights.
+        check_every: Steps between validations and checkpoints.
+    """
+
     steps: int = 1500
     learning_rate: float = 6e-4
     warm_up: int = 60
@@ -55,7 +80,10 @@ class GroundingConfig:
 
 
 class QuestionEncoder:
-    """Question text → frozen token embeddings, padded: `q t d` and the mask `q t`."""
+    """Encodes questions with the frozen token and sentence embeddings.
+
+    Called with texts it returns their token embeddings, padded to `q t d`, and the mask `q t`.
+    """
 
     def __init__(
         self,
@@ -79,26 +107,33 @@ class QuestionEncoder:
     def read(
         self, texts: Sequence[str], hidden: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Phrases | None]:
-        """Token embeddings, their mask, and what the questions ask for.
+        """Encode questions and the phrases in them.
 
-        A hidden question's words are replaced by a stand-in, and match no same word.
+        Args:
+            texts: The questions.
+            hidden: Questions whose phrases are replaced by a stand-in word and match no equal
+                word, `q`. This trains matching by meaning, which new words depend on.
+
+        Returns:
+            Token embeddings `q t d`, their mask `q t`, and the phrases, if there are sentence
+            embeddings.
         """
         if self._sentences is None:
             return (*self(texts), None)
-        told = [find_attributes(text) for text in texts] if self._attributes else []
+        parsed = [find_attributes(text) for text in texts] if self._attributes else []
         if self._attributes:
-            found = [phrases or [text] for text, (phrases, _) in zip(texts, told, strict=True)]
+            found = [phrases or [text] for text, (phrases, _) in zip(texts, parsed, strict=True)]
         else:
             found = [find_phrases(text) or [text] for text in texts]
         vectors = [self._sentences(phrases) for phrases in found]
         if hidden is not None:
             texts = [
-                without(text, phrases) if hide else text
+                hide_phrases(text, phrases) if hide else text
                 for text, phrases, hide in zip(texts, found, hidden.tolist(), strict=True)
             ]
         phrases = stack_phrases(vectors, hidden)
         if self._attributes:
-            attributes = [one for _, one in told]
+            attributes = [one for _, one in parsed]
             landmarks = [
                 self._sentences([one.landmark])[0] if one.landmark else None for one in attributes
             ]
@@ -107,7 +142,7 @@ class QuestionEncoder:
         return (*self(texts), phrases)
 
     def name(self, name: str) -> Tensor:
-        """Mean embedding of a name as it stands inside a sentence (after a space)."""
+        """Embed a known name for the name head, `d`."""
         return embed_name(self._tokenizer, self._embedding, name)
 
 
@@ -117,10 +152,16 @@ def fill_open_matching(
     classifier: tuple[Tensor, Tensor],
     lists: Sequence[Sequence[Sequence[str]]],
 ) -> None:
-    """Fills what open matching is given: the classifier, and what the words of each list mean."""
+    """Fill the constants of open matching.
+
+    Args:
+        fusion: The fusion, configured with open matching; changed in place.
+        sentences: The sentence encoder.
+        classifier: Weight and bias of the ImageNet classifier.
+        lists: Words of each name, for the name head, the detector and the classifier.
+    """
     assert fusion.matching is not None  # noqa: S101 - the caller configured it
     unique = list(dict.fromkeys(w for words in lists for ws in words for w in ws))
-    # In pieces: sentences are padded to the longest of a batch.
     pieces = [sentences(unique[i : i + _PIECE]) for i in range(0, len(unique), _PIECE)]
     embed = dict(zip(unique, torch.cat(pieces), strict=True))
     fusion.matching.classifier_weight.copy_(classifier[0])
@@ -130,7 +171,7 @@ def fill_open_matching(
 
 
 def list_sizes(lists: Sequence[Sequence[Sequence[str]]]) -> list[list[int]]:
-    """Of each list, how many words it has and how many at most for one name."""
+    """Count the words of each list, and the most of one name."""
     return [[len({w for ws in words for w in ws}), max(map(len, words))] for words in lists]
 
 
@@ -142,7 +183,15 @@ def fill_constants(
     detected: Sequence[str],
     seen: Sequence[Tensor],
 ) -> None:
-    """Fills the constants of a new fusion: channel statistics, embeddings of the known names."""
+    """Fill the constants of a new fusion.
+
+    Args:
+        fusion: The fusion; changed in place.
+        words: Encodes the names.
+        names: Names of the name head.
+        detected: Names of the detector's classes.
+        seen: Features of some images, for the mean and deviation of each channel.
+    """
     mean, std = statistics(seen, len(fusion.feature_mean))
     fusion.feature_mean.copy_(mean)
     fusion.feature_std.copy_(std)
@@ -153,8 +202,7 @@ def fill_constants(
 def grounding_loss(
     fusion: Fusion, words: QuestionEncoder, batch: ImageBatch, names_weight: float
 ) -> Tensor:
-    from text4seg.prompts import question
-
+    """Compute the loss of a batch: target cells, boxes, open matching and names."""
     texts = [question(e, index=i) for i, e in enumerate(batch.expressions)]
     embedded, mask, phrases = words.read(texts, batch.hidden)
     with mixed_precision():
@@ -173,7 +221,7 @@ def grounding_loss(
 
 
 def parameter_groups(fusion: Fusion) -> list[dict[str, Any]]:
-    """What starts from nothing where the rest goes on may move faster."""
+    """Group the parameters by their learning rate."""
     groups: dict[float, list[Tensor]] = {}
     for name, parameter in fusion.named_parameters():
         times = next((t for start, t in _TIMES.items() if name.startswith(start)), 1.0)
@@ -181,14 +229,15 @@ def parameter_groups(fusion: Fusion) -> list[dict[str, Any]]:
     return [{"params": found, "times": times} for times, found in groups.items()]
 
 
-def without(text: str, phrases: Sequence[str]) -> str:
-    """A question with a stand-in for the things that it names."""
+def hide_phrases(text: str, phrases: Sequence[str]) -> str:
+    """Replace the phrases of a question by a stand-in word."""
     for phrase in sorted(phrases, key=len, reverse=True):
         text = re.sub(rf"\b{re.escape(phrase)}\b", STAND_IN, text, flags=re.IGNORECASE)
     return text
 
 
 def learning_rate(step: int, settings: GroundingConfig) -> float:
+    """Get the learning rate of a step: linear warm-up, then a cosine down to a hundredth."""
     warm = min(1.0, (step + 1) / settings.warm_up)
     return (
         settings.learning_rate
@@ -206,24 +255,37 @@ def train_grounding(
     folder: Path,
     check: Any = None,
 ) -> Fusion:
-    """Trains `fusion` in place and returns its moving average; resumes from `folder`."""
+    """Train the fusion, from the last checkpoint in `folder` on.
+
+    Args:
+        fusion: Trained in place.
+        words: Encodes the questions.
+        batches: Draws the batch of each step.
+        settings: Settings of the stage.
+        folder: Keeps `grounding.pt` and the log `grounding.jsonl`.
+        check: Validates the averaged fusion; its scores go into the log.
+
+    Returns:
+        The moving average of the fusion.
+    """
     averaged = AveragedModel(fusion, multi_avg_fn=get_ema_multi_avg_fn(settings.average))
     optimizer = torch.optim.AdamW(
         parameter_groups(fusion), weight_decay=settings.weight_decay, betas=(0.9, 0.98)
     )
+    parts = {"fusion": fusion, "averaged": averaged, "optimizer": optimizer}
     file = folder / "grounding.pt"
     start = 0
     if file.exists():
         state = torch.load(file, weights_only=True)
-        fusion.load_state_dict(state["fusion"])
-        averaged.load_state_dict(state["averaged"])
-        optimizer.load_state_dict(state["optimizer"])
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
         start = state["step"]
     recent: list[float] = []
     began = time.time()
     for step in range(start, settings.steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, settings) * group["times"]
+        # The batch is a function of the step, so a resumed training sees the same batches.
         loss = grounding_loss(fusion, words, batches.draw(step), settings.names_weight)
         optimizer.zero_grad()
         loss.backward()
@@ -231,107 +293,100 @@ def train_grounding(
         optimizer.step()
         averaged.update_parameters(fusion)
         recent.append(float(loss.detach()))
-        if (step + 1) % 25 == 0 or step + 1 == settings.steps:
-            line: dict[str, Any] = {
-                "step": step + 1,
-                "loss": float(np.mean(recent)),
-                "seconds": time.time() - began,
-            }
+        done, last = step + 1, step + 1 == settings.steps
+        checked = done % settings.check_every == 0 or last
+        if done % _LOG_EVERY == 0 or last:
+            line = {"step": done, "loss": float(np.mean(recent)), "seconds": time.time() - began}
             recent.clear()
-            if check is not None and (
-                (step + 1) % settings.check_every == 0 or step + 1 == settings.steps
-            ):
-                line |= check(averaged.module)
-            with (folder / "grounding.jsonl").open("a") as log:
-                print(json.dumps(line), file=log)
-        if (step + 1) % settings.check_every == 0 or step + 1 == settings.steps:
-            save(
-                {
-                    "fusion": fusion.state_dict(),
-                    "averaged": averaged.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "step": step + 1,
-                    "settings": asdict(settings),
-                },
-                file,
-            )
+            line |= check(averaged.module) if check is not None and checked else {}
+            append_log(folder / "grounding.jsonl", line)
+        if checked:
+            state = {name: part.state_dict() for name, part in parts.items()}
+            save_checkpoint(state | {"step": done, "settings": asdict(settings)}, file)
     return cast("Fusion", averaged.module)
-
-
-def save(state: dict[str, Any], file: Path) -> None:
-    beside = file.with_suffix(".tmp")
-    torch.save(state, beside)
-    beside.replace(file)
 
 
 @torch.inference_mode()
 def validate_grounding(
-    fusion: Fusion,
-    words: QuestionEncoder,
-    scenes: Sequence[Scene],
-    store: FeatureStore,
-    *,
-    absent: int = 2,
-    smallest: float = 0.005,
+    fusion: Fusion, words: QuestionEncoder, scenes: Sequence[Scene], store: FeatureStore
 ) -> dict[str, float]:
-    """Cell IoU of the fusion's own logits on unseen images: tells of seeing, not nano's score."""
-    from text4seg.prompts import question
+    """Score the fusion's own logits on validation images.
 
+    This is the quality of grounding, not nano's score, which is that of its text.
+
+    Args:
+        fusion: The averaged fusion.
+        words: Encodes the questions.
+        scenes: Validation images.
+        store: Their features.
+
+    Returns:
+        Per source: mean IoU, that of large targets and of spatial questions, and the shares of
+        missed targets and of absent ones left empty.
+    """
     fusion.eval()
     random = np.random.default_rng(0)
-    scores: dict[str, list[float]] = {}
+    scores: dict[str, list[float]] = defaultdict(list)
     for scene in scenes:
         image = fusion.encode_image(store[scene.image].float()[None])
-        present = [name for name, layer in scene.layers.items() if layer.mean() >= smallest]
-        missing = [scene.absent[i] for i in random.choice(len(scene.absent), absent, replace=False)]
-        asked = present + missing
-        _, logits = fusion.ground(
-            image.select(torch.zeros(len(asked), dtype=torch.long)),
-            *words.read([question(f"the {name}") for name in asked]),
-        )
-        predicted = logits.unflatten(1, (16, 16)) > 0
-        for index, name in enumerate(asked):
-            if name in missing:
-                scores.setdefault(f"{scene.source}/absent_empty", []).append(
-                    float(not predicted[index].any())
-                )
-                continue
-            truth = to_cells(torch.from_numpy(scene.layers[name])[None])[0] > 0
-            overlap = (predicted[index] & truth).sum() / (predicted[index] | truth).sum()
-            scores.setdefault(f"{scene.source}/iou", []).append(float(overlap))
-            scores.setdefault(f"{scene.source}/false_empty", []).append(
-                float(not predicted[index].any())
-            )
-            if truth.sum() >= 13:
-                scores.setdefault(f"{scene.source}/iou_13", []).append(float(overlap))
-        _validate_spatial(fusion, words, scene, image, scores)
+        drawn = random.choice(len(scene.absent), _CHECKED_ABSENT, replace=False)
+        absent = [scene.absent[i] for i in drawn]
+        for key, value in _score_names(fusion, words, scene, image, absent):
+            scores[f"{scene.source}/{key}"].append(value)
+        spatial = _score_spatial(fusion, words, scene, image)
+        if spatial:
+            scores[f"{scene.source}/spatial_iou"] += spatial
     fusion.train()
     return {key: round(float(np.mean(values)), 4) for key, values in sorted(scores.items())}
 
 
-def _validate_spatial(
+def _predict(
+    fusion: Fusion, words: QuestionEncoder, image: ImageState, expressions: Sequence[str]
+) -> Tensor:
+    """Predict the cells of several expressions about one image, `q 16 16`."""
+    _, logits = fusion.ground(
+        image.select(torch.zeros(len(expressions), dtype=torch.long)),
+        *words.read([question(expression) for expression in expressions]),
+    )
+    return logits.unflatten(1, (16, 16)) > 0
+
+
+def _score_names(
     fusion: Fusion,
     words: QuestionEncoder,
     scene: Scene,
     image: ImageState,
-    scores: dict[str, list[float]],
-) -> None:
-    """One of several of a kind, told apart by its place or size: every such question."""
-    from projects.nano.referring_questions import spatial_choices
-    from text4seg.prompts import question
+    absent: Sequence[str],
+) -> Iterator[tuple[str, float]]:
+    """Ask for every present name and some absent ones."""
+    present = [name for name, layer in scene.layers.items() if layer.mean() >= _CHECKED_SHARE]
+    asked = [*present, *absent]
+    predicted = _predict(fusion, words, image, [f"the {name}" for name in asked])
+    for name, cells in zip(asked, predicted, strict=True):
+        empty = float(not cells.any())
+        if name in absent:
+            yield "absent_empty", empty
+            continue
+        truth = to_cells(torch.from_numpy(scene.layers[name])[None])[0] > 0
+        overlap = float((cells & truth).sum() / (cells | truth).sum())
+        yield "iou", overlap
+        yield "false_empty", empty
+        if truth.sum() >= _LARGE:
+            yield "iou_13", overlap
 
+
+def _score_spatial(
+    fusion: Fusion, words: QuestionEncoder, scene: Scene, image: ImageState
+) -> list[float]:
+    """Ask every question that singles out one of several things by position or size."""
     found = [
         (templates[0].format(name), thing.coverage)
         for name, choices in spatial_choices(scene).items()
         for templates, thing in choices
     ]
     if not found:
-        return
-    _, logits = fusion.ground(
-        image.select(torch.zeros(len(found), dtype=torch.long)),
-        *words.read([question(expression) for expression, _ in found]),
-    )
-    predicted = logits.unflatten(1, (16, 16)) > 0
+        return []
+    predicted = _predict(fusion, words, image, [expression for expression, _ in found])
     truth = to_cells(torch.from_numpy(np.stack([coverage for _, coverage in found]))) > 0
     overlap = (predicted & truth).sum((1, 2)) / (predicted | truth).sum((1, 2))
-    scores.setdefault(f"{scene.source}/placed_iou", []).extend(overlap.tolist())
+    return list(overlap.tolist())

@@ -1,14 +1,12 @@
-"""Second lesson, writing: the language model learns to write what the fusion sees, as text.
+"""Stage 2, writing: the language layers learn to write the fusion's cells as text.
 
-It begins without images, on made-up shapes given as ideal target logits; then come images. The
-fusion is not trained here: its states are computed with its averaged weights. The masks of images
-are known as 16×16 cells; on other grids the text to learn is what the fusion sees there.
+Copying cells into run lengths is a skill of its own, so it is first taught without images: made-up
+shapes are given as ideal target logits. Then come images. The fusion is frozen. The true masks are
+16x16 cells; on other grids the text to learn is what the fusion predicts there.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from projects.nano.checkpoints import append_log, save_checkpoint, schedule
 from projects.nano.mask_tokens import MaskTokenizer, MaskTokens, corrupt_history, draw_shape
-from projects.nano.stage1_grounding import save
 from text4seg.prompts import ANSWER_PREFIX, question
 from text4seg.training.nano.precision import mixed_precision
 
@@ -32,18 +30,46 @@ if TYPE_CHECKING:
     from text4seg.models.nano.text.tokens import PromptTokenizer
 
 _CLOSE = "</seg><|im_end|>"
-# Positions a sample where the whole vocabulary is scored; elsewhere only a mask's own tokens are.
+# Positions of a sample that are scored against the whole vocabulary; the others are scored against
+# the tokens of a mask alone, which is all that the grammar allows, and much cheaper.
 _FULL_POSITIONS = 24
-# Longer bodies (flat text of a long label) are cut here: what is left teaches as much a second.
+# Longer bodies (flat text of a long label) are cut here, to bound the time of a step.
 _LONGEST_BODY = 560
-# Of a finer grid a batch has fewer samples, and longer ones: the end of a long text is written
-# where none was ever learned otherwise.
+# Batches of finer grids have a fraction of the samples, and longer ones: without them the positions
+# at the end of long texts would never be trained.
 _FINE_COLS = 24
 _FINE_BODY, _FINE_FEWER = 1300, 4
+# Share of the labels of made-up shapes that have an article.
+_ARTICLE_SHARE = 0.5
+# Of the learning rate, at the end of the cosine.
+_FLOOR = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class WritingConfig:
+    """Settings of the stage.
+
+    Attributes:
+        shape_steps: Steps on made-up shapes.
+        image_steps: Steps on images after them.
+        samples: Samples of a step, on grids up to 24 columns.
+        learning_rate: Peak for the language layers.
+        reader_rate: Peak for the cell reader and the image projector.
+        run_rate: Peak for the reader of run lengths, which starts from zero.
+        warm_up: Steps until the peak.
+        runs_share: Share of the steps in the format of runs; the others are flat.
+        wrong_share: Share of the samples with a wrong history.
+        target_weight: Weight of tokens where the label is to be written.
+        overlap_weight: Weight of the Dice loss of flat samples.
+        full_weight: Weight of the loss over the whole vocabulary.
+        digits_weight: Weight of tokens where a digit of a run length is to be written.
+        background_weight: Weight of rows without target.
+        seen_share: Share of the samples whose text is what the fusion predicts, not the true mask.
+        grids: Rows, columns and share of the steps of each grid.
+        save_every: Steps between checkpoints.
+        log_every: Steps between lines of the log.
+    """
+
     shape_steps: int = 150
     image_steps: int = 600
     samples: int = 8
@@ -73,6 +99,16 @@ class WritingConfig:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
+    """One answer to learn.
+
+    Attributes:
+        prompt: Tokens before the mask's body.
+        body: Tokens of the body with what they should have been.
+        choices: Tokens that the mask may be made of (`MaskTokenizer.choices`).
+        truth: The mask to write, `r c`.
+        flat: Whether it is written cell by cell.
+    """
+
     prompt: list[int]
     body: MaskTokens
     choices: list[int]
@@ -92,6 +128,7 @@ def make_sample(
     random: np.random.Generator,
     settings: WritingConfig,
 ) -> Sample:
+    """Make a sample: a prompt, and the text of `truth`, sometimes after a wrong history."""
     wrong = random.random() < settings.wrong_share
     history = truth
     if wrong:
@@ -104,12 +141,17 @@ def make_sample(
 
 @dataclass(frozen=True, slots=True)
 class TokenBatch:
-    """Padded token `ids b t` and their `pointers b t 3`.
+    """Samples of one grid as tensors, with n choices that are scored.
 
-    All samples of a batch are of one grid. For each of n choices: `at`, the flat index of the token
-    before it, `choices n c`, the tokens to choose from, `target`, the index of the right one among
-    them, and its `weight`. `full_at` and `full_target` are positions and tokens that are scored
-    against the whole vocabulary.
+    Attributes:
+        ids: Padded tokens, `b t`.
+        pointers: Cell that each token writes, `b t 3`.
+        at: Flat index of the token before each choice, `n`.
+        target: Index of the right token among the choices, `n`.
+        weight: Weight in the loss, `n`.
+        choices: Tokens to choose from, `n c`.
+        full_at: Flat indices scored against the whole vocabulary.
+        full_target: The right tokens there.
     """
 
     ids: Tensor
@@ -129,6 +171,7 @@ def collate(
     random: np.random.Generator,
     settings: WritingConfig,
 ) -> TokenBatch:
+    """Pad samples of one grid and list the choices that are scored."""
     closing = text.encode(_CLOSE)
     endings = [closing if sample.body.whole else [] for sample in samples]
     rows = [s.prompt + s.body.tokens + ending for s, ending in zip(samples, endings, strict=True)]
@@ -150,6 +193,7 @@ def collate(
                 weight.append(weights[offset])
                 choices.append(sample.choices)
         whole = sample.body.targets + endings[index]
+        # Where the history is wrong the text behind it is not what the model would write.
         true = np.array(sample.body.tokens + endings[index]) == np.array(whole)
         places = random.permutation(np.flatnonzero(true))[:_FULL_POSITIONS]
         full_at += [base + int(place) for place in places]
@@ -167,7 +211,7 @@ def collate(
 
 
 def weigh(sample: Sample, writer: MaskTokenizer, settings: WritingConfig) -> list[float]:
-    """What each token of the body counts: by what is to be written, and the row it stands in."""
+    """Weigh each token of the body by what is to be written and by the row it is in."""
     kinds = dict.fromkeys(writer.digits, settings.digits_weight)
     kinds |= dict.fromkeys((sample.choices[1], sample.choices[3]), settings.target_weight)
     rows = [1.0 if row.any() else settings.background_weight for row in sample.truth]
@@ -188,7 +232,20 @@ def writing_loss(
     logits: Tensor,
     settings: WritingConfig,
 ) -> tuple[Tensor, float]:
-    """Loss and the share of choices that were right."""
+    """Compute the loss of a batch and the share of right choices.
+
+    Args:
+        model: The model.
+        batch: The samples as tensors.
+        samples: The samples.
+        image_embeddings: Image tokens of the prompts; None for made-up shapes.
+        states: States of the fusion's cells, on the samples' grid.
+        logits: Target logits of the cells.
+        settings: Settings of the stage.
+
+    Returns:
+        The loss and the share.
+    """
     with mixed_precision():
         embedded = model.language.embed_tokens(batch.ids)
         if image_embeddings is not None:
@@ -203,7 +260,7 @@ def writing_loss(
         )
         vocabulary = model.language.embed_tokens.weight
         full = hidden[batch.full_at] @ vocabulary.T
-    # A matrix product a choice set would be small; the products are summed by hand instead.
+    # Every choice has its own few tokens, so this is no matrix product with the vocabulary.
     narrow = torch.einsum("nd,ncd->nc", hidden[batch.at].float(), vocabulary[batch.choices].float())
     entropy = functional.cross_entropy(narrow, batch.target, reduction="none")
     loss = (entropy * batch.weight).sum() / batch.weight.sum()
@@ -214,7 +271,10 @@ def writing_loss(
 
 
 def overlap_loss(narrow: Tensor, samples: list[Sample]) -> Tensor:
-    """One minus soft Dice of the cells' target probabilities, of flat samples with a target."""
+    """Compute one minus soft Dice of the cells' target probabilities.
+
+    Only flat samples with a target count: in runs a token is no cell.
+    """
     start, losses = 0, []
     for sample in samples:
         count = sum(sample.body.decides)
@@ -234,7 +294,7 @@ def overlap_loss(narrow: Tensor, samples: list[Sample]) -> Tensor:
 
 
 class BatchSampler:
-    """Draws what one step learns from: made-up shapes, or images with questions."""
+    """Draws what a step learns from, and computes its loss."""
 
     def __init__(
         self,
@@ -254,6 +314,7 @@ class BatchSampler:
         self._writer = MaskTokenizer(text)
 
     def shapes(self, seed: int) -> tuple[Tensor, float]:
+        """Get the loss and the share of right choices of made-up shapes."""
         random = np.random.default_rng((seed, 1))
         grid, runs = self._form(random)
         truths = [draw_shape(random) for _ in range(self._count(grid))]
@@ -263,7 +324,7 @@ class BatchSampler:
         states, logits = self._model.resample(states, logits, grid)
         guesses = logits.unflatten(1, grid).numpy()
         labels = [
-            f"the {label}" if random.random() < 0.5 else label
+            f"the {label}" if random.random() < _ARTICLE_SHARE else label
             for label in random.choice(self._labels, len(truths))
         ]
         samples = [
@@ -273,6 +334,7 @@ class BatchSampler:
         return self._loss(samples, random, None, states, logits)
 
     def images(self, seed: int) -> tuple[Tensor, float]:
+        """Get the loss and the share of right choices of images with questions."""
         random = np.random.default_rng((seed, 2))
         grid, runs = self._form(random)
         batch = self._batches.draw(seed + 1_000_000)
@@ -296,9 +358,9 @@ class BatchSampler:
         return self._loss(samples, random, images, states, logits)
 
     def _form(self, random: np.random.Generator) -> tuple[tuple[int, int], bool]:
-        """The grid of a step, and whether it is written in runs.
+        """Draw the grid of a step, and whether its text is in runs.
 
-        One format a step: text of runs is four times shorter, and padding costs what it pads.
+        A step has one format: runs are four times shorter, and padding costs as much as text.
         """
         *shapes, shares = zip(*self._settings.grids, strict=True)
         rows, cols = list(zip(*shapes, strict=True))[
@@ -313,10 +375,11 @@ class BatchSampler:
     def _target(
         self, truth: np.ndarray, guess: np.ndarray, random: np.random.Generator
     ) -> np.ndarray:
-        """What to write, on the grid of `guess`: the true mask, or the one that is seen.
+        """Choose what is to be written, on the grid of `guess`: the true mask or the predicted one.
 
-        A writer cannot see better than what it is given. Learning to write that keeps its text
-        as good as what the fusion sees, and as smooth. Of what is absent nothing is to be written.
+        The language layers see nothing but what the fusion gives them. Trained to correct it, they
+        would learn to guess; trained to copy it, their text is as good as the fusion's cells.
+        Of an absent target nothing is to be written.
         """
         if not truth.any():
             return np.zeros(guess.shape, dtype=bool)
@@ -382,23 +445,31 @@ def _ideal_logits(truth: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 def train_decoder(
     model: NanoForConditionalGeneration,
-    lesson: BatchSampler,
+    sampler: BatchSampler,
     *,
     settings: WritingConfig,
     folder: Path,
     check: Callable[[], dict[str, Any]] | None = None,
 ) -> None:
-    """Trains reader, projector and language layers (not the embedding); resumes from `folder`."""
+    """Train the readers, the projector and the language layers, but not the token embedding.
+
+    Args:
+        model: The model; its fusion stays as it is.
+        sampler: Draws the batches and computes their loss.
+        settings: Settings of the stage.
+        folder: Keeps `writing.pt`, from which a stopped training goes on, and `writing.jsonl`.
+        check: Validates the model; its scores go into the log.
+    """
     model.fusion.requires_grad_(False)
     model.language.embed_tokens.requires_grad_(False)
     fresh = [*model.reader.parameters(), *model.image_projector.parameters()]
-    told = [] if model.run_reader is None else list(model.run_reader.parameters())
+    runs = [] if model.run_reader is None else list(model.run_reader.parameters())
     grown = [p for p in model.language.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
         [
             {"params": grown, "rate": settings.learning_rate},
             {"params": fresh, "rate": settings.reader_rate},
-            {"params": told, "rate": settings.run_rate},
+            {"params": runs, "rate": settings.run_rate},
         ],
         weight_decay=0.01,
         betas=(0.9, 0.98),
@@ -415,12 +486,10 @@ def train_decoder(
     steps = settings.shape_steps + settings.image_steps
     began, recent = time.time(), []
     for step in range(start, steps):
-        scale = min(1.0, (step + 1) / settings.warm_up) * (
-            0.5 * (1 + math.cos(math.pi * step / steps)) + 0.02
-        )
+        scale = schedule(step, steps, warm_up=settings.warm_up, floor=_FLOOR)
         for group in optimizer.param_groups:
             group["lr"] = group["rate"] * scale
-        loss, right = (lesson.shapes if step < settings.shape_steps else lesson.images)(step)
+        loss, right = (sampler.shapes if step < settings.shape_steps else sampler.images)(step)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
@@ -429,7 +498,7 @@ def train_decoder(
         last = step + 1 == steps
         saves = (step + 1) % settings.save_every == 0 or last
         if saves:
-            save(
+            save_checkpoint(
                 {
                     "trained": trained,
                     "optimizer": optimizer.state_dict(),
@@ -448,5 +517,4 @@ def train_decoder(
             }
             recent.clear()
             line |= check() if check and saves else {}
-            with (folder / "writing.jsonl").open("a") as log:
-                print(json.dumps(line), file=log)
+            append_log(folder / "writing.jsonl", line)

@@ -1,14 +1,13 @@
-"""Third lesson, answering in words: a small network tells the language model what was found.
+"""Stage 3, answers in words: a small head passes the fusion's evidence to the language model.
 
-Everything else is frozen, so masks stay as they are. What the fusion finds of the questions is
-gathered once, from images moved and mirrored and with a weakened detector (it knows the train
-images too well), and kept; the network then learns from it through the frozen language model.
+Everything else is frozen, so masks do not change. The evidence of all questions is collected once,
+from augmented images and with a weakened detector (which fits its own training images too well);
+the head then learns from it through the frozen language model.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import time
 from dataclasses import asdict, dataclass
@@ -20,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import DynamicCache
 
+from projects.nano.checkpoints import append_log, save_checkpoint, schedule
 from projects.nano.scenes import SMALLEST_SHARE
-from projects.nano.stage1_grounding import save
 from projects.nano.vqa_questions import VqaQuestion, ask_all, move_scene
 from text4seg.models.nano.config import VISION_CHANNELS
 from text4seg.models.nano.text.question_types import KINDS, read_question
@@ -40,15 +39,37 @@ if TYPE_CHECKING:
     from text4seg.models.nano.nano_model import NanoModel
     from text4seg.models.nano.text.tokens import PromptTokenizer
 
-# Shares of the collections whose names are annotated in full.
+# Shares of the collections; only those whose names are annotated in full can be denied or counted.
 _MIX = {"coco": 0.5, "panoptic": 0.12, "clothing": 0.38}
 ANSWER = "vqa.pt"
+# Images of a file of evidence, and share of the images that are neither zoomed nor shifted.
 _SHARD = 50
 _STILL = 0.4
+# Share of the lists of names that are replaced by random lists.
+_RANDOM_LISTS = 0.5
+# Of the learning rate, at the end of the cosine.
+_FLOOR = 0.02
+_LISTS = ("names", "name")
 
 
 @dataclass(frozen=True, slots=True)
 class VqaConfig:
+    """Settings of the stage.
+
+    Attributes:
+        images: Images that evidence is collected from.
+        steps: Optimizer steps.
+        images_a_step: Images of the written answers of a step.
+        questions_a_image: Questions of each of them.
+        guesses: Questions of the auxiliary classifier in a step.
+        named: Images whose present names are predicted in a step.
+        learning_rate: Peak of AdamW's learning rate.
+        weight_decay: Of AdamW.
+        warm_up: Steps until the peak.
+        save_every: Steps between checkpoints.
+        log_every: Steps between lines of the log.
+    """
+
     images: int = 650
     steps: int = 300
     images_a_step: int = 4
@@ -64,8 +85,16 @@ class VqaConfig:
 
 @dataclass(frozen=True, slots=True)
 class ImageEvidence:
-    """Of one image: `cells 64 d` as its image tokens are made of, features of the known names
-    `n f` and whether they are there `n` (-1: not known), and what was found of each question `q e`.
+    """What the frozen model finds in one image.
+
+    Attributes:
+        cells: Pooled states that the image tokens are made of, `64 d`.
+        names: Features of the known names, `n f`.
+        present: Whether each known name is present, `n`: 1, 0, or -1 where that is not annotated.
+        evidence: Evidence of each question, `q e`; NaN where it is about no one thing.
+        questions: The questions.
+        kinds: Their kinds.
+        answers: Their answers.
     """
 
     cells: Tensor
@@ -84,9 +113,17 @@ def iterate_evidence(
     folder: Path,
     images: int,
 ) -> Iterator[list[ImageEvidence]]:
-    """What is found in so many images, in shards; those in the folder are read from there.
+    """Collect evidence from images, in shards that are cached on disk.
 
-    Scenes, a minute's work, are read only where a shard is missing.
+    Args:
+        chat: The model.
+        read_scenes: Reads the scenes, which takes a minute; called only if a shard is missing.
+        store: Features of the images.
+        folder: Where the shards are kept, in a folder named by the fusion's weights.
+        images: Number of images.
+
+    Yields:
+        The evidence of each shard's images.
     """
     folder = folder / f"found-{fingerprint(chat.model.fusion)}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +138,7 @@ def iterate_evidence(
             collect_image(chat, scene, store, np.random.default_rng((start + index, 3)))
             for index, scene in enumerate(order[start : start + _SHARD])
         ]
-        save(
+        save_checkpoint(
             {"images": [{n: getattr(one, n) for n in ImageEvidence.__slots__} for one in made]},
             file,
         )
@@ -109,12 +146,15 @@ def iterate_evidence(
 
 
 def count_shards(images: int) -> int:
-    """How many shards so many images are."""
+    """Count the shards of a number of images."""
     return math.ceil(images / _SHARD)
 
 
 def _order(scenes: Sequence[Scene], images: int) -> list[Scene]:
-    """The same images first, however many; of each collection its share, shuffled."""
+    """Shuffle the images so that each collection has its share.
+
+    The order does not depend on the number, so more images leave the first shards as they are.
+    """
     random = np.random.default_rng(4)
     groups = {s: [one for one in scenes if one.source == s] for s in _MIX}
     groups = {
@@ -141,7 +181,18 @@ def collect_image(
     *,
     moved: bool = True,
 ) -> ImageEvidence:
-    """Questions about an image and what is found of them; `moved`, as images of lessons are."""
+    """Make questions about an image and collect their evidence.
+
+    Args:
+        chat: The model.
+        scene: The image with its masks.
+        store: Its features.
+        random: Source of randomness.
+        moved: Whether the image is augmented, as in training.
+
+    Returns:
+        The evidence of the image.
+    """
     model = chat.model
     seen = store[scene.image][None].float()
     if moved:
@@ -166,7 +217,7 @@ def collect_image(
 
 
 def collect_evidence(chat: NanoModel, image: Any, asked: Sequence[VqaQuestion]) -> Tensor:
-    """`q e`; not a number where a question is about no one thing."""
+    """Collect the evidence of questions, `q e`; NaN where a question is about no one thing."""
     found = torch.full((len(asked), evidence_width(chat.model.config)), float("nan"))
     expressions = {
         index: read.expression
@@ -200,7 +251,7 @@ def _present(scene: Scene, names: Sequence[str]) -> Tensor:
 
 
 def fingerprint(module: nn.Module) -> str:
-    """Eight letters that change with any weight."""
+    """Hash the weights of a module to eight letters."""
     digest = hashlib.sha256()
     for tensor in module.state_dict().values():
         digest.update(tensor.detach().contiguous().float().numpy().tobytes())
@@ -208,7 +259,7 @@ def fingerprint(module: nn.Module) -> str:
 
 
 class VqaLosses:
-    """Losses of one step, of what was gathered."""
+    """Computes the losses of a step from collected evidence."""
 
     def __init__(
         self,
@@ -221,30 +272,35 @@ class VqaLosses:
         self._model, self._reader, self._text = model, reader, text
         self._found, self._settings = found, settings
         places = [(p, q) for p, one in enumerate(found) for q in range(len(one.questions))]
-        guessed = [(p, q) for p, q in places if found[p].kinds[q] not in ("names", "name")]
+        guessed = [(p, q) for p, q in places if found[p].kinds[q] not in _LISTS]
         self._evidence = torch.stack([found[p].evidence[q] for p, q in guessed]).float()
         self._kinds = torch.tensor([KINDS.index(found[p].kinds[q]) for p, q in guessed])
         self.words = sorted({found[p].answers[q] for p, q in guessed})
         self._words = torch.tensor([self.words.index(found[p].answers[q]) for p, q in guessed])
 
     def measure_evidence(self) -> None:
-        """The mean and deviation of each number of the evidence, kept in the reader."""
+        """Set the reader's mean and deviation of each number of the evidence."""
         known = self._evidence[~self._evidence.isnan().any(-1)]
         self._reader.mean.copy_(known.mean(0))
         self._reader.deviation.copy_(known.std(0).clamp_min(1e-3))
 
     def read(self, evidence: Tensor, kinds: Tensor) -> Tensor:
+        """Read evidence with the head; missing evidence is replaced by the mean."""
         evidence = torch.where(evidence.isnan(), self._reader.mean, evidence)
         return self._reader.find(evidence, kinds)
 
     def guess(self, random: np.random.Generator, head: nn.Module) -> Tensor:
-        """The answer guessed by a layer of its own, which only helps to learn: it costs no text."""
+        """Get the loss of an auxiliary classifier of answers.
+
+        It needs no language model, so a step has many more of these questions; the classifier is
+        thrown away after training.
+        """
         rows = torch.from_numpy(random.integers(len(self._words), size=self._settings.guesses))
         read = self.read(self._evidence[rows], self._kinds[rows])
         return functional.cross_entropy(head(read), self._words[rows])
 
     def name(self, random: np.random.Generator) -> Tensor:
-        """Which known names are there, where that is known."""
+        """Get the loss of which known names are present, where that is annotated."""
         rows = random.integers(len(self._found), size=self._settings.named)
         features = torch.stack([self._found[row].names for row in rows]).float()
         present = torch.stack([self._found[row].present for row in rows])
@@ -253,7 +309,7 @@ class VqaLosses:
         return functional.binary_cross_entropy_with_logits(logits, present[known].float())
 
     def write(self, random: np.random.Generator) -> tuple[Tensor, dict[str, list[bool]]]:
-        """The answers written by the language model: loss, and which were right, by kind."""
+        """Get the loss of answers written by the language model, and which were right, by kind."""
         settings = self._settings
         images = random.integers(len(self._found), size=settings.images_a_step)
         rows = [
@@ -286,11 +342,15 @@ class VqaLosses:
         hits[wanted] = logits.argmax(-1) == targets[wanted]
         for (one, q), row, there in zip(chosen, hits, wanted, strict=True):
             right.setdefault(one.kinds[q], []).append(bool(row[there].all()))
+        # Every answer counts alike, however long.
         return (loss / per_answer).sum() / len(rows), right
 
     def _answer(self, one: ImageEvidence, q: int, random: np.random.Generator) -> str:
-        """As it is; half of the lists of names are others: any can be written by who is led to."""
-        if one.kinds[q] in ("names", "name") and random.random() < 0.5:
+        """Get the answer; half of the lists of names are replaced by random ones.
+
+        The head is given the list to write, so any list can be learned, and none by heart.
+        """
+        if one.kinds[q] in _LISTS and random.random() < _RANDOM_LISTS:
             names = random.choice(self._model.config.names, size=random.integers(1, 5))
             return ", ".join(map(str, names))
         return one.answers[q]
@@ -306,7 +366,7 @@ class VqaLosses:
         rows = []
         for (one, q), slot, row in zip(chosen, slots, tokens, strict=True):
             given = slot
-            if one.kinds[q] in ("names", "name"):
+            if one.kinds[q] in _LISTS:
                 led = self._reader.lead(self._model.language.embed_tokens(torch.tensor(row)))
                 given = functional.pad(led, (0, 0, 0, longest - len(row)))
             rows.append(given)
@@ -320,9 +380,10 @@ class VqaLosses:
         tokens: Sequence[Sequence[int]],
         given: Tensor,
     ) -> Tensor:
-        """Hidden states `q t d` from which the tokens of the answers are chosen.
+        """Compute the hidden states `q t d` from which the answers' tokens are chosen.
 
-        What stands before them is read without gradients.
+        The image and the question before them are read once and without gradients, since nothing
+        in them is trained.
         """
         language, text = self._model.language, self._text
         embed = language.embed_tokens
@@ -382,9 +443,18 @@ def train_vqa(
     settings: VqaConfig,
     folder: Path,
 ) -> None:
-    """Trains the model's answer reader alone; goes on from `folder/vqa.pt`.
+    """Train the head of answers in words.
 
-    That is of the same language model only: of another one it starts anew.
+    Args:
+        model: The model; only its head is trained.
+        text: Its tokenizer.
+        found: Evidence of all images.
+        settings: Settings of the stage.
+        folder: Keeps `vqa.jsonl` and `vqa.pt`. A stopped training goes on from there if the
+            language model and the answers are the same, and starts anew if not.
+
+    Raises:
+        ValueError: The model has no such head.
     """
     reader = model.vqa_head
     if reader is None:
@@ -392,29 +462,27 @@ def train_vqa(
     model.requires_grad_(False)
     reader.requires_grad_(True)
     reader.train()
-    lesson = VqaLosses(model, reader, text, found, settings)
-    head = nn.Linear(reader.found_width, len(lesson.words))
+    losses_of = VqaLosses(model, reader, text, found, settings)
+    head = nn.Linear(reader.found_width, len(losses_of.words))
     learned = [*reader.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(learned, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
     file, language, start = folder / ANSWER, fingerprint(model.language), 0
     state = torch.load(file, weights_only=True) if file.exists() else {}
-    if state.get("language") == language and state.get("words") == lesson.words:
+    if state.get("language") == language and state.get("words") == losses_of.words:
         reader.load_state_dict(state["reader"])
         head.load_state_dict(state["head"])
         optimizer.load_state_dict(state["optimizer"])
         start = state["step"]
     else:
-        lesson.measure_evidence()
+        losses_of.measure_evidence()
     began, losses, right = time.time(), [], {}  # type: ignore[var-annotated]
     for step in range(start, settings.steps):
-        scale = min(1.0, (step + 1) / settings.warm_up) * (
-            0.5 * (1 + math.cos(math.pi * step / settings.steps)) + 0.02
-        )
+        scale = schedule(step, settings.steps, warm_up=settings.warm_up, floor=_FLOOR)
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * scale
         random = np.random.default_rng((step, 5))
-        written, hits = lesson.write(random)
-        guessed, named = lesson.guess(random, head), lesson.name(random)
+        written, hits = losses_of.write(random)
+        guessed, named = losses_of.guess(random, head), losses_of.name(random)
         optimizer.zero_grad()
         (written + guessed + named).backward()
         nn.utils.clip_grad_norm_(learned, 1.0)
@@ -424,12 +492,12 @@ def train_vqa(
             right.setdefault(kind, []).extend(answers)
         last = step + 1 == settings.steps
         if (step + 1) % settings.save_every == 0 or last:
-            save(
+            save_checkpoint(
                 {
                     "reader": reader.state_dict(),
                     "head": head.state_dict(),
                     "optimizer": optimizer.state_dict(),
-                    "words": lesson.words,
+                    "words": losses_of.words,
                     "language": language,
                     "step": step + 1,
                     "settings": asdict(settings),
@@ -437,13 +505,12 @@ def train_vqa(
                 file,
             )
         if (step + 1) % settings.log_every == 0 or last:
-            told = dict(
+            figures = dict(
                 zip(("loss", "guess", "names"), np.mean(losses, axis=0).tolist(), strict=True)
             )
             shares = {kind: float(np.mean(hit)) for kind, hit in sorted(right.items())}
-            line = {"step": step + 1, **told, "right": shares, "seconds": time.time() - began}
-            with (folder / "vqa.jsonl").open("a") as log:
-                print(json.dumps(line), file=log)
+            line = {"step": step + 1, **figures, "right": shares, "seconds": time.time() - began}
+            append_log(folder / "vqa.jsonl", line)
             losses.clear()
             right.clear()
     reader.eval()

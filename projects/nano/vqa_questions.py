@@ -1,7 +1,7 @@
-"""Questions with answers in words, made from scenes: is there one, how many, which color, where.
+"""Questions with answers in words, made from scenes: is there one, how many, what color, where.
 
-Only names that a scene was annotated with are counted or denied. The answers are single words in
-lower case; several things are listed with commas.
+Only names that the image was annotated with are counted or denied. Answers are single words in
+lower case; several names are listed with commas.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ WORDINGS = {
         "What brand is it?", "What is the person thinking of?", "Which sport is it?",
     ),
 }  # fmt: skip
-# The middle ends here, in shares of the side; beyond it one direction has to be clearly the longer.
+# Distance from the image's center, in shares of the side: "middle" up to the first; beyond the
+# third a direction is named if it is this many times longer than the other one.
 _MIDDLE, _CLEARER, _BESIDE_MIDDLE = 0.12, 1.4, 0.17
 _PLURAL = frozenset({"accessories", "glasses", "stairs", "skis", "people"})
 _LARGEST_FIRST = 3
@@ -62,7 +63,15 @@ _LARGEST_FIRST = 3
 
 @dataclass(frozen=True, slots=True)
 class VqaQuestion:
-    """A question, its kind (of `plain_questions.KINDS`), its answer; the mask that it is about."""
+    """A question with its answer.
+
+    Attributes:
+        question: The question.
+        kind: One of `question_types.KINDS`.
+        answer: The answer.
+        coverage: What it is about, `16 16`, if that is one present thing or kind.
+        name: The name it asks about.
+    """
 
     question: str
     kind: str
@@ -72,6 +81,7 @@ class VqaQuestion:
 
 
 def plural(name: str) -> str:
+    """Get the plural of a name; names that are plurals already stay as they are."""
     if name in _PLURAL or (name.endswith("s") and not name.endswith(("ss", "us"))):
         return name
     irregular = {"person": "people", "knife": "knives", "sheep": "sheep", "mouse": "mice"}
@@ -86,6 +96,7 @@ def plural(name: str) -> str:
 
 
 def wording(kind: str, name: str, random: np.random.Generator) -> str:
+    """Draw a wording of a kind of question about a name."""
     templates = WORDINGS[kind]
     is_plural = name == plural(name) and name != "sheep"
     article = "an" if name[:1] in "aeiou" else "a"
@@ -99,7 +110,7 @@ def wording(kind: str, name: str, random: np.random.Generator) -> str:
 
 
 def ask_all(scene: Scene, random: np.random.Generator) -> list[VqaQuestion]:
-    """Up to fifteen questions of all kinds; as many answered with yes as with no."""
+    """Ask up to fifteen questions of all kinds, as many with yes for an answer as with no."""
     asked = [*ask_there(scene, random), *ask_counts(scene, random)]
     asked += [*ask_colors(scene, random), *ask_places(scene, random), *ask_names(scene, random)]
     other = WORDINGS["other"]
@@ -109,9 +120,9 @@ def ask_all(scene: Scene, random: np.random.Generator) -> list[VqaQuestion]:
 
 
 def ask_there(
-    scene: Scene, random: np.random.Generator, most: int = 3, *, told: bool = True
+    scene: Scene, random: np.random.Generator, most: int = 3, *, attributes: bool = True
 ) -> Iterator[VqaQuestion]:
-    """Yes and no in pairs; half of the absent things look or live like a present one."""
+    """Ask for present and absent names in pairs; half of the absent ones resemble a present one."""
     present, absent = scene.present, scene.absent
     present = [name for name in present if name in scene.annotated]
     count = min(most, len(present), len(absent))
@@ -125,7 +136,7 @@ def ask_there(
         yield VqaQuestion(
             wording("there", _phrase_name(name, random), random), "there", "no", None, name
         )
-    for more in (ask_colored, ask_related) if told else ():
+    for more in (ask_colored, ask_related) if attributes else ():
         found = more(scene, random)
         if found is not None:
             name = found.expression.removeprefix("the ")
@@ -139,7 +150,7 @@ def ask_there(
 def ask_counts(
     scene: Scene, random: np.random.Generator, most: int = 3, *, absent_share: float = 0.4
 ) -> Iterator[VqaQuestion]:
-    """Of names whose things are all told apart: a crowd is not counted."""
+    """Ask for counts of names whose things are all annotated one by one: crowds are left out."""
     counted = list(countable(scene))
     for name, count in (counted[i] for i in random.permutation(len(counted))[:most]):
         answer = COUNTS[min(count, len(COUNTS) - 1)]
@@ -153,6 +164,7 @@ def ask_counts(
 
 
 def countable(scene: Scene) -> Iterator[tuple[str, int]]:
+    """Find the names whose things add up to all that is annotated of them, with their counts."""
     for name in scene.present:
         things = [thing for thing in scene.things if thing.name == name]
         if things and sum(t.share for t in things) >= 0.95 * scene.layers[name].mean():
@@ -162,6 +174,7 @@ def countable(scene: Scene) -> Iterator[tuple[str, int]]:
 def ask_colors(
     scene: Scene, random: np.random.Generator, most: int = 3, *, absent_share: float = 0.2
 ) -> Iterator[VqaQuestion]:
+    """Ask for the color of names that have a single clear one."""
     choices = [
         (name, *right)
         for name, right, _ in color_choices(scene)
@@ -176,7 +189,7 @@ def ask_colors(
 def ask_places(
     scene: Scene, random: np.random.Generator, most: int = 3, *, absent_share: float = 0.2
 ) -> Iterator[VqaQuestion]:
-    """Of single things: left, right, top, bottom or middle, where that is clear."""
+    """Ask for the position of single things: left, right, top, bottom or middle, if it is clear."""
     single = {name for name, count in countable(scene) if count == 1}
     if not scene.things:
         single = set(scene.present) & scene.annotated
@@ -188,6 +201,7 @@ def ask_places(
 
 
 def place_of(coverage: Float32[np.ndarray, "16 16"]) -> str | None:
+    """Get the position of what is covered; None if no single word fits."""
     steps = (np.arange(16) + 0.5) / 16 - 0.5
     total = coverage.sum()
     down, right = float(coverage.sum(1) @ steps / total), float(coverage.sum(0) @ steps / total)
@@ -202,7 +216,7 @@ def place_of(coverage: Float32[np.ndarray, "16 16"]) -> str | None:
 
 
 def ask_names(scene: Scene, random: np.random.Generator) -> Iterator[VqaQuestion]:
-    """The largest things that are there, the largest first."""
+    """Ask for the largest things that are present, the largest first."""
     names = sorted(
         (name for name in scene.present if name in scene.annotated),
         key=lambda name: -float(scene.layers[name].mean()),
@@ -222,7 +236,7 @@ def _ask_absent(
 
 
 def _phrase_name(name: str, random: np.random.Generator, *, single: bool = False) -> str:
-    """The name or another word for it; words that are plurals already cannot be counted twice."""
+    """Draw the name or a synonym; to count, a synonym that is a plural is not used."""
     said = word(name, random).removeprefix("all of the ").removeprefix("the ")
     return name if single and said != name and said == plural(said) else said
 

@@ -67,7 +67,7 @@ MOST_TOKENS = 24
 def questions_of(scene: Scene, random: np.random.Generator) -> list[VqaQuestion]:
     """Three pairs of yes and no, three of each other kind, as far as the scene has them."""
     return [
-        *ask_there(scene, random, told=False),
+        *ask_there(scene, random, attributes=False),
         *ask_counts(scene, random),
         *ask_colors(scene, random),
         *ask_places(scene, random),
