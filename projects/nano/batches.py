@@ -1,4 +1,4 @@
-"""Batches of images, each with several questions, flipped and moved."""
+"""Batches of images, each with several questions, augmented."""
 
 from __future__ import annotations
 
@@ -27,23 +27,29 @@ if TYPE_CHECKING:
     from projects.nano.feature_store import FeatureStore
     from projects.nano.scenes import Scene
 
-# Shares of the collections in a batch, whatever their sizes.
+# Shares of the collections in a batch. By their sizes the large ones would drown the others.
 MIX = {
     "coco": 0.36, "panoptic": 0.12, "clothing": 0.26, "pseudo": 0.06, "imagenet": 0.16,
     "composed": 0.14,
 }  # fmt: skip
-# Kinds of questions that hold only of the whole image.
+# Kinds of questions whose answer changes if a part of the image is cropped away.
 _WHOLE_IMAGE_KINDS = ("placed", "related")
-# Share of questions whose words match nothing that is the same word: as if they were new ones.
+# Share of questions whose words are hidden, as if they were new: trains matching by meaning.
 _HIDDEN = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class ImageBatch:
-    """Images: `features b 256 c`, `names b 256 n` (coverage of every known name), `annotated b n`.
+    """Images and questions of a step.
 
-    Questions: the index of their `image q`, `expressions`, `cells q 16 16` (0 or 1), and which are
-    to be answered as if their words were new (`hidden q`).
+    Attributes:
+        features: Of the images, `b rows c`.
+        image: Index of each question's image, `q`.
+        expressions: What the questions ask for.
+        cells: 1 where the target is, `q 16 16`.
+        names: Share of each cell that each known name covers, `b 256 n`.
+        annotated: Which names were annotated in each image, `b n`.
+        hidden: Questions to be answered as if their words were new, `q`.
     """
 
     features: Tensor
@@ -56,6 +62,8 @@ class ImageBatch:
 
 
 class Batches:
+    """Draws the batches of a training."""
+
     def __init__(
         self,
         scenes: Sequence[Scene],
@@ -66,6 +74,16 @@ class Batches:
         questions: int,
         channels: int = VISION_CHANNELS,
     ) -> None:
+        """Prepare to draw.
+
+        Args:
+            scenes: All images to train on.
+            store: Their features.
+            names: Names of the name head, in its order.
+            images: Images of a batch.
+            questions: Questions of an image.
+            channels: Columns of the features that are in use.
+        """
         by_source = {source: [s for s in scenes if s.source == source] for source in MIX}
         self._by_source = {source: found for source, found in by_source.items() if found}
         shares = np.array([MIX[source] for source in self._by_source])
@@ -75,7 +93,7 @@ class Batches:
         self._classes = ClassQuestions()
 
     def draw(self, seed: int) -> ImageBatch:
-        """The batch of that number: the same seed, the same batch."""
+        """Draw a batch; the same seed gives the same batch."""
         random = np.random.default_rng(seed)
         sources = random.choice(list(self._by_source), size=self._images, p=self._shares)
         scenes = [self._by_source[s][random.integers(len(self._by_source[s]))] for s in sources]
@@ -103,7 +121,8 @@ class Batches:
         )  # fmt: skip
 
     def _ask_often(self, scene: Scene, random: np.random.Generator) -> list[SyntheticQuestion]:
-        if scene.source == SOURCE:  # one thing: asked for a few times only
+        # An image of one thing has little to ask for.
+        if scene.source == SOURCE:
             return [
                 self._classes.ask(scene, random) for _ in range(max(1, self._questions * 2 // 3))
             ]
@@ -122,10 +141,10 @@ class Batches:
 
 
 def _jitter(whole: np.ndarray, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Half of the images as they are; others zoomed by 0.8 to 1.5, shifted by up to four cells.
+    """Draw zooms of 0.8 to 1.5 and shifts of up to four cells; half of the images stay as they are.
 
-    An image that stays `whole` is never larger than it was, nor shifted out of view: `the left
-    dog` is another one where the first has left the image.
+    An image that has to stay `whole` is neither enlarged nor shifted out of view: once the left dog
+    is cropped away, another one is the left dog.
     """
     count = len(whole)
     still = random.random(count) < 0.5

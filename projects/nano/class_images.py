@@ -1,7 +1,7 @@
-"""Images of one thing each, a thousand names in all: ImageNet, outlined by U²-Net-p.
+"""Images of one thing each, of a thousand classes (ImageNet), outlined by U²-Net-p.
 
-An image's file name holds its class; what stands out in it is taken for the thing. Masks that are
-hardly anything or nearly everything are left out.
+The class is in an image's file name; what is salient in the image is taken for the thing. Masks
+that cover hardly anything or nearly everything are left out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 SOURCE = "imagenet"
 _SMALLEST, _LARGEST = 0.03, 0.85
-# Saliency is 0 to 255. A clear outline has little in between.
+# Saliency is 0 to 255: from the first on a pixel is the thing. An outline is unclear if more than
+# the last share of the image lies in between.
 SALIENT, _SURE, _MOST_UNSURE = 128, (64, 192), 0.12
 _SIDE = 320
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -33,7 +34,16 @@ _RELATED_SHARE = 0.5
 
 
 def outline_images(image_dir: Path, masks: Path, network: Path) -> Iterator[Path]:
-    """Writes what stands out in each image as a grey PNG, 320×320, where that was not done."""
+    """Write the saliency of each image as a gray PNG of 320x320, unless it is there already.
+
+    Args:
+        image_dir: Images named `WNID_NAME.jpg`.
+        masks: Folder of the PNG files.
+        network: U²-Net-p as an ONNX file.
+
+    Yields:
+        The file of each image.
+    """
     import cv2
     from PIL import Image
 
@@ -54,7 +64,7 @@ def outline_images(image_dir: Path, masks: Path, network: Path) -> Iterator[Path
 
 
 def trusted_coverage(saliency: UInt8[np.ndarray, "h w"]) -> Float32[np.ndarray, "16 16"] | None:
-    """What stands out, as coverage of cells; None where it is not to be trusted."""
+    """Convert saliency to coverage of the cells; None if the outline is unclear."""
     mask = saliency >= SALIENT
     unsure = ((saliency > _SURE[0]) & (saliency < _SURE[1])).mean()
     if not _SMALLEST <= mask.mean() <= _LARGEST or unsure > _MOST_UNSURE:
@@ -64,7 +74,7 @@ def trusted_coverage(saliency: UInt8[np.ndarray, "h w"]) -> Float32[np.ndarray, 
 
 
 def read_classes(images: Path, masks: Path, *, held_out: bool = False) -> list[Scene]:
-    """A scene an image with a trusted mask, its layer named by WordNet's id of the class."""
+    """Read the images whose outline is clear; their layer is named by WordNet's id of the class."""
     from PIL import Image
 
     by_wnid = {one.wnid: one for one in imagenet_classes()}
@@ -81,13 +91,14 @@ def read_classes(images: Path, masks: Path, *, held_out: bool = False) -> list[S
 
 
 class ClassQuestions:
-    """What is asked of such an image: its class in one of its words, or another class's words."""
+    """Asks for the class of an image in one of its words, or for another class."""
 
     def __init__(self) -> None:
         self._classes = [one for one in imagenet_classes() if not one.held_out]
         self._by_wnid = {one.wnid: one for one in self._classes}
 
     def ask(self, scene: Scene, random: np.random.Generator) -> SyntheticQuestion:
+        """Draw a question about an image."""
         ((wnid, coverage),) = scene.layers.items()
         one = self._by_wnid[wnid]
         if random.random() >= _ABSENT_SHARE:
@@ -99,7 +110,7 @@ class ClassQuestions:
         return SyntheticQuestion(phrase(name, random), np.zeros_like(coverage), "absent")
 
     def _other(self, one: ImagenetClass, random: np.random.Generator) -> ImagenetClass:
-        """Another class that this is not of; every second time one of a kind with it."""
+        """Draw another class; every second time one that shares a kind with it."""
         others = [c for c in self._classes if c is not one and c.name not in one.words]
         related = [c for c in others if set(c.kinds) & set(one.kinds)]
         pool = related if related and random.random() < _RELATED_SHARE else others

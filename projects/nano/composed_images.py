@@ -1,8 +1,8 @@
-"""Composed images: named cut-outs pasted on real backgrounds, so that what is where is known.
+"""Composed images: cut-outs of named things pasted on real backgrounds.
 
-Images rarely hold two of a rare thing, or a teapot left of a drum: here they do. Cut-outs are
-COCO's instances by their outlines, and ImageNet images by what U²-Net-p says stands out in them;
-some are shifted in hue, so that a name alone does not tell which one is meant.
+Real images rarely have two of a rare thing, or a teapot left of a drum. Cut-outs are COCO's
+instances by their outlines and ImageNet's images by their saliency; some are shifted in hue, so
+that a color is needed to single one out.
 """
 
 from __future__ import annotations
@@ -31,17 +31,20 @@ if TYPE_CHECKING:
 
 SOURCE = "composed"
 _SIDE = 512
-# Cut-outs: least share of an image, how many of a name; shares of the side they are pasted at.
+# Cut-outs: smallest share of their image, most of one name; sizes in shares of the new side.
 _LEAST_SHARE, _MOST_OF_A_NAME = 0.03, 12
 _SIZES = (0.18, 0.45)
+# Share of a pasted thing that a later one may cover.
 _MOST_COVERED = 0.15
+# Shares of things that have the name of the one before, and of those with another hue.
 _AGAIN, _TINTED = 0.45, 0.3
+# Names of an image that may be asked for as absent.
 _ABSENT = 12
 
 
 @dataclass(frozen=True, slots=True)
 class CutOut:
-    """A thing and its alpha, cropped to it."""
+    """The pixels and the alpha of a thing, cropped to it."""
 
     name: str
     pixels: UInt8[np.ndarray, "h w 3"]
@@ -49,7 +52,7 @@ class CutOut:
 
 
 def cut_coco(annotations: Path, images: Path) -> list[CutOut]:
-    """Large instances that no border cuts off."""
+    """Cut out large instances that do not touch the border, which would look cut off."""
     from PIL import Image
 
     document = json.loads(annotations.read_text())
@@ -76,7 +79,7 @@ def cut_coco(annotations: Path, images: Path) -> list[CutOut]:
 
 
 def cut_classes(images: Path, outlines: Path) -> list[CutOut]:
-    """What stands out clearly in images of ImageNet classes, but for those held out."""
+    """Cut out what is clearly salient in images of ImageNet classes that are not held out."""
     from PIL import Image
 
     by_wnid = {one.wnid: one for one in imagenet_classes() if not one.held_out}
@@ -104,9 +107,16 @@ def compose(
     taken: frozenset[str],
     random: np.random.Generator,
 ) -> tuple[PILImage, list[tuple[str, Bool[np.ndarray, "512 512"]]]]:
-    """Two to five of the cut-outs on an image; `taken` names are not pasted, they may be there.
+    """Paste two to five cut-outs on an image.
 
-    Returns the image, 512×512, and what can be seen of each pasted thing.
+    Args:
+        cut_outs: Things to choose from.
+        background: The image.
+        taken: Names that are not pasted, since the background may show them.
+        random: Source of randomness.
+
+    Returns:
+        The image, 512x512, and the visible mask of each pasted thing.
     """
     from PIL import Image
 
@@ -132,7 +142,7 @@ def compose(
 
 
 def _prepare(one: CutOut, random: np.random.Generator) -> tuple[np.ndarray, PILImage]:
-    """Resized, half of them mirrored, some of another hue; edges a little soft."""
+    """Resize a cut-out, mirror half of them, shift the hue of some, and soften the edges."""
     from PIL import Image, ImageFilter
 
     image, alpha = Image.fromarray(one.pixels), Image.fromarray(one.alpha)
@@ -158,9 +168,17 @@ def compose_images(
     count: int,
     seed: int = 0,
 ) -> Iterator[dict[str, Any]]:
-    """Writes `folder/NNNN.jpg` where it is not yet there, and the lines of `folder/scenes.jsonl`.
+    """Compose images in a folder, `NNNN.jpg`, and describe them in its `scenes.jsonl`.
 
-    A line has the image's name, its things with their masks, and names that are not in it.
+    Args:
+        cut_outs: Things to paste.
+        backgrounds: Images to paste them on.
+        folder: Where they are written; images that are there already stay.
+        count: Number of images.
+        seed: Seed of the draw.
+
+    Yields:
+        The line of each image: its file, its things with their masks, names that are not in it.
 
     Raises:
         InputError: There are not enough names to choose from.
@@ -194,7 +212,7 @@ def compose_images(
 
 
 def read_composed(folder: Path) -> list[Scene]:
-    """The scenes of a folder that `compose_images` wrote; none where there is none."""
+    """Read the scenes that `compose_images` wrote; none if there is no such folder."""
     file = folder / "scenes.jsonl"
     if not file.is_file():
         return []

@@ -1,4 +1,4 @@
-"""What the frozen eyes see of every image, computed once and kept in memory and on disk."""
+"""Features of the frozen vision encoders, computed once and kept in memory and on disk."""
 
 from __future__ import annotations
 
@@ -20,12 +20,19 @@ CELLS = 256
 
 
 class FeatureStore:
-    """`store[image]` → float16 `256 channels`; what has no file is computed by `look` and kept."""
+    """Features by image: `store[image]` is float16 `rows channels`."""
 
     def __init__(
-        self, folder: Path, root: Path, look: Callable[[Image.Image], Tensor] | None = None
+        self, folder: Path, root: Path, encode: Callable[[Image.Image], Tensor] | None = None
     ) -> None:
-        self._folder, self._root, self._look = folder, root, look
+        """Open a store.
+
+        Args:
+            folder: Where the files are; made if missing.
+            root: Folder that the images' paths start from.
+            encode: Computes missing features; without it a missing file is an error.
+        """
+        self._folder, self._root, self._encode = folder, root, encode
         self._kept: dict[Path, Tensor] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -39,33 +46,41 @@ class FeatureStore:
         if file.exists():
             stored: Tensor = torch.load(file, weights_only=True)
             return stored
-        if self._look is None:
-            raise FileNotFoundError(f"{file}: no features, and no eyes to compute them with")
+        if self._encode is None:
+            raise FileNotFoundError(f"{file}: no features, and no encoder to compute them with")
         from PIL import Image
 
         with Image.open(image_path) as image:
-            seen = self._look(image)
+            seen = self._encode(image)
         self.keep(image_path, seen)
         return seen
 
     def keep(self, image: Path, seen: Tensor) -> None:
-        """Writes the features of an image, whole or not at all."""
+        """Write the features of an image, whole or not at all."""
         file = self._file(image)
         beside = file.with_suffix(f".{os.getpid()}")
         torch.save(seen, beside)
         beside.rename(file)
 
     def _file(self, image: Path) -> Path:
-        """Named by the path with its slashes escaped, so that two images never share a file.
+        """Name a file by the image's path, slashes escaped, so that no two images share one.
 
-        Images under the root by their path there, composed ones by theirs beside the features.
+        Composed images are not under the root; their path starts beside the features.
         """
         root = self._root if image.is_relative_to(self._root) else self._folder.parent
         return self._folder / (quote(image.relative_to(root).as_posix(), safe="") + ".pt")
 
 
 def statistics(features: Iterable[Tensor], visual_channels: int) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of every visual channel."""
+    """Compute the mean and standard deviation of each visual channel.
+
+    Args:
+        features: Features of some images.
+        visual_channels: Channels that count; the detector's behind them are left as they are.
+
+    Returns:
+        Mean and standard deviation, each `visual_channels`.
+    """
     total, square, count = torch.zeros(()), torch.zeros(()), 0
     for seen in features:
         visual = seen[:CELLS, :visual_channels].float()

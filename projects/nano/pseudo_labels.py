@@ -1,7 +1,7 @@
-"""Pseudo-labels: masks on images that nobody labelled, by the detector and MobileSAM.
+"""Pseudo-labels: masks of unlabelled images, by the detector and MobileSAM.
 
-A class counts as seen where every box of it is certain, as absent where none is even likely; all
-others are undecided and never asked for: a crowd of which half is found would teach a wrong answer.
+A class is present if every box of it is certain, and absent if no box is even likely. All others
+are undecided and never asked for: a crowd of which half is found would train a wrong answer.
 """
 
 from __future__ import annotations
@@ -30,18 +30,26 @@ if TYPE_CHECKING:
     from text4seg.models.nano.encoders.vision import VisionEncoder
 
 CERTAIN = 0.45
-# A second box on a thing that is found already is no other thing.
+"""Score from which a box is certain."""
+
+# IoU from which two boxes are of the same thing.
 _SAME_BOX = 0.5
+# Score below which a class is absent; between twice this and `CERTAIN` a box leaves it undecided.
 _ABSENT = 0.1
+# MobileSAM's own estimate of its mask's IoU; worse masks are dropped.
 _LEAST_MASK_SCORE = 0.8
 
 
 def decide(
     detections: Float32[np.ndarray, "n 6"],
 ) -> tuple[Float32[np.ndarray, "m 6"], frozenset[str]]:
-    """Rows of (class, score, x0, y0, x1, y1) → the certain ones of decided classes, absent names.
+    """Decide which classes are present and which are absent.
 
-    The absent names are those of which there is hardly a trace.
+    Args:
+        detections: Rows of (class, score, x0, y0, x1, y1).
+
+    Returns:
+        The certain boxes of the present classes, and the names of the absent ones.
     """
     kept, absent = [], set(range(len(COCO_CLASSES)))
     for index in np.unique(detections[:, 0]):
@@ -76,7 +84,16 @@ def _overlap(a: Float32[np.ndarray, " 6"], b: Float32[np.ndarray, " 6"]) -> floa
 def outline(
     sam: SamModel, neck: Tensor, boxes: Float32[np.ndarray, "n 4"]
 ) -> tuple[Bool[np.ndarray, "n h w"], Float32[np.ndarray, " n"]]:
-    """MobileSAM's mask of every box (in shares of the image), and how good it thinks they are."""
+    """Segment boxes with MobileSAM.
+
+    Args:
+        sam: The model.
+        neck: Its image embedding.
+        boxes: In shares of the image, `n 4`.
+
+    Returns:
+        A mask of each box, and the model's estimate of its IoU.
+    """
     out = sam(
         image_embeddings=neck,
         input_boxes=torch.from_numpy(boxes * SIDE)[None].float(),
@@ -94,7 +111,7 @@ def label_images(
     sam: SamModel,
     store: FeatureStore,
 ) -> Iterator[dict[str, Any]]:
-    """Labels images that are not in `file` yet, a line each, and keeps their features."""
+    """Label the images that are not in `file` yet, a line each, and store their features."""
     done = {line["image"] for line in _lines(file)}
     for image in images:
         name = image.relative_to(root).as_posix()
@@ -131,7 +148,7 @@ def _label(
 
 
 def read_pseudo(file: Path, root: Path) -> list[Scene]:
-    """Scenes from the file that `label_images` wrote; images of which nothing is known left out."""
+    """Read the scenes that `label_images` wrote; images without a present class are left out."""
     scenes = []
     for line in _lines(file):
         things = tuple(

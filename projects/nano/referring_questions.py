@@ -1,4 +1,4 @@
-"""What is asked of a scene while nano is trained: names, positions, sizes, absent things."""
+"""Referring questions made from scenes: names, kinds, positions, sizes, attributes, absences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from text4seg.models.nano.text.lexicon import KINDS, imagenet_classes, words_for
 
 _SYNONYM_SHARE = 0.35
 _KIND_SHARE = 0.06
-# Things that look or live alike: a fair absent thing could be mistaken for a present one.
+# Things that look alike or are found together. Absent ones from the family of a present one are the
+# questions worth asking: the others are too easy.
 _FAMILIES = (
     (
         "cat",
@@ -87,8 +88,8 @@ _SIDES = {
 }
 _BIG = ("the biggest {}", "the largest {}", "the big {}")
 _SMALL = ("the smallest {}", "the small {}")
-# Two things are told apart by position when their centers lie this many cells apart,
-# by size at this ratio.
+# Distance of the centers in cells, and ratio of the sizes, from which position and size single out
+# one of several things. Below them annotators would disagree.
 _CLEAR_GAP = 1.5
 _CLEAR_RATIO = 1.5
 _FEWEST, _MOST = 2, 6
@@ -104,7 +105,20 @@ def ask(
     several_share: float = 0.04,
     attribute_share: float = 0.2,
 ) -> SyntheticQuestion | None:
-    """A question about the scene; None where it is known neither what is there nor what is not."""
+    """Draw a question about a scene.
+
+    Args:
+        scene: The image with its masks.
+        random: Source of randomness.
+        absent_share: Share of questions about absent things.
+        spatial_share: Share that singles out one of several things by position or size.
+        several_share: Share that asks for two names at once.
+        attribute_share: Share with a color or a relation.
+
+    Returns:
+        The question; None if nothing is known to be present or absent. If a scene has nothing for
+        the drawn kind, a name is asked for instead.
+    """
     draw = random.random()
     present, absent = scene.present, scene.absent
     if absent and (draw < absent_share or not present):
@@ -139,7 +153,7 @@ def _ask_name(scene: Scene, present: list[str], random: np.random.Generator) -> 
 
 
 def _ask_kind(scene: Scene, random: np.random.Generator) -> SyntheticQuestion | None:
-    """All animals, all furniture: where every name of that kind was annotated."""
+    """Ask for all of a kind (animals, furniture), if every name of that kind was annotated."""
     there = {
         kind: [scene.layers[name] for name in names if name in scene.layers]
         for kind, names in KINDS.items()
@@ -161,6 +175,7 @@ def _ask_several(
 
 
 def word(name: str, random: np.random.Generator) -> str:
+    """Draw a wording of a name, sometimes with a synonym."""
     (words,) = words_for([name])
     if len(words) > 1 and random.random() < _SYNONYM_SHARE:
         name = words[random.integers(1, len(words))]
@@ -168,6 +183,7 @@ def word(name: str, random: np.random.Generator) -> str:
 
 
 def phrase(name: str, random: np.random.Generator) -> str:
+    """Draw a wording: with the article, bare, or `all of the`."""
     draw = random.random()
     if draw < 0.45:
         return f"the {name}"
@@ -192,12 +208,12 @@ def _ask_absent(scene: Scene, absent: list[str], random: np.random.Generator) ->
 
 @cache
 def _foreign_animals() -> tuple[str, ...]:
-    """Names of animals that no collection with many things in an image was annotated with."""
+    """List animals that no collection of scenes was annotated with."""
     return tuple(c.name for c in imagenet_classes() if "animal" in c.words and not c.held_out)
 
 
 def near_names(scene: Scene, absent: set[str]) -> list[str]:
-    """Absent names of things that look or live like a present one."""
+    """Find the absent names of the same family as a present one."""
     present = set(scene.layers)
     return [
         name
@@ -218,7 +234,14 @@ def _ask_spatial(scene: Scene, random: np.random.Generator) -> SyntheticQuestion
 
 
 def spatial_choices(scene: Scene) -> dict[str, list[tuple[tuple[str, ...], Thing]]]:
-    """What tells one of two to six of a kind apart: by name, templates of its wordings and it."""
+    """Find what singles out one of two to six things of a name.
+
+    Args:
+        scene: The image with its masks.
+
+    Returns:
+        For each name, templates of the wordings and the thing that they mean.
+    """
     groups: dict[str, list[Thing]] = {}
     for thing in scene.things:
         if thing.share >= SMALLEST_SHARE / 2:
@@ -232,7 +255,7 @@ def spatial_choices(scene: Scene) -> dict[str, list[tuple[tuple[str, ...], Thing
 
 
 def _by_order(things: list[Thing]) -> list[tuple[tuple[str, ...], Thing]]:
-    """The second from the left or right, of three and more that stand clearly apart."""
+    """Find the second from the left or right, of three and more things that are clearly apart."""
     if len(things) <= _FEWEST:
         return []
     ordered = sorted(things, key=lambda thing: center(thing)[1])
@@ -275,6 +298,6 @@ def _by_size(things: list[Thing]) -> list[tuple[tuple[str, ...], Thing]]:
 
 
 def mirror(asked: SyntheticQuestion) -> SyntheticQuestion:
-    """The same question of the mirrored image: left and right change places in the words too."""
+    """Mirror a question; left and right are exchanged in its words too."""
     words = asked.expression.replace("left", "\0").replace("right", "left").replace("\0", "right")
     return SyntheticQuestion(words, asked.coverage[:, ::-1].copy(), asked.kind)

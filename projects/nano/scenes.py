@@ -1,8 +1,8 @@
-"""Images with masks as scenes: for every name and every instance, its coverage of nano's cells.
+"""Scenes: images with the coverage of nano's 16x16 cells by every name and every instance.
 
-Three collections are read: COCO instances, COCO panoptic, and label-map folders with a name list
-(Clothing Co-Parsing). A scene also says which names were annotated at all: only such a name, when
-the image has none of it, may be asked for as an absent thing.
+Three collections are read: COCO instances, COCO panoptic, and folders of label maps with a list of
+names (Clothing Co-Parsing). A scene also has the names that were annotated at all: only such a name
+may be asked for as an absent thing.
 """
 
 from __future__ import annotations
@@ -27,13 +27,19 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float32
 
 SHAPE = GridShape(16, 16)
-# Below this share of the image a thing is neither asked for nor called absent.
 SMALLEST_SHARE = 0.003
+"""Share of the image below which a thing is neither asked for nor called absent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One of a kind. `shades` are the shares of its pixels' colors, where they were looked at."""
+    """One instance.
+
+    Attributes:
+        name: What it is.
+        coverage: Share of each cell that it covers.
+        shades: Shares of the colors among its pixels, if the image was there to look at.
+    """
 
     name: str
     coverage: Float32[np.ndarray, "16 16"]
@@ -41,11 +47,23 @@ class Thing:
 
     @property
     def share(self) -> float:
+        """Share of the image that it covers."""
         return float(self.coverage.mean())
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
+    """An image and what is annotated in it.
+
+    Attributes:
+        image: The file.
+        source: Its collection.
+        layers: Coverage of the cells by name, all instances together.
+        annotated: Names that were annotated if they are present.
+        things: Single instances, without crowds.
+        shades: Shares of the colors of names that have no single instances.
+    """
+
     image: Path
     source: str
     layers: dict[str, Float32[np.ndarray, "16 16"]]
@@ -55,15 +73,17 @@ class Scene:
 
     @property
     def present(self) -> list[str]:
+        """Names that are large enough to ask for."""
         return [name for name, layer in self.layers.items() if layer.mean() >= SMALLEST_SHARE]
 
     @property
     def absent(self) -> list[str]:
+        """Names that were annotated and are not in the image."""
         return sorted(self.annotated - self.layers.keys())
 
 
 def read_coco(annotations: Path, images: Path) -> list[Scene]:
-    """COCO instances: a layer a class (crowds included), a thing an instance (crowds not)."""
+    """Read COCO instances: a layer for each class, crowds too; a thing for each instance."""
     document = json.loads(annotations.read_text())
     names = {category["id"]: category["name"] for category in document["categories"]}
     grouped: dict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -90,9 +110,10 @@ def read_coco(annotations: Path, images: Path) -> list[Scene]:
 def shades_of_masks(
     image_path: Path, masks: Sequence[Bool[np.ndarray, "h w"]]
 ) -> list[Float32[np.ndarray, " 12"] | None]:
-    """The colors of every mask's pixels; None of all where the image is not there.
+    """Get the colors of each mask's pixels, of which every second one is enough.
 
-    Every second pixel is looked at.
+    Returns:
+        Shares of the twelve colors for each mask; None for all if the image file is missing.
     """
     from PIL import Image
 
@@ -116,14 +137,17 @@ def _make_things(
 
 
 def annotation_to_mask(segmentation: Any, size: Size) -> Bool[np.ndarray, "h w"]:
-    """COCO's polygons or run lengths."""
+    """Convert COCO's polygons or run lengths to a mask."""
     if isinstance(segmentation, dict):
         return rle_to_mask(segmentation)
     return polygons_to_mask(segmentation, size)
 
 
 def read_panoptic(annotations: Path, masks: Path, root: Path) -> list[Scene]:
-    """COCO panoptic: things and stuff; a pixel's segment is its color as a number in base 256."""
+    """Read COCO panoptic: things and stuff.
+
+    A pixel's segment is its color as a number in base 256.
+    """
     from PIL import Image
 
     document = json.loads(annotations.read_text())
@@ -153,7 +177,7 @@ def read_panoptic(annotations: Path, masks: Path, root: Path) -> list[Scene]:
 
 
 def read_label_maps(index: Path, images: Path, masks: Path, split: str) -> list[Scene]:
-    """Label maps of street images: garments and body parts, and the whole person they add up to."""
+    """Read label maps of street images: garments, body parts, and the person they add up to."""
     from PIL import Image
 
     document = json.loads(index.read_text())
@@ -173,7 +197,7 @@ def read_label_maps(index: Path, images: Path, masks: Path, split: str) -> list[
 
 
 def clean_stuff_name(name: str) -> str:
-    """`wall-other-merged` → `wall`, `wall-brick` → `brick wall`: as a person would say it."""
+    """Reword COCO's stuff names: `wall-other-merged` → `wall`, `wall-brick` → `brick wall`."""
     for suffix in ("-other-merged", "-merged", "-stuff", "-other"):
         name = name.removesuffix(suffix)
     first, _, second = name.partition("-")
@@ -185,12 +209,15 @@ def clean_stuff_name(name: str) -> str:
 
 
 def read_collection(root: Path, split: str) -> Iterator[Scene]:
-    """Everything under `root`; panoptic joins `train` only.
+    """Read all collections under a folder; its layout is in the README.
 
-    `coco/`: `instances_{split}.json`, `images/`. `clothing/`: `index.json` (`labels`, and the file
-    stems of every split), `images/STEM.jpg`, `masks/STEM.png`. `panoptic/`: `panoptic.json`,
-    `masks/`; its images lie in the folders that the file names, under `root`. A panoptic image that
-    is also among the COCO validation images is left out: no score on training images.
+    Args:
+        root: The folder.
+        split: `train` or `val`.
+
+    Yields:
+        The scenes. Panoptic ones join `train` only, without COCO's validation images: nothing is
+        scored on images that were trained on.
     """
     coco = root / "coco"
     yield from read_coco(coco / f"instances_{split}.json", coco / "images")

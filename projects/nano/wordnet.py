@@ -1,4 +1,4 @@
-r"""Words for things out of WordNet 3.0: nano's lists of them are made here, and shipped.
+r"""Make nano's word lists, which are shipped with it, from WordNet 3.0.
 
     python -m projects.nano.wordnet --wordnet DIR --images DIR
 
@@ -40,13 +40,21 @@ _PERSONS = 18
 
 @dataclass(frozen=True, slots=True)
 class Synset:
+    """A synset of WordNet.
+
+    Attributes:
+        file: Number of the lexicographer's file, such as 5 for animals.
+        words: In lower case, with spaces.
+        kinds: Offsets of the hypernyms.
+    """
+
     file: int
     words: tuple[str, ...]
     kinds: tuple[int, ...]
 
 
 def read_synsets(folder: Path) -> dict[int, Synset]:
-    """Of every noun, by its offset: file, words (lower case, spaces), offsets of its hypernyms."""
+    """Read the synsets of all nouns, by offset."""
     found = {}
     for line in (folder / "data.noun").read_text().splitlines():
         if line.startswith(" "):
@@ -65,7 +73,7 @@ def read_synsets(folder: Path) -> dict[int, Synset]:
 
 
 def read_senses(folder: Path) -> Iterator[tuple[str, list[int]]]:
-    """Every noun and the offsets of its senses, the commonest first."""
+    """Read every noun with the offsets of its senses, the commonest first."""
     for line in (folder / "index.noun").read_text().splitlines():
         if not line.startswith(" "):
             fields = line.split()
@@ -73,7 +81,7 @@ def read_senses(folder: Path) -> Iterator[tuple[str, list[int]]]:
 
 
 def kinds_of(synsets: Mapping[int, Synset], offset: int, *, highest: int) -> list[list[int]]:
-    """What it is a kind of, level by level, itself being level 0."""
+    """Find the hypernyms level by level; the synset itself is level 0."""
     levels, seen = [[offset]], {offset}
     for _ in range(highest):
         above = [k for o in levels[-1] for k in synsets[o].kinds if k not in seen]
@@ -85,6 +93,7 @@ def kinds_of(synsets: Mapping[int, Synset], offset: int, *, highest: int) -> lis
 
 
 def imagenet_lines(images: Path, synsets: Mapping[int, Synset]) -> Iterator[str]:
+    """Make the lines of `imagenet.tsv`."""
     for image in sorted(images.glob("n*.jpg")):
         wnid, _, name = image.stem.partition("_")
         name = name.replace("_", " ").strip().lower()
@@ -101,10 +110,17 @@ def thesaurus_lines(
     core: frozenset[str],
     taught: frozenset[str],
 ) -> Iterator[str]:
-    """A word that was not taught, and the nearest taught ones of its commonest visible senses.
+    """Make the lines of the thesaurus: an unknown word and the nearest known ones.
 
-    `core` words, of things with true masks, come before the rest of what was taught. Of a word
-    that may be a thing, what persons are called by it does not count.
+    Args:
+        synsets: All synsets, by offset.
+        senses: Nouns with their senses.
+        core: Known words of things with true masks; they come first.
+        taught: All known words.
+
+    Yields:
+        A line for each unknown word with a visible sense. If a word can mean a thing, senses that
+        are persons do not count.
     """
     for word, offsets in senses:
         if word in taught or not word[:1].isalpha():

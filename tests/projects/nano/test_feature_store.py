@@ -33,7 +33,7 @@ def image(root: Path, name: str, width: int) -> Path:
     return path
 
 
-def test_a_image_is_looked_at_once_ever(tmp_path: Path) -> None:
+def test_an_image_is_encoded_once(tmp_path: Path) -> None:
     root, looks = tmp_path / "data", Looks()
     first, second = image(root, "coco/a.png", 5), image(root, "clothing/a.png", 7)
     store = FeatureStore(tmp_path / "kept", root, looks)
@@ -55,9 +55,9 @@ def test_images_of_like_names_do_not_share_a_file(tmp_path: Path) -> None:
     assert [int(again[path][0, 0]) for path in paths] == [3, 4]
 
 
-def test_without_eyes_a_missing_image_is_an_error(tmp_path: Path) -> None:
+def test_without_an_encoder_a_missing_image_is_an_error(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path / "kept", tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"a\.png\.pt: no features, and no eyes"):
+    with pytest.raises(FileNotFoundError, match=r"a\.png\.pt: no features, and no encoder"):
         _ = store[image(tmp_path, "a.png", 5)]
 
 
