@@ -176,7 +176,7 @@ def test_two_launched_processes_say_what_one_says(
                  "HOME": str(tmp_path)},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
-    kind = "images" if task == "semantic" else "rows"
+    kind = "images" if task == "semantic" else "records"
     shares = [(tmp_path / "two" / f"{kind}.{at}.jsonl").read_text() for at in (0, 1)]
     assert all(share.count("\n") > 1 for share in shares), "each process answered something"
     one, two = (json.loads((tmp_path / f / "report.json").read_text()) for f in ("one", "two"))

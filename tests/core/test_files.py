@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from text4seg.core.errors import OutputError
-from text4seg.core.files import write_atomically
+from text4seg.core.files import mask_file, mask_stem, write_atomically
 
 
 def test_it_writes_and_replaces(tmp_path: Path) -> None:
@@ -67,3 +67,13 @@ def test_it_refuses_impossible_places(tmp_path: Path, name: str) -> None:
     with pytest.raises(OutputError):
         write_atomically(tmp_path / name, b"x")
     assert sorted(item.name for item in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_answers_are_named_by_image_and_words() -> None:
+    assert mask_stem("photos/cat.jpg", "the cat, (left)!") == "cat.the-cat-left"
+    assert mask_stem(Path("a.b.png"), "?") == "a.b.expression"
+    assert len(mask_stem("a.png", "x" * 100)) == 62
+    assert (mask_file("cat.x"), mask_file("cat.x", "overlay")) == (
+        "cat.x.mask.png",
+        "cat.x.overlay.png",
+    )

@@ -2,20 +2,22 @@ from __future__ import annotations
 
 import pytest
 
-from tests.evaluation.conftest import block, make_row
+from tests.evaluation.conftest import block, make_record
 from text4seg.core.errors import InputError
-from text4seg.evaluation import Row
+from text4seg.evaluation import ScoreRecord
 from text4seg.evaluation.compare import compare_runs
 
 
-def rows(shift: int, images: int = 40) -> list[Row]:
+def rows(shift: int, images: int = 40) -> list[ScoreRecord]:
     """A thing in every image, found that many pixels too far right; an absent one too."""
     made = []
     for number in range(images):
         image = f"{number}.jpg"
         truth, answer = block(0), block((number % 3) + shift)
-        made.append(make_row(truth, answer, image=image, index=2 * number))
-        made.append(make_row(None, None, image=image, index=2 * number + 1, expression="the cat"))
+        made.append(make_record(truth, answer, image=image, index=2 * number))
+        made.append(
+            make_record(None, None, image=image, index=2 * number + 1, expression="the cat")
+        )
     return made
 
 
@@ -46,13 +48,13 @@ def test_rows_are_paired_by_question_not_by_place() -> None:
 
 
 def test_the_same_words_twice_are_paired_in_order() -> None:
-    twice = [make_row(block(0), block(left), index=left) for left in (0, 8)]
+    twice = [make_record(block(0), block(left), index=left) for left in (0, 8)]
     found = compare_runs(twice, twice)
     assert (found.questions, found.unpaired) == (2, 0)
 
 
 def test_runs_that_cannot_be_compared() -> None:
     with pytest.raises(InputError, match="no question in common"):
-        compare_runs(rows(0), [make_row(None, None, image="other.jpg")])
+        compare_runs(rows(0), [make_record(None, None, image="other.jpg")])
     with pytest.raises(InputError, match="not measured on the same data"):
-        compare_runs([make_row(block(0), None)], [make_row(block(0, 3), None)])
+        compare_runs([make_record(block(0), None)], [make_record(block(0, 3), None)])

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.evaluation.conftest import block, make_row, rectangle
-from tests.evaluation.test_judge import cells
+from tests.evaluation.conftest import block, cells, make_record, rectangle
 from text4seg.evaluation.groups import (
     MEANINGS,
     NO_POSITION,
@@ -19,18 +18,18 @@ from text4seg.evaluation.groups import (
 SPECK = rectangle(slice(0, 3), slice(0, 3))
 
 CASES = [
-    pytest.param(make_row(block(0), block(0)), "right", id="found"),
-    pytest.param(make_row(block(0), block(8)), "coarse", id="a third of it"),
-    pytest.param(make_row(block(0), block(15)), "wrong object", id="it hardly touches"),
-    pytest.param(make_row(block(0), block(40)), "wrong object", id="elsewhere"),
-    pytest.param(make_row(block(0), None), "missed", id="nothing"),
-    pytest.param(make_row(None, None), "right", id="rightly nothing"),
-    pytest.param(make_row(None, block(0)), "hallucinated", id="invented"),
-    pytest.param(make_row(block(0), None, validity="unparsable"), "unparsable", id="no text"),
-    pytest.param(make_row(None, None, validity="unparsable"), "unparsable", id="no luck either"),
-    pytest.param(make_row(block(0), block(0), validity="salvaged"), "right", id="repaired"),
+    pytest.param(make_record(block(0), block(0)), "right", id="found"),
+    pytest.param(make_record(block(0), block(8)), "coarse", id="a third of it"),
+    pytest.param(make_record(block(0), block(15)), "wrong object", id="it hardly touches"),
+    pytest.param(make_record(block(0), block(40)), "wrong object", id="elsewhere"),
+    pytest.param(make_record(block(0), None), "missed", id="nothing"),
+    pytest.param(make_record(None, None), "right", id="rightly nothing"),
+    pytest.param(make_record(None, block(0)), "hallucinated", id="invented"),
+    pytest.param(make_record(block(0), None, validity="unparsable"), "unparsable", id="no text"),
+    pytest.param(make_record(None, None, validity="unparsable"), "unparsable", id="no luck either"),
+    pytest.param(make_record(block(0), block(0), validity="salvaged"), "right", id="repaired"),
     pytest.param(
-        make_row(
+        make_record(
             rectangle(slice(0, 2), slice(0, 2)),
             rectangle(slice(0, 4), slice(0, 4)),
             cells=cells(slice(0, 1), slice(0, 1)),
@@ -47,8 +46,8 @@ def test_verdicts(row: object, expected: str) -> None:
 
 
 def test_few_pixels_may_count_as_empty() -> None:
-    assert verdict(make_row(None, SPECK), empty_below=50) == "right"
-    assert verdict(make_row(block(0), SPECK), empty_below=50) == "missed"
+    assert verdict(make_record(None, SPECK), empty_below=50) == "right"
+    assert verdict(make_record(block(0), SPECK), empty_below=50) == "missed"
 
 
 def test_a_split_counts_every_question_once() -> None:
@@ -60,12 +59,12 @@ def test_a_split_counts_every_question_once() -> None:
 
 
 def test_sizes() -> None:
-    assert size_group(make_row(None, None)) is None
-    assert size_group(make_row(SPECK, None)) == "under 0.5 %"
-    assert size_group(make_row(block(0), None)) == "5 – 20 %"
+    assert size_group(make_record(None, None)) is None
+    assert size_group(make_record(SPECK, None)) == "under 0.5 %"
+    assert size_group(make_record(block(0), None)) == "5 – 20 %"
     whole = rectangle(slice(None), slice(None))
-    assert size_group(make_row(whole, None)) == "20 % and more"
-    rows = [make_row(mask, None) for mask in (whole, None, SPECK)]
+    assert size_group(make_record(whole, None)) == "20 % and more"
+    rows = [make_record(mask, None) for mask in (whole, None, SPECK)]
     assert list(by_size(rows)) == ["under 0.5 %", "20 % and more"]
 
 
@@ -87,6 +86,6 @@ def test_position_words_are_whole_words(expression: str, groups: list[str]) -> N
 
 
 def test_a_set_without_position_words_has_no_such_table() -> None:
-    assert by_position([make_row(None, None)]) == {}
-    both = [make_row(None, None), make_row(None, None, expression="the left dog")]
+    assert by_position([make_record(None, None)]) == {}
+    both = [make_record(None, None), make_record(None, None, expression="the left dog")]
     assert list(by_position(both)) == ["left, right", NO_POSITION]

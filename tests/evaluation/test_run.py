@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,10 @@ import pytest
 from tests.evaluation.conftest import asked, block, rectangle
 from tests.fakes import FakeChat
 from tests.fakes import block as grid_block
-from text4seg.core.errors import InputError, OutputError
+from text4seg.core.errors import InputError
 from text4seg.data import Sample
-from text4seg.evaluation import Row, evaluate, summarise
-from text4seg.evaluation.journal import Journal, read_run, write_run
-from text4seg.evaluation.rows import merge
-from text4seg.evaluation.run import Share, questions_of
+from text4seg.evaluation import EvaluationOptions, ScoreRecord, evaluate
+from text4seg.evaluation.journal import RECORDS, Journal, Share, read_journal
 from text4seg.segmenter import Segmenter
 
 ROOT = Path(__file__).parents[2]
@@ -29,10 +28,13 @@ def model() -> FakeChat:
     return FakeChat({"the dog": DOG}, certainty=30.0)
 
 
-def without_time(rows: list[Row]) -> list[dict]:
+def timeless(records: Sequence[ScoreRecord]) -> list[dict]:
     """All that is the same each time; how far is drafted ahead depends on measured time."""
-    timed = ("seconds", "passes")
-    return [{k: v for k, v in row.to_json().items() if k not in timed} for row in rows]
+    lines = [record.to_json() for record in records]
+    for line in lines:
+        for key in ("seconds", "passes"):
+            del line["prediction"][key]
+    return lines
 
 
 def test_answers_are_scored_on_the_grid_and_in_pixels(samples: list[Sample]) -> None:
@@ -46,85 +48,77 @@ def test_answers_are_scored_on_the_grid_and_in_pixels(samples: list[Sample]) -> 
         asked("the dog", None),
     )
     told: list[str] = []
-    rows = evaluate(
+    report = evaluate(
         Segmenter(chat),
-        questions_of([Sample(image, questions)]),
-        on_row=lambda row: told.append(row.expression),
+        [Sample(image, questions)],
+        on_record=lambda row: told.append(row.truth.expression),
     )
     assert chat.opened == [(64, 64)], "an image is opened once"
     assert told == ["the dog", "the cat", "the cow", "the dog"]
+    rows = report.records
     assert [row.cells.iou for row in rows if row.cells and row.present] == [0.5, 0.0]
     assert [row.pixels.iou for row in rows] == [0.5, 0.0, 1.0, 0.0]
     assert [row.cells.target for row in rows if row.cells] == [16, 1, 0, 0], (
         "one pixel still has a cell"
     )
-    assert rows[0].text == Segmenter(model())(image, "the dog").text
-    figures = summarise(rows)["val"]
+    assert rows[0].prediction.text == Segmenter(model())(image, "the dog").text
+    figures = report.summaries["val"]
     assert (figures.miss_rate, figures.n_acc, figures.strict) == (0.5, 0.5, 1.0)
-
-
-def test_questions_are_numbered_and_images_named_from_a_root(samples: list[Sample]) -> None:
-    found = list(questions_of(samples, root=samples[0].image.parent, limit=5))
-    assert [(one.image, one.first, len(one.sample.targets)) for one in found] == [
-        ("a.png", 0, 2),
-        ("b.png", 2, 2),
-        ("c.png", 4, 1),
-    ]
-    assert [truth.index for truth in found[1].truths()] == [2, 3]
 
 
 def test_a_image_that_breaks_in_the_middle_is_named(samples: list[Sample]) -> None:
     image = samples[0].image
     image.write_bytes(image.read_bytes()[:60])
     with pytest.raises(InputError, match=r"a\.png"):
-        evaluate(Segmenter(model()), questions_of(samples))
+        evaluate(Segmenter(model()), samples)
 
 
 def test_a_mask_of_another_size_is_named(samples: list[Sample]) -> None:
     wrong = Sample(samples[0].image, (asked("the dog", block(0)[:40]),))
     with pytest.raises(InputError, match="line 1: the mask is 40x64 and the image 64x64"):
-        evaluate(Segmenter(model()), questions_of([wrong]))
+        evaluate(Segmenter(model()), [wrong])
 
 
 def test_processes_share_the_images_and_are_put_together_exactly(
     samples: list[Sample], tmp_path: Path
 ) -> None:
-    alone = evaluate(Segmenter(model()), questions_of(samples))
+    alone = evaluate(Segmenter(model()), samples).records
     for process in range(3):
-        journal = Journal.open(tmp_path / "run", SETTINGS, process=process)
-        share = Share(process, 3)
-        evaluate(Segmenter(model()), questions_of(samples), journal=journal, share=share)
-    settings, rows = read_run(tmp_path / "run")
+        journal = Journal.open(tmp_path / "run", SETTINGS, kind=RECORDS, share=Share(process, 3))
+        evaluate(Segmenter(model()), samples, journal=journal)
+    settings, done = read_journal(tmp_path / "run", RECORDS)
     assert settings == SETTINGS
-    assert without_time(rows) == without_time(alone)
+    assert timeless(done.values()) == timeless(alone)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
-        f"rows.{process}.jsonl" for process in range(3)
+        f"records.{process}.jsonl" for process in range(3)
     ]
 
 
 def test_a_run_goes_on_where_it_stopped(samples: list[Sample], tmp_path: Path) -> None:
     """After two samples, a third is half written by a process that was killed."""
     folder = tmp_path / "run"
-    journal = Journal.open(folder, SETTINGS)
-    evaluate(Segmenter(model()), list(questions_of(samples))[:2], journal=journal)
-    half = (folder / "rows.0.jsonl").read_text().splitlines()[-1][:50]
-    with (folder / "rows.0.jsonl").open("a") as file:
+    journal = Journal.open(folder, SETTINGS, kind=RECORDS)
+    evaluate(Segmenter(model()), samples[:2], journal=journal)
+    half = (folder / "records.0.jsonl").read_text().splitlines()[-1][:50]
+    with (folder / "records.0.jsonl").open("a") as file:
         file.write(half)
     chat = model()
     told: list[int] = []
     rows = evaluate(
         Segmenter(chat),
-        questions_of(samples),
-        journal=Journal.open(folder, SETTINGS),
-        on_row=lambda row: told.append(row.index),
-    )
+        samples,
+        journal=Journal.open(folder, SETTINGS, kind=RECORDS),
+        on_record=lambda row: told.append(row.truth.index),
+    ).records
     assert len(chat.opened) == 3, "two samples are there already"
     assert told == list(range(10))
-    assert read_run(folder)[1] == rows
-    assert without_time(rows) == without_time(evaluate(Segmenter(model()), questions_of(samples)))
+    assert list(read_journal(folder, RECORDS)[1].values()) == rows
+    assert timeless(rows) == timeless(evaluate(Segmenter(model()), samples).records)
     again = model()
-    more = Journal.open(folder, SETTINGS, process=1)  # with other processes than before
-    evaluate(Segmenter(again), questions_of(samples), journal=more, share=Share(1, 2))
+    more = Journal.open(
+        folder, SETTINGS, kind=RECORDS, share=Share(1, 2)
+    )  # with other processes than before
+    evaluate(Segmenter(again), samples, journal=more)
     assert again.opened == []
 
 
@@ -135,8 +129,7 @@ from pathlib import Path
 from tests.fakes import FakeChat, block
 from text4seg.data import read_dataset
 from text4seg.evaluation import evaluate
-from text4seg.evaluation.journal import Journal
-from text4seg.evaluation.run import questions_of
+from text4seg.evaluation.journal import RECORDS, Journal
 from text4seg.segmenter import Segmenter
 
 class Mortal(FakeChat):
@@ -146,8 +139,8 @@ class Mortal(FakeChat):
         return super().open(image)
 
 chat = Mortal({{"the dog": block("the dog", slice(4, 8), slice(0, 8))}}, certainty=30.0)
-journal = Journal.open(Path("run"), {settings!r})
-evaluate(Segmenter(chat), questions_of(read_dataset("jsonl", "val.jsonl")), journal=journal)
+journal = Journal.open(Path("run"), {settings!r}, kind=RECORDS)
+evaluate(Segmenter(chat), read_dataset("jsonl", "val.jsonl"), journal=journal)
 """
 
 
@@ -169,43 +162,33 @@ def test_a_kill_loses_the_sample_in_flight_and_no_other(
         capture_output=True,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    _, rows = read_run(tmp_path / "run")
-    assert [row.image for row in rows] == ["images/a.png", "images/b.png", "images/c.png"]
+    _, done = read_journal(tmp_path / "run", RECORDS)
+    assert [record.truth.image for record in done.values()] == [
+        "images/a.png",
+        "images/b.png",
+        "images/c.png",
+    ]
 
 
 def test_another_run_in_the_folder_is_refused(samples: list[Sample], tmp_path: Path) -> None:
-    write_run(tmp_path, SETTINGS, evaluate(Segmenter(model()), questions_of(samples)))
+    journal = Journal.open(tmp_path, SETTINGS, kind=RECORDS)
+    evaluate(Segmenter(model()), samples, journal=journal)
     with pytest.raises(InputError, match="another run, whose grid is '16x16'"):
-        Journal.open(tmp_path, SETTINGS | {"grid": "32x32"})
+        Journal.open(tmp_path, SETTINGS | {"grid": "32x32"}, kind=RECORDS)
     other = Sample(samples[0].image, (asked("the cow", None), *samples[0].targets[1:]))
     with pytest.raises(InputError, match="the data have changed"):
         evaluate(
             Segmenter(model()),
-            questions_of([other, *samples[1:]]),
-            journal=Journal.open(tmp_path, SETTINGS),
+            [other, *samples[1:]],
+            journal=Journal.open(tmp_path, SETTINGS, kind=RECORDS),
         )
 
 
-def test_damaged_runs_are_named(samples: list[Sample], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="not the folder of an evaluation"):
-        read_run(tmp_path)
-    write_run(tmp_path, SETTINGS, evaluate(Segmenter(model()), questions_of(samples)))
-    path = tmp_path / "rows.0.jsonl"
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join([lines[0], lines[1], "{}", *lines[2:]]) + "\n")
-    with pytest.raises(InputError, match=r"rows\.0\.jsonl, line 3"):
-        read_run(tmp_path)
-    path.write_text("[]\n")
-    with pytest.raises(InputError, match="does not begin as"):
-        read_run(tmp_path)
-
-
-def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot keep a run"):
-        Journal.open(tmp_path / "file" / "run", SETTINGS)
-
-
-def test_the_same_rows_twice_are_the_same_rows(samples: list[Sample]) -> None:
-    rows = evaluate(Segmenter(model()), questions_of(samples))
-    assert merge([rows, rows]) == rows
+def test_options_name_images_and_limit_targets(samples: list[Sample]) -> None:
+    options = EvaluationOptions(root=samples[0].image.parent, limit=3, boundary=True)
+    report = evaluate(Segmenter(model()), samples, options=options)
+    assert [str(record.truth) for record in report.records] == [
+        "'the dog' of a.png", "'the cat' of a.png", "'the dog' of b.png",
+    ]  # fmt: skip
+    assert report.records[0].boundary == 1.0
+    assert report.run == {"grid": "16x16", "format": "sd"}

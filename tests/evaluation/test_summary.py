@@ -2,28 +2,29 @@ from __future__ import annotations
 
 import pytest
 
-from tests.evaluation.conftest import block, make_row
-from tests.evaluation.test_judge import cells
-from text4seg.evaluation import Row, summarise
+from tests.evaluation.conftest import block, cells, make_record
+from text4seg.evaluation import ScoreRecord, summarize
 from text4seg.evaluation.summary import COLUMNS, Summary, intervals_of, to_cells
 
 WHOLE = {"cells": cells(slice(4, 8), slice(0, 4)), "validity": "strict", "tokens": 100}
 
 
 @pytest.fixture
-def rows() -> list[Row]:
+def rows() -> list[ScoreRecord]:
     """One found exactly, one by half, one missed, one rightly empty, one invented."""
     return [
-        make_row(block(0), block(0), **WHOLE, passes=8, seconds=0.5),
-        make_row(block(0), block(0, 8), cells=cells(slice(4, 8), slice(0, 2)), validity="salvaged"),
-        make_row(block(0, 4), None, cells=cells(slice(0, 0), slice(0, 0)), validity="strict"),
-        make_row(None, None, image="b.jpg", validity="strict", tokens=50),
-        make_row(None, block(0, 1), image="c.jpg", validity="unparsable"),
+        make_record(block(0), block(0), **WHOLE, passes=8, seconds=0.5),
+        make_record(
+            block(0), block(0, 8), cells=cells(slice(4, 8), slice(0, 2)), validity="salvaged"
+        ),
+        make_record(block(0, 4), None, cells=cells(slice(0, 0), slice(0, 0)), validity="strict"),
+        make_record(None, None, image="b.jpg", validity="strict", tokens=50),
+        make_record(None, block(0, 1), image="c.jpg", validity="unparsable"),
     ]
 
 
-def test_the_figures_of_a_set(rows: list[Row]) -> None:
-    found = summarise(rows)["val"]
+def test_the_figures_of_a_set(rows: list[ScoreRecord]) -> None:
+    found = summarize(rows)["val"]
     assert (found.questions, found.present, found.absent, found.large) == (5, 3, 2, 2)
     assert found.grid_iou == pytest.approx((1 + 0.5 + 0) / 3)
     assert found.pixel_iou == pytest.approx((1 + 0.5 + 0) / 3)
@@ -39,36 +40,36 @@ def test_the_figures_of_a_set(rows: list[Row]) -> None:
     assert found.boundary_f is None
 
 
-def test_few_pixels_may_count_as_empty(rows: list[Row]) -> None:
-    found = summarise(rows, empty_below=50)["val"]
+def test_few_pixels_may_count_as_empty(rows: list[ScoreRecord]) -> None:
+    found = summarize(rows, empty_below=50)["val"]
     assert found.n_acc == 1.0, "16 pixels were invented"
     assert found.giou == pytest.approx((1 + 0.5 + 0 + 1 + 1) / 5)
 
 
-def test_sets_are_kept_apart_and_put_together(rows: list[Row]) -> None:
-    both = [make_row(None, None, name=name) for name in "bab"]
-    assert {name: one.questions for name, one in summarise(both).items()} == {
+def test_sets_are_kept_apart_and_put_together(rows: list[ScoreRecord]) -> None:
+    both = [make_record(None, None, name=name) for name in "bab"]
+    assert {name: one.questions for name, one in summarize(both).items()} == {
         "b": 2, "a": 1, "all": 3,
     }  # fmt: skip
-    assert list(summarise([make_row(None, None, name="all")])) == ["all"]
+    assert list(summarize([make_record(None, None, name="all")])) == ["all"]
 
 
 def test_what_cannot_be_averaged_is_missing_not_zero() -> None:
-    absent = summarise([make_row(None, None)])["val"]
+    absent = summarize([make_record(None, None)])["val"]
     assert (absent.grid_iou, absent.pixel_iou, absent.ciou) == (None, None, None)
     assert (absent.miss_rate, absent.strict, absent.tokens) == (None, None, None)
     assert (absent.n_acc, absent.giou) == (1.0, 1.0)
-    assert summarise([make_row(block(0), None)])["val"].n_acc is None
+    assert summarize([make_record(block(0), None)])["val"].n_acc is None
 
 
-def test_a_table_has_every_column(rows: list[Row]) -> None:
-    shown = to_cells(summarise(rows)["val"])
+def test_a_table_has_every_column(rows: list[ScoreRecord]) -> None:
+    shown = to_cells(summarize(rows)["val"])
     assert list(shown) == list(COLUMNS)
     assert shown["grid_iou"] == ".500"
     assert shown["precision"] == ".667 .333 .333 .333 .333"
     assert shown["boundary_f"] == "–"
     assert shown["n_acc"] == "50.0 %"
-    assert to_cells(summarise([make_row(None, None)])["val"])["precision"] == "–"
+    assert to_cells(summarize([make_record(None, None)])["val"])["precision"] == "–"
 
 
 def test_a_summary_is_read_from_a_report_of_another_version() -> None:
@@ -78,9 +79,9 @@ def test_a_summary_is_read_from_a_report_of_another_version() -> None:
     assert Summary.from_json(old | {"large": 0, "newer": 3}).ciou is None
 
 
-def test_intervals_hold_their_figures(rows: list[Row]) -> None:
+def test_intervals_hold_their_figures(rows: list[ScoreRecord]) -> None:
     found = intervals_of(rows)
-    figures = summarise(rows)["val"]
+    figures = summarize(rows)["val"]
     assert found["pixel_iou"].value == pytest.approx(figures.pixel_iou)
     assert found["ciou"].value == pytest.approx(figures.ciou)
     assert found["giou"].value == pytest.approx(figures.giou)

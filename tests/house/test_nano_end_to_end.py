@@ -15,7 +15,7 @@ from text4seg.codec import get_format
 from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import GridShape
 from text4seg.data import read_jsonl
-from text4seg.evaluation.run import score
+from text4seg.evaluation import GroundTruth, Prediction, score_prediction
 from text4seg.images import open_image, open_mask
 from text4seg.segmenter import Segmenter
 
@@ -101,7 +101,10 @@ def test_nano_is_not_blind(segmenter: Segmenter) -> None:
     """Far below what it reaches: a guard against a broken model, not a measurement."""
     samples = read_jsonl(IMAGES / "examples.jsonl", IMAGES)
     outcomes = [
-        score(asked, segmenter(sample.image, asked.expression))
+        score_prediction(
+            GroundTruth.of(asked, 0, asked.source, None),
+            Prediction.of(segmenter(sample.image, asked.expression)),
+        )
         for sample in samples
         for asked in sample.targets
         if asked.expression in ("the cat", "the person", "the cup") and asked.mask is not None

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scripts import readme_numbers
-from text4seg.evaluation import Row, summarise
+from text4seg.evaluation import GroundTruth, Prediction, ScoreRecord, summarize
 from text4seg.metrics import Overlap
 
 ROOT = Path(__file__).parents[2]
@@ -103,11 +103,10 @@ def test_the_numbers_are_the_recorded_ones(capsys: pytest.CaptureFixture[str]) -
 
 def a_record() -> dict:
     cells, pixels = Overlap(20, 20, 15), Overlap(100, 100, 40)
-    row = Row(
-        0, "a.jpg", "the cat", "val", (40, 60), pixels,
-        cells=cells, validity="strict", tokens=100, passes=8, seconds=0.5,
-    )  # fmt: skip
-    figures = asdict(summarise([row])["val"])
+    truth = GroundTruth(0, "a.jpg", "the cat", "val", None)
+    answer = Prediction(None, validity="strict", tokens=100, passes=8, seconds=0.5)
+    record = ScoreRecord(truth, answer, pixels, cells)
+    figures = asdict(summarize([record])["val"])
     run = {
         "title": "COCO",
         "command": "text4seg evaluate --json",

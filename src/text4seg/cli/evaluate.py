@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
+from text4seg import evaluation
 from text4seg.cli._console import UsageError, log, print_json, progress, usage_errors
+from text4seg.cli._measuring import (
+    BoundaryOption,
+    DataOption,
+    EmptyBelowOption,
+    ImagesOption,
+    JsonOption,
+    LayoutOption,
+    ReaderOption,
+    SplitOption,
+    check_places,
+    image_opener,
+    images_of,
+    parse_options,
+    print_report,
+    print_table,
+    processes,
+    write_report,
+)
 from text4seg.cli._model_options import (
     ModelFormatOption,
     ModelOption,
@@ -18,41 +38,27 @@ from text4seg.cli._model_options import (
     load_segmenter,
 )
 from text4seg.cli._text_options import GridOption
-from text4seg.cli.measuring import (
-    TASKS,
-    DataOption,
-    EmptyBelowOption,
-    ImagesOption,
-    JsonOption,
-    LayoutOption,
-    OutlineOption,
-    ReaderOption,
-    SplitOption,
-    check_places,
-    check_task,
-    images_of,
-    opener,
-    parse_options,
-    print_table,
-    processes,
-    show,
-    write_report,
-)
-from text4seg.cli.names import NAME_TASKS, NamesAsked, evaluate_names, split_names
 from text4seg.codec import get_any_format
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.files import write_atomically
 from text4seg.core.types import GridShape
-from text4seg.data import Selection, read_dataset
-from text4seg.evaluation.compare import compare_runs
-from text4seg.evaluation.journal import Journal, read_run
-from text4seg.evaluation.report import Settings, build
-from text4seg.evaluation.rows import Row
-from text4seg.evaluation.run import Question, questions_of
-from text4seg.evaluation.run import evaluate as run_evaluation
-from text4seg.metrics import GREFCOCO_EMPTY_BELOW
+from text4seg.data import Sample, Selection, read_dataset
+from text4seg.evaluation import (
+    ClassOptions,
+    ClassReport,
+    EvaluationOptions,
+    Report,
+    ScoreRecord,
+    compare_runs,
+    evaluate_classes,
+)
+from text4seg.evaluation.class_tasks import CLASS_TASKS, ClassTask, class_names
+from text4seg.evaluation.journal import IMAGES, RECORDS, Journal, read_journal
+from text4seg.evaluation.report import TASKS, Task, tables_to_markdown
 from text4seg.refine import get_refiner
 from text4seg.segmenter import Segmenter
+
+Settings = dict[str, Any]
 
 app = typer.Typer(invoke_without_command=True, add_completion=False, rich_markup_mode=None)
 
@@ -88,7 +94,7 @@ def evaluate(
         int | None,
         typer.Option(min=1, help="Ask only the first so many questions; of names, images."),
     ] = None,
-    outline: OutlineOption = False,
+    boundary: BoundaryOption = False,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Keep the run in this folder, go on with it, report."),
@@ -111,9 +117,8 @@ def evaluate(
         get_refiner(refiner)
         if format_name is not None:
             get_any_format(format_name)
-        check_places(data, out, predictions)
+        data = check_places(data, out, predictions)
         _check_task(task, names, together, predictions)
-    assert data is not None  # noqa: S101 - check_places refuses None; this tells mypy
     run = {
         "model": model,
         "data": str(data),
@@ -125,39 +130,40 @@ def evaluate(
         "limit": limit,
     }
     load = partial(load_segmenter, model, refiner=refiner, grid=shape, format_name=format_name)
-    of_names = task in NAME_TASKS
-    reading = read_dataset(
+    by_class = task in CLASS_TASKS
+    dataset = read_dataset(
         layout, data, split=split, images=images, options=parse_options(option),
-        selection=Selection(strict=True, limit=limit if of_names else None),
+        selection=Selection(strict=True, limit=limit if by_class else None),
     )  # fmt: skip
-    if of_names:
-        asked = NamesAsked(task, split_names(names), together)
-        kept = {**run, "data": data.name}
-        evaluate_names(reading, asked, kept, load, out=out, as_json=as_json)
-        return
-    questions = list(questions_of(reading, root=images_of(data, images), limit=limit))
-    if not questions:
+    samples = list(dataset)
+    if not samples:
         raise InputError(f"{data} holds no question")
-    fewest = GREFCOCO_EMPTY_BELOW if task == "gres" else 1
-    settings = Settings(check_task(task), empty_below or fewest, run)
-    kept = {**run, "data": data.name, "outline": outline}
-    answered = _answer(questions, load, kept, out)
-    if answered is None:
+    if by_class:
+        wanted = None if names is None else tuple(name.strip() for name in names.split(","))
+        chosen = ClassOptions(cast("ClassTask", task), class_names(dataset, wanted), together)
+        found = _evaluate_classes(samples, chosen, load, run | {"data": data.name}, out)
+        if found is not None:
+            _show_classes(found, out, as_json=as_json)
         return
-    rows, written_in = answered
-    report = build(rows, settings) | {"format": written_in}
+    options = EvaluationOptions(
+        cast("Task", task), empty_below, boundary, limit, images_of(data, images)
+    )
+    report = _evaluate(samples, options, load, run, out)
+    if report is None:
+        return
     if predictions is not None:
-        write_atomically(predictions, "".join(f"{_prediction(row)}\n" for row in rows).encode())
+        lines = "".join(f"{_prediction(record)}\n" for record in report.records)
+        write_atomically(predictions, lines.encode())
     if out is not None:
-        write_report(out, report, rows, opener(questions))
-    show(report, as_json=as_json)
+        write_report(out, report, image_opener(samples, options.root))
+    print_report(report.to_json(), report.tables(), as_json=as_json)
 
 
 def _check_task(task: str, names: str | None, together: int, predictions: Path | None) -> None:
     """Refuse a task that there is not, and options that are another's."""
-    if task not in NAME_TASKS:
+    if task not in CLASS_TASKS:
         if task not in TASKS:
-            raise UnknownNameError("task", task, (*TASKS, *NAME_TASKS))
+            raise UnknownNameError("task", task, (*TASKS, *CLASS_TASKS))
         if names is not None or together > 1:
             raise UsageError("--names and --together are for the tasks semantic and instances")
     elif predictions is not None:
@@ -166,29 +172,72 @@ def _check_task(task: str, names: str | None, together: int, predictions: Path |
         raise UsageError("--together is for the task semantic")
 
 
-def _answer(
-    questions: list[Question],
+def _evaluate(
+    samples: list[Sample],
+    options: EvaluationOptions,
     load: Callable[[], Segmenter],
-    kept: dict[str, Any],
+    run: Settings,
     out: Path | None,
-) -> tuple[list[Row], str] | None:
-    """All rows and the format they were written in; None in all processes but the first."""
+) -> Report | None:
+    """The report; None in all processes but the first."""
+    count = sum(len(sample.targets) for sample in samples)
+    settings = run | {"boundary": options.boundary}
     with processes(out) as share:
-        journal = None if out is None else Journal.open(out, kept, process=share.process)
+        journal = None
+        if out is not None:
+            journal = Journal.open(out, settings, kind=RECORDS, share=share)
         segmenter = load()
-        count = sum(len(question.sample.targets) for question in questions)
-        with progress("questions", count) as bar:
-            rows = run_evaluation(
+        with progress("questions", min(count, options.limit or count)) as bar:
+            report = evaluation.evaluate(
                 segmenter,
-                questions,
+                samples,
+                options=options,
                 journal=journal,
-                share=share,
-                outline=kept["outline"],
-                on_row=lambda _: bar.advance(share.of),
+                on_record=lambda _: bar.advance(share.of),
             )
     if share.process > 0:
         return None
-    return (rows if out is None else read_run(out)[1]), segmenter.format.name
+    if out is not None:
+        report = replace(report, records=list(read_journal(out, RECORDS)[1].values()))
+    return replace(report, run=run | report.run)
+
+
+def _evaluate_classes(
+    samples: list[Sample],
+    options: ClassOptions,
+    load: Callable[[], Segmenter],
+    run: Settings,
+    out: Path | None,
+) -> ClassReport | None:
+    """The report of a task with names; None in all processes but the first."""
+    settings = run | asdict(options)
+    with processes(out) as share:
+        journal = None
+        if out is not None:
+            journal = Journal.open(out, settings, kind=IMAGES, share=share)
+        segmenter = load()
+        with progress("images", len(samples)) as bar:
+            report = evaluate_classes(
+                segmenter,
+                samples,
+                options=options,
+                journal=journal,
+                on_image=lambda: bar.advance(share.of),
+            )
+    if share.process > 0:
+        return None
+    if out is not None:
+        report = replace(report, results=read_journal(out, IMAGES)[1])
+    return replace(report, run=run)
+
+
+def _show_classes(report: ClassReport, out: Path | None, *, as_json: bool) -> None:
+    record, tables = report.to_json(), report.tables()
+    if out is not None:
+        write_atomically(out / "report.json", (json.dumps(record, indent=1) + "\n").encode())
+        write_atomically(out / "report.md", tables_to_markdown(tables).encode())
+        log(f"wrote {out / 'report.json'}, {out / 'report.md'}")
+    print_report(record, tables, as_json=as_json)
 
 
 @app.command("compare")
@@ -203,7 +252,7 @@ def compare(
     Differences have 95 % bootstrap intervals over images; p is that of a paired randomisation
     test, which swaps the answers of A and B image by image.
     """
-    (_, ours), (_, theirs) = read_run(first), read_run(second)
+    ours, theirs = (list(read_journal(one, RECORDS)[1].values()) for one in (first, second))
     comparison = compare_runs(ours, theirs, empty_below=empty_below)
     if comparison.unpaired:
         log(f"{comparison.unpaired} questions were asked in one run only and are left out")
@@ -214,18 +263,7 @@ def compare(
         print_table(table)
 
 
-def _prediction(row: Row) -> str:
-    return json.dumps(
-        {
-            "image": row.image,
-            "expression": row.expression,
-            "set": row.set,
-            "mask": row.answer,
-            "text": row.text,
-            "score": row.score,
-            "validity": row.validity,
-            "tokens": row.tokens,
-            "passes": row.passes,
-            "seconds": row.seconds,
-        }
-    )
+def _prediction(record: ScoreRecord) -> str:
+    truth = record.truth
+    named = {"image": truth.image, "expression": truth.expression, "set": truth.set}
+    return json.dumps(named | record.prediction.to_json())

@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
+from text4seg import evaluation
 from text4seg.cli._console import log, progress, usage_errors
-from text4seg.cli.measuring import (
+from text4seg.cli._measuring import (
+    BoundaryOption,
     DataOption,
     EmptyBelowOption,
     ImagesOption,
     JsonOption,
     LayoutOption,
-    OutlineOption,
     ReaderOption,
     SplitOption,
     check_places,
-    check_task,
+    image_opener,
     images_of,
-    opener,
     parse_options,
-    show,
+    parse_task,
+    print_report,
     write_report,
 )
-from text4seg.codec import get_format
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.types import GridShape
 from text4seg.data import Selection, read_dataset
-from text4seg.evaluation.journal import write_run
-from text4seg.evaluation.judge import Answer, Truth, judge
-from text4seg.evaluation.predictions import Matcher, TextReader, read_pictures, read_predictions
-from text4seg.evaluation.report import Settings, build
-from text4seg.evaluation.rows import Row
-from text4seg.evaluation.run import questions_of
-from text4seg.metrics import GREFCOCO_EMPTY_BELOW
-
-MISSING = ("error", "empty", "skip")
+from text4seg.evaluation import EvaluationOptions, TextReader
+from text4seg.evaluation.journal import write_records
+from text4seg.evaluation.scoring import MISSING, Missing
+from text4seg.segmenter.boxes import format_on_image
 
 
 def score(
@@ -62,14 +57,15 @@ def score(
         str | None, typer.Option(help="Rows x columns of raw text; needed to read it.")
     ] = None,
     format_name: Annotated[
-        str, typer.Option("--format", help="sd, rle or rrle: the format of raw text.")
+        str, typer.Option("--format", help="sd, rle, rrle or box: the format of raw text.")
     ] = "rrle",
     missing: Annotated[
-        str, typer.Option(help="Questions without a prediction: error, empty (an answer) or skip.")
+        str,
+        typer.Option(help=f"Questions without a prediction: {', '.join(MISSING)} (leave out)."),
     ] = "error",
-    outline: OutlineOption = False,
+    boundary: BoundaryOption = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write the rows and the reports there.")
+        Path | None, typer.Option("--out", "-o", help="Write the records and the reports there.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -80,75 +76,38 @@ def score(
     text4seg score masks/ --data val.jsonl
     text4seg score answers.jsonl --data val.jsonl --grid 16x16 --format rrle
 
-    A prediction names its image and its expression as the truth does. Images are opened only for
-    the pictures of the report, and only with --images.
+    A prediction names its image and its expression as the data set does. Images are opened only
+    for the pictures of the report, and only with --images.
     """  # noqa: D301 - the sign tells click to leave the lines alone
     with usage_errors():
-        chosen = check_task(task)
-        check_places(data, out, None)
-        text = TextReader(GridShape.parse(grid), get_format(format_name)) if grid else None
+        data = check_places(data, out, None)
+        options = EvaluationOptions(
+            parse_task(task), empty_below, boundary=boundary, root=images_of(data, images)
+        )
+        text = TextReader(GridShape.parse(grid), format_on_image(format_name)) if grid else None
         if missing not in MISSING:
             raise UnknownNameError("way to treat missing predictions", missing, MISSING)
         if not predictions.exists():
             raise InputError(f"there is no file or folder {predictions}")
-    assert data is not None  # noqa: S101 - check_places refuses None; this tells mypy
-    selection = Selection(strict=True, check_images=False)
-    with progress("truth"):
-        reading = read_dataset(
-            layout, data, split=split, images=images, selection=selection,
-            options=parse_options(option),
+    with progress("ground truth"):
+        dataset = read_dataset(
+            layout, data, split=split, images=images, options=parse_options(option),
+            selection=Selection(strict=True, check_images=False),
         )  # fmt: skip
-        questions = list(questions_of(reading, root=images_of(data, images)))
-        truths = [truth for question in questions for truth in question.truths()]
-    if not truths:
-        raise InputError(f"{data} holds no question")
-    with progress("predictions"):
-        if predictions.is_dir():
-            answers = read_pictures(predictions, truths)
-        else:
-            ids = {q.sample.id: q.image for q in questions if q.sample.id}
-            answers = read_predictions(predictions, Matcher(truths, ids), text=text)
-    rows = _judged(truths, answers, missing, outline=outline)
-    settings = Settings(
-        chosen,
-        empty_below or (GREFCOCO_EMPTY_BELOW if chosen == "gres" else 1),
-        {
-            "predictions": str(predictions),
-            "data": str(data),
-            "layout": layout,
-            "split": split,
-            "missing": len(truths) - len(answers),
-        },
-    )
-    report = build(rows, settings)
-    if out is not None:
-        write_run(out, settings.run, rows)
-        write_report(out, report, rows, opener(questions) if images is not None else None)
-    show(report, as_json=as_json)
-
-
-def _judged(
-    truths: Sequence[Truth], answers: dict[int, Answer], missing: str, *, outline: bool
-) -> list[Row]:
-    lacking = len(truths) - len(answers)
-    if lacking and missing == "error":
-        first = next(truth for place, truth in enumerate(truths) if place not in answers)
-        raise InputError(
-            f"{lacking} of {len(truths)} questions have no prediction, the first is "
-            f"{first.expression!r} of {first.image}: --missing empty counts them as empty answers, "
-            "--missing skip leaves them out"
-        )
-    rows = []
-    with progress("questions", len(truths)) as bar:
-        for place, truth in enumerate(truths):
-            bar.advance()
-            if place in answers:
-                rows.append(judge(truth, answers[place], outline=outline))
-            elif missing == "empty":
-                rows.append(judge(truth, Answer(None), outline=outline))
-    if not rows:
-        raise InputError("no question has a prediction")
+        samples = list(dataset)
+    with progress("questions", sum(len(sample.targets) for sample in samples)) as bar:
+        report = evaluation.score(
+            predictions, samples, options=options, text=text, missing=cast("Missing", missing),
+            on_record=lambda _: bar.advance(),
+        )  # fmt: skip
+    lacking = report.run["missing"]
+    run = {"predictions": str(predictions), "data": str(data), "layout": layout, "split": split}
+    report = replace(report, run={**run, **report.run})
     if lacking:
         what = "count as empty answers" if missing == "empty" else "are left out"
-        log(f"{lacking} of {len(truths)} questions have no prediction and {what}")
-    return rows
+        log(f"{lacking} questions have no prediction and {what}")
+    if out is not None:
+        write_records(out, report.run, report.records)
+        opener = image_opener(samples, options.root) if images is not None else None
+        write_report(out, report, opener)
+    print_report(report.to_json(), report.tables(), as_json=as_json)

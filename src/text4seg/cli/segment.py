@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -21,6 +20,7 @@ from text4seg.cli._terminal import print_grid, stats_line
 from text4seg.cli._text_options import GridOption
 from text4seg.codec import get_any_format
 from text4seg.core.errors import InputError
+from text4seg.core.files import mask_stem
 from text4seg.core.types import GridShape
 from text4seg.decoding import check_draft
 from text4seg.refine import get_refiner
@@ -141,8 +141,7 @@ def unique_stems(images: list[Path], expressions: list[str]) -> dict[tuple[Path,
     taken: set[str] = set()
     for image in images:
         for expression in expressions:
-            words = re.sub(r"[^\w]+", "-", expression).strip("-")[:60] or "expression"
-            stem = base = f"{image.stem}.{words}"
+            stem = base = mask_stem(image, expression)
             number = 2
             while stem.casefold() in taken:
                 stem, number = f"{base}-{number}", number + 1

@@ -13,7 +13,7 @@ from text4seg.cli._console import log, print_json, progress, usage_errors
 from text4seg.cli._model_options import fetch_parts
 from text4seg.core.run_lengths import rle_to_mask
 from text4seg.data import Sample
-from text4seg.evaluation import Row, evaluate, questions_of, summarise
+from text4seg.evaluation import ScoreRecord, evaluate, summarize
 from text4seg.images import draw_overlay
 from text4seg.models import is_nano
 from text4seg.pretrained.weight_files import weights_folder
@@ -97,20 +97,20 @@ def _train(recipe: Recipe) -> TrainResult:
 
     def ask(
         chat: VisionLanguageModel, samples: Sequence[Sample], told: Callable[[], None]
-    ) -> list[Row]:
+    ) -> list[ScoreRecord]:
         segmenter = Segmenter(chat, grid=recipe.data.grid, format=recipe.data.format)
-        return evaluate(segmenter, questions_of(samples), on_row=lambda _: told())
+        return list(evaluate(segmenter, samples, on_record=lambda _: told()).records)
 
     def validate(chat: VisionLanguageModel) -> Mapping[str, Any]:
         with progress("validating", total) as bar:
             rows = ask(chat, asked, bar.advance)
-        return {name: asdict(figures) for name, figures in summarise(rows).items()}
+        return {name: asdict(figures) for name, figures in summarize(rows).items()}
 
     def watch(chat: VisionLanguageModel) -> ValidationResult:
         from text4seg.training.callbacks import ValidationResult
 
         rows = ask(chat, sample_evenly(asked, recipe.report.questions), lambda: None)
-        figures = {name: asdict(found) for name, found in summarise(rows).items()}
+        figures = {name: asdict(found) for name, found in summarize(rows).items()}
         return ValidationResult(figures, pictures_of(rows, asked, recipe.report.pictures))
 
     with progress("training", 1) as bar:
@@ -145,7 +145,7 @@ def sample_evenly(samples: Sequence[Sample], count: int) -> list[Sample]:
 
 
 def pictures_of(
-    rows: Sequence[Row], samples: Sequence[Sample], count: int
+    rows: Sequence[ScoreRecord], samples: Sequence[Sample], count: int
 ) -> list[tuple[str, Image]]:
     """The first images of which something is meant: the true mask, and beside it the answer."""
     import numpy as np
@@ -153,16 +153,17 @@ def pictures_of(
 
     drawn: list[tuple[str, Image]] = []
     images = {sample.image.as_posix(): sample for sample in samples}
-    for row in [row for row in rows if row.truth is not None][:count]:
-        image = images[row.image].open_image()
+    for row in [row for row in rows if row.truth.mask is not None][:count]:
+        image = images[row.truth.image].open_image()
         image.thumbnail((_DRAWN, _DRAWN))
         picture = PIL.Image.new("RGB", (2 * image.width, image.height))
-        for place, (what, rle) in enumerate((("true", row.truth), ("answer", row.answer))):
+        masks = (("true", row.truth.mask), ("answer", row.prediction.mask))
+        for place, (what, rle) in enumerate(masks):
             mask = np.zeros((image.height, image.width), dtype=bool)
             if rle is not None:
                 whole = PIL.Image.fromarray(rle_to_mask(rle).astype(np.uint8) * 255)
                 mask = np.asarray(whole.resize(image.size)) > _HALF
-            caption = f"{what}: {row.expression}"
+            caption = f"{what}: {row.truth.expression}"
             picture.paste(draw_overlay(image, mask, caption=caption), (place * image.width, 0))
         drawn.append((f"{len(drawn)}", picture))
     return drawn

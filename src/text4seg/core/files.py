@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -35,6 +36,25 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         if beside is not None:
             with contextlib.suppress(OSError):
                 Path(beside).unlink()
+
+
+def mask_stem(image: str | os.PathLike[str], expression: str) -> str:
+    """Name the files of an answer: `cat.the-cat` for "the cat" in `photos/cat.jpg`.
+
+    Args:
+        image: The image.
+        expression: What was asked for.
+
+    Returns:
+        The stem of the image and the words of the expression, the latter at most 60 characters.
+    """
+    words = re.sub(r"[^\w]+", "-", expression).strip("-")[:60] or "expression"
+    return f"{Path(image).stem}.{words}"
+
+
+def mask_file(stem: str, kind: str = "mask") -> str:
+    """Name a picture of an answer: `cat.the-cat.mask.png`, or `.overlay.png` of that kind."""
+    return f"{stem}.{kind}.png"
 
 
 def _mode(target: Path) -> int:

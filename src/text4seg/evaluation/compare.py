@@ -11,8 +11,8 @@ import numpy as np
 
 from text4seg.core.errors import InputError
 from text4seg.evaluation.groups import VERDICTS, error_split
+from text4seg.evaluation.records import ScoreRecord
 from text4seg.evaluation.report import Table
-from text4seg.evaluation.rows import Row
 from text4seg.evaluation.summary import COLUMNS, COMPARED, by_set, parts_of, percent, three
 from text4seg.metrics import Difference, compare_ratios
 
@@ -55,7 +55,7 @@ class Comparison:
 
 
 def compare_runs(
-    first: Sequence[Row], second: Sequence[Row], *, empty_below: int = 1
+    first: Sequence[ScoreRecord], second: Sequence[ScoreRecord], *, empty_below: int = 1
 ) -> Comparison:
     """Compare the rows of two runs question by question.
 
@@ -89,24 +89,27 @@ def compare_runs(
     return Comparison(len(keys), unpaired, differences, errors)
 
 
-def _split(rows: Sequence[Row], empty_below: int) -> dict[str, int]:
-    return {str(kind): count for kind, count in error_split(rows, empty_below=empty_below).items()}
+def _split(records: Sequence[ScoreRecord], empty_below: int) -> dict[str, int]:
+    return {
+        str(kind): count for kind, count in error_split(records, empty_below=empty_below).items()
+    }
 
 
-def _keyed(rows: Sequence[Row]) -> dict[tuple[str, str, str, int], Row]:
+def _keyed(records: Sequence[ScoreRecord]) -> dict[tuple[str, str, str, int], ScoreRecord]:
     seen: Counter[tuple[str, str, str]] = Counter()
     keyed = {}
-    for row in rows:
-        question = row.image, row.expression, row.set
-        keyed[*question, seen[question]] = row
+    for record in records:
+        truth = record.truth
+        question = truth.image, truth.expression, truth.set
+        keyed[*question, seen[question]] = record
         seen[question] += 1
     return keyed
 
 
 def _differences(
-    first: Sequence[Row], second: Sequence[Row], empty_below: int
+    first: Sequence[ScoreRecord], second: Sequence[ScoreRecord], empty_below: int
 ) -> dict[str, Difference]:
-    images = [row.image for row in first]
+    images = [record.truth.image for record in first]
     parts = parts_of(first, empty_below), parts_of(second, empty_below)
     found = {}
     for at, name in enumerate(COMPARED):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
-from text4seg.evaluation.rows import Row
+from text4seg.evaluation.records import ScoreRecord
 
 SIZES: Mapping[str, tuple[float, float]] = {
     "under 0.5 %": (0, 0.005),
@@ -54,11 +54,11 @@ MEANINGS: Mapping[Verdict, str] = {
 """What each verdict says."""
 
 
-def size_group(row: Row) -> str | None:
+def size_group(record: ScoreRecord) -> str | None:
     """The size of what is meant; None where nothing is."""
-    if not row.present:
+    if not record.present:
         return None
-    return next(name for name, (low, high) in SIZES.items() if low <= row.share < high)
+    return next(name for name, (low, high) in SIZES.items() if low <= record.share < high)
 
 
 def position_groups(expression: str) -> list[str]:
@@ -67,36 +67,36 @@ def position_groups(expression: str) -> list[str]:
     return found or [NO_POSITION]
 
 
-def by_size(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows of present things by size, smallest first; empty groups are left out."""
-    groups: dict[str, list[Row]] = {name: [] for name in SIZES}
-    for row in rows:
-        group = size_group(row)
+def by_size(records: Sequence[ScoreRecord]) -> dict[str, list[ScoreRecord]]:
+    """Records of present things by size, smallest first; empty groups are left out."""
+    groups: dict[str, list[ScoreRecord]] = {name: [] for name in SIZES}
+    for record in records:
+        group = size_group(record)
         if group is not None:
-            groups[group].append(row)
+            groups[group].append(record)
     return {name: group for name, group in groups.items() if group}
 
 
-def by_position(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows by position words; empty if no expression has any."""
-    groups: dict[str, list[Row]] = {name: [] for name in (*POSITIONS, NO_POSITION)}
-    for row in rows:
-        for name in position_groups(row.expression):
-            groups[name].append(row)
+def by_position(records: Sequence[ScoreRecord]) -> dict[str, list[ScoreRecord]]:
+    """Records by position words; empty if no expression has any."""
+    groups: dict[str, list[ScoreRecord]] = {name: [] for name in (*POSITIONS, NO_POSITION)}
+    for record in records:
+        for name in position_groups(record.truth.expression):
+            groups[name].append(record)
     found = {name: group for name, group in groups.items() if group}
     return {} if list(found) == [NO_POSITION] else found
 
 
-def verdict(row: Row, *, empty_below: int = 1) -> Verdict:
+def verdict(record: ScoreRecord, *, empty_below: int = 1) -> Verdict:
     """What became of a question: the error split.
 
     The thresholds of IoU, 0.5 for right and 0.1 for having found the object at all, are those of
     TIDE (Bolya et al., ECCV 2020, §2.2).
     """
-    pixels = row.pixels.emptied(empty_below)
-    if row.validity == "unparsable":
+    pixels = record.pixels.emptied(empty_below)
+    if record.prediction.validity == "unparsable":
         return "unparsable"
-    if not row.present:
+    if not record.present:
         return "hallucinated" if pixels.predicted else "right"
     if pixels.predicted == 0:
         return "missed"
@@ -104,13 +104,13 @@ def verdict(row: Row, *, empty_below: int = 1) -> Verdict:
         return "right"
     if pixels.iou < WRONG_BELOW:
         return "wrong object"
-    limited = row.oracle is not None and row.oracle < RIGHT_FROM
+    limited = record.oracle is not None and record.oracle < RIGHT_FROM
     return "grid too coarse" if limited else "coarse"
 
 
-def error_split(rows: Sequence[Row], *, empty_below: int = 1) -> dict[Verdict, int]:
+def error_split(records: Sequence[ScoreRecord], *, empty_below: int = 1) -> dict[Verdict, int]:
     """How many questions there are of each verdict, zeros too."""
     counts: dict[Verdict, int] = dict.fromkeys(VERDICTS, 0)
-    for row in rows:
-        counts[verdict(row, empty_below=empty_below)] += 1
+    for record in records:
+        counts[verdict(record, empty_below=empty_below)] += 1
     return counts

@@ -1,113 +1,199 @@
-"""What a run has answered so far: a file that only grows, so that a kill loses nothing written.
+"""What a run has done so far: files that only grow, so that a kill loses nothing that was written.
 
-The first line says which run the file belongs to, every other is a row. The rows of a sample are
-written together, flushed and synced; what a kill left of a line is dropped when the run goes on.
-A run of several processes has a file for each; all of them are read, whatever their number.
+A process of a run has one file. Its first line holds the settings of the run; every other line is
+one result with its number, and is flushed and synced as soon as the result is there. What a kill
+left of a line is dropped when the run goes on. The files of all processes are read together.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from text4seg.core.errors import InputError, OutputError
 from text4seg.core.files import write_atomically
-from text4seg.evaluation.rows import Row, merge
+from text4seg.evaluation.records import ScoreRecord
 
 HEADER = "text4seg evaluation"
+_NONE = object()
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The samples that one process answers: every `of`-th one, from the `process`-th on."""
+
+    process: int = 0
+    of: int = 1
+
+    def takes(self, number: int) -> bool:
+        """Whether the sample of this number, from 0, is one of them."""
+        return number % self.of == self.process
+
+
+@dataclass(frozen=True, slots=True)
+class JournalKind(Generic[T]):
+    """What the lines of a journal are.
+
+    Attributes:
+        name: The beginning of the file names.
+        dump: A result and its number as a JSON object.
+        parse: The number and the result of a JSON object.
+        key: What two results of one number must agree on.
+    """
+
+    name: str
+    dump: Callable[[int, T], dict[str, Any]]
+    parse: Callable[[Any], tuple[int, T]]
+    key: Callable[[T], object] = lambda _: None
+
+    def path(self, folder: Path, process: int = 0) -> Path:
+        """The file of a process."""
+        return folder / f"{self.name}.{process}.jsonl"
+
+    def paths(self, folder: Path) -> list[Path]:
+        """The files that are there."""
+        return sorted(folder.glob(f"{self.name}.*.jsonl"))
+
+
+def _parse_record(line: Any) -> tuple[int, ScoreRecord]:
+    record = ScoreRecord.from_json(line)
+    return record.truth.index, record
+
+
+RECORDS: JournalKind[ScoreRecord] = JournalKind(
+    "records",
+    lambda _, record: record.to_json(),
+    _parse_record,
+    lambda record: str(record.truth),
+)
+"""Score records by the number of their target."""
+
+IMAGES: JournalKind[dict[str, Any]] = JournalKind(
+    "images",
+    lambda number, result: {"image": number, "result": result},
+    lambda line: (int(line["image"]), dict(line["result"])),
+)
+"""Results of any kind by the number of their image."""
 
 
 @dataclass(slots=True)
-class Journal:
-    """The rows of one process of a run, and what all of them have done.
+class Journal(Generic[T]):
+    """The results of one process of a run, and those of all processes by their numbers.
 
     Attributes:
-        path: This process's file.
-        done: The rows of all processes so far, by the question's index.
+        folder: The folder of the run.
+        kind: What is kept.
+        share: The samples of this process.
+        done: The results of all processes so far.
     """
 
-    path: Path
-    done: dict[int, Row] = field(default_factory=dict)
+    folder: Path
+    kind: JournalKind[T]
+    share: Share = field(default_factory=Share)
+    done: dict[int, T] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, folder: Path, settings: Mapping[str, Any], *, process: int = 0) -> Journal:
+    def open(
+        cls,
+        folder: Path,
+        settings: Mapping[str, Any],
+        *,
+        kind: JournalKind[T],
+        share: Share | None = None,
+    ) -> Journal[T]:
         """Start a run in a folder, or go on with the one that is there.
+
+        Args:
+            folder: The folder; made where it is missing.
+            settings: What the run is; plain values.
+            kind: What is kept.
+            share: The samples of this process.
+
+        Returns:
+            The journal, with everything that was done before.
 
         Raises:
             InputError: The folder holds another run, or a damaged one.
             OutputError: It cannot be written to.
         """
-        path = folder / f"rows.{process}.jsonl"
-        with opening(path, settings):
-            done = {row.index: row for row in merge(_parts(folder, settings))}
-        return cls(path, done)
+        share = share or Share()
+        path = kind.path(folder, share.process)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _drop_half_line(path)
+            done = _read(folder, kind, settings)
+            if not path.exists() or path.stat().st_size == 0:
+                _append(path, [_first_line(settings)])
+        except OSError as error:
+            raise OutputError(f"cannot keep a run in {folder}: {error.strerror}") from error
+        return cls(folder, kind, share, done)
 
-    def append(self, rows: Sequence[Row]) -> None:
-        """Keep the rows of a sample; raises `OutputError`."""
-        append_lines(self.path, [json.dumps(row.to_json()) for row in rows])
-        self.done |= {row.index: row for row in rows}
+    def append(self, results: Mapping[int, T]) -> None:
+        """Keep some results.
+
+        Args:
+            results: The results by their numbers; they are on the disk together.
+
+        Raises:
+            OutputError: They cannot be written.
+        """
+        path = self.kind.path(self.folder, self.share.process)
+        lines = [json.dumps(self.kind.dump(number, one)) for number, one in results.items()]
+        try:
+            _append(path, lines)
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror}") from error
+        self.done |= results
 
 
-def read_run(folder: Path) -> tuple[dict[str, Any], list[Row]]:
-    """The settings and all rows of a run, in the order of its data set.
+def read_journal(folder: Path, kind: JournalKind[T]) -> tuple[dict[str, Any], dict[int, T]]:
+    """Read what all processes of a run have done.
+
+    Args:
+        folder: The folder of the run.
+        kind: What is kept there.
+
+    Returns:
+        The settings of the run, and its results in the order of their numbers.
 
     Raises:
-        InputError: There is no run in the folder, or it is damaged.
+        InputError: There is no run in the folder, or it is damaged, or two files disagree.
     """
-    paths = _paths(folder)
+    paths = kind.paths(folder)
     if not paths:
-        raise InputError(f"{folder} holds no rows.*.jsonl: it is not the folder of an evaluation")
+        raise InputError(
+            f"{folder} holds no {kind.name}.*.jsonl: it is not the folder of an evaluation"
+        )
     settings = _header(paths[0])
-    return settings, merge(_parts(folder, settings))
+    return settings, _read(folder, kind, settings)
 
 
-def write_run(folder: Path, settings: Mapping[str, Any], rows: Sequence[Row]) -> None:
-    """Write all rows of a finished run at once, in place of what the folder had.
+def write_records(
+    folder: Path, settings: Mapping[str, Any], records: Iterable[ScoreRecord]
+) -> None:
+    """Write the records of a finished run at once, in place of what the folder had.
+
+    Args:
+        folder: The folder of the run.
+        settings: What the run is.
+        records: Its records.
 
     Raises:
         OutputError: They cannot be written; what was there is left as it was.
     """
-    lines = [_first_line(settings)]
-    lines += [json.dumps(row.to_json()) for row in rows]
-    write_atomically(folder / "rows.0.jsonl", "".join(f"{line}\n" for line in lines).encode())
-
-
-def _paths(folder: Path) -> list[Path]:
-    return sorted(folder.glob("rows.*.jsonl"))
+    lines = [_first_line(settings), *(json.dumps(record.to_json()) for record in records)]
+    write_atomically(RECORDS.path(folder), "".join(f"{line}\n" for line in lines).encode())
 
 
 def _first_line(settings: Mapping[str, Any]) -> str:
     return json.dumps({HEADER: 1, "settings": dict(settings)})
-
-
-@contextmanager
-def opening(path: Path, settings: Mapping[str, Any]) -> Iterator[None]:
-    """Go on with a process's file, or begin it; inside, what all processes have done is read.
-
-    Raises:
-        OutputError: It cannot be written to.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _drop_half_line(path)
-        yield
-        if not path.exists() or path.stat().st_size == 0:
-            _append(path, [_first_line(settings)])
-    except OSError as error:
-        raise OutputError(f"cannot keep a run in {path.parent}: {error.strerror}") from error
-
-
-def append_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write lines at the end of a file, to the disk; raises `OutputError`."""
-    try:
-        _append(path, lines)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _append(path: Path, lines: Iterable[str]) -> None:
@@ -127,10 +213,30 @@ def _drop_half_line(path: Path) -> None:
             file.truncate(whole)
 
 
-def _parts(folder: Path, settings: Mapping[str, Any]) -> Iterator[Iterator[Row]]:
-    for path in _paths(folder):
-        if path.stat().st_size:
-            yield _rows(path, settings)
+def _read(folder: Path, kind: JournalKind[T], settings: Mapping[str, Any]) -> dict[int, T]:
+    found: dict[int, T] = {}
+    for path in kind.paths(folder):
+        if path.stat().st_size == 0:
+            continue
+        _check_settings(path, settings)
+        for line_number, line in _lines(path):
+            with _named(f"{path}, line {line_number}"):
+                number, result = kind.parse(json.loads(line))
+                known = found.setdefault(number, result)
+                if kind.key(known) != kind.key(result):
+                    raise InputError(
+                        f"number {number} is {kind.key(known)} in one place and "
+                        f"{kind.key(result)} in another"
+                    )
+    return dict(sorted(found.items()))
+
+
+@contextmanager
+def _named(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, InputError) as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
@@ -140,44 +246,24 @@ def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
         names = sorted(
             name for name in {*there, *wanted} if there.get(name, _NONE) != wanted.get(name, _NONE)
         )
-        told = ", ".join(f"{name} is {there.get(name)!r}" for name in names)
+        listed = ", ".join(f"{name} is {there.get(name)!r}" for name in names)
         raise InputError(
-            f"{path.parent} holds another run, whose {told}: choose another folder, or remove it"
+            f"{path.parent} holds another run, whose {listed}: choose another folder, or remove it"
         )
-
-
-_NONE = object()
 
 
 def _header(path: Path) -> dict[str, Any]:
     with path.open(encoding="utf-8") as file:
         line = file.readline()
     try:
-        header = json.loads(line)
-        settings = header["settings"]
+        return dict(json.loads(line)["settings"])
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path} does not begin as the file of a run does") from None
-    if not isinstance(settings, dict):
-        raise InputError(f"{path} does not begin as the file of a run does")
-    return settings
 
 
-def _rows(path: Path, settings: Mapping[str, Any]) -> Iterator[Row]:
-    for number, line in lines_of(path, settings):
-        try:
-            yield Row.from_json(json.loads(line))
-        except (ValueError, InputError) as error:
-            raise InputError(f"{path}, line {number}: {error}") from error
-
-
-def lines_of(path: Path, settings: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
-    """The numbered lines of a file of a run, without the first.
-
-    Raises:
-        InputError: The file belongs to a run with other settings.
-    """
-    _check_settings(path, settings)
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The numbered lines without the first, whole ones only: others may still be writing."""
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
-            if number > 1 and line.endswith("\n"):  # another process may be writing its last one
+            if number > 1 and line.endswith("\n"):
                 yield number, line

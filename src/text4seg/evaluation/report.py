@@ -1,14 +1,17 @@
-"""A report: all that is to be said about some rows, as plain values and as Markdown."""
+"""The report of an evaluation: figures, errors and groups, as plain values and as Markdown."""
 
 from __future__ import annotations
 
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from importlib import metadata
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, get_args
 
+from text4seg.core.errors import UnknownNameError
 from text4seg.evaluation.groups import (
     MEANINGS,
     VERDICTS,
@@ -16,20 +19,22 @@ from text4seg.evaluation.groups import (
     by_size,
     error_split,
 )
-from text4seg.evaluation.rows import Row
+from text4seg.evaluation.records import ScoreRecord
 from text4seg.evaluation.summary import (
     COLUMNS,
     Summary,
     by_set,
     intervals_of,
     percent,
-    summarise,
-    summarise_set,
+    summarize,
+    summarize_set,
     three,
     to_cells,
 )
+from text4seg.metrics import GREFCOCO_EMPTY_BELOW
 
 Task = Literal["res", "gres", "rec"]
+TASKS: tuple[Task, ...] = get_args(Task)
 
 HEADLINES: Mapping[Task, tuple[str, ...]] = {
     "res": ("ciou", "pixel_iou", "precision", "grid_iou", "oracle_iou"),
@@ -38,52 +43,126 @@ HEADLINES: Mapping[Task, tuple[str, ...]] = {
 }
 """What a task is judged by; it comes first in tables."""
 
+_GROUPS = (
+    ("by_size", "By size", "Size is the share of the image that is meant; absent things left out."),
+    ("by_position", "By position words", "An expression may use words of several groups."),
+)
 _SHORT = ("questions", "grid_iou", "pixel_iou", "oracle_iou", "t_acc", "n_acc")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What was run.
+class EvaluationOptions:
+    """What is measured, and of what.
 
     Attributes:
-        task: What it is judged by.
-        empty_below: Pixels below which an answer counts as empty.
-        run: Everything else, as the caller tells it: model, data, grid, …
+        task: What it is judged by: `res` (referring segmentation), `gres` (targets may be absent)
+            or `rec` (boxes).
+        empty_below: An answer of fewer pixels counts as empty; None is the task's own: 50 for
+            `gres`, as in gRefCOCO's evaluation, else 1.
+        boundary: Measure boundary F too.
+        limit: Only the first so many targets.
+        root: The folder from which records name images.
+
+    Raises:
+        UnknownNameError: There is no such task.
     """
 
-    task: Task
-    empty_below: int
-    run: Mapping[str, Any]
+    task: Task = "res"
+    empty_below: int | None = None
+    boundary: bool = False
+    limit: int | None = None
+    root: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise UnknownNameError("task", self.task, TASKS)
+
+    @property
+    def least_pixels(self) -> int:
+        """From so many pixels on an answer is not empty."""
+        return self.empty_below or (GREFCOCO_EMPTY_BELOW if self.task == "gres" else 1)
 
 
-def build(rows: Sequence[Row], settings: Settings, *, intervals: bool = True) -> dict[str, Any]:
-    """The report as plain values, ready for JSON; `rows` has at least one."""
-    below = settings.empty_below
-    sets = by_set(rows)
+@dataclass(frozen=True, eq=False)
+class Report:
+    """All that is to be said about some score records.
 
-    def figures(groups: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, Any]]:
+    Attributes:
+        records: The records.
+        options: What was measured.
+        run: Everything else that was run, as plain values: model, data, grid, …
+    """
+
+    records: Sequence[ScoreRecord]
+    options: EvaluationOptions = field(default_factory=EvaluationOptions)
+    run: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def summaries(self) -> dict[str, Summary]:
+        """The figures of every set, and of `all` where there are several."""
+        return summarize(self.records, empty_below=self.options.least_pixels)
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole report as plain values: figures, bootstrap intervals, errors and groups."""
+        return self._record
+
+    @cached_property
+    def _record(self) -> dict[str, Any]:
+        below = self.options.least_pixels
+        sets = by_set(self.records)
         return {
-            name: asdict(summarise_set(group, empty_below=below)) for name, group in groups.items()
+            **self.run,
+            "task": self.options.task,
+            "empty_below": below,
+            "versions": versions(),
+            "sets": {name: asdict(summary) for name, summary in self.summaries.items()},
+            "intervals": {
+                name: {
+                    figure: [found.low, found.high]
+                    for figure, found in intervals_of(group, empty_below=below).items()
+                }
+                for name, group in sets.items()
+            },
+            "errors": {name: error_split(group, empty_below=below) for name, group in sets.items()},
+            "by_size": _figures(by_size(self.records), below),
+            "by_position": _figures(by_position(self.records), below),
         }
 
+    def tables(self) -> list[Table]:
+        """Figures by set, errors, by size of the target, by position words."""
+        report = self._record
+        found = [_by_set(report), _errors(report)]
+        for key, title, note in _GROUPS:
+            if report[key]:
+                found.append(_short(title, report[key], note))
+        return found
+
+    @property
+    def title(self) -> str:
+        """One line that names what was measured."""
+        return f"{self.run.get('model', 'predictions')} on {self.run.get('data', 'a data set')}"
+
+    @property
+    def settings(self) -> list[str]:
+        """What was run, one setting a line."""
+        report = self._record
+        hidden = {"sets", "intervals", "errors", "by_size", "by_position", "versions"}
+        lines = [f"{key}: {value}" for key, value in report.items() if key not in hidden]
+        listed = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+        return [*lines, f"versions: {listed}"]
+
+    def to_markdown(self) -> str:
+        """The report as Markdown."""
+        lines = [f"# {self.title}", "", *(f"- {line}" for line in self.settings), ""]
+        return "\n".join(lines) + tables_to_markdown(self.tables())
+
+
+def _figures(
+    groups: Mapping[str, Sequence[ScoreRecord]], empty_below: int
+) -> dict[str, dict[str, Any]]:
     return {
-        **settings.run,
-        "task": settings.task,
-        "empty_below": below,
-        "versions": versions(),
-        "sets": {name: asdict(one) for name, one in summarise(rows, empty_below=below).items()},
-        "intervals": {
-            name: {
-                figure: [found.low, found.high]
-                for figure, found in intervals_of(group, empty_below=below).items()
-            }
-            for name, group in sets.items()
-        }
-        if intervals
-        else {},
-        "errors": {name: error_split(group, empty_below=below) for name, group in sets.items()},
-        "by_size": figures(by_size(rows)),
-        "by_position": figures(by_position(rows)),
+        name: asdict(summarize_set(group, empty_below=empty_below))
+        for name, group in groups.items()
     }
 
 
@@ -116,37 +195,9 @@ class Table:
         return "\n".join([f"## {self.title}", "", *lines, *(["", self.note] if self.note else [])])
 
 
-def tables(report: Mapping[str, Any]) -> list[Table]:
-    """The tables of a report: figures by set, errors, by size, by position words."""
-    found = [_by_set(report), _errors(report)]
-    for key, title in (("by_size", "By size"), ("by_position", "By position words")):
-        if report[key]:
-            note = (
-                "Size is the share of the image that is meant; absent things are left out."
-                if key == "by_size"
-                else "An expression may use words of several groups."
-            )
-            found.append(_short(title, report[key], note))
-    return found
-
-
-def to_markdown(report: Mapping[str, Any]) -> str:
-    """The report as Markdown."""
-    lines = [f"# {title_of(report)}", "", *(f"- {line}" for line in settings_lines(report)), ""]
-    return "\n".join(lines) + "\n\n".join(table.to_markdown() for table in tables(report)) + "\n"
-
-
-def title_of(report: Mapping[str, Any]) -> str:
-    """One line that names what was measured."""
-    return f"{report.get('model', 'predictions')} on {report.get('data', 'a data set')}"
-
-
-def settings_lines(report: Mapping[str, Any]) -> list[str]:
-    """What was run, one setting a line."""
-    hidden = {"sets", "intervals", "errors", "by_size", "by_position", "versions"}
-    lines = [f"{key}: {value}" for key, value in report.items() if key not in hidden]
-    told = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-    return [*lines, f"versions: {told}"]
+def tables_to_markdown(tables: Sequence[Table]) -> str:
+    """Some tables as one piece of Markdown."""
+    return "\n\n".join(table.to_markdown() for table in tables) + "\n"
 
 
 def ordered_columns(task: Task) -> list[str]:

@@ -1,148 +1,92 @@
-"""Ask a segmenter every question of a data set and compare its answers with the truth."""
+"""Ask a segmenter for every target of a data set and compare its answers with the truth."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import Size
-from text4seg.data import ReferringTarget, Sample
-from text4seg.evaluation.journal import Journal
-from text4seg.evaluation.judge import Answer, Truth, judge
-from text4seg.evaluation.rows import Row
-from text4seg.segmenter import Segmentation, Segmenter
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """Which samples this process answers: every `of`-th one, from the `process`-th on."""
-
-    process: int = 0
-    of: int = 1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Question:
-    """An image with what is asked of it.
-
-    Attributes:
-        sample: The image and the questions.
-        image: How the image is named in rows.
-        first: The place of its first question in the data set.
-    """
-
-    sample: Sample
-    image: str
-    first: int
-
-    def truths(self) -> list[Truth]:
-        """The questions with their true masks, drawn from the annotations now."""
-        masks = [asked.mask for asked in self.sample.targets if asked.mask is not None]
-        size = self.sample.size or (masks[0].size if masks else None)
-        return [
-            Truth.of(asked, self.first + at, self.image, size)
-            for at, asked in enumerate(self.sample.targets)
-        ]
-
-
-def questions_of(
-    samples: Iterable[Sample], *, root: Path | None = None, limit: int | None = None
-) -> Iterator[Question]:
-    """The questions of a data set, numbered, up to a limit.
-
-    Images below `root` are named from there on, so that rows do not depend on the machine.
-    """
-    first = 0
-    for sample in samples:
-        if limit is not None:
-            if first >= limit:
-                return
-            sample = replace(sample, targets=sample.targets[: limit - first])  # noqa: PLW2901
-        image = sample.image
-        if root is not None and image.is_relative_to(root):
-            image = image.relative_to(root)
-        yield Question(sample, image.as_posix(), first)
-        first += len(sample.targets)
+from text4seg.data import Sample
+from text4seg.evaluation.ground_truth import IndexedSample, index_samples
+from text4seg.evaluation.journal import Journal, Share
+from text4seg.evaluation.records import Prediction, ScoreRecord
+from text4seg.evaluation.report import EvaluationOptions, Report
+from text4seg.evaluation.scoring import score_prediction
+from text4seg.segmenter import Segmenter
 
 
 def evaluate(
     segmenter: Segmenter,
-    questions: Iterable[Question],
+    dataset: Iterable[Sample],
     *,
-    journal: Journal | None = None,
-    share: Share | None = None,
-    outline: bool = False,
-    on_row: Callable[[Row], None] | None = None,
-) -> list[Row]:
-    """Answer all questions, each image opened once, and judge every answer.
+    options: EvaluationOptions | None = None,
+    journal: Journal[ScoreRecord] | None = None,
+    on_record: Callable[[ScoreRecord], None] | None = None,
+) -> Report:
+    """Measure a segmenter on a data set; each image is encoded once for all its targets.
 
     Args:
-        segmenter: The one to evaluate.
-        questions: Images with their questions.
-        journal: Keeps every sample's rows as soon as they are there; what it has is not asked
-            again.
-        share: Which samples to answer; by default all.
-        outline: Measure boundary F too.
-        on_row: Told of every row, those that were there before too.
+        segmenter: The segmenter to measure.
+        dataset: Images with their referring targets, as `read_dataset` yields them.
+        options: The task, and what is measured and asked; by default everything, as `res`.
+        journal: Keeps every image's records as soon as they are there; what it has is not asked
+            again, and only its share of the images is asked.
+        on_record: Called with every record, also with those that the journal had.
 
     Returns:
-        The rows of this share.
+        The report; of several processes, with the records of this one.
 
     Raises:
-        InputError: An image turns out to be broken, or the journal is that of other questions.
+        InputError: An image turns out to be broken, or the journal is that of other data.
     """
-    share = share or Share()
-    rows: list[Row] = []
-    for number, question in enumerate(questions):
-        if number % share.of != share.process:
+    options = options or EvaluationOptions()
+    share = Share() if journal is None else journal.share
+    records: list[ScoreRecord] = []
+    indexed = index_samples(dataset, root=options.root, limit=options.limit)
+    for number, sample in enumerate(indexed):
+        if not share.takes(number):
             continue
-        there = _there(question, journal)
-        fresh = there is None
-        new = _answer(segmenter, question, outline=outline) if there is None else there
-        if fresh and journal is not None:
-            journal.append(new)
-        for row in new:
-            rows.append(row)
-            if on_row is not None:
-                on_row(row)
-    return rows
+        new = None if journal is None else _known(sample, journal)
+        if new is None:
+            new = _ask(segmenter, sample, boundary=options.boundary)
+            if journal is not None:
+                journal.append({record.truth.index: record for record in new})
+        records += new
+        if on_record is not None:
+            for record in new:
+                on_record(record)
+    run = {"grid": str(segmenter.shape), "format": segmenter.format.name}
+    return Report(records, options, run)
 
 
-def _there(question: Question, journal: Journal | None) -> list[Row] | None:
-    """The rows of a sample that a journal has; None unless it has all of them."""
-    if journal is None:
-        return None
-    rows = []
-    for index, asked in enumerate(question.sample.targets, start=question.first):
-        row = journal.done.get(index)
-        if row is None:
+def _known(sample: IndexedSample, journal: Journal[ScoreRecord]) -> list[ScoreRecord] | None:
+    """The records of an image that a journal has; None unless it has all of them."""
+    records = []
+    for index, target in enumerate(sample.sample.targets, start=sample.first):
+        record = journal.done.get(index)
+        if record is None:
             return None
-        if (row.image, row.expression) != (question.image, asked.expression):
+        if (record.truth.image, record.truth.expression) != (sample.image, target.expression):
             raise InputError(
-                f"{journal.path.parent} has {row.expression!r} of {row.image} as question {index}, "
-                f"and the data set {asked.expression!r} of {question.image}: the data have changed "
-                "since the run was begun"
+                f"{journal.folder} has {record.truth} as target {index}, and the data set "
+                f"{target.expression!r} of {sample.image}: the data have changed since the run "
+                "was begun"
             )
-        rows.append(row)
-    return rows
+        records.append(record)
+    return records
 
 
-def _answer(segmenter: Segmenter, question: Question, *, outline: bool) -> list[Row]:
-    sample = question.sample
-    image = sample.open_image()
+def _ask(segmenter: Segmenter, indexed: IndexedSample, *, boundary: bool) -> list[ScoreRecord]:
+    targets = indexed.sample.targets
+    image = indexed.sample.open_image()
     size = Size(image.height, image.width)
-    answers = segmenter.segment_many(image, [asked.expression for asked in sample.targets])
-    rows = []
-    for asked, truth, answer in zip(sample.targets, question.truths(), answers, strict=True):
-        if asked.mask is not None and asked.mask.size != size:
-            raise InputError(f"{asked.source}: the mask is {asked.mask.size} and the image {size}")
-        rows.append(judge(truth, Answer.of(answer), outline=outline))
-    return rows
-
-
-def score(asked: ReferringTarget, segmentation: Segmentation) -> Row:
-    """Compare one answer with the truth."""
-    size = Size(*segmentation.mask.shape)
-    return judge(Truth.of(asked, 0, asked.source, size), Answer.of(segmentation))
+    for target in targets:
+        if target.mask is not None and target.mask.size != size:
+            raise InputError(
+                f"{target.source}: the mask is {target.mask.size} and the image {size}"
+            )
+    answers = segmenter.segment_many(image, [target.expression for target in targets])
+    return [
+        score_prediction(truth, Prediction.of(answer), boundary=boundary)
+        for truth, answer in zip(indexed.truths(), answers, strict=True)
+    ]

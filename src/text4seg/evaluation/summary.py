@@ -1,4 +1,4 @@
-"""From the rows of a set to its figures."""
+"""From the records of a set to its figures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from text4seg.evaluation.rows import Row
+from text4seg.evaluation.records import ScoreRecord
 from text4seg.metrics import FIGURES, PRECISION_THRESHOLDS, Interval, ratio, ratio_intervals
 
 LARGE_CELLS = 13
@@ -79,82 +79,84 @@ class Summary:
         return cls(**{name: value for name, value in record.items() if name in known})
 
 
-def summarise(rows: Sequence[Row], *, empty_below: int = 1) -> dict[str, Summary]:
+def summarize(records: Sequence[ScoreRecord], *, empty_below: int = 1) -> dict[str, Summary]:
     """The figures of every set in order of appearance, and of `all` where there are several."""
-    groups = by_set(rows)
-    return {name: summarise_set(group, empty_below=empty_below) for name, group in groups.items()}
+    groups = by_set(records)
+    return {name: summarize_set(group, empty_below=empty_below) for name, group in groups.items()}
 
 
-def by_set(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """The rows of every set in order of appearance, and of `all` where there are several."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row.set, []).append(row)
+def by_set(records: Sequence[ScoreRecord]) -> dict[str, list[ScoreRecord]]:
+    """The records of every set in order of appearance, and of `all` where there are several."""
+    groups: dict[str, list[ScoreRecord]] = {}
+    for record in records:
+        groups.setdefault(record.truth.set, []).append(record)
     if len(groups) > 1 and "all" not in groups:
-        groups["all"] = list(rows)
+        groups["all"] = list(records)
     return groups
 
 
-def summarise_set(rows: Sequence[Row], *, empty_below: int = 1) -> Summary:
-    """The figures of some rows, of which there is at least one."""
-    present = [row for row in rows if row.present]
-    absent = [row for row in rows if not row.present]
-    large = [row for row in present if row.cells and row.cells.target >= LARGE_CELLS]
-    texts = [row for row in rows if row.validity is not None]
+def summarize_set(records: Sequence[ScoreRecord], *, empty_below: int = 1) -> Summary:
+    """The figures of some records, of which there is at least one."""
+    present = [record for record in records if record.present]
+    absent = [record for record in records if not record.present]
+    large = [record for record in present if record.cells and record.cells.target >= LARGE_CELLS]
+    texts = [record for record in records if record.prediction.validity is not None]
 
-    def figure(name: str, some: Sequence[Row]) -> float | None:
-        value = ratio((row.pixels for row in some), FIGURES[name], empty_below=empty_below)
+    def figure(name: str, some: Sequence[ScoreRecord]) -> float | None:
+        value = ratio((record.pixels for record in some), FIGURES[name], empty_below=empty_below)
         return None if np.isnan(value) else value
 
     def share(validity: str) -> float | None:
-        return _mean(row.validity == validity for row in texts)
+        return _mean(record.prediction.validity == validity for record in texts)
 
     found = figure("t_acc", present)
     return Summary(
-        questions=len(rows),
+        questions=len(records),
         present=len(present),
         absent=len(absent),
-        grid_iou=_mean(row.cells.iou for row in present if row.cells),
+        grid_iou=_mean(record.cells.iou for record in present if record.cells),
         pixel_iou=figure("giou", present),
         large=len(large),
-        large_grid_iou=_mean(row.cells.iou for row in large if row.cells),
+        large_grid_iou=_mean(record.cells.iou for record in large if record.cells),
         large_pixel_iou=figure("giou", large),
         miss_rate=None if found is None else 1 - found,
         n_acc=figure("n_acc", absent),
         strict=share("strict"),
         salvaged=share("salvaged"),
         unparsable=share("unparsable"),
-        tokens=_mean(row.tokens for row in rows),
-        passes=_mean(row.passes for row in rows),
-        seconds=_mean(row.seconds for row in rows),
-        oracle_iou=_mean(row.oracle for row in present),
-        ciou=figure("ciou", rows),
-        giou=figure("giou", rows),
+        tokens=_mean(record.prediction.tokens for record in records),
+        passes=_mean(record.prediction.passes for record in records),
+        seconds=_mean(record.prediction.seconds for record in records),
+        oracle_iou=_mean(record.oracle for record in present),
+        ciou=figure("ciou", records),
+        giou=figure("giou", records),
         precision=tuple(figure(f"precision_at_{x:g}", present) for x in PRECISION_THRESHOLDS),
-        box_acc=_mean(None if row.box_iou is None else row.box_iou >= 0.5 for row in present),
-        boundary_f=_mean(row.boundary for row in present),
+        box_acc=_mean(
+            None if record.box_iou is None else record.box_iou >= 0.5 for record in present
+        ),
+        boundary_f=_mean(record.boundary for record in present),
     )
 
 
-Part = Callable[[Row, int], tuple[float, float]]
-"""A row's part of a figure's numerator and denominator, given the least pixels of an answer."""
+Part = Callable[[ScoreRecord, int], tuple[float, float]]
+"""A record's part of a figure's numerator and denominator, given the least pixels of an answer."""
 
 
 def _of_pixels(name: str, *, of_present: bool) -> Part:
     figure = FIGURES[name]
 
-    def part(row: Row, empty_below: int) -> tuple[float, float]:
-        if of_present and not row.present:
+    def part(record: ScoreRecord, empty_below: int) -> tuple[float, float]:
+        if of_present and not record.present:
             return 0.0, 0.0
-        return figure(row.pixels.emptied(empty_below))
+        return figure(record.pixels.emptied(empty_below))
 
     return part
 
 
-def _of_value(value: Callable[[Row], float | None]) -> Part:
-    def part(row: Row, empty_below: int) -> tuple[float, float]:
+def _of_value(value: Callable[[ScoreRecord], float | None]) -> Part:
+    def part(record: ScoreRecord, empty_below: int) -> tuple[float, float]:
         del empty_below
-        number = value(row) if row.present else None
+        number = value(record) if record.present else None
         return (0.0, 0.0) if number is None else (float(number), 1.0)
 
     return part
@@ -165,30 +167,30 @@ COMPARED: Mapping[str, Part] = {
     "ciou": _of_pixels("ciou", of_present=False),
     "giou": _of_pixels("giou", of_present=False),
     "precision_at_0.5": _of_pixels("precision_at_0.5", of_present=True),
-    "grid_iou": _of_value(lambda row: row.cells.iou if row.cells else None),
-    "box_acc": _of_value(lambda row: None if row.box_iou is None else row.box_iou >= 0.5),
+    "grid_iou": _of_value(lambda record: record.cells.iou if record.cells else None),
+    "box_acc": _of_value(lambda record: None if record.box_iou is None else record.box_iou >= 0.5),
     "n_acc": _of_pixels("n_acc", of_present=False),
     "t_acc": _of_pixels("t_acc", of_present=False),
 }
 """Figures that get an interval and are compared between models."""
 
 
-def parts_of(rows: Sequence[Row], empty_below: int) -> np.ndarray:
-    """For each row and each of `COMPARED`, its part of numerator and denominator."""
-    parts = [[part(row, empty_below) for part in COMPARED.values()] for row in rows]
-    return np.asarray(parts, dtype=np.float64).reshape(len(rows), len(COMPARED), 2)
+def parts_of(records: Sequence[ScoreRecord], empty_below: int) -> np.ndarray:
+    """For each record and each of `COMPARED`, its part of numerator and denominator."""
+    parts = [[part(record, empty_below) for part in COMPARED.values()] for record in records]
+    return np.asarray(parts, dtype=np.float64).reshape(len(records), len(COMPARED), 2)
 
 
-def intervals_of(rows: Sequence[Row], *, empty_below: int = 1) -> dict[str, Interval]:
+def intervals_of(records: Sequence[ScoreRecord], *, empty_below: int = 1) -> dict[str, Interval]:
     """The figures of `COMPARED` with bootstrap intervals over images; those over nothing left out.
 
     Of a single image there is nothing to draw: its intervals are as narrow as they are useless,
     and are left out too.
     """
-    images = [row.image for row in rows]
+    images = [record.truth.image for record in records]
     if len(set(images)) < 2:
         return {}
-    found = ratio_intervals(parts_of(rows, empty_below), images)
+    found = ratio_intervals(parts_of(records, empty_below), images)
     named = zip(COMPARED, found, strict=True)
     return {name: interval for name, interval in named if not np.isnan(interval.value)}
 

@@ -5,7 +5,7 @@ its formula and where it comes from.
 
 - `overlaps`: pixels of a prediction, of the truth, and of both, from masks or run lengths
 - `referring`: cIoU, gIoU, mIoU, Pr@X, N-acc, T-acc
-- `boxes`: box IoU and REC accuracy
+- `box_metrics`: box IoU and REC accuracy
 - `semantic`: mean IoU of classes by confusion matrix
 - `boundary`: F of the outlines
 - `bootstrap`: intervals over images, paired comparison of two models
@@ -21,7 +21,7 @@ from text4seg.metrics.bootstrap import (
     ratio_intervals,
 )
 from text4seg.metrics.boundary import boundary_f
-from text4seg.metrics.boxes import box_acc, box_iou, inclusive_to_box
+from text4seg.metrics.box_metrics import box_acc, box_iou, inclusive_to_box
 from text4seg.metrics.overlaps import Overlap, Pair, iou, overlap, rle_overlap
 from text4seg.metrics.referring import (
     FIGURES,

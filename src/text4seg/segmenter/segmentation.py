@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float32
 
 from text4seg.codec import Repair
 from text4seg.core.errors import MissingExtraError
-from text4seg.core.files import write_atomically
+from text4seg.core.files import mask_file, write_atomically
 from text4seg.core.geometry import mask_to_box
 from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import Box, DescriptorGrid
@@ -164,7 +164,7 @@ class Segmentation:
         Raises:
             OutputError: They cannot be written; no half-written file is left.
         """
-        mask, overlay = (Path(folder) / f"{stem}.{kind}.png" for kind in ("mask", "overlay"))
+        mask, overlay = (Path(folder) / mask_file(stem, kind) for kind in ("mask", "overlay"))
         drawn = draw_overlay(self.image, self.mask, caption=self.expression)
         write_atomically(mask, mask_to_png(self.mask))
         write_atomically(overlay, image_to_png(drawn))

@@ -9,11 +9,12 @@ from PIL import Image
 from tests.evaluation.conftest import SIDE, asked, block, rectangle
 from tests.fakes import FakeChat
 from tests.fakes import block as grid_block
+from text4seg.core.errors import InputError
 from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import Size
 from text4seg.data import Sample
 from text4seg.data.mask_sources import RunLengthMask
-from text4seg.evaluation.semantic import evaluate_semantic, label_map, true_map
+from text4seg.evaluation.semantic_scores import label_map, sum_confusions, true_map
 from text4seg.segmenter import Segmenter
 
 NAMES = ("the dog", "the sofa", "the cat")
@@ -53,17 +54,9 @@ def test_every_pixel_takes_its_likeliest_name(sample: Sample, chunk: int) -> Non
     assert len(chat.opened) == -(-len(NAMES) // chunk)
 
 
-def test_mean_iou_over_the_names_that_occur(sample: Sample) -> None:
-    told: list[int] = []
-    found = evaluate_semantic(
-        Segmenter(model()), [sample, sample], NAMES, on_image=lambda: told.append(1)
-    )
-    record = found.to_json()
-    assert (record["images"], record["classes"], len(told)) == (2, 3, 2)
-    assert set(record["ious"]) == {"the dog", "the sofa"}, "a cat is neither there nor seen"
-    assert record["ious"] == pytest.approx({"the dog": 1.0, "the sofa": 0.75})
-    assert record["miou"] == pytest.approx(0.875)
-    assert record["none_of_them"] == pytest.approx(4 * 16 / (16 * 32 - 4 * 8))
+def test_a_confusion_of_other_names_is_refused() -> None:
+    with pytest.raises(InputError, match="none of these names"):
+        sum_confusions([{"cells": [[0, 5, 1]]}], NAMES)
 
 
 def test_more_names_than_a_byte_counts(sample: Sample) -> None:

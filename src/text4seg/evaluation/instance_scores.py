@@ -86,13 +86,12 @@ def average_precision(
 def instances_of(sample: Sample, names: Sequence[str]) -> list[dict[str, Any]]:
     """The true things of an image, each with the place of its name in `names`; others left out."""
     found = []
-    for asked in sample.targets:
-        if asked.mask is None or asked.expression not in names:
+    for target in sample.targets:
+        if target.mask is None or target.expression not in names:
             continue
-        parts = asked.mask.parts
-        for part in parts:
+        for part in target.mask.parts:
             rle = compressed(part.to_rle())
-            found.append({"category": names.index(asked.expression), "segmentation": rle})
+            found.append({"category": names.index(target.expression), "segmentation": rle})
     return found
 
 
@@ -131,7 +130,7 @@ def _pieces(mask: Bool[np.ndarray, "h w"]) -> Iterator[Bool[np.ndarray, "h w"]]:
         yield np.asarray(labels == number)
 
 
-def instances_image(
+def score_instances(
     segmenter: Segmenter, sample: Sample, names: Sequence[str], *, chunk: int = 32
 ) -> dict[str, Any]:
     """Truth and answers of one image as plain values; raises `InputError`."""
@@ -143,7 +142,7 @@ def instances_image(
     }
 
 
-def ap_of_images(
+def average_precision_of(
     results: Mapping[int, Mapping[str, Any]], names: Sequence[str]
 ) -> dict[str, float | None]:
     """AP over images, by their numbers; all figures 0 where nothing was answered."""

@@ -8,7 +8,7 @@ import pytest
 
 from text4seg.core.errors import InputError
 from text4seg.core.run_lengths import mask_to_rle
-from text4seg.evaluation.instances import instance_ap
+from text4seg.evaluation.instance_scores import instance_ap
 
 pytest.importorskip("faster_coco_eval")
 

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 
 from text4seg.cli._console import UsageError, log, print_json, progress
-from text4seg.core.errors import InputError, UnknownNameError
-from text4seg.core.files import write_atomically
-from text4seg.data import READERS
-from text4seg.evaluation.page import OpenImage, to_html
-from text4seg.evaluation.report import Table, Task, tables, to_markdown
-from text4seg.evaluation.rows import Row
-from text4seg.evaluation.run import Question, Share
-
-TASKS: tuple[Task, ...] = get_args(Task)
+from text4seg.core.errors import InputError
+from text4seg.data import READERS, Sample
+from text4seg.evaluation.ground_truth import index_samples
+from text4seg.evaluation.journal import Share
+from text4seg.evaluation.page import OpenImage, save_report
+from text4seg.evaluation.report import EvaluationOptions, Report, Table, Task
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="The data set: a questions file, or as --layout says.")
@@ -44,28 +40,26 @@ EmptyBelowOption = Annotated[
         help="Fewer pixels are an empty answer: 1, for gres 50 by default.",
     ),
 ]
-OutlineOption = Annotated[
-    bool, typer.Option("--outline", help="Measure boundary F too (some milliseconds each).")
+BoundaryOption = Annotated[
+    bool, typer.Option("--boundary", help="Measure boundary F too (some milliseconds each).")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-def check_task(name: str) -> Task:
+def parse_task(name: str) -> Task:
     """The task of that name; raises `UnknownNameError`."""
-    for task in TASKS:
-        if task == name:
-            return task
-    raise UnknownNameError("task", name, TASKS)
+    return EvaluationOptions(cast("Task", name)).task
 
 
-def check_places(data: Path | None, out: Path | None, predictions: Path | None) -> None:
-    """Refuse what could only fail after hours of work; raises `InputError`."""
+def check_places(data: Path | None, out: Path | None, predictions: Path | None) -> Path:
+    """The data set; refuses what could only fail after hours of work with `InputError`."""
     if data is None:
         raise InputError("--data is missing: the data set to measure on")
     if predictions is not None and predictions.is_dir():
         raise InputError(f"{predictions} is a folder, and --predictions needs a file")
     if out is not None and out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file, and -o needs a folder")
+    return data
 
 
 def parse_options(given: list[str] | None) -> dict[str, str]:
@@ -113,33 +107,25 @@ def processes(out: Path | None) -> Iterator[Share]:
     state.destroy_process_group()
 
 
-def opener(questions: list[Question]) -> OpenImage:
-    """Opens the images of rows."""
-    samples = {question.image: question.sample for question in questions}
-    return lambda row: samples[row.image].open_image()
+def image_opener(samples: Iterable[Sample], root: Path | None) -> OpenImage:
+    """Opens the images of records."""
+    opened = {one.image: one.sample for one in index_samples(samples, root=root)}
+    return lambda record: opened[record.truth.image].open_image()
 
 
-def write_report(
-    folder: Path, report: dict[str, Any], rows: list[Row], open_image: OpenImage | None
-) -> None:
-    """Write `report.json`, `report.md` and `report.html`; raises `OutputError`."""
+def write_report(folder: Path, report: Report, open_image: OpenImage | None) -> None:
+    """Write the three reports and say where they are; raises `OutputError`."""
     with progress("report"):
-        pages = {
-            "report.json": json.dumps(report, indent=1) + "\n",
-            "report.md": to_markdown(report),
-            "report.html": to_html(report, rows, open_image),
-        }
-        for name, text in pages.items():
-            write_atomically(folder / name, text.encode())
-    log(f"wrote {', '.join(str(folder / name) for name in pages)}")
+        files = save_report(report, folder, open_image)
+    log(f"wrote {', '.join(map(str, files))}")
 
 
-def show(report: dict[str, Any], *, as_json: bool) -> None:
+def print_report(record: Mapping[str, Any], tables: Iterable[Table], *, as_json: bool) -> None:
     """Print a report: one JSON object, or its tables."""
     if as_json:
-        print_json(report)
+        print_json(record)
         return
-    for table in tables(report):
+    for table in tables:
         print_table(table)
 
 

@@ -9,9 +9,8 @@ pixels, and where the names take several questions, what an earlier one named st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from text4seg.core.geometry import resize_probability
 from text4seg.core.types import Size
 from text4seg.core.upsampling import centers
 from text4seg.data import Sample
-from text4seg.evaluation.image_journal import each_image
 from text4seg.metrics import class_ious, confusion_matrix, mean_class_iou
 from text4seg.metrics.semantic import VOID
 from text4seg.segmenter.naming import name_cells
@@ -95,9 +93,9 @@ def true_map(sample: Sample, names: Sequence[str], size: Size) -> Int64[np.ndarr
     """
     index = {name: place for place, name in enumerate(names)}
     masks = [
-        (index[asked.expression], asked.to_mask(size))
-        for asked in sample.targets
-        if asked.mask is not None and asked.expression in index
+        (index[target.expression], target.to_mask(size))
+        for target in sample.targets
+        if target.mask is not None and target.expression in index
     ]
     labels = np.full((size.height, size.width), _void(names), dtype=np.int64)
     for place, mask in sorted(masks, key=lambda pair: -int(pair[1].sum())):
@@ -139,7 +137,7 @@ class Confusion:
         }
 
 
-def semantic_image(
+def score_semantics(
     segmenter: Segmenter,
     sample: Sample,
     names: Sequence[str],
@@ -172,26 +170,3 @@ def sum_confusions(results: Iterable[Mapping[str, Any]], names: Sequence[str]) -
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise InputError(f"the result of an image is none of these names: {error}") from error
     return Confusion(tuple(names), total, images)
-
-
-def evaluate_semantic(
-    segmenter: Segmenter,
-    samples: Iterable[Sample],
-    names: Sequence[str],
-    *,
-    chunk: int = 32,
-    on_image: Callable[[], None] | None = None,
-) -> Confusion:
-    """Ask for every name in every image, in this process and at one go.
-
-    Raises:
-        InputError: An image or a mask is broken.
-    """
-    work = partial(_of_sample, segmenter, names, chunk)
-    return sum_confusions(each_image(samples, work, on_image=on_image).values(), names)
-
-
-def _of_sample(
-    segmenter: Segmenter, names: Sequence[str], chunk: int, sample: Sample
-) -> dict[str, Any]:
-    return semantic_image(segmenter, sample, names, chunk=chunk)
