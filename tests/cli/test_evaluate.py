@@ -91,7 +91,7 @@ def test_a_run_is_kept_gone_on_with_and_reported(
 ) -> None:
     done = call("evaluate", "--data", questions, "-o", "run", "--json")
     assert done.code == 0, done.err
-    names = ["report.html", "report.json", "report.md", "records.0.jsonl"]
+    names = ["records.0.jsonl", "report.html", "report.json", "report.md"]
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == names
     assert json.loads((tmp_path / "run" / "report.json").read_text()) == done.json[0]
     assert "| IoU, grid | 1.000" in (tmp_path / "run" / "report.md").read_text()

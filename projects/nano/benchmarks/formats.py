@@ -40,10 +40,11 @@ SHOWN = {
 def read(folder: Path) -> Rows:
     """What a run has answered so far, by image, expression and set."""
     found: Rows = {}
-    for file in sorted(folder.glob("rows.*.jsonl")):
+    for file in sorted(folder.glob("records.*.jsonl")):
         for text in file.read_text().splitlines():
-            row = json.loads(text)
-            if "image" in row:
+            line = json.loads(text)
+            if "truth" in line:
+                row = {**line["truth"], **line["prediction"], "cells": line["cells"]}
                 found[row["image"], row["expression"], row["set"]] = row
     return found
 
@@ -124,7 +125,9 @@ def main() -> None:
     arguments = parser.parse_args()
     one, other = (read(folder) for folder in arguments.runs)
     if not one.keys() & other.keys():
-        parser.error("the two runs have no question in common: expected folders with rows.*.jsonl")
+        parser.error(
+            "the two runs have no question in common: expected folders with records.*.jsonl"
+        )
     record = {"benchmark": "formats", "command": COMMAND, "sets": compare(one, other)}
     print(json.dumps(record, indent=1) if arguments.json else table(record))
 

@@ -12,9 +12,10 @@ def write_run(folder: Path, name: str, rows: list[tuple[str, str, list[int]]]) -
     folder.mkdir()
     lines: list[dict[str, object]] = [{"text4seg evaluation": 1, "settings": {}}]
     for image, expression, cells in rows:
-        lines.append({"image": image, "expression": expression, "set": "coco", "cells": cells,
-                      "format": name, "tokens": 8, "passes": 2})  # fmt: skip
-    (folder / "rows.0.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        truth = {"image": image, "expression": expression, "set": "coco"}
+        prediction = {"mask": None, "format": name, "tokens": 8, "passes": 2}
+        lines.append({"truth": truth, "prediction": prediction, "cells": cells})
+    (folder / "records.0.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def test_formats_are_compared_on_what_both_were_asked(tmp_path: Path) -> None:
