@@ -1,4 +1,4 @@
-"""Puts recorded results into the tables of README, docs and model cards; --check only compares.
+"""Writes the generated tables of README, docs and model cards; --check only compares.
 
 python scripts/readme_numbers.py [--check]
 
@@ -13,6 +13,11 @@ evaluations,
 column for each set of each run. Any other record names the benchmark that printed it, as
 {"benchmark": "passes", …} or in the mark, `<!-- table: NAME by passes -->`: then
 `benchmarks/passes.py` has a function `table(record)` that returns Markdown.
+
+Names and summaries of a registry stand between
+
+    <!-- registry: text4seg.refine:REFINERS -->
+    <!-- /registry -->
 """
 
 from __future__ import annotations
@@ -36,6 +41,11 @@ CARDS = "src/text4seg/models/*/MODEL_CARD.md"
 MARKED = re.compile(
     r"(?P<open><!-- table: (?P<name>[\w.-]+)(?: by (?P<by>\w+))? -->\n)"
     r"(?P<inside>.*?)(?P<close><!-- /table -->)",
+    re.DOTALL,
+)
+REGISTRY = re.compile(
+    r"(?P<open><!-- registry: (?P<module>[\w.]+):(?P<name>\w+) -->\n)"
+    r".*?(?P<close><!-- /registry -->)",
     re.DOTALL,
 )
 NOT_MEASURED = "Not measured yet."
@@ -98,13 +108,18 @@ def evaluations(record: dict[str, Any]) -> str:
 def renewed(root: Path, page: str) -> str:
     """The page with the text between its marks replaced."""
 
+    def list_registry(found: re.Match[str]) -> str:
+        registry = getattr(importlib.import_module(found["module"]), found["name"])
+        rows = [f"| `{name}` | {registry.get_summary(name)} |" for name in registry]
+        return "\n".join([f"{found['open']}| name | |", "|---|---|", *rows, found["close"]])
+
     def replace(found: re.Match[str]) -> str:
         inside = render(root, found["name"], found["by"])
         return f"{found['open']}{inside}\n{found['close']}"
 
     if page.count("<!-- table: ") != len(MARKED.findall(page)):
         raise ValueError("a page has a <!-- table: … --> without its <!-- /table -->")
-    return MARKED.sub(replace, page)
+    return REGISTRY.sub(list_registry, MARKED.sub(replace, page))
 
 
 def main(arguments: list[str]) -> int:

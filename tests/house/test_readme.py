@@ -157,10 +157,18 @@ def test_numbers_that_differ_are_found_and_mended(
 
 
 def test_any_benchmark_may_draw_its_table(house: Path) -> None:
-    record = (ROOT / "benchmarks" / "results" / "passes_16x16.json").read_text()
+    record = (ROOT / "benchmarks" / "results" / "passes.json").read_text()
     (house / "benchmarks" / "results" / "passes.json").write_text(record)
     page = "<!-- table: passes by passes -->\n<!-- /table -->"
     assert "| 16x16 | sd |" in readme_numbers.renewed(house, page)
+
+
+def test_a_registry_is_listed_with_its_summaries(house: Path) -> None:
+    page = "<!-- registry: text4seg.refine:REFINERS -->\nstale\n<!-- /registry -->\n"
+    text = readme_numbers.renewed(house, page)
+    assert "| `none` | The text's own mask" in text
+    assert "stale" not in text
+    assert readme_numbers.renewed(house, text) == text
 
 
 def test_marks_that_lead_nowhere(house: Path) -> None:

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -58,3 +63,10 @@ def test_a_registered_refiner_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         monkeypatch.delitem(REFINERS._own, "everything")
         monkeypatch.delitem(REFINERS._loaded, "everything")
+
+
+def test_the_example_of_the_documentation_runs() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "refine.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    subprocess.run([sys.executable, "-c", code], cwd=root, check=True)

@@ -62,7 +62,7 @@ PAPER = CrfSettings(certainty=float(np.log(0.9 / 0.1)), steepness=None, far_weig
 
 
 def crf(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size) -> Refined:
-    """A dense CRF over colors and positions; no weights, about a second an image.
+    """A dense CRF over colors and positions; no weights, about half a second an image.
 
     An image of more than 512 × 512 pixels is scaled down to that area for the mean field.
 
