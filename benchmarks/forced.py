@@ -55,9 +55,9 @@ class ForcedStep:
     def __call__(self, tokens: Sequence[int]) -> _ForcedRows:
         return _ForcedRows(self._step(tokens), self._script(tokens))
 
-    def cut(self, n: int) -> None:
-        self._step.cut(n)
-        self._script.cut(n)
+    def rollback(self, n: int) -> None:
+        self._step.rollback(n)
+        self._script.rollback(n)
 
 
 class _ForcedRows:
@@ -127,9 +127,9 @@ class ForcedBatch:
         self._cache.end()
         return {number: self._scripts[number](tokens) for number, tokens in fed.items()}
 
-    def cut(self, sequence: int, n: int) -> None:
-        self._cache.cut(sequence, n)
-        self._scripts[sequence].cut(n)
+    def rollback(self, sequence: int, n: int) -> None:
+        self._cache.rollback(sequence, n)
+        self._scripts[sequence].rollback(n)
 
     def write(self, grammar: CompiledGrammar, shape: GridShape, pass_cost: MeasuredPassCost) -> int:
         """Write all texts; the passes they took together."""

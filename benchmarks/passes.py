@@ -88,7 +88,7 @@ class Script:
             self._places.append(self._places[-1] + len(self._vocabulary.tokens[token]))
         return _Rows(self, self._places[first:])
 
-    def cut(self, n: int) -> None:
+    def rollback(self, n: int) -> None:
         del self._places[len(self._places) - n :]
 
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.annotations import outline_to_rle, read_objects
 from text4seg.codec import RRLE
-from text4seg.codec.batch import rles_to_texts
+from text4seg.codec.batch_codec import rles_to_texts
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.types import GridShape
 

@@ -40,7 +40,7 @@ class FakeStep:
         self.fed += tokens
         return np.stack([self.row(start + place + 1) for place in range(len(tokens))])
 
-    def cut(self, n: int) -> None:
+    def rollback(self, n: int) -> None:
         del self.fed[len(self.fed) - n :]
 
 

@@ -28,5 +28,5 @@ class HfStep:
             )
         return out.logits[0].float().numpy()
 
-    def cut(self, n: int) -> None:
+    def rollback(self, n: int) -> None:
         self.cache.crop(-n)

@@ -99,7 +99,7 @@ class CacheOf:
             rows.append(self.noise(self.cache))
         return np.stack(rows)
 
-    def cut(self, n: int) -> None:
+    def rollback(self, n: int) -> None:
         assert 0 < n <= len(self.cache)
         self.cuts.append(n)
         del self.cache[len(self.cache) - n :]

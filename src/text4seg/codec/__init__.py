@@ -1,58 +1,56 @@
-"""The text formats of a mask: write, read strictly, salvage, and describe as a grammar."""
+"""The text formats of a mask: write, read strictly, salvage, describe as a grammar, take apart."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from typing import Any
 
-from text4seg.codec.box import BOX, BoxWise
-from text4seg.codec.format import NOTATIONS, Format, Notation, Repair, Salvage
-from text4seg.codec.rle import RLE
-from text4seg.codec.rrle import RRLE
-from text4seg.codec.sd import SD
-from text4seg.core.errors import UnknownNameError
+from text4seg.codec.format import NOTATIONS, Format, GridFormat, Notation, Repair, Salvage
+from text4seg.codec.syntax import LineSyntax, OpenRun, Span, Syntax, Unit
+from text4seg.core.registry import Registry
 
 DEFAULT_FORMAT = "rrle"
 
-_ALL: tuple[Format, ...] = (SD, RLE, RRLE)
-
-FORMATS: Mapping[str, Format] = MappingProxyType({form.name: form for form in _ALL})
-"""Every format of a grid over the image by its name."""
-
-AnyFormat = Format | BoxWise
-"""A format of a grid, or the one of boxes with a grid each."""
-
-ALL_FORMATS: Mapping[str, AnyFormat] = MappingProxyType({**FORMATS, BOX.name: BOX})
-"""`FORMATS` and `box`, whose values are `Regions` instead of grids."""
-
-
-def get_any_format(name: str) -> AnyFormat:
-    """The format of this name, `box` among them; raises `UnknownNameError`."""
-    if name not in ALL_FORMATS:
-        raise UnknownNameError("format", name, ALL_FORMATS)
-    return ALL_FORMATS[name]
+FORMATS: Registry[Format[Any]] = Registry(
+    "format",
+    "text4seg.formats",
+    {
+        "sd": "text4seg.codec.sd:SD",
+        "rle": "text4seg.codec.rle:RLE",
+        "rrle": "text4seg.codec.rrle:RRLE",
+        "box": "text4seg.codec.box:BOX",
+    },
+)
+"""Every text format by its name; packages add theirs as entry points `text4seg.formats`."""
 
 
-def get_format(name: str) -> Format:
-    """The format of a grid over the image of this name; raises `UnknownNameError`."""
-    if name not in FORMATS:
-        raise UnknownNameError("format", name, FORMATS)
+def get_format(name: str) -> Format[Any]:
+    """The format of that name.
+
+    Args:
+        name: A name in `FORMATS`.
+
+    Returns:
+        The format.
+
+    Raises:
+        UnknownNameError: There is none; the error lists the known ones.
+    """
     return FORMATS[name]
 
 
 __all__ = [
-    "ALL_FORMATS",
-    "BOX",
     "DEFAULT_FORMAT",
     "FORMATS",
     "NOTATIONS",
-    "RRLE",
-    "AnyFormat",
-    "BoxWise",
     "Format",
+    "GridFormat",
+    "LineSyntax",
     "Notation",
+    "OpenRun",
     "Repair",
     "Salvage",
-    "get_any_format",
+    "Span",
+    "Syntax",
+    "Unit",
     "get_format",
 ]

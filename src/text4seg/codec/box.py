@@ -9,18 +9,21 @@ rows, so that a grammar can say that each pair is in order.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from text4seg.codec._grammar import Alt, Grammar, Lit, Part, Ref, Times, add_runs, seq
-from text4seg.codec._text import LAST, NEXT_ROW, Words, expect, expect_end, read_runs, runs_of
 from text4seg.codec.answer import find_body
-from text4seg.codec.format import Notation, Repair
+from text4seg.codec.format import Format, Mask, Notation, Repair, Salvage
+from text4seg.codec.grammar_builder import Alt, Grammar, Lit, Part, Ref, Times, add_runs, seq
+from text4seg.codec.line_guesses import Cells
 from text4seg.codec.rrle import RRLE
-from text4seg.core.errors import GrammarError, MaskSyntaxError
-from text4seg.core.regions import PARTS, LatticeBox, Region, Regions
-from text4seg.core.types import OTHERS, GridShape
+from text4seg.codec.run_text import LAST, NEXT_ROW, Words, expect, expect_end, read_runs, runs_of
+from text4seg.codec.syntax import Array, Cursor, OpenRun, Span, Unit, split_spans
+from text4seg.core.coverage import Rule
+from text4seg.core.errors import GrammarError, InputError, MaskSyntaxError
+from text4seg.core.regions import PARTS, LatticeBox, Region, Regions, masks_to_regions
+from text4seg.core.types import MAX_GRID_SIDE, OTHERS, DescriptorGrid, GridShape, Size
 
 NOTHING = OTHERS + LAST
 """The text of no region."""
@@ -34,19 +37,86 @@ _ODD_HEAD = re.compile(
 )
 
 
+# Edges and punctuation of a head, then counts and separators of rows. A label may hold a hyphen.
+_TWO = "[0-9]{2}"
+_SPANS = re.compile(
+    rf"(?P<count>(?<= \*)[0-9]+|(?<=\[){_TWO}(?=-)|(?<=\[{_TWO}-){_TWO}"
+    rf"|(?<=\[{_TWO}-{_TWO}, ){_TWO}|(?<=\[{_TWO}-{_TWO}, {_TWO}-){_TWO}(?=\]))"
+    rf"|(?P<separator>\[(?={_TWO}-)|(?<=\[{_TWO})-|(?<=\[{_TWO}-{_TWO}), |(?<=, {_TWO})-"
+    rf"|(?<=-{_TWO})\]| \*(?=[0-9])|\| |\n |[|\n])"
+)
+FINE = GridShape(MAX_GRID_SIDE, MAX_GRID_SIDE)
+"""The grid over the image that boxes are drawn on, where one is wanted."""
+
+
 @dataclass(frozen=True, slots=True)
-class RegionSalvage:
-    """The best regions that could be read, and what was repaired; no repairs means valid text."""
+class BoxSyntax:
+    """Boxes have cells of their own: nothing is drafted from, and read as, cells of the image."""
 
-    regions: Regions
-    repairs: tuple[Repair, ...]
+    covers_image: ClassVar[bool] = False
+    has_counts: ClassVar[bool] = True
+    ends_lines: ClassVar[bool] = False
+
+    def line_shape(self, shape: GridShape) -> GridShape:
+        """The grid inside a box."""
+        return shape
+
+    def run_width(self, shape: GridShape) -> int:
+        """The columns inside a box."""
+        return shape.cols
+
+    def to_lines(self, cells: Array) -> Array:
+        """The array itself."""
+        return cells
+
+    def from_lines(self, cells: Array) -> Array:
+        """The array itself."""
+        return cells
+
+    def settled_cells(self, text: bytes, shape: GridShape) -> list[bytes]:  # noqa: ARG002
+        """No cells of the image."""
+        return []
+
+    def complete(
+        self,
+        text: bytes,
+        lines: Sequence[Cells],
+        shape: GridShape,  # noqa: ARG002
+    ) -> Iterator[bytes]:
+        """Nothing."""
+        return iter(())
+
+    def repeat_lines(self, text: bytes, shape: GridShape | None) -> Iterator[bytes]:  # noqa: ARG002
+        """Nothing."""
+        return iter(())
+
+    def open_run(self, text: bytes, shape: GridShape) -> OpenRun | None:  # noqa: ARG002
+        """None: run lengths inside boxes are taken as the model writes them."""
+        return None
+
+    def units(self, text: bytes, shape: GridShape) -> Iterator[Unit]:  # noqa: ARG002
+        """No cells of the image."""
+        return iter(())
+
+    def line_ends(self, text: bytes, shape: GridShape) -> list[int]:  # noqa: ARG002
+        """None: boxes are streamed as a whole."""
+        return []
+
+    def cursor(self, shape: GridShape) -> Cursor | None:  # noqa: ARG002
+        """None: boxes are few, and caching does not pay."""
+        return None
+
+    def spans(self, text: str) -> Iterator[Span]:
+        """The edges of boxes and the counts of runs are counts."""
+        return split_spans(_SPANS, text)
 
 
 @dataclass(frozen=True, slots=True)
-class BoxWise:
-    """Boxes with a grid each. The contracts are those of `Format`, with `Regions` for a grid."""
+class BoxWise(Format[Regions]):
+    """Boxes with a grid each."""
 
     name: ClassVar[str] = "box"
+    syntax: ClassVar[BoxSyntax] = BoxSyntax()
 
     def encode(self, regions: Regions) -> str:
         """Write the one text of some regions."""
@@ -73,14 +143,14 @@ class BoxWise:
 
     def salvage(
         self, text: str, shape: GridShape, labels: Sequence[str] | None = None
-    ) -> RegionSalvage:
+    ) -> Salvage[Regions]:
         """Read anything, region by region; never raises, linear in the text.
 
         A region without a readable box is left out: its rows have no place. A box whose ends are
         out of order is turned round, one beyond the image is cut off at its edge.
         """
         try:
-            return RegionSalvage(self.decode(text, shape, labels), ())
+            return Salvage(self.decode(text, shape, labels), ())
         except MaskSyntaxError:
             pass
         body = find_body(text.replace("\r\n", "\n").replace("\r", "\n"))
@@ -97,13 +167,13 @@ class BoxWise:
             number = f"region {len(found) + 1}: "
             repairs += [Repair(None, number + note) for note in notes]
             repairs += [Repair(repair.row, number + repair.what) for repair in read.repairs]
-            found.append(Region(box, read.grid))
+            found.append(Region(box, read.value))
         if not heads and body.strip() != OTHERS:
             repairs.append(Repair(None, "no box could be read"))
         # Text that only differs in spacing leaves no other trace.
-        return RegionSalvage(
-            Regions(tuple(found)), tuple(repairs or [Repair(None, "spacing put right")])
-        )
+        repairs = repairs or [Repair(None, "spacing put right")]
+        unparsable = not heads and body.strip() != OTHERS
+        return Salvage(Regions(tuple(found)), tuple(repairs), unparsable)
 
     def grammar(
         self,
@@ -132,6 +202,19 @@ class BoxWise:
         grammar.rules["region"] = region
         grammar.rules["start"] = seq(Alt((Lit(NOTHING), Ref("regions"))), Lit(tail))
         return grammar.write(notation)
+
+    def from_masks(
+        self, masks: Sequence[Mask], shape: GridShape, rule: Rule = "coverage"
+    ) -> Regions:
+        """A box for each mask, in the order given; later ones lie on top."""
+        if rule == "center":
+            raise InputError("boxes do not take the rule center: use coverage or iou")
+        return masks_to_regions(masks, shape, rule)
+
+    def to_grid(self, value: Regions) -> DescriptorGrid:
+        """The regions drawn on the finest grid."""
+        labels = value.label_map(Size(FINE.rows, FINE.cols))
+        return DescriptorGrid.build(value.labels, labels)
 
 
 def _write(region: Region) -> str:

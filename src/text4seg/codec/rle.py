@@ -10,18 +10,20 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import ClassVar
 
-from text4seg.codec._grammar import Grammar, Lit, add_runs
-from text4seg.codec._salvage import salvage_cells
-from text4seg.codec._text import Words, expect_end, read_runs, runs_of
-from text4seg.codec.format import Notation, Salvage
+from text4seg.codec.format import GridFormat, Notation, Salvage
+from text4seg.codec.grammar_builder import Grammar, Lit, add_runs
+from text4seg.codec.run_text import Words, expect_end, read_runs, runs_of
+from text4seg.codec.salvage import salvage_cells
+from text4seg.codec.syntax import LineSyntax
 from text4seg.core.types import DescriptorGrid, GridShape
 
 
 @dataclass(frozen=True, slots=True)
-class ImageRunLength:
+class ImageRunLength(GridFormat):
     """Runs over the whole image, row by row."""
 
     name: ClassVar[str] = "rle"
+    syntax: ClassVar[LineSyntax] = LineSyntax(has_counts=True, scope="image")
 
     def encode(self, grid: DescriptorGrid) -> str:
         """Write the one text of a grid."""
@@ -36,7 +38,9 @@ class ImageRunLength:
         expect_end(text, at)
         return words.grid(cells, shape)
 
-    def salvage(self, text: str, shape: GridShape, labels: Sequence[str] | None = None) -> Salvage:
+    def salvage(
+        self, text: str, shape: GridShape, labels: Sequence[str] | None = None
+    ) -> Salvage[DescriptorGrid]:
         """Read anything; never raises, linear in the text.
 
         A wrong count shifts all that follows: this format has no rows to hold on to.

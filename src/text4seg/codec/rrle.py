@@ -9,18 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from text4seg.codec._grammar import Grammar, Lit, Times, add_runs, seq
-from text4seg.codec._salvage import salvage_rows
-from text4seg.codec._text import LAST, NEXT_ROW, Words, expect, expect_end, read_runs, runs_of
-from text4seg.codec.format import Notation, Salvage
+from text4seg.codec.format import GridFormat, Notation, Salvage
+from text4seg.codec.grammar_builder import Grammar, Lit, Times, add_runs, seq
+from text4seg.codec.run_text import LAST, NEXT_ROW, Words, expect, expect_end, read_runs, runs_of
+from text4seg.codec.salvage import salvage_rows
+from text4seg.codec.syntax import LineSyntax
 from text4seg.core.types import DescriptorGrid, GridShape
 
 
 @dataclass(frozen=True, slots=True)
-class RowRunLength:
+class RowRunLength(GridFormat):
     """Runs, row by row."""
 
     name: ClassVar[str] = "rrle"
+    syntax: ClassVar[LineSyntax] = LineSyntax(has_counts=True)
 
     def encode(self, grid: DescriptorGrid) -> str:
         """Write the one text of a grid."""
@@ -42,7 +44,9 @@ class RowRunLength:
         expect_end(text, at)
         return words.grid(cells, shape)
 
-    def salvage(self, text: str, shape: GridShape, labels: Sequence[str] | None = None) -> Salvage:
+    def salvage(
+        self, text: str, shape: GridShape, labels: Sequence[str] | None = None
+    ) -> Salvage[DescriptorGrid]:
         """Read anything; a damaged row never harms another. Never raises, linear in the text."""
         return salvage_rows(self, text, shape, labels, runs_of, counted=True)
 

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from text4seg.codec._grammar import Grammar, Lit, Ref, Times, label_part, seq
-from text4seg.codec._salvage import salvage_rows
-from text4seg.codec._text import LAST, NEXT, NEXT_ROW, Words, expect, expect_end
-from text4seg.codec.format import Notation, Salvage
+from text4seg.codec.format import GridFormat, Notation, Salvage
+from text4seg.codec.grammar_builder import Grammar, Lit, Ref, Times, label_part, seq
+from text4seg.codec.run_text import LAST, NEXT, NEXT_ROW, Words, expect, expect_end
+from text4seg.codec.salvage import salvage_rows
+from text4seg.codec.syntax import LineSyntax
 from text4seg.core.errors import MaskSyntaxError
 from text4seg.core.types import DescriptorGrid, GridShape
 
@@ -21,10 +22,11 @@ _CELL = re.compile(r"[^|\n\r]+")
 
 
 @dataclass(frozen=True, slots=True)
-class SemanticDescriptors:
+class SemanticDescriptors(GridFormat):
     """One word for every cell."""
 
     name: ClassVar[str] = "sd"
+    syntax: ClassVar[LineSyntax] = LineSyntax(has_counts=False)
 
     def encode(self, grid: DescriptorGrid) -> str:
         """Write the one text of a grid."""
@@ -53,7 +55,9 @@ class SemanticDescriptors:
         expect_end(text, at)
         return words.grid(cells, shape)
 
-    def salvage(self, text: str, shape: GridShape, labels: Sequence[str] | None = None) -> Salvage:
+    def salvage(
+        self, text: str, shape: GridShape, labels: Sequence[str] | None = None
+    ) -> Salvage[DescriptorGrid]:
         """Read anything; a damaged row never harms another. Never raises, linear in the text."""
         return salvage_rows(self, text, shape, labels, NEXT.join, counted=False)
 

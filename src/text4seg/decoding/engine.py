@@ -1,123 +1,86 @@
 """Decoding under a grammar, in as few forward passes as the draft allows.
 
-The text written is the one that plain constrained decoding writes, token for token:
+The text is the one that plain constrained decoding writes, token for token:
 
 - where the grammar forces tokens they are taken, without a pass of their own;
-- elsewhere the best allowed token is taken, or the one that is drawn (``Sampling``);
-- tokens that a drafter guessed to follow are fed in the same pass and kept as long as they equal
-  what the two rules above choose; the rest is cut from the model's cache.
+- elsewhere the likeliest allowed token is taken, or one is sampled;
+- tokens that a drafter guessed are fed in the same pass and kept as long as they equal what the two
+  rules above choose; the rest is dropped from the model's cache.
 
-So a guess is kept with just the probability that the model gives it, and what stands in its place
-otherwise has the model's distribution, too: this is speculative sampling for a drafter that is sure
-of its guess (Leviathan et al. 2023, arXiv 2211.17192).
+So a guess is kept with just the probability that the model gives it, and what is written in its
+place otherwise has the model's distribution, too: this is speculative sampling for a drafter that
+is certain of its guess (Leviathan et al. 2023, arXiv:2211.17192).
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from text4seg.core.errors import GrammarError, InputError
 from text4seg.decoding.draft_length import FOR_PROCESSORS
-from text4seg.decoding.drafts import make_drafter
-from text4seg.decoding.sampler import Row, Sampler, Sampling
-from text4seg.decoding.speculative import Rows, SpeculativeLoop
+from text4seg.decoding.drafters import DraftContext, make_drafter
+from text4seg.decoding.median_counts import MedianCounts
+from text4seg.decoding.options import DecodingOptions
+from text4seg.decoding.sampler import Sampler, Sampling, background_bias
+from text4seg.decoding.speculative import SpeculativeLoop
 from text4seg.decoding.stats import Decoded, DecodingStats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping
 
-    from text4seg.decoding.counts import MedianCounts
+    from text4seg.decoding.compiled_grammar import CompiledGrammar
     from text4seg.decoding.draft_length import MeasuredPassCost, PassCost
-    from text4seg.decoding.drafts import Drafter
-    from text4seg.decoding.grammar import CompiledGrammar
-    from text4seg.decoding.vocabulary import Vocabulary
-
-MAX_TOKENS = 1 << 17
-"""Default token limit: more than the flat text of the largest grid (256×256) needs."""
-
-
-class Step(Protocol):
-    """A language model with a cache that already holds the prompt."""
-
-    def __call__(self, tokens: Sequence[int], /) -> Rows:
-        """Feed ``tokens`` after the cache; the logits that follow each of them."""
-        ...
-
-    def cut(self, n: int, /) -> None:
-        """Drop the last ``n`` fed tokens from the cache."""
-        ...
+    from text4seg.models.interface import LogitRows, Logits, Step
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class How:
-    """How to go about a decoding; all of it has a default.
+class DecodingTask:
+    """One text to decode.
 
     Attributes:
-        draft: a drafter or its name (``DRAFTERS``). It changes the number of passes, never the
-            tokens.
-        bias: token id → offset added to its logit wherever several tokens are allowed.
-        sampling: draw instead of taking the best.
-        counts: take run lengths by their distribution (``MedianCounts``).
-        pass_cost: how far to draft; by default what suits a CPU.
-        max_tokens: where to stop an endless text; the result then says ``complete=False``.
-        room: how many tokens the model's context takes after the prompt, if there is a limit.
-        on_tokens: called with the new tokens after each pass, in order. It may raise to cancel.
+        first_logits: The logits after the prompt.
+        grammar: The language of the text, compiled for the model's vocabulary.
+        options: How tokens are chosen and drafted.
+        context: What drafters may guess from; by default the grammar's own format and grid.
+        bias: Offsets of logits by token id, added wherever several tokens are allowed.
+        pass_cost: What a forward pass costs by its number of tokens, which decides how far to
+            draft; by default what suits a CPU.
+        max_context: How many tokens fit into the model's context after the prompt; None: no limit.
+        on_tokens: Called with the new tokens after each pass, in order. It may raise to cancel.
     """
 
-    draft: str | Drafter = "row"
+    first_logits: Logits
+    grammar: CompiledGrammar
+    options: DecodingOptions = field(default_factory=DecodingOptions)
+    context: DraftContext | None = None
     bias: Mapping[int, float] | Callable[[int], float] | None = None
-    sampling: Sampling | None = None
-    counts: MedianCounts | None = None
     pass_cost: PassCost | MeasuredPassCost = FOR_PROCESSORS
-    max_tokens: int = MAX_TOKENS
-    room: int | None = None
+    max_context: int | None = None
     on_tokens: Callable[[tuple[int, ...]], None] | None = None
 
-    def __post_init__(self) -> None:
-        if self.sampling is not None and self.counts is not None:
-            raise InputError("run lengths are either drawn or taken at the median, not both")
 
+def decode(step: Step, task: DecodingTask) -> Decoded:
+    """Decode one text.
 
-def decode(  # noqa: D417, PLR0913 - a model, a language and how to go about it
-    step: Step,
-    first_logits: Row,
-    vocabulary: Vocabulary,
-    grammar: CompiledGrammar,
-    *,
-    draft: str | Drafter = "row",
-    bias: Mapping[int, float] | Callable[[int], float] | None = None,
-    sampling: Sampling | None = None,
-    counts: MedianCounts | None = None,
-    pass_cost: PassCost | MeasuredPassCost | None = None,
-    max_tokens: int = MAX_TOKENS,
-    room: int | None = None,
-    on_tokens: Callable[[tuple[int, ...]], None] | None = None,
-) -> Decoded:
-    """Write a text of ``grammar``.
-
-    Args:
-        step: the model; its cache holds the prompt.
-        first_logits: the logits after the prompt.
-        vocabulary: the one that ``grammar`` was compiled for.
-        grammar: the language of the text.
-        draft: and all that follows: see ``How``.
-
-    At any call of ``on_tokens``, at any error and at the end, the cache holds the prompt and a
+    At any call of `on_tokens`, at any error and at the end, the cache holds the prompt and a
     prefix of the tokens written, no draft.
 
+    Args:
+        step: The model; its cache holds the prompt.
+        task: What to decode, and how.
+
+    Returns:
+        The tokens with the choices behind them.
+
     Raises:
-        GrammarError: the grammar was compiled for another vocabulary, or no token can continue.
-        DecodingError: ``step`` gave the wrong number of rows, too short rows, or no finite logit.
-        ContextError: the text does not fit into ``room``.
+        GrammarError: No token of the vocabulary can continue the text.
+        DecodingError: `step` returned the wrong number of rows, too short rows, or no finite logit.
+        ContextError: The text does not fit into `max_context`.
     """
-    how = How(
-        draft, bias, sampling, counts, pass_cost or FOR_PROCESSORS, max_tokens, room, on_tokens
-    )
-    work = writing(step.cut, first_logits, vocabulary, grammar, how)
+    work = decoding(step.rollback, task)
     try:
         fed = next(work)
         while True:
@@ -129,59 +92,105 @@ def decode(  # noqa: D417, PLR0913 - a model, a language and how to go about it
         work.close()
 
 
-def writing(
-    cut: Callable[[int], None],
-    first_logits: Row,
-    vocabulary: Vocabulary,
-    grammar: CompiledGrammar,
-    how: How,
-) -> Generator[list[int], Rows, Decoded]:
-    """As ``decode``, for whoever feeds the model: tokens to feed come out, their rows go in."""
-    if grammar.vocabulary is not vocabulary:
-        raise GrammarError("the grammar was compiled for another vocabulary")
-    started = time.perf_counter()
-    drafter = make_drafter(how.draft) if isinstance(how.draft, str) else how.draft
-    sampler = Sampler(
-        vocabulary, grammar.start(), bias=how.bias, sampling=how.sampling, counts=how.counts
-    )
-    passes = SpeculativeLoop(
-        cut, sampler, drafter, how.pass_cost, max_tokens=how.max_tokens, room=how.room
-    )
-    row: Row | None = first_logits
-    counting = how.counts is not None
-    told = 0
+def decoding(
+    rollback: Callable[[int], None], task: DecodingTask
+) -> Generator[list[int], LogitRows, Decoded]:
+    """As `decode`, as a generator: it yields tokens to feed and is sent the logits after them.
 
-    def tell() -> None:
-        nonlocal told
-        if how.on_tokens is not None and len(sampler.tokens) > told:
-            told, before = len(sampler.tokens), told
-            how.on_tokens(tuple(sampler.tokens[before:]))
+    Args:
+        rollback: Drops the last n tokens from the cache.
+        task: What to decode, and how.
+
+    Yields:
+        The tokens of each forward pass.
+
+    Returns:
+        The tokens with the choices behind them.
+    """
+    started = time.perf_counter()
+    grammar, options = task.grammar, task.options
+    context = task.context or DraftContext(grammar.syntax, grammar.shape)
+    drafter = make_drafter(options.draft, context)
+    counts = _median_counts(context, options)
+    sampler = Sampler(
+        grammar.vocabulary,
+        grammar.start(),
+        bias=_total_bias(task),
+        sampling=None
+        if options.temperature is None
+        else Sampling(options.temperature, options.seed),
+        counts=counts,
+    )
+    loop = SpeculativeLoop(
+        rollback,
+        sampler,
+        drafter,
+        task.pass_cost,
+        max_tokens=options.max_tokens,
+        max_context=task.max_context,
+        context=context,
+    )
+    logits: Logits | None = task.first_logits
+    emitted = 0
+
+    def emit() -> None:
+        nonlocal emitted
+        if task.on_tokens is not None and len(sampler.tokens) > emitted:
+            emitted, before = len(sampler.tokens), emitted
+            task.on_tokens(tuple(sampler.tokens[before:]))
 
     try:
-        while not (complete := sampler.state.finished) and len(sampler.tokens) < how.max_tokens:
+        while not (complete := sampler.state.finished) and len(sampler.tokens) < options.max_tokens:
             skips = drafter.skips_forced and sampler.state.forced() is not None
-            if row is not None or skips:
-                row = (yield from passes.advance(row)) if counting else passes.accept(row)
+            if logits is not None or skips:
+                # Median run lengths may need passes of their own before a token can be chosen.
+                if counts is not None:
+                    logits = yield from loop.advance(logits)
+                else:
+                    logits = loop.accept(logits)
                 continue
-            passes.settle()
-            tell()
-            row = yield from passes.run()
-        passes.settle()
-        tell()
+            loop.settle()
+            emit()
+            logits = yield from loop.run()
+        loop.settle()
+        emit()
     finally:
-        passes.drop()
-    return _decoded(sampler, passes, complete, time.perf_counter() - started)
+        loop.drop()
+    return _decoded(sampler, loop, complete, time.perf_counter() - started)
 
 
-def _decoded(sampler: Sampler, passes: SpeculativeLoop, complete: bool, seconds: float) -> Decoded:  # noqa: FBT001
+def _median_counts(context: DraftContext, options: DecodingOptions) -> MedianCounts | None:
+    """The rule for run lengths, where the text has any and the median is asked for."""
+    syntax, shape = context.syntax, context.shape
+    if options.run_lengths != "median" or syntax is None or shape is None:
+        return None
+    if not (syntax.has_counts and syntax.covers_image):
+        return None
+    return MedianCounts(syntax, shape, options.background_bias)
+
+
+def _total_bias(task: DecodingTask) -> Mapping[int, float] | Callable[[int], float] | None:
+    """The task's bias with the user's bias of the background added."""
+    bias, offset = task.bias, task.options.background_bias
+    if not offset:
+        return bias or None
+    added = background_bias(task.grammar.vocabulary, offset)
+    if callable(bias):
+        own = bias
+        return lambda token: own(token) + added.get(token, 0.0)
+    known = bias or {}
+    return {token: known.get(token, 0.0) + added.get(token, 0.0) for token in {*known, *added}}
+
+
+def _decoded(sampler: Sampler, loop: SpeculativeLoop, complete: bool, seconds: float) -> Decoded:  # noqa: FBT001
     chosen = sum(decision.index < len(sampler.tokens) for decision in sampler.decisions)
     stats = DecodingStats(
-        passes=passes.count,
+        passes=loop.count,
         tokens=len(sampler.tokens),
         forced=len(sampler.tokens) - chosen,
-        drafted=passes.drafted,
-        accepted=passes.accepted,
-        fed=passes.fed,
+        drafted=loop.drafted,
+        accepted=loop.accepted,
+        fed=loop.fed,
         seconds=seconds,
     )
     return Decoded(

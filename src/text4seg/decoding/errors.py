@@ -12,17 +12,18 @@ class DecodingError(Text4SegError):
 class ContextError(DecodingError):
     """The mask does not fit into what is left of the model's context.
 
-    `room` is the number of tokens that fit after the prompt, `needed` how many the mask takes:
-    what was written, and a guess of the rest.
+    Attributes:
+        max_context: The number of tokens that fit after the prompt.
+        needed: How many the mask takes: those written, and a guess of the rest.
     """
 
-    def __init__(self, room: int, needed: int) -> None:
-        self.room = room
+    def __init__(self, max_context: int, needed: int) -> None:
+        self.max_context = max_context
         self.needed = needed
         super().__init__(
             f"the mask needs about {needed} tokens, and after the prompt the model's context has "
-            f"room for {room}; take a smaller grid or the format 'rrle'"
+            f"room for {max_context}; take a smaller grid or the format 'rrle'"
         )
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.room, self.needed)
+        return type(self), (self.max_context, self.needed)

@@ -10,11 +10,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from text4seg.core.errors import InputError, UnknownNameError
+from text4seg.core.errors import InputError
 from text4seg.core.types import OTHERS
 
 if TYPE_CHECKING:
@@ -22,32 +23,31 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float32, Float64, Int
 
+    from text4seg.codec import Syntax
     from text4seg.core.types import GridShape
+    from text4seg.decoding.compiled_grammar import CompiledGrammar
     from text4seg.decoding.stats import Decoded
     from text4seg.decoding.vocabulary import Vocabulary
 
 
 def cell_probabilities(
     decoded: Decoded,
-    vocabulary: Vocabulary,
-    shape: GridShape,
-    *,
+    grammar: CompiledGrammar,
     labels: Sequence[str],
-    format_name: str,
 ) -> Float32[np.ndarray, "labels rows cols"]:
-    """The probability of each of ``labels`` in each cell; they sum to one over labels.
+    """The probability of each label in each cell.
 
     Exact and approximate parts:
 
-    - ``sd``: P(label of the cell | the text before it), exactly: along the tokens written, the
-      product of their shares; every other token counts for the label it begins.
-    - ``rle``, ``rrle``: a run's label is read the same way. P(a run reaches a cell | the text
-      before its count) sums over all counts of several digits, exactly as far as the digits
+    - Formats without run lengths: P(label of the cell | the text before it), exactly: along the
+      tokens written, the product of their shares; every other token counts for the label it begins.
+    - Formats with run lengths: a run's label is read the same way. P(a run reaches a cell | the
+      text before its count) sums over all counts of several digits, exactly as far as the digits
       written tell: after a first digit that was not written the second is unknown, and its share
       is spread evenly over the counts that begin with it. (So up to 19 columns it is exact
-      wherever ``1`` was written.) Runs are then laid over each other, each end on its own: a cell
+      wherever `1` was written.) Runs are then laid over each other, each end on its own: a cell
       belongs to the first run that reaches it. That their ends do not depend on each other is an
-      approximation; so is that a label not chosen would have filled what is left of the row with
+      approximation; so is that a label not chosen would have filled what is left of the line with
       a count that is evenly distributed.
     - Tokens that begin several labels and were not written are shared out among these labels as
       the other tokens are. Choices among more than a thousand tokens are cut to the likeliest.
@@ -56,27 +56,33 @@ def cell_probabilities(
     the probabilities its whole distribution.
 
     Args:
-        decoded: a complete body, written with any drafter.
-        vocabulary: the one it was written with.
-        shape: its grid.
-        labels: every label that the text uses, ``others`` among them.
-        format_name: ``sd``, ``rle`` or ``rrle``.
+        decoded: A complete text, written with any drafter.
+        grammar: The grammar that it was written under; it knows the format and the grid.
+        labels: Every label that the text uses, `others` among them.
+
+    Returns:
+        Probabilities; they sum to one over labels.
 
     Raises:
-        InputError: the text is not of this shape, or uses another label.
-        UnknownNameError: there is no such format.
+        InputError: The text is not of this grid, uses another label, or its format has no cells
+            over the image.
     """
-    trace = _Trace.of(decoded, vocabulary)
+    syntax, shape = _layout(grammar)
+    trace = _Trace.of(decoded, grammar.vocabulary)
     names = [label.encode() for label in labels]
-    if format_name == "sd":
-        table = _of_cells(trace, names, shape)
-    elif format_name in ("rle", "rrle"):
-        whole = shape.rows * shape.cols
-        rows, width = (shape.rows, shape.cols) if format_name == "rrle" else (1, whole)
-        table = _of_runs(trace, names, rows, width, end=b"\n" if format_name == "rrle" else b"")
-    else:
-        raise UnknownNameError("format", format_name, ("sd", "rle", "rrle"))
-    return table.reshape(len(names), shape.rows, shape.cols).astype(np.float32)
+    of_units = _of_runs if syntax.has_counts else _of_cells
+    table = of_units(trace, names, syntax, shape)
+    lines = syntax.line_shape(shape)
+    by_line = table.reshape(len(names), lines.rows, lines.cols)
+    return np.ascontiguousarray(syntax.from_lines(by_line)).astype(np.float32)
+
+
+def _layout(grammar: CompiledGrammar) -> tuple[Syntax, GridShape]:
+    """The format's syntax and the grid of a grammar's texts."""
+    syntax, shape = grammar.syntax, grammar.shape
+    if syntax is None or shape is None or not syntax.covers_image:
+        raise InputError("only text whose cells are those of the image has cell probabilities")
+    return syntax, shape
 
 
 class _Outcomes(Protocol):
@@ -85,7 +91,7 @@ class _Outcomes(Protocol):
     size: int
 
     def fitting(self, begun: bytes) -> Int[np.ndarray, " outcomes"]:
-        """The outcomes whose text begins with ``begun``, or that ``begun`` has gone past."""
+        """The outcomes whose text begins with `begun`, or that `begun` has gone past."""
         ...
 
 
@@ -104,7 +110,7 @@ class _Labels:
 
 
 class _Counts:
-    """Counts from 1 to ``most``; outcome k stands for k + 1."""
+    """Counts from 1 to `most`; outcome k stands for k + 1."""
 
     def __init__(self, most: int) -> None:
         self.size = most
@@ -149,9 +155,9 @@ class _Trace:
         return cls(vocabulary.decode(decoded.tokens), places, choices, longest)
 
     def readings(self, start: int) -> Iterator[list[tuple[bytes, float, bool]]]:
-        """What the alternatives of each choice would write from byte ``start`` on.
+        """What the alternatives of each choice would write from byte `start` on.
 
-        Only alternatives that leave the text before ``start`` as it is: with their share among
+        Only alternatives that leave the text before `start` as it is: with their share among
         these, and whether they are the one written.
         """
         for index in range(bisect_right(self.places, start - self.longest), len(self.places)):
@@ -172,7 +178,7 @@ class _Trace:
     def distribution(
         self, start: int, outcomes: _Outcomes, taken: int
     ) -> Float64[np.ndarray, " outcomes"]:
-        """The probability of each outcome at byte ``start``; ``taken`` is what stands there."""
+        """The probability of each outcome at byte `start`; `taken` is what stands there."""
         told = np.zeros(outcomes.size)
         unclear: list[tuple[float, Int[np.ndarray, " outcomes"]]] = []
         path = 1.0
@@ -200,45 +206,39 @@ class _Trace:
 
 
 def _of_cells(
-    trace: _Trace, names: Sequence[bytes], shape: GridShape
+    trace: _Trace, names: Sequence[bytes], syntax: Syntax, shape: GridShape
 ) -> Float64[np.ndarray, "labels cells"]:
-    """Flat text, cell by cell."""
-    table = np.zeros((len(names), shape.rows * shape.cols))
-    inner, last = _Labels(names, b"|"), _Labels(names, b"\n")
-    place = 0
-    for cell in range(table.shape[1]):
-        outcomes = last if (cell + 1) % shape.cols == 0 else inner
-        close = b"\n" if outcomes is last else b"|"
-        end = trace.text.find(close, place)
-        taken = _index(names, trace.text[place:end])
-        table[:, cell] = trace.distribution(place, outcomes, taken)
-        place = end + 2  # past the separator and its space
+    """Text without run lengths, cell by cell."""
+    table = np.zeros((len(names), shape.cells))
+    outcomes: dict[bytes, _Labels] = {}
+    for cell, unit in enumerate(syntax.units(trace.text, shape)):
+        labels = outcomes.setdefault(unit.closing, _Labels(names, unit.closing))
+        taken = _index(names, trace.text[unit.start : unit.label_end])
+        table[:, cell] = trace.distribution(unit.start, labels, taken)
     return table
 
 
 def _of_runs(
-    trace: _Trace, names: Sequence[bytes], rows: int, width: int, *, end: bytes
+    trace: _Trace, names: Sequence[bytes], syntax: Syntax, shape: GridShape
 ) -> Float64[np.ndarray, "labels cells"]:
-    """Rows of runs, each row by itself."""
-    heads = _Labels(names, b" *")
-    table = np.zeros((rows, len(names), width))
-    place = 0
-    for row in table:
-        open_cells = np.ones(width)
-        start, label = 0, 0
-        while start < width:
-            star, count, place_after = _read_run(trace.text, place, width - start, end)
-            label = _index(names, trace.text[place:star])
-            shares = trace.distribution(place, heads, label)
-            lengths = trace.distribution(star + 2, _Counts(width - start), count - 1)
+    """Runs, each stretch that they fill together by itself."""
+    width = syntax.run_width(shape)
+    table = np.zeros((shape.cells // width, len(names), width))
+    for line, units in groupby(syntax.units(trace.text, shape), lambda unit: unit.line):
+        open_cells, label = np.ones(width), 0
+        for unit in units:
+            label = _index(names, trace.text[unit.start : unit.label_end])
+            shares = trace.distribution(unit.start, _Labels(names, unit.closing), label)
+            lengths = trace.distribution(
+                unit.count_start or 0, _Counts(width - unit.first), unit.length - 1
+            )
             reach = np.ones(width)
-            reach[start:] = 1.0 - np.concatenate([[0.0], np.cumsum(lengths[:-1])])
-            _lay(row, open_cells * reach, shares, label, start)
+            reach[unit.first :] = 1.0 - np.concatenate([[0.0], np.cumsum(lengths[:-1])])
+            _lay(table[line], open_cells * reach, shares, label, unit.first)
             open_cells *= np.clip(1.0 - reach, 0.0, 1.0)
-            start, place = start + count, place_after
         # No run of the text reaches here: another would have followed, of another label.
         rest = np.arange(len(names)) != label
-        row[rest] += open_cells / max(1, rest.sum())
+        table[line][rest] += open_cells / max(1, rest.sum())
     return np.moveaxis(table, 0, 1).reshape(len(names), -1)
 
 
@@ -249,30 +249,13 @@ def _lay(
     label: int,
     start: int,
 ) -> None:
-    """Add a run that covers each cell with probability ``cover``, whatever its label, in place."""
+    """Add a run that covers each cell with probability `cover`, whatever its label, in place."""
     width = len(cover)
     fading = np.clip(1.0 - (np.arange(width) - start) / (width - start), 0.0, 1.0)
     spread = shares[:, None] * fading
     spread[label] = 0.0
     spread[label] = 1.0 - spread.sum(axis=0)
     row += cover * spread
-
-
-def _read_run(text: bytes, place: int, most: int, end: bytes) -> tuple[int, int, int]:
-    """Where the run's `` *`` stands, its count, and where the next run begins."""
-    close = place
-    while True:
-        star = text.find(b" *", close)
-        close = star + 2
-        while text[close : close + 1].isdigit():
-            close += 1
-        if star < 0 or close > star + 2:
-            break
-    count = int(text[star + 2 : close]) if star >= 0 else 0
-    closed = text.startswith(b"| " if count < most else end, close)
-    if not (1 <= count <= most and closed):
-        raise InputError(f"the text is not runs of this grid: byte {place}")
-    return star, count, close + (2 if count < most or end else 0)
 
 
 def _index(names: Sequence[bytes], name: bytes) -> int:
@@ -283,51 +266,41 @@ def _index(names: Sequence[bytes], name: bytes) -> int:
 
 
 def no_target_probability(
-    decoded: Decoded,
-    vocabulary: Vocabulary,
-    shape: GridShape,
-    *,
-    labels: Sequence[str],
-    format_name: str,
+    decoded: Decoded, grammar: CompiledGrammar, labels: Sequence[str]
 ) -> float:
-    """How probable it was that the text would mark nothing, every cell being ``others``.
+    """How probable it was that the text would mark nothing, every cell being `others`.
 
     Exact where the text marks nothing: the product of its choices' shares. Where it marks
     something, it is the probability of background up to the first run or cell that was marked,
     this one included; what would have followed is not known, so it is an upper bound (and tight
-    where the model is sure of the rest of an empty mask). For ``rrle`` and ``rle`` the first row
-    that is marked counts as a whole: one run of ``others`` to its end.
+    where the model is sure of the rest of an empty mask). With run lengths, the first line that is
+    marked counts as a whole: one run of `others` to its end.
 
-    Arguments and errors as for ``cell_probabilities``.
+    Args:
+        decoded: A complete text.
+        grammar: The grammar that it was written under.
+        labels: Every label that the text uses, `others` among them.
+
+    Returns:
+        A probability.
+
+    Raises:
+        InputError: As for `cell_probabilities`.
     """
-    if format_name not in ("sd", "rle", "rrle"):
-        raise UnknownNameError("format", format_name, ("sd", "rle", "rrle"))
-    trace = _Trace.of(decoded, vocabulary)
+    syntax, shape = _layout(grammar)
+    trace = _Trace.of(decoded, grammar.vocabulary)
     names = [label.encode() for label in labels]
-    background = _index(names, OTHERS.encode())
+    background, width = _index(names, OTHERS.encode()), syntax.run_width(shape)
     probability = 1.0
-    if format_name == "sd":
-        table = _of_cells(trace, names, shape)
-        place = 0
-        for cell, share in enumerate(table[background].tolist()):
-            close = b"\n" if (cell + 1) % shape.cols == 0 else b"|"
-            end = trace.text.find(close, place)
-            probability *= share
-            if trace.text[place:end] != names[background]:
-                break
-            place = end + 2
-        return probability
-    width, close = (shape.cols, b"\n") if format_name == "rrle" else (shape.cells, b"")
-    heads, place = _Labels(names, b" *"), 0
-    for _ in range(shape.cells // width):
-        star, count, place_after = _read_run(trace.text, place, width, close)
-        label = _index(names, trace.text[place:star])
-        probability *= float(trace.distribution(place, heads, label)[background])
+    for unit in syntax.units(trace.text, shape):
+        label = _index(names, trace.text[unit.start : unit.label_end])
+        outcomes = _Labels(names, unit.closing)
+        probability *= float(trace.distribution(unit.start, outcomes, label)[background])
         if label != background:
             break
-        lengths = trace.distribution(star + 2, _Counts(width), count - 1)
-        probability *= float(lengths[-1])
-        if count < width:
-            break
-        place = place_after
+        if unit.count_start is not None:
+            lengths = trace.distribution(unit.count_start, _Counts(width), unit.length - 1)
+            probability *= float(lengths[-1])
+            if unit.length < width:
+                break
     return probability

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,11 +15,12 @@ from text4seg.decoding.stats import Decision
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from jaxtyping import Float, Float32, Int
+    from jaxtyping import Float32, Int
 
-    from text4seg.decoding.counts import MedianCounts
-    from text4seg.decoding.grammar import GrammarState
+    from text4seg.decoding.compiled_grammar import GrammarState
+    from text4seg.decoding.median_counts import MedianCounts
     from text4seg.decoding.vocabulary import Vocabulary
+    from text4seg.models.interface import Logits
 
 LISTED_ALTERNATIVES = 1024
 """A decision lists at most so many allowed tokens, the most probable ones."""
@@ -27,17 +28,6 @@ LISTED_ALTERNATIVES = 1024
 _FEW = 48  # up to so many alternatives plain arithmetic is quicker than numpy
 
 Bias = "Mapping[int, float] | Callable[[int], float]"
-
-
-class Row(Protocol):
-    """The logits after one token, by token id; a float32 array ``vocab`` is the usual one.
-
-    Only the logits of allowed tokens are read, so a row may compute them where they are asked for.
-    """
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, tokens: Int[np.ndarray, " n"], /) -> Float[np.ndarray, " n"]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +73,7 @@ class Sampler:
         self._random = np.random.default_rng(sampling.seed) if sampling else None
         self._count = counts.start(self) if counts else None
 
-    def wants(self, row: Row) -> tuple[int, ...] | None:
+    def wants(self, row: Logits) -> tuple[int, ...] | None:
         """Tokens that have to be tried before the next one can be written, or None.
 
         The logits behind them go to ``look``; the tokens are not written by that.
@@ -92,12 +82,12 @@ class Sampler:
             return None
         return self._count.wants(bytes(self.text), self.state, row)
 
-    def look(self, row: Row) -> None:
+    def look(self, row: Logits) -> None:
         """Take note of the logits behind the tokens last wanted."""
         if self._count is not None:
             self._count.look(row)
 
-    def write(self, row: Row | None) -> int | None:
+    def write(self, row: Logits | None) -> int | None:
         """Write the next token: the forced one, else the one chosen by ``row``; None at the end."""
         token = self.state.forced()
         if token is None:
@@ -114,13 +104,13 @@ class Sampler:
         return token
 
     def log_shares(
-        self, row: Row, allowed: Int[np.ndarray, " allowed"]
+        self, row: Logits, allowed: Int[np.ndarray, " allowed"]
     ) -> Float32[np.ndarray, " allowed"]:
         """Log-probabilities among the allowed tokens, the bias included."""
         return self._weigh(row, allowed)[1]
 
     def _weigh(
-        self, row: Row, allowed: Int[np.ndarray, " allowed"]
+        self, row: Logits, allowed: Int[np.ndarray, " allowed"]
     ) -> tuple[int, Float32[np.ndarray, " allowed"]]:
         """The place of the best allowed token, and the log-probabilities."""
         if allowed[-1] >= len(row):
@@ -149,7 +139,7 @@ class Sampler:
                 f"the model gave {best} as the best logit at token {len(self.tokens)}"
             )
 
-    def _choose(self, row: Row) -> tuple[int, float]:
+    def _choose(self, row: Logits) -> tuple[int, float]:
         allowed = self.state.allowed()
         chosen, shares = self._weigh(row, allowed)
         self._note(allowed, shares)

@@ -7,70 +7,62 @@ that follow them. So one loop feeds one sequence (``engine``) and another a batc
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from text4seg.decoding.draft_length import DraftLength
-from text4seg.decoding.drafts import RowDraft, guess_tokens
+from text4seg.decoding.drafters import DraftContext, RowDraft, guess_tokens
 from text4seg.decoding.errors import ContextError, DecodingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from text4seg.decoding.draft_length import MeasuredPassCost, PassCost
-    from text4seg.decoding.drafts import Drafter
-    from text4seg.decoding.sampler import Row, Sampler
+    from text4seg.decoding.drafters import Drafter
+    from text4seg.decoding.sampler import Sampler
+    from text4seg.models.interface import LogitRows, Logits
 
 _MEASURE = 1 << 16  # tokens of a guess that only counts how many are missing
-
-
-class Rows(Protocol):
-    """A row for each fed token; a float32 array ``n vocab`` is the usual one.
-
-    Rows are read one by one and not all of them, so they may be made on demand.
-    """
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Row: ...
 
 
 class SpeculativeLoop:
     """Writes with as few passes as the draft allows.
 
     Args:
-        cut: drops the last n tokens from the cache.
-        room: how many tokens the cache takes after the prompt; None if there is no limit.
+        rollback: Drops the last n tokens from the cache.
+        max_context: How many tokens fit into the context after the prompt; None: no limit.
     """
 
     def __init__(
         self,
-        cut: Callable[[int], None],
+        rollback: Callable[[int], None],
         sampler: Sampler,
         drafter: Drafter,
         pass_cost: PassCost | MeasuredPassCost,
         *,
         max_tokens: int,
-        room: int | None,
+        max_context: int | None,
+        context: DraftContext,
     ) -> None:
         self.pending: list[int] = []  # written, not yet in the cache
         self.count = self.drafted = self.accepted = self.fed = 0
         self.drafter = drafter
-        self._cut = cut
+        self._rollback = rollback
         self._sampler = sampler
         self._pass_cost = pass_cost
         self._length = DraftLength(pass_cost)
         self._max_tokens = max_tokens
-        self._room = room
+        self._max_context = max_context
+        self._context = context
         self._ahead: list[int] = []  # tokens of the draft that are in the cache,
         self._at = 0  # from here on not written
-        self._rows: Rows = ()  # of the last pass
+        self._rows: LogitRows = ()  # of the last pass
         self._place = 0  # in these rows: what follows the first token ahead
         self._guessed = self._held = 0  # of the last draft
         self._started = 0.0
         self._sent = 0
         self._forcing = False  # until a draft fails on a token that was no choice
 
-    def accept(self, row: Row | None) -> Row | None:
+    def accept(self, row: Logits | None) -> Logits | None:
         """Write on from ``row`` as long as the draft tells what follows or the grammar forces it.
 
         Returns the row after what is written where the draft has it and the text is at its end,
@@ -88,7 +80,7 @@ class SpeculativeLoop:
             row = None
         return self._rows[self._place - 1] if at_hand else None
 
-    def advance(self, row: Row | None) -> Generator[list[int], Rows, Row | None]:
+    def advance(self, row: Logits | None) -> Generator[list[int], LogitRows, Logits | None]:
         """Write one token; the row after it where a draft has brought it along, else None.
 
         Without a row only a forced token can be written.
@@ -115,7 +107,7 @@ class SpeculativeLoop:
         self.drop()
         return False
 
-    def run(self) -> Generator[list[int], Rows, Row]:
+    def run(self) -> Generator[list[int], LogitRows, Logits]:
         """Feed what is pending and a draft; the row after what was pending."""
         draft = self._draft()
         self._guessed = len(draft)
@@ -126,7 +118,7 @@ class SpeculativeLoop:
         left = len(self._ahead) - self._at
         self._ahead, self._at = [], 0
         if left:
-            self._cut(left)
+            self._rollback(left)
 
     def settle(self) -> None:
         """Note how the last pass fared: its time, its draft. Drops what is left of the draft."""
@@ -137,7 +129,7 @@ class SpeculativeLoop:
         self.accepted += self._held
         self._sent = self._guessed = self._held = 0
 
-    def _feed(self, draft: list[int]) -> Generator[list[int], Rows, Row]:
+    def _feed(self, draft: list[int]) -> Generator[list[int], LogitRows, Logits]:
         fed = [*self.pending, *draft]
         self._started, self._sent = time.perf_counter(), len(fed)
         rows = yield fed
@@ -150,20 +142,24 @@ class SpeculativeLoop:
             raise DecodingError(f"the model gave {len(rows)} rows of logits for {len(fed)} tokens")
         return rows[self._place - 1]
 
-    def _try(self, tokens: list[int]) -> Generator[list[int], Rows, Row]:
+    def _try(self, tokens: list[int]) -> Generator[list[int], LogitRows, Logits]:
         """The row behind tokens that are not written: the draft has it, or a pass of its own."""
         if self._ahead[self._at : self._at + len(tokens)] != tokens:
             self._guessed = self._held  # what is left of the draft was not wrong, only elsewhere
             self.settle()
-            self._check_room(len(tokens))
+            self._check_context(len(tokens))
             yield from self._feed(tokens)
         return self._rows[self._place + len(tokens) - 1]
 
     def _draft(self) -> list[int]:
         """Tokens guessed to follow."""
-        self._check_room(0)
+        self._check_context(0)
         written = len(self._sampler.tokens)
-        limit = self._max_tokens if self._room is None else min(self._max_tokens, self._room)
+        limit = (
+            self._max_tokens
+            if self._max_context is None
+            else min(self._max_tokens, self._max_context)
+        )
         length = min(self._length(len(self.pending)), limit - written)
         return self._guess(self.drafter, length) if length > 0 else []
 
@@ -172,9 +168,9 @@ class SpeculativeLoop:
         guess = drafter.guess(bytes(sampler.text))
         return guess_tokens(guess, sampler.state, sampler.vocabulary, length, forcing=self._forcing)
 
-    def _check_room(self, more: int) -> None:
+    def _check_context(self, more: int) -> None:
         """Raise where the text and so many tokens more do not fit into the context."""
         written = len(self._sampler.tokens)
-        if self._room is not None and written + more > self._room:
-            needed = written + len(self._guess(RowDraft(), _MEASURE))
-            raise ContextError(self._room, max(needed, written + more))
+        if self._max_context is not None and written + more > self._max_context:
+            needed = written + len(self._guess(RowDraft(self._context), _MEASURE))
+            raise ContextError(self._max_context, max(needed, written + more))

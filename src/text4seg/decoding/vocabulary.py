@@ -57,7 +57,7 @@ class Vocabulary:
         self.tokens = list(tokens)
         self.eos = eos
         self.special = tuple(sorted({*special, eos}))
-        self.grammars: dict[Hashable, Any] = {}  # kept by text4seg.decoding.grammar
+        self.grammars: dict[Hashable, Any] = {}  # kept by text4seg.decoding.compiled_grammar
         self.masks: dict[bytes, Int[np.ndarray, " allowed"]] = {}  # likewise
         self.lines: dict[bytes, tuple[int, ...] | None] = {}  # kept by encode_line
         self.pieces: dict[bytes, tuple[int, ...] | None] = {}  # likewise, before what follows

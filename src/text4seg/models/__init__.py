@@ -7,10 +7,12 @@ from pathlib import Path
 
 from text4seg.core.errors import MissingExtraError, UnknownNameError, WeightsError
 from text4seg.models.interface import (
-    JoinedModel,
+    BatchStep,
+    Capabilities,
+    GeneratedText,
+    ImageSession,
     PreparedPrompt,
-    Session,
-    SteppedModel,
+    Step,
     TokenTable,
     VisionLanguageModel,
 )
@@ -21,10 +23,12 @@ _NANO = "text4seg-nano"
 
 __all__ = [
     "KNOWN",
-    "JoinedModel",
+    "BatchStep",
+    "Capabilities",
+    "GeneratedText",
+    "ImageSession",
     "PreparedPrompt",
-    "Session",
-    "SteppedModel",
+    "Step",
     "TokenTable",
     "VisionLanguageModel",
     "is_nano",

@@ -54,7 +54,7 @@ class RaggedCache(Cache):
         for one, count in zip(self.active, self._counts, strict=True):
             self.lengths[one] += count
 
-    def cut(self, sequence: int, n: int) -> None:
+    def rollback(self, sequence: int, n: int) -> None:
         """Drop the last `n` tokens of one sequence."""
         self.lengths[sequence] -= n
 

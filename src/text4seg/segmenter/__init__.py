@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from text4seg.segmenter.answering import Answer, ReplyingSession, check_question
-from text4seg.segmenter.generation import Choices, Runs, WritingSession
-from text4seg.segmenter.segmentation import Segmentation, SegmentationStats, Validity
+from text4seg.segmenter.generation import MaskGenerator, Validity, read_text
+from text4seg.segmenter.segmentation import Segmentation, SegmentationStats
 from text4seg.segmenter.segmenter import Segmenter, check_expression
-from text4seg.segmenter.streaming import Streamed
+from text4seg.segmenter.streaming import PartialMask
+from text4seg.segmenter.vqa import Answer, check_question
 
 __all__ = [
     "Answer",
-    "Choices",
-    "ReplyingSession",
-    "Runs",
+    "MaskGenerator",
+    "PartialMask",
     "Segmentation",
     "SegmentationStats",
     "Segmenter",
-    "Streamed",
     "Validity",
-    "WritingSession",
     "check_expression",
     "check_question",
+    "read_text",
 ]

@@ -1,12 +1,11 @@
-"""From an opened image and an expression to a mask text, its grid and its probabilities."""
+"""From an encoded image and an expression to a mask text that was read."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol, overload, runtime_checkable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -14,340 +13,312 @@ from jaxtyping import Bool, Float32
 from text4seg import prompts
 from text4seg.codec import Format, Repair
 from text4seg.codec.answer import find_body
-from text4seg.core.errors import InputError, MaskSyntaxError, UnknownNameError
+from text4seg.core.errors import MaskSyntaxError
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape
 from text4seg.decoding import (
     ContextError,
     Decoded,
+    DecodingOptions,
     DecodingStats,
+    DecodingTask,
     DraftContext,
-    How,
-    Job,
     MeasuredPassCost,
-    MedianCounts,
     PassCost,
-    Sampling,
     Vocabulary,
-    background_bias,
     cell_probabilities,
-    check_draft,
     compile_mask_grammar,
     decode,
-    make_drafter,
     no_target_probability,
 )
-from text4seg.segmenter.boxes import BoxesOnImage
-from text4seg.segmenter.segmentation import Validity
+from text4seg.decoding.drafters import DRAFTERS
 
 if TYPE_CHECKING:
-    from text4seg.models import PreparedPrompt, Session, TokenTable
+    from collections.abc import Callable
 
-Runs = Literal["likeliest", "median"]
-RUNS: tuple[Runs, ...] = ("likeliest", "median")
+    from text4seg.models import Capabilities, ImageSession, PreparedPrompt, TokenTable
 
+Validity = Literal["strict", "salvaged", "unparsable"]
+"""How a text could be read: as it is, after repairs, or not at all."""
 
-@runtime_checkable
-class WritingSession(Protocol):
-    """An image opened by a model that only returns text, such as one behind a server.
-
-    It may honour the grammar or not: what it writes is salvaged if need be.
-    """
-
-    def write(self, question: str, answer_prefix: str, *, grammar: str) -> str:
-        """The model's answer after the prefix, whatever it is; the grammar is GBNF."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """How tokens are chosen where the likeliest ones are not the best answer.
-
-    Attributes:
-        runs: `likeliest` digits, or each run to the `median` of its length's distribution, which
-            takes a few passes more. Flat text (`sd`) has no run lengths.
-        background_bias: Added to the log-odds of the word others, on top of the model's own
-            calibration: below zero marks more cells, above fewer. With `median` it also moves
-            where runs end.
-        temperature: Where it is given, tokens are drawn instead: at 1 as often as the model holds
-            them probable, below it nearer to the likeliest, above it further off.
-        seed: The same seed draws the same mask, with every draft.
-
-    Raises:
-        UnknownNameError: There are no such runs.
-        InputError: The bias is not a finite number, the temperature not one above zero, or runs
-            are both to be drawn and to be taken at the median.
-    """
-
-    runs: Runs = "likeliest"
-    background_bias: float = 0.0
-    temperature: float | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.runs not in RUNS:
-            raise UnknownNameError("way to take run lengths", str(self.runs), RUNS)
-        if not np.isfinite(self.background_bias):
-            raise InputError(f"a bias is a finite number, got {self.background_bias}")
-        if self.sampling is not None and self.runs == "median":
-            raise InputError("run lengths are either drawn or taken at the median, not both")
-
-    @property
-    def sampling(self) -> Sampling | None:
-        """How tokens are drawn, if they are."""
-        return None if self.temperature is None else Sampling(self.temperature, self.seed)
-
-    def drawing(self, number: int) -> Choices:
-        """The choices of draw `number`: a seed of its own, and temperature 1 if none is set."""
-        temperature = 1.0 if self.temperature is None else self.temperature
-        return replace(self, temperature=temperature, seed=self.seed + number)
+MAX_NEW_TOKENS = 1 << 14
+"""Token limit of text-only models, which may write on without end."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GeneratedMask:
-    """A mask text, read."""
+    """A mask text that was read.
+
+    Attributes:
+        text: The text of the mask, without the marks around it.
+        grid: Its cells over the image.
+        probability: For each cell, how probable the label is.
+        costs: What the decoding cost.
+        no_target_probability: How probable an empty mask was.
+        repairs: What had to be repaired.
+        validity: How the text could be read.
+    """
 
     text: str
     grid: DescriptorGrid
     probability: Float32[np.ndarray, "rows cols"]
     costs: DecodingStats
-    no_target: float
+    no_target_probability: float
     repairs: tuple[Repair, ...] = ()
     validity: Validity = "strict"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskTask:
+    """A prepared question and what is to be decoded after it.
+
+    Attributes:
+        prompt: The prefilled prompt.
+        task: What to decode.
+        expression: What was asked for.
+        label: How the model spells the expression in its text.
+    """
+
+    prompt: PreparedPrompt
+    task: DecodingTask
+    expression: str
+    label: str
+
+
 class MaskGenerator:
-    """Has one model's masks written, under a grammar where the model can be steered.
+    """Generates masks with one model: prompt, grammar and draft, decoding, reading.
 
     Args:
         shape: The grid.
         form: The text format.
-        draft: The name of a drafter.
-        choices: How tokens are chosen.
-        pass_cost: How far to draft; by default it is learned from the passes made.
+        capabilities: What the model can do.
+        options: How tokens are chosen and drafted.
+        pass_cost: What passes cost; by default it is learned from the passes made.
+
+    Raises:
+        UnknownNameError: There is no such draft.
     """
 
     def __init__(
         self,
         shape: GridShape,
-        form: Format,
+        form: Format[Any],
         *,
-        draft: str,
-        choices: Choices,
+        capabilities: Capabilities,
+        options: DecodingOptions | None = None,
         pass_cost: PassCost | MeasuredPassCost | None = None,
     ) -> None:
-        check_draft(draft)
         self.shape = shape
         self.form = form
-        self.draft = draft
-        self.choices = choices
-        self.pass_cost = pass_cost or MeasuredPassCost()
+        self.capabilities = capabilities
+        self.options = options or DecodingOptions()
+        if isinstance(self.options.draft, str):
+            DRAFTERS[self.options.draft]  # an unknown name is reported before anything is loaded
+        self._pass_cost = pass_cost or MeasuredPassCost()
+        # Passes over a batch take longer, so they are measured apart.
         self._batch_pass_cost = pass_cost or MeasuredPassCost()
         self._vocabulary: tuple[TokenTable, Vocabulary] | None = None
 
-    @property
-    def writes_boxes(self) -> bool:
-        """Whether there are no cells over the image to draft or to weigh, but boxes."""
-        return isinstance(self.form, BoxesOnImage)
-
-    def drawing(self, number: int) -> MaskGenerator:
-        """A writer that draws its tokens, `number` being the draw; all else is shared with it."""
+    def for_sample(self, number: int) -> MaskGenerator:
+        """A generator that samples, `number` being the sample; all else is shared with it."""
         other = copy(self)
-        other.choices = self.choices.drawing(number)
+        other.options = self.options.for_sample(number)
         return other
 
-    def write(
+    def generate(
         self,
-        session: Session | WritingSession,
+        session: ImageSession,
         expression: str,
         *,
         previous: DescriptorGrid | None = None,
-        tell: Callable[[bytes], None] | None = None,
+        on_text: Callable[[bytes], None] | None = None,
     ) -> GeneratedMask:
-        """Write the mask of an expression; `tell` hears the text so far after each pass.
+        """Generate the mask of an expression.
+
+        Args:
+            session: The encoded image.
+            expression: What to segment; a legal label.
+            previous: The mask of the previous video frame, to draft from.
+            on_text: Called with the text so far after each pass. It may raise to cancel.
+
+        Returns:
+            The mask.
 
         Raises:
-            DecodingError, GrammarError: The model or its vocabulary cannot write it.
+            DecodingError: The model broke its contract, or the mask does not fit its context.
+            GrammarError: The model's vocabulary cannot write this mask.
             InputError: The previous mask has another shape.
         """
-        if isinstance(session, WritingSession):
-            return self._salvaged(session, expression)
-        asked = self.ask(session, expression)
-        job = self.job(asked, expression, previous=previous, tell=tell)
-        how = job.how
-        decoded = decode(
-            asked.step,
-            asked.first_logits,
-            job.vocabulary,
-            job.grammar,
-            draft=how.draft,
-            bias=how.bias,
-            sampling=how.sampling,
-            counts=how.counts,
-            pass_cost=how.pass_cost,
-            room=how.room,
-            on_tokens=how.on_tokens,
-        )
-        return self.read(decoded, job.vocabulary, expression, label=asked.label)
+        if self.capabilities.text_only:
+            return self._generate_text(session, expression)
+        prepared = self.prepare(session, expression, previous=previous, on_text=on_text)
+        return self.read(decode(prepared.prompt.step, prepared.task), prepared)
 
-    def ask(self, session: Session, expression: str) -> PreparedPrompt:
-        """Put the question and the beginning of the answer to the model."""
-        sides = (self.shape.rows, self.shape.cols)
-        question = prompts.question(expression, grid=self.named_grid(session))
-        asked = session.ask(question, prompts.ANSWER_PREFIX, grid=sides)
-        spell = getattr(session, "spell", None)
-        if spell is None or self.writes_boxes:
-            return asked
-        return replace(asked, label=spell(expression))
-
-    def named_grid(self, session: Session | WritingSession) -> GridShape:
-        """The grid for the words of a question, whose own sides need no words."""
-        # A model that is told the grid apart from its words would not know the ones that name it.
-        return prompts.PLAIN_GRID if getattr(session, "asks_plainly", False) else self.shape
-
-    def job(
+    def prepare(
         self,
-        asked: PreparedPrompt,
+        session: ImageSession,
         expression: str,
         *,
         previous: DescriptorGrid | None = None,
-        tell: Callable[[bytes], None] | None = None,
-        shared: bool = False,
-    ) -> Job:
-        """What is to be decoded after a question; `shared` tells that it is one of a batch."""
-        vocabulary = self.vocabulary_of(asked.vocabulary)
-        label = asked.label or expression
-        labels = () if asked.absent else (label,)
+        on_text: Callable[[bytes], None] | None = None,
+        batched: bool = False,
+    ) -> MaskTask:
+        """Prefill the question of an expression.
+
+        Args:
+            session: The encoded image.
+            expression: What to segment.
+            previous: The mask of the previous video frame.
+            on_text: Called with the text so far after each pass.
+            batched: Whether the passes are shared with other questions.
+
+        Returns:
+            What `decode` or `decode_batch` takes, and what `read` needs afterwards.
+        """
+        prompt = session.prepare(
+            prompts.question(expression, grid=self.prompt_grid),
+            prompts.ANSWER_PREFIX,
+            grid=(self.shape.rows, self.shape.cols),
+        )
+        # Boxes name their regions themselves; a model's own spelling is for cells.
+        covers_image = self.form.syntax.covers_image
+        label = session.label_for(expression) if covers_image else expression
+        vocabulary = self.vocabulary_of(prompt.vocabulary)
+        labels = () if prompt.absent else (label,)
         grammar = compile_mask_grammar(self.form, self.shape, labels, vocabulary)
-        self._check_room(asked, vocabulary)
-        known = DraftContext(
+        self._check_context(prompt, vocabulary)
+        usable = covers_image and not prompt.absent
+        context = DraftContext(
+            self.form.syntax,
             self.shape,
-            self.form.name,
             label,
-            None if asked.absent or self.writes_boxes else _relabelled(previous, expression, label),
-            asked.cell_odds,
+            _relabel(previous, expression, label) if usable else None,
+            prompt.cell_log_odds,
         )
         text = bytearray()
 
         def on_tokens(tokens: tuple[int, ...]) -> None:
-            if tell is not None:
+            if on_text is not None:
                 text.extend(vocabulary.decode(tokens))
-                tell(bytes(text).replace(label.encode(), expression.encode()))
+                on_text(bytes(text).replace(label.encode(), expression.encode()))
 
-        how = How(
-            draft=make_drafter("forced" if self.writes_boxes else self.draft, self.shape, known),
-            bias=self._bias(asked, vocabulary),
-            sampling=self.choices.sampling,
-            counts=self._counts(),
-            pass_cost=self._batch_pass_cost if shared else self.pass_cost,
-            room=asked.room,
+        task = DecodingTask(
+            prompt.first_logits,
+            grammar,
+            self.options,
+            context,
+            bias=prompt.bias,
+            pass_cost=self._batch_pass_cost if batched else self._pass_cost,
+            max_context=prompt.max_context,
             on_tokens=on_tokens,
         )
-        return Job(asked.first_logits, vocabulary, grammar, how)
+        return MaskTask(prompt, task, expression, label)
 
-    def read(
-        self,
-        decoded: Decoded,
-        vocabulary: Vocabulary,
-        expression: str,
-        *,
-        label: str | None = None,
-    ) -> GeneratedMask:
-        """The grid of a text and the probabilities behind it; `label` is as in `PreparedPrompt`."""
-        spelled = label or expression
-        body = vocabulary.decode(decoded.tokens).decode()
-        grid = _relabelled(self.form.decode(body, self.shape, (spelled,)), spelled, expression)
-        body = body.replace(spelled, expression)
-        if self.writes_boxes:
-            sure = grid.select(expression).astype(np.float32)
-            return GeneratedMask(body, grid, sure, decoded.stats, float(grid.is_empty))
-        labels, name = (OTHERS, spelled), self.form.name
-        shares = cell_probabilities(
-            decoded, vocabulary, self.shape, labels=labels, format_name=name
-        )
-        no_target = no_target_probability(
-            decoded, vocabulary, self.shape, labels=labels, format_name=name
-        )
-        probability = _agreeing(shares[1], grid.select(expression))
+    @property
+    def prompt_grid(self) -> GridShape:
+        """The grid that questions name in words; the default one is not named."""
+        # A model that is given the grid apart from the question does not know words that name it.
+        return self.shape if self.capabilities.names_grid else prompts.PLAIN_GRID
+
+    def read(self, decoded: Decoded, prepared: MaskTask) -> GeneratedMask:
+        """Read what was decoded.
+
+        Args:
+            decoded: The tokens.
+            prepared: What they were decoded for.
+
+        Returns:
+            The mask, labeled with the expression.
+        """
+        grammar, label, expression = prepared.task.grammar, prepared.label, prepared.expression
+        body = grammar.vocabulary.decode(decoded.tokens).decode()
+        value = self.form.decode(body, self.shape, (label,))
+        grid = _relabel(self.form.to_grid(value), label, expression)
+        body = body.replace(label, expression)
+        cells = grid.select(expression)
+        if not self.form.syntax.covers_image:
+            certain = cells.astype(np.float32)
+            return GeneratedMask(body, grid, certain, decoded.stats, float(grid.is_empty))
+        labels = (OTHERS, label)
+        shares = cell_probabilities(decoded, grammar, labels)
+        no_target = no_target_probability(decoded, grammar, labels)
+        probability = _clip_to_text(shares[1], cells)
         return GeneratedMask(body, grid, probability, decoded.stats, no_target)
 
     def vocabulary_of(self, table: TokenTable) -> Vocabulary:
-        """The model's tokens as decoding knows them; built once a tokenizer, with its grammars."""
+        """The model's tokens as decoding needs them; built once, with its compiled grammars."""
         if self._vocabulary is None or self._vocabulary[0] is not table:
             vocabulary = Vocabulary(table.tokens, table.eos, table.encode, special=table.special)
             self._vocabulary = (table, vocabulary)
         return self._vocabulary[1]
 
-    def _check_room(self, asked: PreparedPrompt, vocabulary: Vocabulary) -> None:
-        """Even an empty mask takes some tokens: refuse before the first pass what cannot fit."""
-        if asked.room is None:
+    def _check_context(self, prompt: PreparedPrompt, vocabulary: Vocabulary) -> None:
+        """Refuse before the first pass what cannot fit: even an empty mask takes some tokens."""
+        if prompt.max_context is None:
             return
-        empty = self.form.encode(DescriptorGrid.empty(self.shape)).encode()
+        empty = self.form.encode(self.form.from_masks((), self.shape)).encode()
         needed = len(vocabulary.encode(empty))
-        if needed > asked.room:
-            raise ContextError(asked.room, needed)
+        if needed > prompt.max_context:
+            raise ContextError(prompt.max_context, needed)
 
-    def _bias(self, asked: PreparedPrompt, vocabulary: Vocabulary) -> dict[int, float] | None:
-        own = asked.bias or {}
-        offset = self.choices.background_bias
-        added = background_bias(vocabulary, offset) if offset else {}
-        return {
-            token: own.get(token, 0.0) + added.get(token, 0.0) for token in {*own, *added}
-        } or None
-
-    def _counts(self) -> MedianCounts | None:
-        if self.choices.runs == "likeliest" or self.form.name not in ("rle", "rrle"):
-            return None
-        width = self.shape.cols if self.form.name == "rrle" else self.shape.cells
-        return MedianCounts(width, self.choices.background_bias)
-
-    def _salvaged(self, session: WritingSession, expression: str) -> GeneratedMask:
-        """Let the model write and make the best of it."""
+    def _generate_text(self, session: ImageSession, expression: str) -> GeneratedMask:
+        """Let a text-only model write, and read the answer as well as it can be read."""
         grammar = self.form.grammar(self.shape, (expression,), "gbnf")
         started = time.perf_counter()
-        question = prompts.question(expression, grid=self.shape)
-        answer = session.write(question, prompts.ANSWER_PREFIX, grammar=grammar)
-        seconds = time.perf_counter() - started
-        text = find_body(answer)
-        validity: Validity = "strict"
-        repairs: tuple[Repair, ...] = ()
-        try:
-            grid = self.form.decode(text, self.shape, (expression,))
-        except MaskSyntaxError:
-            saved = self.form.salvage(text, self.shape, (expression,))
-            grid, repairs = saved.grid, saved.repairs
-            nothing = self.form.salvage("", self.shape, (expression,))
-            read = (repairs, nothing.repairs)
-            same = read if self.writes_boxes else tuple(map(_by_row, read))
-            validity = "unparsable" if same[0] == same[1] else "salvaged"
-        probability = grid.select(expression).astype(np.float32)
-        costs = DecodingStats(0, 0, 0, 0, 0, 0, seconds)
-        return GeneratedMask(
-            text, grid, probability, costs, float(grid.is_empty), repairs, validity
+        answer = session.generate(
+            prompts.question(expression, grid=self.prompt_grid),
+            prompts.ANSWER_PREFIX,
+            grammar=grammar,
+            max_tokens=min(self.options.max_tokens, MAX_NEW_TOKENS),
         )
+        seconds = time.perf_counter() - started
+        text = find_body(answer.text)
+        value, repairs, validity = read_text(self.form, text, self.shape, expression)
+        grid = self.form.to_grid(value)
+        certain = grid.select(expression).astype(np.float32)
+        costs = DecodingStats(0, answer.tokens or 0, 0, 0, 0, 0, seconds)
+        empty = float(grid.is_empty)
+        return GeneratedMask(text, grid, certain, costs, empty, repairs, validity)
 
 
-def _by_row(repairs: Sequence[Repair]) -> list[Repair]:
-    """The repairs of rows; where they are those of an empty text, no row could be read."""
-    return [repair for repair in repairs if repair.row is not None]
+def read_text(
+    form: Format[Any], text: str, shape: GridShape, label: str
+) -> tuple[Any, tuple[Repair, ...], Validity]:
+    """Read a mask text that was written without a grammar.
+
+    Args:
+        form: The format that was asked for.
+        text: The text.
+        shape: The grid.
+        label: The only label that is expected.
+
+    Returns:
+        The format's value, what was repaired, and how the text could be read.
+    """
+    try:
+        return form.decode(text, shape, (label,)), (), "strict"
+    except MaskSyntaxError:
+        saved = form.salvage(text, shape, (label,))
+        validity: Validity = "unparsable" if saved.unparsable else "salvaged"
+        return saved.value, saved.repairs, validity
 
 
 @overload
-def _relabelled(grid: None, old: str, new: str) -> None: ...
+def _relabel(grid: None, old: str, new: str) -> None: ...
 @overload
-def _relabelled(grid: DescriptorGrid, old: str, new: str) -> DescriptorGrid: ...
-def _relabelled(grid: DescriptorGrid | None, old: str, new: str) -> DescriptorGrid | None:
+def _relabel(grid: DescriptorGrid, old: str, new: str) -> DescriptorGrid: ...
+def _relabel(grid: DescriptorGrid | None, old: str, new: str) -> DescriptorGrid | None:
     if grid is None or old == new:
         return grid
     return DescriptorGrid(tuple(new if one == old else one for one in grid.labels), grid.cells)
 
 
-def _agreeing(
+def _clip_to_text(
     probability: Float32[np.ndarray, "rows cols"], cells: Bool[np.ndarray, "rows cols"]
 ) -> Float32[np.ndarray, "rows cols"]:
     """The probability, held on the text's side of one half.
 
     A run takes its likeliest length, its cells the whole distribution of lengths: near the end of
-    a run, and under a bias, the two may disagree, and the text is what the model said.
+    a run, and under a bias, the two may disagree, and the text is what the model wrote.
     """
     lower = np.where(cells, 0.5, 0.0)
     upper = np.where(cells, 1.0, np.nextafter(np.float32(0.5), np.float32(0.0)))

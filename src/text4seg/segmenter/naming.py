@@ -1,4 +1,4 @@
-"""Several names in one question: the model writes one grid with a label of each that it sees."""
+"""Several names in one question: the model writes one grid with a label for each that it sees."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from text4seg import prompts
 from text4seg.codec.answer import find_body
 from text4seg.core.types import DescriptorGrid
-from text4seg.decoding import compile_mask_grammar, decode, make_drafter
-from text4seg.segmenter.generation import WritingSession
+from text4seg.decoding import DecodingOptions, DecodingTask, compile_mask_grammar, decode
+from text4seg.segmenter.generation import MAX_NEW_TOKENS
 from text4seg.segmenter.segmenter import Segmenter, check_expression
 
 if TYPE_CHECKING:
@@ -22,28 +22,39 @@ def name_cells(segmenter: Segmenter, image: Image, names: Sequence[str]) -> Desc
     For models that were trained on lists of names, as `text4seg build data` makes them; nano takes
     one name a question.
 
+    Args:
+        segmenter: The model with its grid and format.
+        image: Upright RGB.
+        names: Legal labels.
+
+    Returns:
+        The cells over the image.
+
     Raises:
         LabelError: A name cannot be a label.
-        DecodingError, GrammarError: The model cannot write this mask.
+        DecodingError: The model broke its contract.
+        GrammarError: The model's vocabulary cannot write this mask.
     """
     for name in names:
         check_expression(name)
-    writer, form, shape = segmenter.writer, segmenter.format, segmenter.shape
-    session = segmenter.chat.open(image)
-    question = prompts.several(names, grid=writer.named_grid(session))
-    if isinstance(session, WritingSession):
+    generator, form, shape = segmenter.generator, segmenter.format, segmenter.shape
+    session = segmenter.model.encode_image(image)
+    question = prompts.several(names, grid=generator.prompt_grid)
+    if segmenter.model.capabilities.text_only:
         grammar = form.grammar(shape, names, "gbnf")
-        said = session.write(question, prompts.ANSWER_PREFIX, grammar=grammar)
-        return form.salvage(find_body(said), shape, names).grid
-    asked = session.ask(question, prompts.ANSWER_PREFIX, grid=(shape.rows, shape.cols))
-    vocabulary = writer.vocabulary_of(asked.vocabulary)
-    decoded = decode(
-        asked.step,
-        asked.first_logits,
-        vocabulary,
+        written = session.generate(
+            question, prompts.ANSWER_PREFIX, grammar=grammar, max_tokens=MAX_NEW_TOKENS
+        )
+        return form.to_grid(form.salvage(find_body(written.text), shape, names).value)
+    prompt = session.prepare(question, prompts.ANSWER_PREFIX, grid=(shape.rows, shape.cols))
+    vocabulary = generator.vocabulary_of(prompt.vocabulary)
+    task = DecodingTask(
+        prompt.first_logits,
         compile_mask_grammar(form, shape, names, vocabulary),
-        draft=make_drafter("row", shape),
-        bias=asked.bias,
-        room=asked.room,
+        DecodingOptions(draft="row"),
+        bias=prompt.bias,
+        max_context=prompt.max_context,
     )
-    return form.decode(vocabulary.decode(decoded.tokens).decode(), shape, names)
+    decoded = decode(prompt.step, task)
+    text = vocabulary.decode(decoded.tokens).decode()
+    return form.to_grid(form.decode(text, shape, names))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -17,12 +17,10 @@ from text4seg.core.geometry import mask_to_box
 from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import Box, DescriptorGrid
 from text4seg.images import draw_overlay, image_to_png, mask_to_png
+from text4seg.segmenter.generation import Validity
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-Validity = Literal["strict", "salvaged", "unparsable"]
-"""How the text could be read: as it stands, after repairs, or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +38,8 @@ class SegmentationStats:
         seconds: Wall time, with this answer's part of opening the image.
         share: Share of the image's pixels under the mask.
         score: How sure the model is: the mean probability of the label over its cells; 0 if empty.
-        no_target: How probable it was that nothing would be marked: exact where nothing is, else
-            an upper bound.
+        no_target_probability: How probable it was that nothing would be marked: exact where
+            nothing is, else an upper bound.
     """
 
     grid: str
@@ -54,7 +52,7 @@ class SegmentationStats:
     seconds: float
     share: float
     score: float
-    no_target: float
+    no_target_probability: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,13 +94,13 @@ class Segmentation:
         return self.stats.score
 
     @property
-    def no_target(self) -> float:
+    def no_target_probability(self) -> float:
         """The probability of marking nothing, before anything was written.
 
         Exact where the answer is empty; otherwise an upper bound, from what stands before the
         first marked cell. Under a server that returns text alone it is 0 or 1.
         """
-        return self.stats.no_target
+        return self.stats.no_target_probability
 
     @property
     def empty(self) -> bool:

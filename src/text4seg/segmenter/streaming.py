@@ -1,4 +1,4 @@
-"""Telling of a mask row by row while the model writes it."""
+"""Streaming: the mask line by line while the model writes it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from text4seg.codec import Format
-from text4seg.core.types import DescriptorGrid, GridShape
+from text4seg.core.types import OTHERS, DescriptorGrid, GridShape
 from text4seg.segmenter.segmentation import Segmentation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Streamed:
-    """The state after a row was written; the last one carries the finished segmentation.
+class PartialMask:
+    """The state after a line of the mask was written; the last one carries the segmentation.
 
     Attributes:
         text: The mask text so far.
-        grid: Its complete rows; those to come are background.
-        rows: How many rows are complete.
-        segmentation: The answer, once everything is written.
+        grid: Its complete lines; the cells to come are background.
+        rows: How many lines (rows, for most formats) are complete.
+        segmentation: The result, once everything is written.
     """
 
     text: str
@@ -31,72 +32,83 @@ class Streamed:
     segmentation: Segmentation | None = None
 
 
-class RowsOf:
-    """Finds the rows that a growing text completes."""
+class LineReader:
+    """Finds the lines of the grid that a growing text completes.
 
-    def __init__(self, form: Format, shape: GridShape, label: str) -> None:
+    Args:
+        form: The text format.
+        shape: The grid.
+        label: The label that the text uses besides `others`.
+    """
+
+    def __init__(self, form: Format[Any], shape: GridShape, label: str) -> None:
         self._form = form
         self._shape = shape
         self._label = label
-        self._rows = 0
+        self._lines = form.syntax.line_shape(shape)
+        self._done = 0
 
-    def new_in(self, text: bytes) -> Iterator[Streamed]:
-        """A state for each row that `text` completes and the text before it did not.
+    def new_in(self, text: bytes) -> Iterator[PartialMask]:
+        """Yield a state for each line that `text` completes and the text before it did not.
 
-        But for the last row: the finished segmentation tells of that one. Boxes are told at the
-        end alone.
+        The last line is left out: the finished segmentation shows it. Formats without cells over
+        the image (boxes) are shown at the end alone.
+
+        Args:
+            text: The mask text so far.
+
+        Yields:
+            The states, in order.
         """
-        if self._form.name == "box":
-            return
-        for end in self._ends(text)[self._rows : self._shape.rows - 1]:
-            self._rows += 1
-            part = text[:end].decode()
-            grid = self._form.salvage(part, self._shape, (self._label,)).grid
-            cells = np.array(grid.cells)
-            cells[self._rows :] = 0
-            yield Streamed(part, DescriptorGrid.build(grid.labels, cells), self._rows)
+        syntax, shape = self._form.syntax, self._shape
+        for end in syntax.line_ends(text, shape)[self._done : self._lines.rows - 1]:
+            self._done += 1
+            part = text[:end]
+            written = syntax.settled_cells(part, shape)[: self._done * self._lines.cols]
+            yield PartialMask(part.decode(), self._to_grid(written), self._done)
 
-    def _ends(self, text: bytes) -> list[int]:
-        """Offsets after each complete row; a run that goes on below completes several at once."""
-        if self._form.name != "rle":
-            return [at + 1 for at, byte in enumerate(text) if byte == ord("\n")]
-        ends: list[int] = []
-        offset = cells = 0
-        *runs, _ = text.split(b"| ")
-        for run in runs:
-            offset += len(run) + 2
-            cells += int(run.rpartition(b"*")[2])
-            ends += [offset] * (cells // self._shape.cols - len(ends))
-        return ends
+    def _to_grid(self, written: list[bytes]) -> DescriptorGrid:
+        cells = np.zeros(self._shape.cells, dtype=np.int32)
+        label = self._label.encode()
+        cells[: len(written)] = [cell == label for cell in written]
+        lines = cells.reshape(self._lines.rows, self._lines.cols)
+        return DescriptorGrid.build((OTHERS, self._label), self._form.syntax.from_lines(lines))
 
 
 class _GoneError(Exception):
-    """The reader of a stream went away; ends the work, and nobody sees it."""
+    """The reader of a stream is gone; ends the work and is not raised further."""
 
 
 def in_background(
     work: Callable[[Callable[[bytes], None]], Segmentation],
 ) -> Iterator[bytes | Segmentation]:
-    """Run the work in a thread and yield what it tells as it goes, then its result."""
-    told: queue.SimpleQueue[bytes | Segmentation | BaseException] = queue.SimpleQueue()
+    """Run work in a thread.
+
+    Args:
+        work: Is given a function to call with the text so far; returns the result.
+
+    Yields:
+        The texts as they come, then the result. An error of the work is raised.
+    """
+    emitted: queue.SimpleQueue[bytes | Segmentation | BaseException] = queue.SimpleQueue()
     gone = threading.Event()
 
-    def tell(text: bytes) -> None:
+    def on_text(text: bytes) -> None:
         if gone.is_set():
             raise _GoneError
-        told.put(text)
+        emitted.put(text)
 
     def run() -> None:
         try:
-            told.put(work(tell))
+            emitted.put(work(on_text))
         except BaseException as error:  # noqa: BLE001 - raised again where the stream is read
-            told.put(error)
+            emitted.put(error)
 
     thread = threading.Thread(target=run, name="text4seg-stream", daemon=True)
     thread.start()
     try:
         while True:
-            item = told.get()
+            item = emitted.get()
             if isinstance(item, BaseException):
                 raise item
             yield item

@@ -69,16 +69,16 @@ def test_a_cut_forgets(local: HFModel, image: Image.Image) -> None:
     asked = local.open(image).ask("Segment it.", "Here:")
     tokens = local.prompter.encode("others *4| the dog *2| others")
     straight = np.asarray(asked.step(tokens)[len(tokens) - 1])
-    asked.step.cut(len(tokens) - 1)
-    asked.step.cut(1)
+    asked.step.rollback(len(tokens) - 1)
+    asked.step.rollback(1)
     for kept in (2, 0, 3):
         wrong = tokens[:kept][::-1] + local.prompter.encode("xyz")
         asked.step(wrong)
-        asked.step.cut(len(wrong))
+        asked.step.rollback(len(wrong))
     again = np.asarray(asked.step(tokens)[len(tokens) - 1])
     np.testing.assert_allclose(again, straight, rtol=1e-3, atol=1e-4)
     with pytest.raises(ValueError, match="take back"):
-        asked.step.cut(len(tokens) + 1)
+        asked.step.rollback(len(tokens) + 1)
 
 
 def test_a_cache_that_cannot_be_cut_is_put_back(
@@ -91,9 +91,9 @@ def test_a_cache_that_cannot_be_cut_is_put_back(
     for layer in asked.step._cache.layers:
         monkeypatch.setattr(type(layer), "is_croppable", False)
     asked.step([*tokens[:3], 5, 6])
-    asked.step.cut(2)
+    asked.step.rollback(2)
     assert len(asked.step(tokens[3:])) == len(tokens) - 3
-    asked.step.cut(1)
+    asked.step.rollback(1)
     again = np.asarray(asked.step(tokens[-1:])[0])
     np.testing.assert_allclose(again, straight, rtol=1e-3, atol=1e-4)
 

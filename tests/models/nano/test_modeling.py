@@ -134,8 +134,8 @@ def test_what_was_cut_leaves_no_trace() -> None:
     step(tokens[:6])
     never(tokens[:6])
     step(tokens[40:60])  # a draft that went wrong, over a line end
-    step.cut(20)
-    step.cut(0)
+    step.rollback(20)
+    step.rollback(0)
     again = [np.asarray(row) for row in step(tokens[6:12])]
     expected = [np.asarray(row) for row in never(tokens[6:12])]
     assert np.array_equal(again, expected)

@@ -95,7 +95,7 @@ def test_an_answer_is_written_as_one_pass_would_write_it() -> None:
     session = NanoSession(chat, boxed_features())
     asked = session.ask_words("How many cats are there?")
     first, second = asked.step([9])[0].__array__(), asked.step([11, 12])[1].__array__()
-    asked.step.cut(3)
+    asked.step.rollback(3)
     again = asked.step([9, 11, 12])
     assert again[0].__array__() == pytest.approx(first, abs=1e-4)
     assert again[2].__array__() == pytest.approx(second, abs=1e-4)

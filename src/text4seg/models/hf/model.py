@@ -18,7 +18,12 @@ from transformers import DynamicCache
 from text4seg.core.errors import WeightsError
 from text4seg.models.hf.loading import Loaded, load_folder
 from text4seg.models.hf.prompts import Prompter, chat
-from text4seg.models.interface import PreparedPrompt
+from text4seg.models.interface import (
+    Capabilities,
+    ImageSession,
+    PreparedPrompt,
+    VisionLanguageModel,
+)
 from text4seg.prompts import question as wording
 
 if TYPE_CHECKING:
@@ -33,8 +38,10 @@ if TYPE_CHECKING:
 _PROBE = wording("it")
 
 
-class HFModel:
+class HFModel(VisionLanguageModel):
     """A model of transformers, loaded, with what makes its inputs."""
+
+    capabilities = Capabilities()
 
     def __init__(self, loaded: Loaded) -> None:
         self.model, self.family = loaded.model, loaded.family
@@ -59,8 +66,8 @@ class HFModel:
             device = "cuda"
         return cls(load_folder(folder, device=device))
 
-    def open(self, image: Image) -> LocalSession:
-        return LocalSession(self, image)
+    def encode_image(self, image: Image) -> HFSession:
+        return HFSession(self, image)
 
     def new_cache(self) -> DynamicCache:
         """A cache that takes back tokens, also in layers that keep only a window or a state."""
@@ -80,7 +87,7 @@ def end_token(model: Any, tokenizer: Any) -> int:
     return int(end)
 
 
-class LocalSession:
+class HFSession(ImageSession):
     """An image, encoded; its cache holds the prompt up to the last image token, or nothing."""
 
     def __init__(self, chat_: HFModel, image: Image) -> None:
@@ -104,7 +111,7 @@ class LocalSession:
         prompter = self._chat.prompter
         return prompter.inputs(prompter.text(chat(question)), self._square)
 
-    def ask(
+    def prepare(
         self,
         question: str,
         answer_prefix: str,
@@ -245,7 +252,7 @@ class Stepper:
         self._length -= len(self._fed)
         return self._fed[:-count]
 
-    def cut(self, n: int) -> None:
+    def rollback(self, n: int) -> None:
         if self._cut + n > len(self._fed):
             raise ValueError(f"cannot take back {n} tokens: the last pass fed {len(self._fed)}")
         self._cut += n

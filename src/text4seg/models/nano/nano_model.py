@@ -15,7 +15,13 @@ from transformers import DynamicCache
 from text4seg.core.errors import InputError
 from text4seg.core.types import OTHERS
 from text4seg.models.defaults import ModelDefaults
-from text4seg.models.interface import PreparedPrompt, TokenTable
+from text4seg.models.interface import (
+    Capabilities,
+    ImageSession,
+    PreparedPrompt,
+    TokenTable,
+    VisionLanguageModel,
+)
 from text4seg.models.nano.checkpoint import load_model
 from text4seg.models.nano.config import NanoConfig
 from text4seg.models.nano.encoders.parts import Parts, get_parts
@@ -54,7 +60,7 @@ SHIPPED = Path(__file__).parent / "weights"
 OWN_DEFAULTS = ModelDefaults(format="sd")
 
 
-class NanoModel:
+class NanoModel(VisionLanguageModel):
     """Nano with its tokenizer, its vision encoder and the reader of its questions.
 
     Args:
@@ -64,6 +70,8 @@ class NanoModel:
     """
 
     default_format = "sd"
+    # Questions do not name the grid: the language model is given its cells one by one.
+    capabilities = Capabilities(batch=True, cell_head=True, names_grid=False)
 
     def __init__(
         self,
@@ -192,14 +200,14 @@ class NanoModel:
                 return "look_alike"
         return "presence"
 
-    def join(self, asked: Sequence[PreparedPrompt]) -> NanoBatch:
+    def batch(self, prompts: Sequence[PreparedPrompt]) -> NanoBatch:
         """Let several questions, of any images but of one grid, share their passes.
 
         Raises:
             InputError: A prompt is of another model, or the grids differ.
         """
-        steps = [one.step for one in asked if isinstance(one.step, NanoStep)]
-        if len(steps) < len(asked):
+        steps = [one.step for one in prompts if isinstance(one.step, NanoStep)]
+        if len(steps) < len(prompts):
             raise InputError("only questions that this model was asked can share its passes")
         return NanoBatch(self.model, steps)
 
@@ -208,7 +216,7 @@ class NanoModel:
         """What prepares questions whose answer is words."""
         return VqaPrompter(self.model, self.text, self.reader, self.encode, self.vocabulary)
 
-    def open(self, image: Image) -> NanoSession:
+    def encode_image(self, image: Image) -> NanoSession:
         """Encode an RGB image of any size."""
         return NanoSession(self, self.vision_encoder.encode(image))
 
@@ -228,16 +236,13 @@ class TargetCells:
     absent: bool
 
 
-class NanoSession:
+class NanoSession(ImageSession):
     """One image: its encoding by the fusion, and the language model's cache of the prompt so far.
 
     Args:
         chat: The model.
         features: Of the vision encoder, `288 2060`.
     """
-
-    asks_plainly = True
-    """Questions do not name the grid: each token is given the state of the cell it writes."""
 
     def __init__(self, chat: NanoModel, features: Tensor) -> None:
         self._chat = chat
@@ -254,7 +259,7 @@ class NanoSession:
             )
             model.language(inputs_embeds=embedded, past_key_values=self._cache, use_cache=True)
 
-    def spell(self, expression: str) -> str:
+    def label_for(self, expression: str) -> str:
         """The label to write: with `the`, unless it is a name that stage 2 taught without it.
 
         The language model copies only labels of those two kinds; behind another one it writes an
@@ -266,7 +271,7 @@ class NanoSession:
             return f"the {rest}"
         return expression if bare in self._chat.taught_names else f"the {bare}"
 
-    def ask(
+    def prepare(
         self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)
     ) -> PreparedPrompt:
         """Prefill a question and the beginning of its answer; `grid`: rows, columns."""
@@ -291,12 +296,12 @@ class NanoSession:
             chat.vocabulary,
             length,
             bias=chat.bias,
-            cell_odds=step.odds - (_ABSENT_ODDS if target.absent else 0.0),
-            room=chat.model.config.language["max_position_embeddings"] - length,
+            cell_log_odds=step.odds - (_ABSENT_ODDS if target.absent else 0.0),
+            max_context=chat.model.config.language["max_position_embeddings"] - length,
             absent=target.absent,
         )
 
-    def ask_words(self, question: str) -> PreparedPrompt:
+    def prepare_vqa(self, question: str) -> PreparedPrompt:
         """Prefill a question whose answer is words.
 
         Raises:

@@ -91,7 +91,7 @@ class NanoStep:
             )
         return LogitRows(out.last_hidden_state[0], self._model.language.embed_tokens.weight)
 
-    def cut(self, n: int) -> None:
+    def rollback(self, n: int) -> None:
         """Drop the last `n` fed tokens."""
         if n:
             self._cache.crop(-n)
@@ -148,7 +148,7 @@ class NanoBatch:
             for place, (sequence, count) in enumerate(zip(sequences, counts, strict=True))
         }
 
-    def cut(self, sequence: int, n: int) -> None:
+    def rollback(self, sequence: int, n: int) -> None:
         """Drop the last `n` fed tokens of one question."""
-        self._cache.cut(sequence, n)
+        self._cache.rollback(sequence, n)
         self._steps[sequence].untrack(n)

@@ -88,7 +88,7 @@ class VqaPrompter:
             step.begin(prompt),
             self.vocabulary,
             length,
-            room=self.model.config.language["max_position_embeddings"] - length,
+            max_context=self.model.config.language["max_position_embeddings"] - length,
         )
 
     def lead_tokens(self, head: VqaHead, image: ImageState, question: str) -> Tensor:
@@ -188,7 +188,7 @@ class WordStep:
             )
         return LogitRows(out.last_hidden_state[0], embed.weight)
 
-    def cut(self, n: int) -> None:
+    def rollback(self, n: int) -> None:
         """Drop the last `n` fed tokens."""
         if n:
             self._cache.crop(-n)

@@ -19,7 +19,7 @@ from text4seg.decoding import (
     compile_grammar,
     make_drafter,
 )
-from text4seg.decoding.drafts import guess_tokens
+from text4seg.decoding.drafters import guess_tokens
 
 SHAPE = GridShape(6, 8)
 TEXT = b"others *8\n" + b" others *2| dog *6\n" * 5

@@ -1,34 +1,24 @@
-"""Questions whose answer is words: an ordinary reply of the model, under no grammar."""
+"""Questions whose answer is words (VQA): an ordinary answer of the model, under no grammar."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from text4seg.codec.answer import SEG_CLOSE, SEG_OPEN
 from text4seg.core.errors import InputError
 from text4seg.decoding import ContextError
-from text4seg.segmenter.generation import WritingSession
 
 if TYPE_CHECKING:
-    from text4seg.models import PreparedPrompt, Session
+    from text4seg.models import Capabilities, ImageSession, PreparedPrompt
 
-MAX_TOKENS = 64
+MAX_ANSWER_TOKENS = 64
 LONGEST_QUESTION = 2000
 """Characters."""
 MASK = "[a mask]"
-
-
-@runtime_checkable
-class ReplyingSession(Protocol):
-    """An image opened by a model that only returns text, and that can also be asked plainly."""
-
-    def reply(self, question: str, *, max_tokens: int) -> str:
-        """The model's answer, whatever it is: an ordinary request of a chat."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,47 +78,58 @@ def check_question(question: str) -> None:
         )
 
 
-def reply(
-    session: Session | WritingSession | ReplyingSession, question: str, *, max_tokens: int
+def answer_question(
+    session: ImageSession, question: str, *, capabilities: Capabilities, max_tokens: int
 ) -> Answer:
-    """Let the model answer: always its likeliest token, until its end or `max_tokens`.
+    """Let the model answer a question in words.
+
+    Always the likeliest token is taken, until the model ends its answer.
+
+    Args:
+        session: The encoded image.
+        question: As the user typed it.
+        capabilities: What the model can do.
+        max_tokens: Where to stop.
+
+    Returns:
+        The answer.
 
     Raises:
-        InputError: The model returns masks only, or the question spells its control tokens.
-        WeightsError: The weights were not taught to answer in words.
+        InputError: The model writes masks only, or the question spells its control tokens.
+        WeightsError: The weights were not trained to answer in words.
         ContextError: The question leaves no room for an answer.
     """
+    if not capabilities.vqa:
+        raise InputError("this model writes masks only: it answers no questions in words")
     started = time.perf_counter()
-    if isinstance(session, ReplyingSession):
-        said = session.reply(question, max_tokens=max_tokens).strip()
-        return Answer(question, said, None, time.perf_counter() - started, finished=True)
-    if isinstance(session, WritingSession):
-        raise InputError(
-            "this model is asked for masks only: its session has `write`, but no `reply`"
-        )
-    ask = getattr(session, "ask_words", None)
-    asked: PreparedPrompt = session.ask(question, "") if ask is None else ask(question)
-    if asked.room is not None and asked.room < 1:
-        raise ContextError(asked.room, 1)
-    most = max_tokens if asked.room is None else min(max_tokens, asked.room)
-    tokens, finished = _write(asked, most)
-    text = b"".join(asked.vocabulary.tokens[token] for token in tokens)
-    said = text.decode(errors="replace").strip()
-    return Answer(question, said, len(tokens), time.perf_counter() - started, finished)
+    if capabilities.text_only:
+        written = session.generate(question, "", grammar=None, max_tokens=max_tokens)
+        seconds = time.perf_counter() - started
+        return Answer(question, written.text.strip(), written.tokens, seconds, written.finished)
+    prompt = session.prepare_vqa(question)
+    limit = prompt.max_context
+    if limit is not None and limit < 1:
+        raise ContextError(limit, 1)
+    tokens, finished = _decode_greedily(
+        prompt, max_tokens if limit is None else min(max_tokens, limit)
+    )
+    text = b"".join(prompt.vocabulary.tokens[token] for token in tokens)
+    written_text = text.decode(errors="replace").strip()
+    return Answer(question, written_text, len(tokens), time.perf_counter() - started, finished)
 
 
-def _write(asked: PreparedPrompt, most: int) -> tuple[list[int], bool]:
+def _decode_greedily(prompt: PreparedPrompt, most: int) -> tuple[list[int], bool]:
     """Tokens, and whether the end came. Any control token ends an answer: no text spells it."""
-    ends = {asked.vocabulary.eos, *asked.vocabulary.special}
-    size = len(asked.vocabulary.tokens)
-    logits: Any = asked.first_logits
+    ends = {prompt.vocabulary.eos, *prompt.vocabulary.special}
+    every = np.arange(len(prompt.vocabulary.tokens))
+    logits: Any = prompt.first_logits
     tokens: list[int] = []
     while True:
-        token = int(np.argmax(np.asarray(logits)[:size]))
+        token = int(np.argmax(logits[every]))
         if token in ends:
             return tokens, True
         tokens.append(token)
         if len(tokens) == most:
-            # One more look, at no cost to the answer, would only tell whether it was its end.
+            # One more pass would only show whether this was the end.
             return tokens, False
-        logits = asked.step([token])[0]
+        logits = prompt.step([token])[0]

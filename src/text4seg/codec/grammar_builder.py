@@ -15,8 +15,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from text4seg.codec._text import NEXT, names_of
 from text4seg.codec.format import NOTATIONS, Notation
+from text4seg.codec.run_text import NEXT, names_of
 from text4seg.core.errors import GrammarError, UnknownNameError
 from text4seg.core.types import OTHERS
 

@@ -36,8 +36,8 @@ class CachesOf:
         self.passes += 1
         return {number: self.steps[number](tokens) for number, tokens in fed.items()}
 
-    def cut(self, sequence: int, n: int) -> None:
-        self.steps[sequence].cut(n)
+    def rollback(self, sequence: int, n: int) -> None:
+        self.steps[sequence].rollback(n)
 
 
 CASES = [("sd", GridShape(4, 6), "row"), ("rrle", GridShape(9, 12), "none"),

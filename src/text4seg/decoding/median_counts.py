@@ -17,17 +17,17 @@ import numpy as np
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import OTHERS
-from text4seg.decoding.rows import cells_left
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int
 
-    from text4seg.decoding.grammar import GrammarState
-    from text4seg.decoding.sampler import Row, Sampler
+    from text4seg.codec import OpenRun, Syntax
+    from text4seg.core.types import GridShape
+    from text4seg.decoding.compiled_grammar import GrammarState
+    from text4seg.decoding.sampler import Sampler
+    from text4seg.models.interface import Logits
 
-_OPEN_COUNT = re.compile(rb" \*([0-9]*)$")
 _DIGITS = re.compile(rb"[0-9]*")
-_LONGEST = 12  # bytes of a count with its sign, and room to spare
 _BACKGROUND = OTHERS.encode()
 
 
@@ -35,16 +35,18 @@ _BACKGROUND = OTHERS.encode()
 class MedianCounts:
     """Takes each run as long as a cell at its end is more likely in it than not.
 
-    So a run ends at the median of its length's distribution. ``bias`` is added to the log-odds of
-    the background in every cell: a run of ``others`` then ends at another quantile, earlier for a
-    negative bias, and a run of a label later. Flat text (``sd``) has no counts and is not changed.
+    So a run ends at the median of its length's distribution. `bias` is added to the log-odds of
+    the background in every cell: a run of `others` then ends at another quantile, earlier for a
+    negative bias, and a run of a label later. Text without run lengths is not changed.
 
     Attributes:
-        width: cells that runs fill together: the columns (``rrle``), or all cells (``rle``).
-        bias: log-odds.
+        syntax: The syntax of the text.
+        shape: The grid.
+        bias: Log-odds.
     """
 
-    width: int
+    syntax: Syntax
+    shape: GridShape
     bias: float = 0.0
 
     def __post_init__(self) -> None:
@@ -62,17 +64,18 @@ class Counting:
     def __init__(self, rule: MedianCounts, sampler: Sampler) -> None:
         self._rule = rule
         self._sampler = sampler
-        self._place = -1  # where in the text the open count stands
+        self._offset = -1  # of the open count in the text; -1: none is open
         self._known: _Lengths | None = None
         self._chosen = b""
 
-    def wants(self, text: bytes, state: GrammarState, row: Row) -> tuple[int, ...] | None:
+    def wants(self, text: bytes, state: GrammarState, row: Logits) -> tuple[int, ...] | None:
         """Tokens to be tried before the count can be chosen; None once it is."""
-        place, digits = _open_count(text)
-        if place != self._place:
-            self._place, self._known, self._chosen = place, None, b""
-            if place >= 0:
-                self._begin(text, digits, state, row)
+        run = self._rule.syntax.open_run(text, self._rule.shape)
+        offset = -1 if run is None else run.offset
+        if offset != self._offset:
+            self._offset, self._known, self._chosen = offset, None, b""
+            if run is not None:
+                self._begin(run, state, row)
         if self._known is None:
             return None
         wanted = self._known.unclear()
@@ -80,7 +83,7 @@ class Counting:
             self._chosen, self._known = b"%d" % self._known.longest(), None
         return wanted
 
-    def look(self, row: Row) -> None:
+    def look(self, row: Logits) -> None:
         """The logits behind the tokens that were wanted."""
         assert self._known is not None, "it was asked for"  # noqa: S101
         self._known.open_up(row)
@@ -89,20 +92,18 @@ class Counting:
         self, text: bytes, allowed: Int[np.ndarray, " allowed"]
     ) -> Int[np.ndarray, " kept"] | None:
         """Places in ``allowed`` of the tokens that write the chosen count; None: all of them."""
-        place, digits = _open_count(text)
-        if place != self._place or not self._chosen:
+        run = self._rule.syntax.open_run(text, self._rule.shape)
+        if run is None or run.offset != self._offset or not self._chosen:
             return None
         tokens = self._sampler.vocabulary.tokens
-        fits = [_spells(digits + tokens[token], self._chosen) for token in allowed.tolist()]
+        fits = [_spells(run.digits + tokens[token], self._chosen) for token in allowed.tolist()]
         return np.flatnonzero(np.array(fits)) if any(fits) else None
 
-    def _begin(self, text: bytes, digits: bytes, state: GrammarState, row: Row) -> None:
-        left = cells_left(text, self._rule.width)
-        label = text[: self._place].rpartition(b"\n")[2].rpartition(b"|")[2].strip(b" ")
-        sign = 1.0 if label == _BACKGROUND else -1.0
+    def _begin(self, run: OpenRun, state: GrammarState, row: Logits) -> None:
+        sign = 1.0 if run.label == _BACKGROUND else -1.0
         floor = 1.0 / (1.0 + math.exp(sign * self._rule.bias))
-        known = _Lengths(self._sampler, left, floor)
-        if known.add((), digits, 1.0, state.copy(), row):
+        known = _Lengths(self._sampler, run.cells_left, floor)
+        if known.add((), run.digits, 1.0, state.copy(), row):
             self._known = known
 
 
@@ -116,7 +117,7 @@ class _Lengths:
         self._open: list[tuple[tuple[int, ...], bytes, float, GrammarState]] = []
 
     def add(
-        self, path: tuple[int, ...], digits: bytes, mass: float, state: GrammarState, row: Row
+        self, path: tuple[int, ...], digits: bytes, mass: float, state: GrammarState, row: Logits
     ) -> bool:
         """Share out ``mass`` of counts that begin with ``digits``; False if they are no counts."""
         allowed = state.allowed()
@@ -141,7 +142,7 @@ class _Lengths:
             self._open.append(((*path, token), text, share, after))
         return True
 
-    def open_up(self, row: Row) -> None:
+    def open_up(self, row: Logits) -> None:
         """Replace what is least clear by what ``row`` says of it."""
         path, digits, mass, state = self._open.pop(self._largest())
         if not self.add(path, digits, mass, state, row):
@@ -172,13 +173,6 @@ class _Lengths:
         reached = told[::-1].cumsum()[::-1] / told.sum()
         fits: Bool[np.ndarray, " counts"] = reached[1:] >= self._floor - 1e-9
         return max(1, int(fits.sum()))
-
-
-def _open_count(text: bytes) -> tuple[int, bytes]:
-    """Where a count is being written, -1 if none is, and its digits so far."""
-    tail = text[-_LONGEST:]
-    found = _OPEN_COUNT.search(tail)
-    return (len(text) - len(tail) + found.start(), found[1]) if found else (-1, b"")
 
 
 def _digits(text: bytes) -> bytes:

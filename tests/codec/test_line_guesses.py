@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.codec.strategies import grids
 from text4seg.codec import get_format
+from text4seg.codec.line_guesses import guess_rest, read_row, write_row
 from text4seg.core.types import DescriptorGrid
-from text4seg.decoding.rows import guess_rest, read_row, write_row
 
 # beartype, which checks array shapes in tests, draws random numbers where grids are made.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")

@@ -1,6 +1,6 @@
 """A grammar compiled for a vocabulary, and a place in it.
 
-llguidance does the work; this file turns its error states and panics into ``GrammarError`` and
+llguidance does the work; this file turns its error states and panics into `GrammarError` and
 its two kinds of answers (forced tokens, masks) into one question: what may come next?
 
 What may come next in a row depends on how many of its cells are written, on the label of the last
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Int
 
-    from text4seg.codec import Format
+    from text4seg.codec import Format, Syntax
     from text4seg.core.types import GridShape
     from text4seg.decoding.vocabulary import Vocabulary
 
@@ -32,9 +32,6 @@ CACHED_GRAMMARS = 128
 CACHED_MASKS = 256
 """Masks kept per vocabulary; one of a 150k vocabulary takes 20 kB."""
 
-ROW_FORMATS = ("sd", "rrle")
-"""Formats whose grammars know no more of a text than its current row and the number of rows."""
-
 KNOWN_PLACES = 2048
 """Places kept per grammar; one takes about half a kilobyte."""
 
@@ -43,19 +40,28 @@ _LIMITS = {"max_grammar_size": 4_000_000, "initial_lexer_fuel": 20_000_000}
 
 
 class CompiledGrammar:
-    """A grammar ready to be walked; made by ``compile_grammar``, safe to share.
+    """A grammar ready to be walked; made by `compile_grammar`, safe to share.
 
-    With ``rows``, a text has so many lines of runs or cells, and what may follow depends on the
-    cells, the last run's label and the beginning that the current line has, and on whether that is
-    the first, the last or another one.
+    Attributes:
+        lark: The grammar's text.
+        vocabulary: The vocabulary that it was compiled for.
+        syntax: The syntax of the format whose texts these are; None for a grammar of other text.
+        shape: The grid of these texts.
     """
 
     def __init__(
-        self, lark: str, vocabulary: Vocabulary, matcher: Any, rows: int | None = None
+        self,
+        lark: str,
+        vocabulary: Vocabulary,
+        matcher: Any,
+        *,
+        syntax: Syntax | None = None,
+        shape: GridShape | None = None,
     ) -> None:
         self.lark = lark
         self.vocabulary = vocabulary
-        self.rows = rows
+        self.syntax, self.shape = syntax, shape
+        self.cursor = None if syntax is None or shape is None else syntax.cursor(shape)
         self.known: dict[Hashable, _Next] = {}
         self._matcher = matcher
 
@@ -73,14 +79,27 @@ class _Next(NamedTuple):
 
 
 def compile_grammar(
-    lark: str, vocabulary: Vocabulary, *, rows: int | None = None
+    lark: str,
+    vocabulary: Vocabulary,
+    *,
+    syntax: Syntax | None = None,
+    shape: GridShape | None = None,
 ) -> CompiledGrammar:
-    """Compile ``lark`` (llguidance's dialect), once per vocabulary; ``rows``: `CompiledGrammar`.
+    """Compile a grammar, once per vocabulary.
+
+    Args:
+        lark: The grammar in llguidance's dialect of Lark.
+        vocabulary: The tokenizer.
+        syntax: The syntax of the texts, if they are masks.
+        shape: The grid of the texts, if they are masks.
+
+    Returns:
+        The compiled grammar.
 
     Raises:
-        GrammarError: the grammar does not parse, or is too large for the library.
+        GrammarError: The grammar does not parse, or is too large for the library.
     """
-    key = lark if rows is None else (lark, rows)
+    key = lark if syntax is None else (lark, syntax, shape)
     cached = vocabulary.grammars.get(key)
     if isinstance(cached, CompiledGrammar):
         return cached
@@ -95,17 +114,28 @@ def compile_grammar(
     matcher = _without_panic(compile_matcher, "the grammar does not compile")
     if matcher.is_error():
         raise GrammarError(f"the grammar does not compile: {_first_line(matcher.get_error())}")
-    return _keep(vocabulary, key, CompiledGrammar(lark, vocabulary, matcher, rows))
+    return _keep(
+        vocabulary, key, CompiledGrammar(lark, vocabulary, matcher, syntax=syntax, shape=shape)
+    )
 
 
 def compile_mask_grammar(
-    form: Format, shape: GridShape, labels: Sequence[str] | None, vocabulary: Vocabulary
+    form: Format[Any], shape: GridShape, labels: Sequence[str] | None, vocabulary: Vocabulary
 ) -> CompiledGrammar:
-    """The compiled grammar of a mask text, made once for a format, grid, labels and vocabulary.
+    """Compile the grammar of a mask text, once for a format, grid, labels and vocabulary.
+
+    Args:
+        form: The format.
+        shape: The grid.
+        labels: The labels that may occur besides `others`; None: any.
+        vocabulary: The tokenizer.
+
+    Returns:
+        The compiled grammar.
 
     Raises:
-        GrammarError: the vocabulary cannot write a label, or the grammar is too large.
-        LabelError: a label that no text can carry.
+        GrammarError: The vocabulary cannot write a label, or the grammar is too large.
+        LabelError: A label that no text can carry.
     """
     key = (form.name, shape, None if labels is None else tuple(labels))
     cached = vocabulary.grammars.get(key)
@@ -113,8 +143,9 @@ def compile_mask_grammar(
         return cached
     for label in labels or ():
         check_writable(vocabulary, label)
-    rows = shape.rows if form.name in ROW_FORMATS else None
-    compiled = compile_grammar(form.grammar(shape, labels), vocabulary, rows=rows)
+    compiled = compile_grammar(
+        form.grammar(shape, labels), vocabulary, syntax=form.syntax, shape=shape
+    )
     return _keep(vocabulary, key, compiled)
 
 
@@ -152,8 +183,8 @@ class GrammarState:
         self._vocabulary = grammar.vocabulary
         self._matcher = matcher
         self._waiting: list[int] = []  # tokens that the matcher was not told of yet
-        self._row, self._last = 0, -1
-        self._cells, self._label, self._begun = 0, b"", b""  # of the current row
+        self._last = -1
+        self._cursor = None if grammar.cursor is None else grammar.cursor.copy()
         self._forced: tuple[int, ...] = ()
         self._allowed: Int[np.ndarray, " allowed"] | None = None
         self._ended = False
@@ -163,8 +194,8 @@ class GrammarState:
         """An independent place to try a draft from (a few microseconds)."""
         other = GrammarState(self._grammar, self._matcher.deep_copy())
         other._waiting = list(self._waiting)
-        other._row, other._last = self._row, self._last
-        other._cells, other._label, other._begun = self._cells, self._label, self._begun
+        other._last = self._last
+        other._cursor = None if self._cursor is None else self._cursor.copy()
         other._forced, other._allowed = self._forced, self._allowed
         other._ended, other._asked = self._ended, self._asked
         return other
@@ -190,7 +221,7 @@ class GrammarState:
         return self._allowed if self._allowed is not None else np.empty(0, dtype=np.int64)
 
     def advance(self, token: int) -> bool:
-        """Take ``token``; False (and this place is spoilt) if the grammar does not allow it."""
+        """Take `token`; False (and this place is spoilt) if the grammar does not allow it."""
         self._ask()
         if self._ended:
             return False
@@ -210,29 +241,14 @@ class GrammarState:
             self._forced = self._forced[1:]
         self._allowed = None
         self._asked = bool(self._forced)
-        if self._grammar.rows is not None:
+        if self._cursor is not None:
             self._last = token
-            self._begun += self._vocabulary.tokens[token]
-            if b"|" in self._begun or b"\n" in self._begun:
-                self._pass_ends()
-
-    def _pass_ends(self) -> None:
-        """Count what has come to an end: rows, and cells and runs of the current row."""
-        before, _, row = self._begun.rpartition(b"\n")
-        if before or len(row) < len(self._begun):
-            self._row += 1 + before.count(b"\n")
-            self._cells, self._label = 0, b""
-        *ended, self._begun = row.split(b"|")
-        for one in ended:
-            label, _, count = one.rpartition(b" *")
-            run = count.isdigit()  # no label ends like one
-            self._cells += int(count) if run else 1
-            self._label = label if run else b""
+            self._cursor.feed(self._vocabulary.tokens[token])
 
     def follow(self, tokens: Sequence[int], *, forcing: bool) -> list[int]:
-        """The part of ``tokens`` that the grammar lets one go along; cheaper than ``advance``.
+        """The part of `tokens` that the grammar lets one go along; cheaper than `advance`.
 
-        With ``forcing``, where the grammar forces other tokens these are taken instead, and the
+        With `forcing`, where the grammar forces other tokens these are taken instead, and the
         walk ends behind them. This place stays where it is.
         """
         self._catch_up()
@@ -273,13 +289,12 @@ class GrammarState:
         if self._asked:
             return
         self._asked = True
-        rows, known = self._grammar.rows, self._grammar.known
-        if rows is None:
+        cursor, known = self._cursor, self._grammar.known
+        if cursor is None:
             self._forced, self._allowed, self._ended = self._asked_of_matcher()
             return
         # What a forced stretch reads also depends on the token before: where that could go on.
-        kind = 1 if self._row == 0 else max(-2, self._row - rows)
-        key = (kind, self._last, self._cells, self._label, self._begun)
+        key = (self._last, cursor.key())
         found = known.get(key)
         if found is None:
             if len(known) >= KNOWN_PLACES:

@@ -1,8 +1,8 @@
-"""Guessing how a mask text goes on: the row above goes on, then every row below copies it.
+"""Guessing how a mask text goes on from its bytes: after the line above, or after a guessed grid.
 
-All three formats are read from their bytes alone: ``sd`` and ``rrle`` end rows with a newline,
-run formats write `` *`` and a count. The guess is made in cells and written back as text, so that
-it fits what stands there already, down to the digits of a half-written count.
+The text is read as lines of labels, flat (`label| label`) or as runs (`label *count| …`); lines end
+with a newline, or there is one line for the whole image. A guess is made in cells and written back
+as text, so that it fits what is written already, down to the digits of an unfinished count.
 """
 
 from __future__ import annotations
@@ -19,21 +19,25 @@ if TYPE_CHECKING:
 Cells = list[bytes]
 """Labels, cell by cell."""
 
-_RUNS = re.compile(rb" \*([0-9]|$)")
 _RUN = re.compile(rb"(.+) \*([0-9]{1,6})", re.DOTALL)
 _OPEN_RUN = re.compile(rb"(.+) \*([0-9]{0,6})", re.DOTALL)
 _BACKGROUND = OTHERS.encode()
 _WIDE = 24  # columns from which on an edge rather moves by several cells than by one
-_NEW_RUN = 1  # cells guessed for a label that the row above does not have
+_NEW_RUN = 1  # cells guessed for a label that the line above does not have
 
 
-def guess_rest(text: bytes, shape: tuple[int, int] | None) -> Iterator[bytes]:
-    """Pieces of the text after ``text``; nothing where nothing is known.
+def repeat_rows(text: bytes, shape: tuple[int, int] | None, *, runs: bool) -> Iterator[bytes]:
+    """Pieces of the text after `text` if every line is like the one above it.
 
-    ``shape`` is rows and columns of the grid. Without it the rows seen so far tell the width, and
-    neither a first row of runs nor image-wise runs (``rle``) are guessed.
+    Args:
+        text: The beginning of a text whose lines end with a newline.
+        shape: Lines and cells a line; None where it is not known. The guess is then endless, and
+            a first line of runs is not guessed.
+        runs: Whether labels carry run lengths.
+
+    Returns:
+        Pieces of text; none where nothing is known.
     """
-    runs = _RUNS.search(text[: text.find(b"\n")] if b"\n" in text else text) is not None
     if b"\n" in text:
         head, _, current = text.rpartition(b"\n")
         above = read_row(head.rpartition(b"\n")[2].removeprefix(b" "))
@@ -43,8 +47,14 @@ def guess_rest(text: bytes, shape: tuple[int, int] | None) -> Iterator[bytes]:
     known, rest = _split(text)
     if not runs:
         return _first_row_of_cells(known, rest, text, shape)
+    return iter(()) if shape is None else _first_row_of_runs(known, rest, text, shape)
+
+
+def repeat_image(text: bytes, shape: tuple[int, int] | None) -> Iterator[bytes]:
+    """As `repeat_rows`, for runs over the whole image, without line breaks."""
     if shape is None:
         return iter(())
+    known, rest = _split(text)
     if len(known) < shape[1]:
         return _first_row_of_runs(known, rest, text, shape)
     return _image_of_runs(known, rest, text, shape)
@@ -70,7 +80,7 @@ def write_row(cells: Cells, *, runs: bool) -> bytes:
 
 
 def finish_row(above: Cells, current: bytes, *, runs: bool) -> Cells | None:
-    """The whole current row, of which ``current`` stands there, after the row ``above``.
+    """The whole current row, of which `current` stands there, after the row `above`.
 
     None if nothing known fits what stands there.
     """
@@ -122,7 +132,7 @@ def _split(current: bytes) -> tuple[Cells, bytes]:
 
 
 def _finish_runs(above: Cells, known: Cells, rest: bytes) -> Cells | None:
-    """As ``finish_row``, with ``rest`` a run that is not written to its end."""
+    """As `finish_row`, with `rest` a run that is not written to its end."""
     start = len(known)
     last = known[-1] if known else None
     open_run = _OPEN_RUN.fullmatch(rest)
@@ -142,13 +152,13 @@ def _finish_runs(above: Cells, known: Cells, rest: bytes) -> Cells | None:
 
 
 def _first_fitting(labels: Iterable[bytes], begun: bytes) -> bytes | None:
-    """The first label whose text begins with ``begun``."""
+    """The first label whose text begins with `begun`."""
     fitting = (label for label in labels if (label + b" *").startswith(begun))
     return next(fitting, None)
 
 
 def _run_end(above: Cells, start: int, label: bytes) -> int:
-    """Where a run of ``label`` from ``start`` ends, if it ends where the row above's does."""
+    """Where a run of `label` from `start` ends, if it ends where the row above's does."""
     try:
         end = above.index(label, start)
     except ValueError:
@@ -159,7 +169,7 @@ def _run_end(above: Cells, start: int, label: bytes) -> int:
 
 
 def _fitting_count(count: int, digits: bytes, most: int) -> int | None:
-    """The count nearest to ``count`` that begins with the digits written already."""
+    """The count nearest to `count` that begins with the digits written already."""
     if not digits:
         return count
     begun = int(digits)
@@ -172,7 +182,7 @@ def _fitting_count(count: int, digits: bytes, most: int) -> int | None:
 
 
 def _after_run(above: Cells, known: Cells, end: int, label: bytes) -> Cells:
-    """The row after a run of ``label`` that ends at ``end``: other runs end as they do above."""
+    """The row after a run of `label` that ends at `end`: other runs end as they do above."""
     following = next((i for i in range(end, len(above)) if above[i] != label), None)
     if following is not None:
         return [above[following]] * (following - end) + above[following:]
@@ -218,7 +228,7 @@ def _first_row_of_runs(
 
 
 def _copies(row: Cells, text: bytes, rows: int, *, runs: bool) -> Iterator[bytes]:
-    """The rest of the first of some rows, of which ``text`` stands there, and the same below."""
+    """The rest of the first of some rows, of which `text` stands there, and the same below."""
     first = write_row(row, runs=runs) + b"\n"
     if row and first.startswith(text):
         yield first[len(text) :]
@@ -245,13 +255,13 @@ def _image_of_runs(
 
 
 def cells_left(text: bytes, width: int) -> int:
-    """How many cells of a row (or, for ``rle``, an image) of ``width`` may follow the last run."""
+    """How many cells of a row (or, for `rle`, an image) of `width` may follow the last run."""
     known, _ = _split(text.rpartition(b"\n")[2].removeprefix(b" "))
     return width - len(known)
 
 
 def follow_rows(text: bytes, rows: Sequence[Cells], *, runs: bool) -> Iterator[bytes]:
-    """Pieces of the text after ``text``, if it goes on as a grid known beforehand.
+    """Pieces of the text after `text`, if it goes on as a grid known beforehand.
 
     What stands there already may differ from that grid; the rest of its row is fitted to it.
     """
@@ -271,7 +281,7 @@ def follow_rows(text: bytes, rows: Sequence[Cells], *, runs: bool) -> Iterator[b
 
 
 def follow_image(text: bytes, cells: Cells) -> Iterator[bytes]:
-    """As ``follow_rows``, for image-wise runs (``rle``)."""
+    """As `follow_rows`, for image-wise runs (`rle`)."""
     known, rest = _split(text)
     if len(known) >= len(cells):
         return

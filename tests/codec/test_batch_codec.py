@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.codec.strategies import damaged, grids
-from text4seg.codec.batch import (
+from text4seg.codec.batch_codec import (
     cells_to_texts,
     decode_many,
     encode_many,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from text4seg.codec._text import names_of
+from text4seg.codec.run_text import names_of
 from text4seg.core.errors import LabelError
 from text4seg.core.types import OTHERS, clean_label, label_fault
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int, Int32, Int64
 
-from text4seg.codec._text import LAST, NEXT, NEXT_ROW, names_of
 from text4seg.codec.rrle import RRLE
+from text4seg.codec.run_text import LAST, NEXT, NEXT_ROW, names_of
 from text4seg.core.coverage import Rule, polygons_to_cells, rles_to_cells
 from text4seg.core.errors import InputError
 from text4seg.core.polygons import Outline

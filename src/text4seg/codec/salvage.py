@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from text4seg.codec._lines import Line, Run, Vocabulary, fit, read_line
 from text4seg.codec.answer import SEG_CLOSE, find_body
-from text4seg.codec.format import Format, Repair, Salvage
+from text4seg.codec.format import GridFormat, Repair, Salvage
+from text4seg.codec.line_reader import Line, Run, Vocabulary, fit, read_line
 from text4seg.core.errors import MaskSyntaxError
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape
 
@@ -19,14 +19,14 @@ _MARK = re.compile(r"\||\*\s*[-+]?\d")
 
 
 def salvage_rows(
-    form: Format,
+    form: GridFormat,
     text: str,
     shape: GridShape,
     labels: Sequence[str] | None,
     write_row: Callable[[Sequence[str]], str],
     *,
     counted: bool,
-) -> Salvage:
+) -> Salvage[DescriptorGrid]:
     """Read a format that writes one line a row; `write_row` writes the words of one row."""
     done, body, repairs = _read_strictly(form, text, shape, labels, end="\n")
     if done is not None:
@@ -57,12 +57,12 @@ def salvage_rows(
     missing = range(len(rows), shape.rows)
     repairs += [Repair(row, f"missing, filled with {OTHERS!r}") for row in missing]
     rows += [[OTHERS] * shape.cols for _ in missing]
-    return _salvage(rows, repairs)
+    return _salvage(rows, repairs, unparsable=not chosen)
 
 
 def salvage_cells(
-    form: Format, text: str, shape: GridShape, labels: Sequence[str] | None
-) -> Salvage:
+    form: GridFormat, text: str, shape: GridShape, labels: Sequence[str] | None
+) -> Salvage[DescriptorGrid]:
     """Read a format whose runs go on over the ends of rows; line breaks are separators."""
     done, body, repairs = _read_strictly(form, text, shape, labels, end="")
     if done is not None:
@@ -81,18 +81,20 @@ def salvage_cells(
     row = min(written // shape.cols, shape.rows - 1)
     repairs += [Repair(row, note) for note in notes]
     rows = [words[at : at + shape.cols] for at in range(0, shape.cells, shape.cols)]
-    return _salvage(rows, repairs)
+    return _salvage(rows, repairs, unparsable=not runs)
 
 
-def _salvage(rows: list[list[str]], repairs: list[Repair]) -> Salvage:
+def _salvage(
+    rows: list[list[str]], repairs: list[Repair], *, unparsable: bool
+) -> Salvage[DescriptorGrid]:
     # Text that only differs in spacing between runs leaves no other trace.
     repairs = repairs or [Repair(None, "spacing put right")]
-    return Salvage(DescriptorGrid.from_rows(rows), tuple(repairs))
+    return Salvage(DescriptorGrid.from_rows(rows), tuple(repairs), unparsable)
 
 
 def _read_strictly(
-    form: Format, text: str, shape: GridShape, labels: Sequence[str] | None, *, end: str
-) -> tuple[Salvage | None, str, list[Repair]]:
+    form: GridFormat, text: str, shape: GridShape, labels: Sequence[str] | None, *, end: str
+) -> tuple[Salvage[DescriptorGrid] | None, str, list[Repair]]:
     """Try the strict reader on the text, then on its tidied body; also give back that body."""
     grid = _decode(form, text, shape, labels)
     if grid is not None:
@@ -120,7 +122,7 @@ def _read_strictly(
 
 
 def _decode(
-    form: Format, text: str, shape: GridShape, labels: Sequence[str] | None
+    form: GridFormat, text: str, shape: GridShape, labels: Sequence[str] | None
 ) -> DescriptorGrid | None:
     try:
         return form.decode(text, shape, labels)

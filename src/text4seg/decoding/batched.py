@@ -1,0 +1,74 @@
+"""Several texts at once: each has its own grammar, draft and rollbacks; forward passes are shared."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from text4seg.core.errors import Text4SegError
+from text4seg.decoding.engine import decoding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from text4seg.decoding.engine import DecodingTask
+    from text4seg.decoding.stats import Decoded
+    from text4seg.models.interface import BatchStep, LogitRows
+
+
+def decode_batch(
+    step: BatchStep,
+    tasks: Sequence[DecodingTask],
+    *,
+    on_done: Callable[[int, Decoded | Text4SegError], None] | None = None,
+) -> list[Decoded | Text4SegError]:
+    """Decode several texts in shared passes; each is what `decode` writes for it alone.
+
+    A text that is complete early no longer takes part; its cache is left as it is.
+
+    Args:
+        step: The model; sequence i holds the prompt of task i.
+        tasks: One for each sequence.
+        on_done: Called with a task's number and result as soon as it is there.
+
+    Returns:
+        For each task what was decoded, or the error that ended it; other tasks go on after one.
+
+    Raises:
+        Exception: An error of the model itself, or one raised by `on_done`, ends all tasks.
+    """
+    works = [decoding(partial(step.rollback, at), task) for at, task in enumerate(tasks)]
+    results: dict[int, Decoded | Text4SegError] = {}
+    fed: dict[int, list[int]] = {}
+    rows: dict[int, LogitRows] = {}
+    try:
+        waiting = list(range(len(tasks)))
+        while len(results) < len(tasks):
+            for number in waiting:
+                wanted = _resume(works[number], rows.get(number))
+                if isinstance(wanted, list):
+                    fed[number] = wanted
+                    continue
+                results[number] = wanted
+                if on_done is not None:
+                    on_done(number, wanted)
+            if fed:
+                rows = dict(step(fed))
+            waiting, fed = list(fed), {}
+    finally:
+        for work in works:
+            work.close()
+    return [results[number] for number in range(len(tasks))]
+
+
+def _resume(
+    work: Generator[list[int], LogitRows, Decoded], rows: LogitRows | None
+) -> list[int] | Decoded | Text4SegError:
+    """The next tokens to feed, or the result."""
+    try:
+        return next(work) if rows is None else work.send(rows)
+    except StopIteration as end:
+        decoded: Decoded = end.value
+        return decoded
+    except Text4SegError as error:
+        return error
