@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from text4seg.codec import AnyFormat, Repair
+    from text4seg.codec import Format, Repair
     from text4seg.core.types import GridShape
 
 SHAPES = ((1, 1), (2, 4), (3, 16), (16, 3))
@@ -63,16 +63,16 @@ def check(text: str, choice: int | None = None) -> None:
 
     `choice` picks one format, shape and set of labels; None goes through all of them.
     """
-    from text4seg.codec import ALL_FORMATS
+    from text4seg.codec import FORMATS
     from text4seg.core.types import GridShape
 
-    cases = list(itertools.product(ALL_FORMATS.values(), SHAPES, LABELS))
+    cases = list(itertools.product(FORMATS.values(), SHAPES, LABELS))
     for form, (rows, cols), labels in cases if choice is None else [cases[choice % len(cases)]]:
         check_format(form, text, GridShape(rows, cols), labels)
 
 
 def check_format(
-    form: AnyFormat, text: str, shape: GridShape, labels: Sequence[str] | None
+    form: Format[Any], text: str, shape: GridShape, labels: Sequence[str] | None
 ) -> None:
     """Hold one text against the contracts of one format."""
     from text4seg.codec import BoxWise

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.data.conftest import CORNER, SIZE, SQUARE, write_image
-from text4seg.codec import get_any_format, get_format
+from text4seg.codec import get_format
 from text4seg.codec.answer import body_of
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.geometry import mask_to_grid
@@ -85,7 +85,7 @@ def test_boxes_are_answers_too() -> None:
     kinds = {turn.kind: turn for turn in said}
     assert body_of(kinds["absent"].answer) == "others\n"
     for turn in said:
-        read_back = get_any_format("box").decode(body_of(turn.answer), target.grid)
+        read_back = get_format("box").decode(body_of(turn.answer), target.grid)
         assert isinstance(read_back, Regions)
         if turn.kind == "one":
             (one,) = (one for one in SCENE.targets if one.expression == turn.labels[0])

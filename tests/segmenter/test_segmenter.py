@@ -250,9 +250,9 @@ def test_how_probable_nothing_was() -> None:
 
 def test_a_batch_of_a_model_that_cannot_share_is_asked_one_by_one() -> None:
     model = chat()
-    answers = Segmenter(model).segment_batch([(IMAGE, "the dog"), (IMAGE, "the cat")])
+    answers = Segmenter(model).batch([(IMAGE, "the dog"), (IMAGE, "the cat")])
     assert [found.empty for found in answers] == [False, True]
-    assert Segmenter(model).segment_batch([]) == []
+    assert Segmenter(model).batch([]) == []
 
 
 class TestStream:

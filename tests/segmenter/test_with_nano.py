@@ -36,7 +36,7 @@ def check_alike(together: Segmentation, alone: Segmentation) -> None:
 @pytest.mark.parametrize("form", ["sd", pytest.param("rrle", marks=pytest.mark.slow)])
 def test_a_batch_equals_one_by_one(chat: NanoModel, form: str) -> None:
     segmenter = Segmenter(chat, format=form)
-    together = segmenter.segment_batch(QUESTIONS)
+    together = segmenter.batch(QUESTIONS)
     alone = [segmenter(image, expression) for image, expression in QUESTIONS]
     assert sum(not found.empty for found in alone) >= 2
     for one, other in zip(together, alone, strict=True):
@@ -71,5 +71,5 @@ def test_any_word_is_written_as_surely_as_behind_the(
     assert last.segmentation.text == answer.text
     assert all(row.grid.labels in (("others",), ("others", word)) for row in rows)
     assert answer.text.startswith(rows[5].text)
-    together = segmenter.segment_batch([(file, word), (file, "the dog")])
+    together = segmenter.batch([(file, word), (file, "the dog")])
     check_alike(together[0], answer)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int32
 
-from text4seg.codec import AnyFormat, BoxWise, Repair
+from text4seg.codec import Format, Repair
 from text4seg.codec.answer import SEG_OPEN, body_of, find_body
 from text4seg.core.errors import InputError, MaskSyntaxError
 from text4seg.core.geometry import cells_to_mask, masks_to_grid
@@ -49,7 +49,7 @@ def read_text(file: Path) -> str:
 
 
 def read_value(
-    file: Path, form: AnyFormat | None, shape: GridShape, *, salvage: bool
+    file: Path, form: Format[Any] | None, shape: GridShape, *, salvage: bool
 ) -> tuple[Value, tuple[Repair, ...]]:
     """Read a mask text, alone or in an answer, or JSON where there is no format.
 
@@ -65,11 +65,8 @@ def read_value(
         boxes = isinstance(record, dict) and "regions" in record
         return (Regions.from_record(record["regions"]) if boxes else record_to_grid(record)), ()
     if salvage:
-        if isinstance(form, BoxWise):
-            found = form.salvage(text, shape)
-            return found.regions, found.repairs
         saved = form.salvage(find_body(text), shape)
-        return saved.grid, saved.repairs
+        return saved.value, saved.repairs
     try:
         return form.decode(body_of(text) if SEG_OPEN in text else text, shape), ()
     except MaskSyntaxError as error:
@@ -111,13 +108,13 @@ def value_to_things(value: Value, size: Size) -> Things:
     return [(label, value_to_mask(value, label, size)) for label in value.labels if label != OTHERS]
 
 
-def to_form(value: Value, form: AnyFormat, shape: GridShape, size: Size | None) -> str:
+def to_form(value: Value, form: Format[Any], shape: GridShape, size: Size | None) -> str:
     """The text of a value; between a grid and boxes it goes by pixels of an image of that size.
 
     Raises:
         InputError: It would, and there is no size.
     """
-    if isinstance(form, BoxWise):
+    if not form.syntax.covers_image:
         if isinstance(value, DescriptorGrid):
             value = masks_to_regions(_by_pixels(value, size), shape)
         return form.encode(value)

@@ -10,15 +10,27 @@ import typer
 from text4seg.cli._console import log, progress
 from text4seg.cli._text_options import FORMATS_HELP, list_names
 from text4seg.core.types import GridShape
-from text4seg.decoding import DRAFTERS
+from text4seg.decoding import DRAFTERS, DecodingOptions
 from text4seg.models import is_nano
 from text4seg.pretrained.weight_files import PARTS, fetch, part_path, weights_folder
 from text4seg.refine import REFINERS
-from text4seg.segmenter import Choices, Segmenter
+from text4seg.segmenter import Segmenter
 
 ModelFormatOption = Annotated[
     str | None,
-    typer.Option("--format", help=f"{FORMATS_HELP}; by default what the model writes best."),
+    typer.Option(
+        "--format",
+        help=f"{FORMATS_HELP}; by default what the model was trained with.",
+        show_default=False,
+    ),
+]
+ModelGridOption = Annotated[
+    str | None,
+    typer.Option(
+        "--grid",
+        help="Rows x columns; by default what the model was trained with (16x16).",
+        show_default=False,
+    ),
 ]
 RefinerOption = Annotated[
     str,
@@ -38,10 +50,9 @@ def load_segmenter(
     model: str,
     *,
     refiner: str = "none",
-    grid: str | GridShape = "16x16",
+    grid: str | GridShape | None = None,
     format_name: str | None = None,
-    draft: str = "auto",
-    choices: Choices | None = None,
+    options: DecodingOptions | None = None,
 ) -> Segmenter:
     """Load a model; on the first use of nano its pretrained parts are fetched."""
     if is_nano(model):
@@ -52,8 +63,7 @@ def load_segmenter(
             refiner=refiner,
             grid=grid,
             format=format_name,
-            draft=draft,
-            choices=choices,
+            options=options,
         )
 
 

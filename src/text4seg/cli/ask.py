@@ -60,7 +60,7 @@ def ask(
             _report(image, answer, several=several, as_json=as_json)
 
     for_each_image(
-        images, lambda image: segmenter.answer_many(image, asked, max_tokens=max_tokens), report
+        images, lambda image: segmenter.ask_many(image, asked, max_tokens=max_tokens), report
     )
 
 

@@ -69,9 +69,9 @@ def convert(
     """  # noqa: D301 - the sign tells click to leave the lines alone
     with usage_errors():
         shape = GridShape.parse(grid)
-        form = None if format_name == JSON else get_any_format(format_name)
-        if to not in {*KINDS, *ALL_FORMATS, JSON}:
-            raise UnknownNameError("format to convert to", to, (*ALL_FORMATS, JSON, *KINDS))
+        form = None if format_name == JSON else get_format(format_name)
+        if to not in {*KINDS, *FORMATS, JSON}:
+            raise UnknownNameError("format to convert to", to, (*FORMATS, JSON, *KINDS))
         pixels = None if size is None else parse_size(size)
         if to in KINDS:
             check_kind(to, out, pixels, image)
@@ -104,7 +104,7 @@ def convert(
 def _text(value: Value, to: str, shape: GridShape, pixels: Size | None) -> str:
     if to == JSON:
         return json.dumps(value_to_record(value), ensure_ascii=False) + "\n"
-    return to_form(value, get_any_format(to), shape, pixels)
+    return to_form(value, get_format(to), shape, pixels)
 
 
 def _record(value: Value, to: str, data: bytes, out: Path | None) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def _record(value: Value, to: str, data: bytes, out: Path | None) -> dict[str, A
         record["out"] = str(out)
     if to == JSON:
         return record | value_to_record(value)
-    if to in ALL_FORMATS or to == "svg":
+    if to in FORMATS or to == "svg":
         return record | {"text": data.decode()}
     return record | ({to: json.loads(data)} if KINDS[to].is_text else {})
 

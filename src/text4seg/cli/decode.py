@@ -47,7 +47,7 @@ def decode(
     """
     with usage_errors():
         shape, pixels = GridShape.parse(grid), parse_size(size)
-        text_format = get_any_format(format_name)
+        text_format = get_format(format_name)
     value, repairs = read_value(file, text_format, shape, salvage=salvage)
     name = choose(value, label)
     mask = value_to_mask(value, name, pixels)

@@ -38,7 +38,7 @@ from text4seg.cli._model_options import (
     load_segmenter,
 )
 from text4seg.cli._text_options import GridOption
-from text4seg.codec import get_any_format
+from text4seg.codec import get_format
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.files import write_atomically
 from text4seg.core.types import GridShape
@@ -116,7 +116,7 @@ def evaluate(
         shape = GridShape.parse(grid)
         get_refiner(refiner)
         if format_name is not None:
-            get_any_format(format_name)
+            get_format(format_name)
         data = check_places(data, out, predictions)
         _check_task(task, names, together, predictions)
     run = {

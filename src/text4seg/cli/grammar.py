@@ -8,7 +8,7 @@ import typer
 
 from text4seg.cli._console import print_json, print_text, usage_errors
 from text4seg.cli._text_options import FormatOption, GridOption
-from text4seg.codec import NOTATIONS, Notation, get_any_format
+from text4seg.codec import NOTATIONS, Notation, get_format
 from text4seg.core.errors import UnknownNameError
 from text4seg.core.types import GridShape, check_label
 
@@ -39,7 +39,7 @@ def grammar(
     """
     with usage_errors():
         shape = GridShape.parse(grid)
-        text_format = get_any_format(format_name)
+        text_format = get_format(format_name)
         labels = [*(labels or ()), *(part.strip() for part in (listed or "").split(",") if listed)]
         for label in labels:
             check_label(label)

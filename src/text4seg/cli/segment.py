@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -12,19 +12,22 @@ from text4seg.cli._image_arguments import QuestionKind, find_images, for_each_im
 from text4seg.cli._model_options import (
     DraftOption,
     ModelFormatOption,
+    ModelGridOption,
     ModelOption,
     RefinerOption,
     load_segmenter,
 )
 from text4seg.cli._terminal import print_grid, stats_line
-from text4seg.cli._text_options import GridOption
-from text4seg.codec import get_any_format
+from text4seg.codec import get_format
 from text4seg.core.errors import InputError
 from text4seg.core.files import mask_stem
 from text4seg.core.types import GridShape
-from text4seg.decoding import check_draft
+from text4seg.decoding import DRAFTERS, RUN_LENGTHS, DecodingOptions
 from text4seg.refine import get_refiner
-from text4seg.segmenter import Choices, Runs, Segmentation, Segmenter, check_expression
+from text4seg.segmenter import Segmentation, Segmenter, check_expression
+
+if TYPE_CHECKING:
+    from text4seg.decoding.options import RunLengths
 
 KIND = QuestionKind("expression", "-e", ("segment", "the dog"))
 
@@ -46,13 +49,13 @@ def segment(
         Path | None,
         typer.Option("--out", "-o", help="Folder for the mask and overlay pictures (PNG)."),
     ] = None,
-    grid: GridOption = "16x16",
+    grid: ModelGridOption = None,
     format_name: ModelFormatOption = None,
     refiner: RefinerOption = "none",
     model: ModelOption = "nano",
     draft: DraftOption = "auto",
-    runs: Annotated[
-        str, typer.Option(help="How run lengths are taken: likeliest, or at the median.")
+    run_lengths: Annotated[
+        str, typer.Option(help=f"How run lengths are taken: {' or '.join(RUN_LENGTHS)}.")
     ] = "likeliest",
     background_bias: Annotated[
         float,
@@ -61,16 +64,16 @@ def segment(
     temperature: Annotated[
         float | None,
         typer.Option(
-            help="Draw the mask instead of taking the likeliest: 1 as the model has it, less is "
-            "nearer to the likeliest.",
+            help="Sample the mask instead of taking the likeliest: 1 samples the model's "
+            "distribution, less stays nearer to the likeliest.",
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same mask.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed samples the same mask.")] = 0,
     samples: Annotated[
         int | None,
         typer.Option(
-            help="Draw so many masks of each expression (at temperature 1 unless told).",
+            help="Sample so many masks of each expression (at temperature 1 by default).",
             min=1,
             show_default=False,
         ),
@@ -91,13 +94,15 @@ def segment(
     """  # noqa: D301 - the sign tells click to leave the lines alone
     named, asked = split_arguments(arguments, expressions or [], KIND)
     with usage_errors():
-        shape = GridShape.parse(grid)
+        shape = None if grid is None else GridShape.parse(grid)
         get_refiner(refiner)
-        check_draft(draft)
-        choices = Choices(cast("Runs", runs), background_bias, temperature, seed)
-        choices = choices if samples is None else choices.drawing(0)
+        DRAFTERS[draft]  # an unknown name is reported before the model is loaded
+        options = DecodingOptions(
+            draft, temperature, seed, cast("RunLengths", run_lengths), background_bias
+        )
+        options = options if samples is None else options.for_sample(0)
         if format_name is not None:
-            get_any_format(format_name)
+            get_format(format_name)
         for expression in asked:
             check_expression(expression)
         if out is not None and out.exists() and not out.is_dir():
@@ -108,8 +113,7 @@ def segment(
         refiner=refiner,
         grid=shape,
         format_name=format_name,
-        draft=draft,
-        choices=choices,
+        options=options,
     )
     stems = unique_stems(list(images), asked)
 
@@ -131,7 +135,7 @@ def answer(
     return [
         (one, f".{number}")
         for expression in expressions
-        for number, one in enumerate(segmenter.draw(image, expression, samples), start=1)
+        for number, one in enumerate(segmenter.sample(image, expression, samples), start=1)
     ]
 
 
@@ -162,7 +166,7 @@ def _report(
         print_json({"image": str(image), **segmentation.to_record(), "files": kinds})
         return
     print(f"{image}: {segmentation.expression}")
-    if segmentation.stats.format == "box":
+    if not get_format(segmentation.stats.format).syntax.covers_image:
         print(segmentation.text, end="")
     else:
         print_grid(segmentation.grid)

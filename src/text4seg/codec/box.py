@@ -73,7 +73,7 @@ class BoxSyntax:
         """The array itself."""
         return cells
 
-    def settled_cells(self, text: bytes, shape: GridShape) -> list[bytes]:  # noqa: ARG002
+    def settled_cells(self, text: bytes, shape: GridShape) -> list[bytes]:
         """No cells of the image."""
         return []
 
@@ -81,28 +81,28 @@ class BoxSyntax:
         self,
         text: bytes,
         lines: Sequence[Cells],
-        shape: GridShape,  # noqa: ARG002
+        shape: GridShape,
     ) -> Iterator[bytes]:
         """Nothing."""
         return iter(())
 
-    def repeat_lines(self, text: bytes, shape: GridShape | None) -> Iterator[bytes]:  # noqa: ARG002
+    def repeat_lines(self, text: bytes, shape: GridShape | None) -> Iterator[bytes]:
         """Nothing."""
         return iter(())
 
-    def open_run(self, text: bytes, shape: GridShape) -> OpenRun | None:  # noqa: ARG002
+    def open_run(self, text: bytes, shape: GridShape) -> OpenRun | None:
         """None: run lengths inside boxes are taken as the model writes them."""
         return None
 
-    def units(self, text: bytes, shape: GridShape) -> Iterator[Unit]:  # noqa: ARG002
+    def units(self, text: bytes, shape: GridShape) -> Iterator[Unit]:
         """No cells of the image."""
         return iter(())
 
-    def line_ends(self, text: bytes, shape: GridShape) -> list[int]:  # noqa: ARG002
+    def line_ends(self, text: bytes, shape: GridShape) -> list[int]:
         """None: boxes are streamed as a whole."""
         return []
 
-    def cursor(self, shape: GridShape) -> Cursor | None:  # noqa: ARG002
+    def cursor(self, shape: GridShape) -> Cursor | None:
         """None: boxes are few, and caching does not pay."""
         return None
 

@@ -1,4 +1,4 @@
-"""Several texts at once: each has its own grammar, draft and rollbacks; forward passes are shared."""
+"""Several texts at once, each with its own grammar and draft, in shared forward passes."""
 
 from __future__ import annotations
 

@@ -35,7 +35,9 @@ class Drafter(Protocol):
     """
 
     @property
-    def skips_forced(self) -> bool: ...
+    def skips_forced(self) -> bool:
+        """Whether forced tokens wait for the next pass."""
+        ...
 
     def guess(self, text: bytes, /) -> Iterator[bytes]:
         """Guess the rest of a text.

@@ -32,7 +32,7 @@ class SpeculativeLoop:
         max_context: How many tokens fit into the context after the prompt; None: no limit.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the two sides of the loop and its limits
         self,
         rollback: Callable[[int], None],
         sampler: Sampler,

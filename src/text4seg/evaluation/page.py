@@ -145,12 +145,14 @@ def _picture(
 def _grid(record: ScoreRecord) -> list[list[str]] | None:
     """What became of each cell of the text: hit, extra, missed or none."""
     prediction = record.prediction
-    form = FORMATS.get(prediction.format or "")  # boxes have cells of their own
+    form = FORMATS.get(prediction.format or "")
     if prediction.grid is None or form is None or prediction.text is None:
+        return None
+    if not form.syntax.covers_image:
         return None
     shape = GridShape.parse(prediction.grid)
     read = form.salvage(find_body(prediction.text), shape, (record.truth.expression,))
-    said = read.grid.select(record.truth.expression)
+    said = read.value.select(record.truth.expression)
     true = np.zeros_like(said)
     if record.truth.mask is not None:
         true = coverage_to_cells(mask_to_coverage(rle_to_mask(record.truth.mask), shape))

@@ -23,29 +23,16 @@ from typing import Any
 
 from text4seg.codec import Format
 from text4seg.codec.answer import find_body
-from text4seg.core.errors import InputError, MaskSyntaxError
+from text4seg.core.errors import InputError
 from text4seg.core.files import mask_file, mask_stem
 from text4seg.core.geometry import cells_to_mask, polygons_to_mask
 from text4seg.core.run_lengths import mask_to_rle
-from text4seg.core.types import DescriptorGrid, GridShape, Size
+from text4seg.core.types import GridShape, Size
 from text4seg.evaluation.ground_truth import GroundTruth, Rle
 from text4seg.evaluation.records import Prediction, grid_of
-from text4seg.segmenter import Validity
+from text4seg.segmenter import read_text
 
 COSTS = ("tokens", "passes", "seconds", "score")
-
-
-def read_text(
-    form: Format, text: str, shape: GridShape, label: str
-) -> tuple[DescriptorGrid, Validity]:
-    """Read a text strictly, or else salvage it."""
-    try:
-        return form.decode(text, shape, (label,)), "strict"
-    except MaskSyntaxError:
-        saved, nothing = (form.salvage(one, shape, (label,)) for one in (text, ""))
-    rows = [[one for one in read.repairs if one.row is not None] for read in (saved, nothing)]
-    same = rows[0] == rows[1] if rows[1] else saved.repairs == nothing.repairs
-    return saved.grid, "unparsable" if same else "salvaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +45,7 @@ class TextReader:
     """
 
     shape: GridShape
-    format: Format
+    format: Format[Any]
 
     def read(self, text: str, expression: str, size: Size) -> Prediction:
         """Read the mask that a text describes, whatever the text.
@@ -71,8 +58,8 @@ class TextReader:
         Returns:
             The prediction with its cells and validity.
         """
-        grid, validity = read_text(self.format, find_body(text), self.shape, expression)
-        cells = grid.select(expression)
+        value, _, validity = read_text(self.format, find_body(text), self.shape, expression)
+        cells = self.format.to_grid(value).select(expression)
         return Prediction(
             mask=mask_to_rle(cells_to_mask(cells, size)) if cells.any() else None,
             text=text,

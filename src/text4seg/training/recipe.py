@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from text4seg.codec import get_any_format
+from text4seg.codec import get_format
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.types import GridShape
 from text4seg.data import READERS
@@ -287,7 +287,7 @@ def _check_data(data: Data) -> None:
         raise UnknownNameError("data.layout", data.layout, READERS)
     if data.hold_out and data.validation:
         raise InputError("give data.validation or data.hold_out, not both")
-    get_any_format(data.format)
+    get_format(data.format)
     GridShape.parse(data.grid)
 
 
