@@ -55,7 +55,6 @@ class BoxSyntax:
 
     covers_image: ClassVar[bool] = False
     has_counts: ClassVar[bool] = True
-    ends_lines: ClassVar[bool] = False
 
     def line_shape(self, shape: GridShape) -> GridShape:
         """The grid inside a box."""

@@ -97,18 +97,20 @@ class Cursor(Protocol):
 
 
 class Syntax(Protocol):
-    """The layout of one format's text.
+    """The layout of one format's text."""
 
-    Attributes:
-        covers_image: Whether the cells of the text are those of a grid over the image. If not
-            (boxes), nothing is drafted from cells and cells have no probabilities.
-        has_counts: Whether labels carry run lengths.
-        ends_lines: Whether every line ends with a line break.
-    """
+    @property
+    def covers_image(self) -> bool:
+        """Whether the cells of the text are those of a grid over the image.
 
-    covers_image: bool
-    has_counts: bool
-    ends_lines: bool
+        If not (boxes), nothing is drafted from cells, and cells have no probabilities.
+        """
+        ...
+
+    @property
+    def has_counts(self) -> bool:
+        """Whether labels carry run lengths."""
+        ...
 
     def line_shape(self, shape: GridShape) -> GridShape:
         """How many lines the text has, and how many cells a line.
@@ -248,7 +250,7 @@ class LineSyntax:
 
     def to_lines(self, cells: Array) -> Array:
         """Columns become lines where the scope is `column`."""
-        return np.swapaxes(cells, -1, -2) if self.scope == "column" else cells  # type: ignore[return-value]
+        return np.swapaxes(cells, -1, -2) if self.scope == "column" else cells
 
     def from_lines(self, cells: Array) -> Array:
         """The inverse of `to_lines`, which is its own inverse."""
