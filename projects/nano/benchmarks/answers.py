@@ -48,8 +48,8 @@ from text4seg.models.nano.encoders.detector import COCO_CLASSES
 from text4seg.models.nano.nano_model import NanoModel, NanoSession
 from text4seg.models.nano.text.question_types import read_question
 from text4seg.prompts import question
+from text4seg.segmenter import MaskGenerator
 from text4seg.segmenter.answering import reply
-from text4seg.segmenter.generation import Choices, MaskGenerator
 
 if TYPE_CHECKING:
     from projects.nano.scenes import Scene
@@ -81,7 +81,7 @@ class Pieces:
     def __init__(self, chat: NanoModel, session: NanoSession) -> None:
         self._chat, self._session = chat, session
         self._image: ImageState = session._image
-        self._writer = MaskGenerator(SHAPE, get_format("sd"), draft="auto", choices=Choices())
+        self._writer = MaskGenerator(SHAPE, get_format("sd"), capabilities=chat.capabilities)
 
     def answer(self, asked: VqaQuestion) -> str:
         if asked.kind in ("names", "name"):
@@ -92,7 +92,7 @@ class Pieces:
             return "no" if target.absent else "yes"
         if asked.kind == "count":
             return self._count(expression)
-        cells = self._writer.write(self._session, expression).grid.select(expression)
+        cells = self._writer.generate(self._session, expression).grid.select(expression)
         if not cells.any():
             return NOT_THERE
         if asked.kind == "where":

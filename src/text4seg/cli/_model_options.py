@@ -58,13 +58,16 @@ def load_segmenter(
     if is_nano(model):
         fetch_parts(weights_folder())
     with progress(f"loading {model}"):
-        return Segmenter.from_pretrained(
+        segmenter = Segmenter.from_pretrained(
             model,
             refiner=refiner,
             grid=grid,
             format=format_name,
             options=options,
         )
+    for deviation in segmenter.deviations:
+        log(f"note: {deviation}")
+    return segmenter
 
 
 def fetch_parts(root: Path) -> None:

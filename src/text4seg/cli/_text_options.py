@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from text4seg.codec import ALL_FORMATS
+from text4seg.codec import FORMATS
 
 
 def list_names(names: Iterable[str]) -> str:
@@ -16,6 +16,6 @@ def list_names(names: Iterable[str]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
-FORMATS_HELP = list_names(ALL_FORMATS)
+FORMATS_HELP = list_names(FORMATS)
 GridOption = Annotated[str, typer.Option(help="Rows x columns.")]
 FormatOption = Annotated[str, typer.Option("--format", help=f"{FORMATS_HELP}.")]

@@ -1,6 +1,6 @@
 """Families of vision-language models as one table of facts.
 
-Nothing in the house asks which family a model is of; it reads the model's row. The facts:
+No code asks which family a model is of; it reads the model's row. The facts:
 
 - **image**: an image is stretched to one square that the vision encoder takes as it is, with no
   crop, no pad and no tiles, so that a cell of the text grid is where the text says it is;
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from text4seg.core.errors import UnknownNameError
+from text4seg.core.registry import Registry
 
 # User and assistant turns for a model without a template; such models know no turns.
 _BARE = (
@@ -93,7 +93,7 @@ _IMAGE_SIZE = ("vision_config.image_size",)
 _QWEN_SIDE = (16, "vision_config.patch_size", "vision_config.spatial_merge_size")
 _QWEN_NOTE = "448 pixels and 28 a token (Qwen3-VL: 512 and 32): one image token a cell at 16x16"
 
-FAMILIES: tuple[Family, ...] = (
+_ROWS: tuple[Family, ...] = (
     Family(
         name="LLaVA-1.5",
         model_type="llava",
@@ -267,18 +267,25 @@ FAMILIES: tuple[Family, ...] = (
     ),
 )
 
-BY_TYPE: Mapping[str, Family] = {family.model_type: family for family in FAMILIES}
+FAMILIES: Registry[Family] = Registry(
+    "family of models", "text4seg.families", {family.model_type: family for family in _ROWS}
+)
+"""Every family by its `model_type`; packages add theirs as entry points `text4seg.families`."""
 
 
 def get_family(model_type: str) -> Family:
-    """The row of a `model_type`.
+    """The family of a `model_type`.
+
+    Args:
+        model_type: As in a model's `config.json`.
+
+    Returns:
+        The row of the table.
 
     Raises:
         UnknownNameError: There is none; the message lists those there are.
     """
-    if model_type not in BY_TYPE:
-        raise UnknownNameError("family of models", model_type, BY_TYPE)
-    return BY_TYPE[model_type]
+    return FAMILIES[model_type]
 
 
 def square_side(family: Family, config: Any) -> int:

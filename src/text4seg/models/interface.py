@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from PIL.Image import Image
 
+    from text4seg.models.defaults import ModelDefaults
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
@@ -38,6 +40,8 @@ class Capabilities:
         vqa: The model answers plain questions in words.
         grammar: A text-only model obeys the grammar that `generate` is given.
         log_probabilities: The probabilities of tokens are known, hence those of cells.
+        any_layout: The model was trained to write every format and grid, so that none but the
+            defaults is worse for it.
     """
 
     text_only: bool = False
@@ -47,6 +51,7 @@ class Capabilities:
     vqa: bool = True
     grammar: bool = True
     log_probabilities: bool = True
+    any_layout: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -250,11 +255,11 @@ class VisionLanguageModel(Protocol):
 
     Attributes:
         capabilities: What the model can do.
-        default_format: The text format that it writes best.
+        defaults: The text format and the grid that it was trained with.
     """
 
     capabilities: Capabilities
-    default_format: str
+    defaults: ModelDefaults
 
     def encode_image(self, image: Image) -> ImageSession:
         """Encode an image and prefill what all its questions share.

@@ -61,9 +61,9 @@ class Segmenter:
         pass_cost: PassCost | MeasuredPassCost | None = None,
     ) -> None:
         self.model = model
-        grid = grid or "16x16"
+        grid = grid or model.defaults.grid
         self.shape = GridShape.parse(grid) if isinstance(grid, str) else grid
-        self.format: Format[Any] = get_format(format or model.default_format)
+        self.format: Format[Any] = get_format(format or model.defaults.format)
         self.generator = MaskGenerator(
             self.shape,
             self.format,
@@ -102,6 +102,25 @@ class Segmenter:
         """
         model = models.load(name)
         return cls(model, refiner=refiner, grid=grid, format=format, options=options)
+
+    @property
+    def deviations(self) -> tuple[str, ...]:
+        """How the grid and the format differ from what the model was trained with, in sentences.
+
+        Masks are then worse than they could be; callers should tell their users.
+        """
+        if self.model.capabilities.any_layout:
+            return ()
+        defaults = self.model.defaults
+        pairs = (
+            ("grid", str(self.shape), str(defaults.grid)),
+            ("format", self.format.name, defaults.format),
+        )
+        return tuple(
+            f"the {what} is {asked}, and the model was trained with {trained}"
+            for what, asked, trained in pairs
+            if asked != trained
+        )
 
     def __call__(
         self, image: ImageSource, expression: str, *, previous: DescriptorGrid | None = None

@@ -46,7 +46,6 @@ class HFModel(VisionLanguageModel):
     def __init__(self, loaded: Loaded) -> None:
         self.model, self.family = loaded.model, loaded.family
         self.defaults = replace(loaded.defaults, square=loaded.side)
-        self.default_format = self.defaults.format
         self.prompter = Prompter(
             loaded.family,
             loaded.processor,

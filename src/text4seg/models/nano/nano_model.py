@@ -69,9 +69,8 @@ class NanoModel(VisionLanguageModel):
         defaults: Format and grid that the model was taught.
     """
 
-    default_format = "sd"
     # Questions do not name the grid: the language model is given its cells one by one.
-    capabilities = Capabilities(batch=True, cell_head=True, names_grid=False)
+    capabilities = Capabilities(batch=True, cell_head=True, names_grid=False, any_layout=True)
 
     def __init__(
         self,
