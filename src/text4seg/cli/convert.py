@@ -13,7 +13,7 @@ from text4seg.cli._mask_io import Value, read_value, to_form, value_to_record
 from text4seg.cli._renderers import KINDS, RenderRequest, check_kind
 from text4seg.cli._text_options import FORMATS_HELP
 from text4seg.cli.decode import choose, parse_size
-from text4seg.codec import ALL_FORMATS, Repair, get_any_format
+from text4seg.codec import FORMATS, Repair, get_format
 from text4seg.core.errors import UnknownNameError
 from text4seg.core.files import write_atomically
 from text4seg.core.types import GridShape, Size

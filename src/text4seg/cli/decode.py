@@ -13,7 +13,7 @@ from text4seg.cli._console import UsageError, log, print_json, usage_errors
 from text4seg.cli._mask_io import Value, read_value, value_to_mask
 from text4seg.cli._terminal import print_grid
 from text4seg.cli._text_options import FormatOption
-from text4seg.codec import get_any_format
+from text4seg.codec import get_format
 from text4seg.conversions import masks_to_svg
 from text4seg.core.errors import InputError
 from text4seg.core.files import write_atomically

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from text4seg.codec.answer import find_body
 from text4seg.codec.format import Format, Mask, Notation, Repair, Salvage
 from text4seg.codec.grammar_builder import Alt, Grammar, Lit, Part, Ref, Times, add_runs, seq
@@ -205,10 +207,11 @@ class BoxWise(Format[Regions]):
     def from_masks(
         self, masks: Sequence[Mask], shape: GridShape, rule: Rule = "coverage"
     ) -> Regions:
-        """A box for each mask, in the order given; later ones lie on top."""
+        """A box for each mask, large ones first: later boxes lie on top, a part on its whole."""
         if rule == "center":
             raise InputError("boxes do not take the rule center: use coverage or iou")
-        return masks_to_regions(masks, shape, rule)
+        large_first = sorted(masks, key=lambda one: -int(np.count_nonzero(one[1])))
+        return masks_to_regions(large_first, shape, rule)
 
     def to_grid(self, value: Regions) -> DescriptorGrid:
         """The regions drawn on the finest grid."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool
 
-from text4seg.codec import DEFAULT_FORMAT, BoxWise, get_any_format
+from text4seg.codec import DEFAULT_FORMAT, get_format
 from text4seg.codec.answer import SEG_OPEN, body_of
 from text4seg.core.coverage import (
     Rule,
@@ -18,8 +18,7 @@ from text4seg.core.coverage import (
     rles_to_cells,
 )
 from text4seg.core.errors import InputError
-from text4seg.core.geometry import mask_to_grid, masks_to_grid
-from text4seg.core.regions import Regions, masks_to_regions
+from text4seg.core.regions import Regions
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size, check_label
 from text4seg.data.mask_sources import MaskSource, sources_to_coverage
 
@@ -53,7 +52,7 @@ class TargetEncoder:
     @property
     def has_boxes(self) -> bool:
         """Whether each mask has a box with a grid of its own."""
-        return isinstance(get_any_format(self.format), BoxWise)
+        return not get_format(self.format).syntax.covers_image
 
     def encode(self, objects: Sequence[LabeledMask], size: Size | None = None) -> str:
         """Write the masks of one image as one text.
@@ -113,17 +112,8 @@ class TargetEncoder:
             if size is not None and mask.shape != (size.height, size.width):
                 height, width = mask.shape
                 raise InputError(f"the mask of {label!r} is {height}x{width} and the image {size}")
-        if self.has_boxes:
-            # Later boxes lie on top: a part on its whole.
-            large_first = sorted(objects, key=lambda one: -int(np.count_nonzero(one[1])))
-            return masks_to_regions(large_first, self.grid, self.rule)
-        if len(objects) == 1:
-            ((label, mask),) = objects
-            return mask_to_grid(mask, label, self.grid, self.rule)
-        merged: dict[str, Bool[np.ndarray, "h w"]] = {}
-        for label, mask in objects:
-            merged[label] = merged[label] | mask if label in merged else mask
-        return masks_to_grid(merged, self.grid, rule=self.rule)
+        value: Value = get_format(self.format).from_masks(objects, self.grid, self.rule)
+        return value
 
     def to_cells(self, masks: Sequence[MaskSource]) -> Bool[np.ndarray, "masks rows cols"]:
         """Compute the cells of the grid that belong to each mask, without drawing it if possible.
@@ -155,7 +145,7 @@ class TargetEncoder:
         Returns:
             The text of the format.
         """
-        return get_any_format(self.format).encode(value)  # type: ignore[arg-type]  # to_value's
+        return get_format(self.format).encode(value)
 
 
 def label_cells(label: str, cells: Bool[np.ndarray, "rows cols"]) -> DescriptorGrid:
@@ -224,7 +214,8 @@ def decode_mask(
         MaskSyntaxError: The text is not in the format; line and column are named.
     """
     body = body_of(text) if SEG_OPEN in text else text
-    return get_any_format(format).decode(body, _grid(grid), labels)
+    value: Value = get_format(format).decode(body, _grid(grid), labels)
+    return value
 
 
 def _grid(grid: str | GridShape) -> GridShape:
