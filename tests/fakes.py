@@ -13,7 +13,15 @@ from PIL import Image
 
 from text4seg.codec import get_format
 from text4seg.core.types import DescriptorGrid, GridShape
-from text4seg.models import PreparedPrompt, TokenTable
+from text4seg.models import (
+    Capabilities,
+    GeneratedText,
+    ImageSession,
+    PreparedPrompt,
+    TokenTable,
+    VisionLanguageModel,
+)
+from text4seg.models.defaults import ModelDefaults
 
 END = 256
 
@@ -44,11 +52,11 @@ class FakeStep:
         del self.fed[len(self.fed) - n :]
 
 
-class FakeSession:
+class FakeSession(ImageSession):
     def __init__(self, chat: FakeChat) -> None:
         self.chat = chat
 
-    def ask(
+    def prepare(
         self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)
     ) -> PreparedPrompt:
         self.chat.grids.append(grid)
@@ -58,21 +66,23 @@ class FakeSession:
         return PreparedPrompt(step, step.row(0), self.chat.vocabulary, prompt_tokens=7)
 
 
-class FakeWriter:
+class FakeWriter(ImageSession):
     """A session of a model that returns text alone."""
 
     def __init__(self, answer: str) -> None:
         self.answer = answer
 
-    def write(self, question: str, answer_prefix: str, *, grammar: str) -> str:
-        assert "root" in grammar
-        return self.answer
+    def generate(
+        self, question: str, answer_prefix: str, *, grammar: str | None, max_tokens: int
+    ) -> GeneratedText:
+        assert "root" in (grammar or "")
+        return GeneratedText(self.answer)
 
 
-class FakeChat:
+class FakeChat(VisionLanguageModel):
     """Answers an expression named in `answers` with that grid, and anything else with nothing."""
 
-    default_format = "sd"
+    defaults = ModelDefaults(format="sd")
 
     def __init__(
         self,
@@ -88,12 +98,13 @@ class FakeChat:
         self.form = get_format(form)
         self.certainty = certainty
         self.written = written
+        self.capabilities = Capabilities(text_only=written is not None)
         self.vocabulary = byte_table()
         self.grids: list[tuple[int, int]] = []
         self.opened: list[tuple[int, int]] = []
         self.questions: list[str] = []
 
-    def open(self, image: Image.Image) -> FakeSession | FakeWriter:
+    def encode_image(self, image: Image.Image) -> FakeSession | FakeWriter:
         assert image.mode == "RGB"
         self.opened.append(image.size)
         return FakeSession(self) if self.written is None else FakeWriter(self.written)
