@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import Call, is_one_sentence
-from tests.segmenter.test_answering import FakeTalker
+from tests.segmenter.test_vqa import FakeTalker
 from text4seg import models
 
 
