@@ -128,9 +128,9 @@ def measure(arguments: argparse.Namespace, device: str, peak: float | None) -> d
     """Build, plan, train; the record. `peak` is in tera-operations a second."""
     import torch
 
-    from text4seg.training.conversations import read_chats
+    from text4seg.training.chats import read_chats
     from text4seg.training.estimate import estimate
-    from text4seg.training.tune_hf import HFTuning
+    from text4seg.training.tune_hf import HFTuner
 
     gpu = torch.cuda.is_available()
     quantized = gpu and not arguments.no_4bit and find_spec("bitsandbytes") is not None
@@ -141,9 +141,9 @@ def measure(arguments: argparse.Namespace, device: str, peak: float | None) -> d
             arguments, folder, Path(work), quantize="4bit" if quantized else "none"
         )
         planned = estimate(recipe)
-        tuning = HFTuning(recipe)
+        tuner = HFTuner(recipe)
         chats = read_chats(recipe.data.train, recipe.data)
-        rows = [tuning.collator().encode(chat) for chat in chats]
+        rows = [tuner.collator().encode(chat) for chat in chats]
         ends: list[float] = []
 
         def note(*_: Any) -> None:
@@ -153,7 +153,7 @@ def measure(arguments: argparse.Namespace, device: str, peak: float | None) -> d
 
         if gpu:
             torch.cuda.reset_peak_memory_stats()
-        tuning.fit(chats, Path(work), note)
+        tuner.fit(chats, Path(work), note)
         used = torch.cuda.max_memory_allocated() if gpu else None
         work_done = count(folder, recipe.lora.rank, [
             (len(row.ids), sum(label >= 0 for label in row.labels), len(extras["pixel_values"]))

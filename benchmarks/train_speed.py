@@ -129,24 +129,16 @@ def _figures(ends: list[float], tokens: int, steps: int) -> dict[str, float]:
 
 def ours(folder: Path, steps: int) -> dict[str, float]:
     """What `text4seg train` does, with a clock on its trainer."""
-    from text4seg.training import tune_hf
-    from text4seg.training.conversations import read_chats
+    from text4seg.training.chats import read_chats
+    from text4seg.training.tune_hf import HFTuner
 
     clock, ends = _clock()
     with tempfile.TemporaryDirectory() as work:
         recipe = _recipe(folder, steps, Path(work))
-        tuning = tune_hf.HFTuning(recipe)
+        tuner = HFTuner(recipe)
         chats = read_chats(recipe.data.train, recipe.data)
-        told = tune_hf.ProgressCallback
-
-        class Both(told):  # type: ignore[misc,valid-type]
-            def on_step_end(self, *given: Any, **named: Any) -> None:
-                clock.on_step_end()
-                super().on_step_end(*given, **named)
-
-        tune_hf.ProgressCallback = Both  # type: ignore[misc]
-        tuning.fit(chats, Path(work), lambda *_: None)
-        collator = tuning.collator()
+        tuner.fit(chats, Path(work), lambda *_: clock.on_step_end())
+        collator = tuner.collator()
         lengths = [len(collator.encode(chat)[0].ids) for chat in chats]
     return _figures(ends, round(_BATCH * sum(lengths) / len(lengths)), steps)
 
@@ -159,8 +151,9 @@ def plain(folder: Path, steps: int) -> dict[str, float]:
 
     from text4seg.models.families import get_family
     from text4seg.models.hf.loading import load_folder
-    from text4seg.training.conversations import read_chats
-    from text4seg.training.tune_hf import linear_modules, trainer_settings
+    from text4seg.training.chats import read_chats
+    from text4seg.training.trainer import linear_modules
+    from text4seg.training.tune_hf import trainer_settings
 
     clock, ends = _clock()
     with tempfile.TemporaryDirectory() as work:

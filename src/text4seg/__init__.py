@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from text4seg.data.targets import decode_mask, encode_mask
     from text4seg.images import open_image
     from text4seg.segmenter import Answer, Segmentation, Segmenter
+    from text4seg.training.finetune import train
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ _HOMES = {
     "mask_to_grid": "text4seg.core.geometry",
     "open_image": "text4seg.images",
     "read_dataset": "text4seg.data",
+    "train": "text4seg.training.finetune",
 }
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "mask_to_grid",
     "open_image",
     "read_dataset",
+    "train",
 ]
 
 

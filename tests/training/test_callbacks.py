@@ -14,9 +14,10 @@ from PIL import Image
 pytest.importorskip("trl")
 
 from text4seg.core.errors import InputError
-from text4seg.training.callbacks import ValidationCallback, ValidationResult
+from text4seg.training.callbacks import ValidationCallback
 from text4seg.training.finetune import check_trackers
 from text4seg.training.recipe import load_recipe
+from text4seg.training.tuner import ValidationResult
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ from text4seg.core.types import GridShape
 from text4seg.models.families import get_family
 from text4seg.models.hf.loading import load_processor
 from text4seg.models.hf.prompts import Prompter, chat
+from text4seg.training.chats import Chat, one_turn, read_chats, read_validation
 from text4seg.training.collate import IGNORED, Collator
-from text4seg.training.conversations import Chat, one_turn, read_chats, read_validation
 from text4seg.training.recipe import Data, Loss
 
 IMAGES = Path(__file__).parents[2] / "examples" / "photos"

@@ -29,8 +29,9 @@ from text4seg.core.errors import InputError
 from text4seg.training.checkpoints import FOLDER, MARK, last_finished
 from text4seg.training.distributed import check_sharding, sharding
 from text4seg.training.estimate import estimate
-from text4seg.training.finetune import TrainResult, train
+from text4seg.training.finetune import train
 from text4seg.training.recipe import load_recipe
+from text4seg.training.tuner import TrainResult
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "examples" / "photos"

@@ -19,13 +19,12 @@ pytest.importorskip("trl")
 
 from safetensors.torch import load_file
 
+import text4seg
 from tests.reference.small_families import build
 from tests.reference.small_nano import small_tokenizer
 from text4seg.cli import main
-from text4seg.cli.train import sample_evenly
 from text4seg.core.errors import InputError, OutputError
 from text4seg.core.types import GridShape
-from text4seg.data import read_jsonl
 from text4seg.models.defaults import ModelDefaults
 from text4seg.models.hf.model import HFModel
 from text4seg.training import tune_hf
@@ -113,6 +112,29 @@ def test_a_run_that_crashed_goes_on_as_if_it_had_not(
     assert told["samples"] == 11
     assert told["versions"]["trl"]
     assert len(next(iter(told["data"].values()))) == 64
+
+
+def test_train_validates_without_the_command_line(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers: list[tuple[int, int]] = []
+    overrides = {
+        "output": str(tmp_path / "run"),
+        "training.steps": 1,
+        "data.validation": str(IMAGES / "examples.jsonl"),
+    }
+    result = text4seg.train(
+        file, overrides, on_answer=lambda count, total: answers.append((count, total))
+    )
+    assert answers == [(count, 11) for count in (*range(1, 12), *range(1, 12))]
+    assert result.before.keys() == result.after.keys() == {"present", "absent", "all"}
+    assert 0 <= result.after["present"]["grid_iou"] <= 1
+    told = json.loads((result.folder / "provenance.json").read_text())
+    assert told["after"] == result.after
+    assert "present, missed" in (result.folder / "README.md").read_text()
+    assert capsys.readouterr().out == ""
+    with pytest.raises(InputError, match="a recipe already"):
+        text4seg.train(load_recipe(file), {"training.steps": 2})
 
 
 def test_a_loss_that_is_no_number_names_the_samples(
@@ -243,15 +265,6 @@ def test_validation_and_pictures_go_to_the_tracker_and_change_nothing(
     assert [event.step for event in log.Scalars(loss)] == [1, 2, 3, 4]
     assert [event.step for event in log.Images("validation/0")] == [2, 4]
     assert len(list((tmp_path / "watched" / "overlays").glob("*.png"))) == 2
-
-
-def test_questions_are_spread_over_the_file() -> None:
-    samples = read_jsonl(IMAGES / "examples.jsonl", IMAGES)
-    assert sum(len(sample.targets) for sample in sample_evenly(samples, 100)) == 11
-    few = sample_evenly(samples, 3)
-    assert sum(len(sample.targets) for sample in few) == 3
-    assert len({sample.image for sample in few}) == 3
-    assert sample_evenly([], 3) == []
 
 
 def test_the_commands_of_the_docs_run(

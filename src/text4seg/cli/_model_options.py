@@ -55,8 +55,7 @@ def load_segmenter(
     options: DecodingOptions | None = None,
 ) -> Segmenter:
     """Load a model; on the first use of nano its pretrained parts are fetched."""
-    if is_nano(model):
-        fetch_parts(weights_folder())
+    fetch_parts_of(model)
     with progress(f"loading {model}"):
         segmenter = Segmenter.from_pretrained(
             model,
@@ -68,6 +67,12 @@ def load_segmenter(
     for deviation in segmenter.deviations:
         log(f"note: {deviation}")
     return segmenter
+
+
+def fetch_parts_of(model: str) -> None:
+    """Fetch the pretrained parts that a model needs beside its own weights."""
+    if is_nano(model):
+        fetch_parts(weights_folder())
 
 
 def fetch_parts(root: Path) -> None:

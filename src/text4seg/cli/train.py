@@ -1,38 +1,23 @@
-"""`text4seg train`: a recipe in, a model that writes masks out."""
+"""`text4seg train`: fine-tune a model by a recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from text4seg.cli._console import log, print_json, progress, usage_errors
-from text4seg.cli._model_options import fetch_parts
-from text4seg.core.run_lengths import rle_to_mask
-from text4seg.data import Sample
-from text4seg.evaluation import ScoreRecord, evaluate, summarize
-from text4seg.images import draw_overlay
-from text4seg.models import is_nano
-from text4seg.pretrained.weight_files import weights_folder
-from text4seg.segmenter import Segmenter
-from text4seg.training.conversations import read_validation
+from text4seg.cli._model_options import fetch_parts_of
 from text4seg.training.distributed import is_leading
 from text4seg.training.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from text4seg.training.tuner import Estimate, TrainResult
 
-    from text4seg.models import VisionLanguageModel
-    from text4seg.training.callbacks import ValidationResult
-    from text4seg.training.estimate import Estimate
-    from text4seg.training.finetune import TrainResult
-
-_DRAWN = 320  # pixels of a drawn image's longer side
-_HALF = 127
-# What is present and was answered empty, and what is absent and was answered empty.
+# Columns of the printed table: what is there and was missed, what is absent and was left empty.
 _HEADS = {"IoU": "grid_iou", "missed": "miss_rate", "absent": "n_acc"}
 
 
@@ -71,142 +56,47 @@ def train(
     elif samples is not None:
         _write_samples(read, samples, as_json=as_json)
     elif plan:
-        from text4seg.training.estimate import estimate as make_estimate
-
-        with progress("planning"):
-            made = make_estimate(read)
-        if not is_leading():
-            return
-        print_json(made.to_dict()) if as_json else _print_plan(made)
+        _print_estimate(read, as_json=as_json)
     else:
-        trained = _train(read)
-        if not is_leading():
-            return
-        print_json({"folder": str(trained.folder), **_figures(trained)}) if as_json else (
-            _print_trained(trained)
-        )
+        _train(read, as_json=as_json)
 
 
-def _train(recipe: Recipe) -> TrainResult:
-    from text4seg.training.finetune import train as run
+def _train(recipe: Recipe, *, as_json: bool) -> None:
+    from text4seg.training.finetune import train as finetune
 
-    asked = read_validation(recipe.data)
-    if is_nano(recipe.model.folder):
-        fetch_parts(weights_folder())
-    total = sum(len(sample.targets) for sample in asked)
-
-    def ask(
-        chat: VisionLanguageModel, samples: Sequence[Sample], told: Callable[[], None]
-    ) -> list[ScoreRecord]:
-        segmenter = Segmenter(chat, grid=recipe.data.grid, format=recipe.data.format)
-        return list(evaluate(segmenter, samples, on_record=lambda _: told()).records)
-
-    def validate(chat: VisionLanguageModel) -> Mapping[str, Any]:
-        with progress("validating", total) as bar:
-            rows = ask(chat, asked, bar.advance)
-        return {name: asdict(figures) for name, figures in summarize(rows).items()}
-
-    def watch(chat: VisionLanguageModel) -> ValidationResult:
-        from text4seg.training.callbacks import ValidationResult
-
-        rows = ask(chat, sample_evenly(asked, recipe.report.questions), lambda: None)
-        figures = {name: asdict(found) for name, found in summarize(rows).items()}
-        return ValidationResult(figures, pictures_of(rows, asked, recipe.report.pictures))
-
+    fetch_parts_of(recipe.model.folder)
     with progress("training", 1) as bar:
 
-        def on_step(step: int, steps: int, figures: Mapping[str, float]) -> None:
+        def show_step(step: int, steps: int, figures: Mapping[str, float]) -> None:
             bar.resize(steps)
             bar.describe(f"training, loss {figures.get('loss', float('nan')):.3f}")
             bar.reach(step)
 
-        return run(
-            recipe,
-            validate=validate if asked else None,
-            watch=watch if asked else None,
-            progress=on_step,
-        )
+        def show_answer(count: int, total: int) -> None:
+            bar.resize(total)
+            bar.describe("validating")
+            bar.reach(count)
+
+        result = finetune(recipe, progress=show_step, on_answer=show_answer)
+    if is_leading():
+        print_json(_record(result)) if as_json else _print_result(result)
 
 
-def sample_evenly(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """So many questions, taken at even distances from all of them."""
-    places = [(at, i) for at, sample in enumerate(samples) for i in range(len(sample.targets))]
-    if not places:
-        return []
-    count = min(count, len(places))
-    taken = [places[round(k * len(places) / count)] for k in range(count)]
-    by_sample: dict[int, list[int]] = {}
-    for at, i in taken:
-        by_sample.setdefault(at, []).append(i)
-    return [
-        replace(samples[at], targets=tuple(samples[at].targets[i] for i in kept))
-        for at, kept in by_sample.items()
-    ]
+def _record(result: TrainResult) -> dict[str, Any]:
+    record = {**asdict(result), "folder": str(result.folder)}
+    return {**record, **record.pop("details")}
 
 
-def pictures_of(
-    rows: Sequence[ScoreRecord], samples: Sequence[Sample], count: int
-) -> list[tuple[str, Image]]:
-    """The first images of which something is meant: the true mask, and beside it the answer."""
-    import numpy as np
-    import PIL.Image
-
-    drawn: list[tuple[str, Image]] = []
-    images = {sample.image.as_posix(): sample for sample in samples}
-    for row in [row for row in rows if row.truth.mask is not None][:count]:
-        image = images[row.truth.image].open_image()
-        image.thumbnail((_DRAWN, _DRAWN))
-        picture = PIL.Image.new("RGB", (2 * image.width, image.height))
-        masks = (("true", row.truth.mask), ("answer", row.prediction.mask))
-        for place, (what, rle) in enumerate(masks):
-            mask = np.zeros((image.height, image.width), dtype=bool)
-            if rle is not None:
-                whole = PIL.Image.fromarray(rle_to_mask(rle).astype(np.uint8) * 255)
-                mask = np.asarray(whole.resize(image.size)) > _HALF
-            caption = f"{what}: {row.truth.expression}"
-            picture.paste(draw_overlay(image, mask, caption=caption), (place * image.width, 0))
-        drawn.append((f"{len(drawn)}", picture))
-    return drawn
-
-
-def _print_plan(plan: Estimate) -> None:
-    giga = 1e9
-    print(f"samples          {plan.samples:,} about {plan.images:,} images")
-    print(f"steps            {plan.steps:,}")
-    share = f", loss on {plan.loss_share:.0%}" if plan.loss_share else " of a question"
-    print(f"tokens a sample  {plan.tokens:.0f} (longest {plan.longest}){share}")
-    print(f"parameters       {plan.parameters / 1e6:,.1f} M, trained {plan.trained / 1e6:,.2f} M")
-    print(f"memory           {plan.memory / giga:.2f} GB = weights {plan.weights / giga:.2f} "
-          f"+ trained {plan.adapter / giga:.2f} "
-          f"+ activations {plan.activations / giga:.2f}")  # fmt: skip
-    print(f"time             {plan.hours:.2g} hours on {plan.device} (an estimate)")
-
-
-def _figures(trained: TrainResult) -> dict[str, Any]:
-    return {
-        "steps": trained.steps,
-        "seconds": trained.seconds,
-        "loss": trained.loss,
-        "choice": trained.choice.to_dict() if trained.choice else None,
-        "aliases": dict(trained.aliases),
-        "before": trained.before,
-        "after": trained.after,
-    }
-
-
-def _print_trained(trained: TrainResult) -> None:
-    log(f"{trained.steps} steps in {trained.seconds:.0f} s; wrote {trained.folder}")
-    if trained.aliases:
-        told = ", ".join(f"{word} as {name}" for word, name in sorted(trained.aliases.items()))
-        log(f"reads {told}")
-    if trained.choice:
-        log(str(trained.choice))
-    if not trained.after:
+def _print_result(result: TrainResult) -> None:
+    log(f"{result.steps} steps in {result.seconds:.0f} s; wrote {result.folder}")
+    for note in result.notes:
+        log(note)
+    if not result.after:
         return
     heads = "".join(f"{name + ' before':>18}{'after':>8}" for name in _HEADS)
     print(f"{'set':<20}{'questions':>10}{heads}")
-    for name, after in trained.after.items():
-        before = trained.before[name]
+    for name, after in result.after.items():
+        before = result.before[name]
         cells = [f"{name:<20}{after['questions']:>10}"]
         for key in _HEADS.values():
             cells += [f"{_number(before[key]):>18}{_number(after[key]):>8}"]
@@ -215,6 +105,29 @@ def _print_trained(trained: TrainResult) -> None:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def _print_estimate(recipe: Recipe, *, as_json: bool) -> None:
+    from text4seg.training.estimate import estimate
+
+    with progress("planning"):
+        found = estimate(recipe)
+    if is_leading():
+        print_json({**asdict(found), "memory": found.memory}) if as_json else _print_sizes(found)
+
+
+def _print_sizes(found: Estimate) -> None:
+    giga = 1e9
+    print(f"samples          {found.samples:,} about {found.images:,} images")
+    print(f"steps            {found.steps:,}")
+    share = f", loss on {found.loss_share:.0%}" if found.loss_share else " of a question"
+    print(f"tokens a sample  {found.tokens:.0f} (longest {found.longest}){share}")
+    print(f"parameters       {found.parameters / 1e6:,.1f} M, "
+          f"trained {found.trained / 1e6:,.2f} M")  # fmt: skip
+    print(f"memory           {found.memory / giga:.2f} GB = weights {found.weights / giga:.2f} "
+          f"+ trained {found.adapter / giga:.2f} "
+          f"+ activations {found.activations / giga:.2f}")  # fmt: skip
+    print(f"time             {found.hours:.2g} hours on {found.device} (an estimate)")
 
 
 def _print_commands(recipe: Recipe, call: Sequence[str], *, as_json: bool) -> None:

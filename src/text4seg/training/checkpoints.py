@@ -20,7 +20,9 @@ from text4seg.core.files import write_atomically
 from text4seg.training.distributed import is_leading
 from text4seg.training.recipe import Recipe
 
-FOLDER, MARK, RECIPE, ADAPTER = "checkpoints", "finished", "recipe.json", "adapter"
+FOLDER, MARK, RECIPE = "checkpoints", "finished", "recipe.json"
+ADAPTER, MERGED = "adapter", "merged"
+"""Folders of a run that a `Segmenter` loads: LoRA weights, and the whole model."""
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 

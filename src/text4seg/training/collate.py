@@ -17,7 +17,7 @@ import torch
 from text4seg.codec.answer import SEG_CLOSE, SEG_OPEN
 from text4seg.core.errors import InputError
 from text4seg.core.types import OTHERS
-from text4seg.training.conversations import Chat, text_of
+from text4seg.training.chats import Chat, text_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -157,3 +157,17 @@ def _stack(rows: Sequence[Sequence[int]], short: Sequence[int], filling: int) ->
     return torch.tensor(
         [[*row, *[filling] * missing] for row, missing in zip(rows, short, strict=True)]
     )
+
+
+class IndexedCollator:
+    """A collator of numbered chats that keeps their numbers in the batch, for messages."""
+
+    def __init__(self, collator: Collator, chats: Sequence[Chat]) -> None:
+        self._collator, self._chats = collator, chats
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Make a batch of `{"number": index of a chat}`; its indices are `sample_index`."""
+        numbers = [row["number"] for row in rows]
+        batch = self._collator.batch([self._chats[number] for number in numbers])
+        batch["sample_index"] = torch.tensor(numbers)
+        return batch

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from text4seg.core.errors import InputError
-from text4seg.models import is_nano
+from text4seg.training.tuner import find_tuner
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,6 +62,31 @@ def _zero_stage() -> int:
     return int(stage)
 
 
+def count_steps(recipe: Recipe, samples: int) -> int:
+    """Count the optimizer steps of a recipe.
+
+    Args:
+        recipe: The recipe.
+        samples: How many samples an epoch has.
+
+    Returns:
+        The steps.
+
+    Raises:
+        InputError: The batch cannot be shared among the processes.
+    """
+    training = recipe.training
+    per_step = training.device_batch * world_size()
+    if training.batch % per_step:
+        raise InputError(
+            f"training.batch={training.batch} is no multiple of training.device_batch="
+            f"{training.device_batch} times {world_size()} processes"
+        )
+    if training.steps:
+        return training.steps
+    return max(1, round(training.epochs * samples / training.batch))
+
+
 def check_sharding(recipe: Recipe) -> None:
     """Raise `InputError` for what cannot be done with weights in pieces."""
     kind = sharding()
@@ -69,8 +94,10 @@ def check_sharding(recipe: Recipe) -> None:
         return
     if kind == _FSDP and os.environ.get("FSDP_VERSION", "1") != "2":
         raise InputError("FSDP is wanted in its second version: fsdp_version: 2 for accelerate")
-    if is_nano(recipe.model.folder):
-        raise InputError(f"nano is too small for {kind}: train it in one process")
+    if not find_tuner(recipe.model.folder).can_shard:
+        raise InputError(
+            f"{recipe.model.folder} is not trained with {kind}: train it in one process"
+        )
     if recipe.model.quantize != "none":
         raise InputError(
             f"weights in four bits are not shared by {kind}: --set model.quantize=none, or launch "

@@ -1,85 +1,68 @@
-"""What a recipe will take, told before any weights are loaded.
+"""What a recipe takes, estimated before any weights are loaded.
 
-The parameters are counted on a model without memory (torch's meta device), the tokens on a sample
-of the data. Memory is what the formulas below say, not a measurement; hours follow from how fast
-this machine multiplies matrices right now.
+Parameters are counted on a model without memory (torch's meta device), tokens on a sample of the
+data. Memory follows from the formulas below; hours follow from how fast this machine multiplies
+matrices right now.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from text4seg.core.errors import InputError, WeightsError
-from text4seg.models import is_nano
-from text4seg.training.conversations import Chat, read_chats
-from text4seg.training.distributed import check_sharding
+from text4seg.training.chats import Chat, read_chats
+from text4seg.training.distributed import check_sharding, count_steps
 from text4seg.training.recipe import Recipe
+from text4seg.training.tuner import Estimate, find_tuner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _COUNTED = 64  # samples whose tokens are counted
 _UTILISATION = 0.4  # of what a matrix product reaches, in a training of transformers
-_ADAM = 12  # bytes a trained parameter beside itself: gradient and two moments in float32
+ADAM_BYTES = 12  # bytes a trained parameter beside itself: gradient and two moments in float32
 _BYTES_4BIT = 0.55  # a weight in four bits with its scales, doubly quantized
-_LAYER = 34  # bytes a layer keeps for each token and channel (Korthikanti et al. 2022, §4)
+LAYER_BYTES = 34  # bytes a layer keeps for each token and channel (Korthikanti et al. 2022, §4)
 _KEPT = 2  # bytes a token and channel that checkpointing keeps of a layer
 _CHUNK = 256 * 4 * 3  # bytes of a token's logits a vocabulary entry, in TRL's tiles
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """Sizes in counts and bytes, times in hours on this machine.
-
-    Attributes:
-        tokens: Mean tokens of a sample, the image's among them.
-        longest: Tokens of the longest sample looked at.
-        loss_share: Share of the tokens that the loss stands on; 0 for nano, which learns cells.
-        weights: Memory of the model.
-        adapter: Memory of what is trained, its gradient and Adam's moments.
-        activations: Memory of one device batch between forward and backward.
-    """
-
-    samples: int
-    images: int
-    steps: int
-    tokens: float
-    longest: int
-    loss_share: float
-    parameters: int
-    trained: int
-    weights: float
-    adapter: float
-    activations: float
-    tera_operations: float
-    hours: float
-    device: str
-
-    @property
-    def memory(self) -> float:
-        """All of it, in bytes."""
-        return self.weights + self.adapter + self.activations
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
-        return {**asdict(self), "memory": self.memory}
-
-
 def estimate(recipe: Recipe) -> Estimate:
-    """Count and estimate.
+    """Count what a recipe trains and estimate what it takes; loads no weights of large models.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        The estimate for this machine.
 
     Raises:
-        InputError, WeightsError, UnknownNameError: As training would.
+        InputError: The data or a setting cannot be used.
+        WeightsError: The folder holds no model's configuration.
+        UnknownNameError: The model is of no known family.
     """
-    from text4seg.training.tune_hf import count_steps
-
     check_sharding(recipe)
     chats = read_chats(recipe.data.train, recipe.data)
-    if is_nano(recipe.model.folder):
-        return _plan_nano(recipe, chats)
+    return find_tuner(recipe.model.folder).estimate(recipe, chats)
+
+
+def estimate_hf(recipe: Recipe, chats: Sequence[Chat]) -> Estimate:
+    """Estimate the training of a Hugging Face model.
+
+    Args:
+        recipe: The recipe.
+        chats: What it learns from.
+
+    Returns:
+        The estimate for this machine.
+
+    Raises:
+        InputError: The model has no layer to train, or a setting cannot be used.
+        WeightsError: The folder holds no model's configuration.
+        UnknownNameError: The model is of no known family.
+    """
     model, rows = _skeleton(recipe, chats)
     config = model.config.get_text_config()
     lengths = [len(row.ids) for row in rows]
@@ -87,16 +70,18 @@ def estimate(recipe: Recipe) -> Estimate:
     total = sum(parameter.numel() for parameter in model.parameters())
     linear = _linear(model, recipe)
     rank = recipe.lora.rank
+    # LoRA adds two factors of the rank to each matrix.
     trained = sum(rank * (a + b) if rank else a * b for a, b in linear)
     steps = count_steps(recipe, len(chats))
     batch = recipe.training.device_batch * max(lengths)
     checkpointed = recipe.training.gradient_checkpointing
-    kept = _KEPT * config.num_hidden_layers + _LAYER if checkpointed else (
-        _LAYER * config.num_hidden_layers)  # fmt: skip
-    device, speed = measure()
+    # Checkpointing keeps each layer's input, and all of the one layer that is computed again.
+    kept = _KEPT * config.num_hidden_layers + LAYER_BYTES if checkpointed else (
+        LAYER_BYTES * config.num_hidden_layers)  # fmt: skip
     # Forward 2, backward 2 (and 2 for the weights where all are trained), and forward once more.
     factor = (4 if rank else 6) + (2 if checkpointed else 0)
     operations = factor * total * mean * recipe.training.batch * steps
+    device, speed = measure_speed()
     return Estimate(
         samples=len(chats),
         images=len({chat.image for chat in chats}),
@@ -107,56 +92,26 @@ def estimate(recipe: Recipe) -> Estimate:
         parameters=total,
         trained=trained,
         weights=_weights(recipe, total, sum(a * b for a, b in linear)),
-        adapter=trained * (_ADAM + 4 if rank else _ADAM),
+        # An adapter's weights are in float32 besides; trained weights are the model's own.
+        adapter=trained * (ADAM_BYTES + 4 if rank else ADAM_BYTES),
         activations=float(batch * (kept * config.hidden_size) + _CHUNK * config.vocab_size),
         tera_operations=operations / 1e12,
-        hours=operations / (speed * _UTILISATION) / 3600,
+        hours=to_hours(operations, speed),
         device=device,
     )
 
 
-# For each parameter of nano's fusion, cell and question: as measured, since questions share images.
-_NANO_OPERATIONS = 3.0
-_NANO_LOOK = 1.0  # seconds an image, on one core
+def to_hours(operations: float, speed: float) -> float:
+    """Convert operations to hours.
 
+    Args:
+        operations: Multiplications and additions.
+        speed: Operations a second of a large matrix product.
 
-def _plan_nano(recipe: Recipe, chats: Sequence[Chat]) -> Estimate:
-    """A plan for nano: no skeleton is worth making: its configuration and weights are small."""
-    from text4seg.models.nano.nano_model import SHIPPED, NanoModel
-    from text4seg.training.nano.nano_tuner import check_recipe, read_own
-    from text4seg.training.tune_hf import count_steps
-
-    check_recipe(recipe)
-    questions = read_own(recipe, chats)
-    named = recipe.model.folder
-    chat = NanoModel.load(SHIPPED if named == "nano" else Path(named))
-    lengths = [len(chat.encode(question.wording)) for question in questions]
-    fusion, total = (
-        sum(parameter.numel() for parameter in part.parameters())
-        for part in (chat.model.fusion, chat.model)
-    )
-    steps, cells = count_steps(recipe, len(chats)), chat.model.config.cells**2
-    images = len({chat.image for chat in chats})
-    device, speed = measure(precision="float32")
-    operations = _NANO_OPERATIONS * fusion * cells * recipe.training.batch * steps
-    layers = chat.model.config.image_layers + 1.5 * chat.model.config.fusion_layers
-    kept = recipe.training.device_batch * cells * chat.model.config.width * 2 * _LAYER * layers
-    return Estimate(
-        samples=len(chats),
-        images=images,
-        steps=steps,
-        tokens=sum(lengths) / len(lengths),
-        longest=max(lengths),
-        loss_share=0.0,
-        parameters=total,
-        trained=fusion,
-        weights=4.0 * (total + fusion),
-        adapter=float(fusion * _ADAM),
-        activations=kept,
-        tera_operations=operations / 1e12,
-        hours=operations / (speed * _UTILISATION) / 3600 + images * _NANO_LOOK / 3600,
-        device=device,
-    )
+    Returns:
+        Hours, at the share of that speed that a training reaches.
+    """
+    return operations / (speed * _UTILISATION) / 3600
 
 
 def _weights(recipe: Recipe, total: int, linear: int) -> float:
@@ -167,7 +122,7 @@ def _weights(recipe: Recipe, total: int, linear: int) -> float:
 
 def _linear(model: Any, recipe: Recipe) -> list[tuple[int, int]]:
     from text4seg.models.families import get_family
-    from text4seg.training.tune_hf import linear_modules
+    from text4seg.training.trainer import linear_modules
 
     family = get_family(model.config.model_type)
     names = linear_modules(model, family)
@@ -178,7 +133,7 @@ def _linear(model: Any, recipe: Recipe) -> list[tuple[int, int]]:
 
 
 def _skeleton(recipe: Recipe, chats: Sequence[Chat]) -> tuple[Any, list[Any]]:
-    """The model without memory, and some samples as tokens."""
+    """Make the model without memory, and some samples as tokens."""
     import torch
     from transformers import AutoConfig, AutoModelForImageTextToText
 
@@ -204,8 +159,16 @@ def _skeleton(recipe: Recipe, chats: Sequence[Chat]) -> tuple[Any, list[Any]]:
     return model, [collator.encode(chat)[0] for chat in chats[::every][:_COUNTED]]
 
 
-def measure(seconds: float = 0.3, *, precision: str = "bfloat16") -> tuple[str, float]:
-    """The device and the operations a second of a large matrix product on it."""
+def measure_speed(seconds: float = 0.3, *, precision: str = "bfloat16") -> tuple[str, float]:
+    """Measure how fast this machine multiplies large matrices.
+
+    Args:
+        seconds: How long to measure.
+        precision: Name of a torch dtype.
+
+    Returns:
+        The device's name, and its operations a second.
+    """
     import torch
 
     gpu = torch.cuda.is_available()
@@ -213,7 +176,7 @@ def measure(seconds: float = 0.3, *, precision: str = "bfloat16") -> tuple[str, 
     kind = "cuda" if gpu else "cpu"
     name = torch.cuda.get_device_name() if gpu else f"{torch.get_num_threads()} CPU threads"
     a = torch.randn(size, size, dtype=getattr(torch, precision), device=kind)
-    a @ a
+    a @ a  # the first product sets up the libraries
     started, count = time.perf_counter(), 0
     while time.perf_counter() - started < seconds:
         (a @ a).sum().item()

@@ -1,120 +1,101 @@
-"""A recipe, carried out: data → model → TRL's trainer → a folder that a `Segmenter` loads."""
+"""Train by a recipe: data → model → trainer → a folder that a `Segmenter` loads."""
 
 from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
-from text4seg.core.errors import InputError, MissingExtraError, OutputError
-from text4seg.models import is_nano
-from text4seg.training.conversations import Chat, read_chats
+from text4seg.core.errors import InputError, OutputError
+from text4seg.training.chats import read_chats
 from text4seg.training.distributed import check_sharding, is_leading
-from text4seg.training.recipe import Recipe
+from text4seg.training.recipe import Recipe, load_recipe
+from text4seg.training.tuner import ProgressFn, TrainResult, find_tuner
+from text4seg.training.validation import AnswerFn, Validator
 
-if TYPE_CHECKING:
-    from text4seg.models import VisionLanguageModel
-    from text4seg.training.callbacks import ValidateFn
-    from text4seg.training.nano.interpolation import Interpolation
-
-# Those of them that are modules of the same name.
+# Those of transformers' trackers that are modules of the same name.
 _TRACKERS = ("tensorboard", "trackio", "wandb", "mlflow", "comet_ml", "swanlab")
-Figures = Mapping[str, Any]
-Validate = Callable[["VisionLanguageModel"], Figures]
-"""Asks a model the validation's questions; the figures by set, as plain values."""
-Progress = Callable[[int, int, Mapping[str, float]], None]
-"""ProgressCallback of the step, of how many there are, and of the last figures."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainResult:
-    """What came of it; `before` and `after` are the validation's figures by set.
-
-    `choice` tells how much of what was learned is kept, where the recipe has that chosen; `aliases`
-    are the user's words that the model reads as names that it knew.
-    """
-
-    folder: Path
-    steps: int
-    seconds: float
-    loss: float | None
-    before: Figures
-    after: Figures
-    choice: Interpolation | None = None
-    aliases: Mapping[str, str] = field(default_factory=dict)
-
-
-class Tuning(Protocol):
-    """One way to train a model: what differs between nano and the families of the table."""
-
-    choice: Interpolation | None
-    aliases: dict[str, str]
-
-    def chat(self) -> VisionLanguageModel:
-        """The model as it is now, to be asked."""
-        ...
-
-    def fit(
-        self, chats: list[Chat], output: Path, progress: Progress, watch: ValidateFn | None
-    ) -> tuple[int, float | None]:
-        """Train, from the last finished checkpoint on; the number of steps and the last loss."""
-        ...
-
-    def save(self, output: Path) -> None:
-        """Write what a `Segmenter` loads."""
-        ...
 
 
 def train(
-    recipe: Recipe,
+    recipe: Recipe | str | Path,
+    overrides: Mapping[str, Any] | Sequence[str] = (),
     *,
-    validate: Validate | None = None,
-    watch: ValidateFn | None = None,
-    progress: Progress | None = None,
+    progress: ProgressFn | None = None,
+    on_answer: AnswerFn | None = None,
 ) -> TrainResult:
-    """Train as the recipe says; a run that was killed goes on from its last checkpoint.
+    """Fine-tune a model as a recipe says, and validate it before and after.
 
-    `validate` is called before and after, `watch` every `report.validate_every` steps.
+    A run that was stopped or killed continues from its last finished checkpoint when it is called
+    again. Several processes (torchrun, `accelerate launch`) call it alike; the first one validates
+    and writes.
+
+    Args:
+        recipe: A recipe, or its TOML file.
+        overrides: Keys of the file to change, as `{"data.train": "mine.jsonl"}` or as
+            `["data.train=mine.jsonl"]`.
+        progress: Called after each step.
+        on_answer: Called after each answer to a validation question before and after training.
+
+    Returns:
+        The folder, the loss and the validation's scores.
 
     Raises:
-        InputError: The data or a setting cannot be used, or the output holds another run.
+        InputError: The recipe, the data or a setting cannot be used, or the output holds another
+            run.
         WeightsError: The model cannot be loaded.
-        TrainingError: The loss is no number; the last checkpoint is kept.
+        TrainingError: The loss is not finite; the last checkpoint is kept.
         OutputError: A result cannot be written.
+        MissingExtraError: A package that training needs is not installed.
     """
-    from text4seg.training.checkpoints import lock_output_dir
-    from text4seg.training.model_card import write_card
-
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe, overrides)
+    elif overrides:
+        raise InputError("overrides change the keys of a recipe's file; this is a recipe already")
     output = Path(recipe.output)
+    # All that can be refused is refused before the model is loaded, which may take minutes.
     check_trackers(recipe.report.to)
     check_sharding(recipe)
     chats = read_chats(recipe.data.train, recipe.data)
-    tuning = make_tuning(recipe)
+    validator = Validator(recipe, on_answer)
+    tuner = find_tuner(recipe.model.folder)(recipe)
+    # These import torch and transformers: not before the checks.
+    from text4seg.training.checkpoints import lock_output_dir
+    from text4seg.training.model_card import write_model_card
+
     leading = is_leading()
     if leading:
         lock_output_dir(output, recipe)
-    before = validate(tuning.chat()) if validate and leading else {}
+    before = validator.ask_all(tuner.model()) if validator and leading else {}
     started = time.perf_counter()
     with explain_failures(output):
-        steps, loss = tuning.fit(chats, output, progress or (lambda *_: None), watch)
+        steps, loss = tuner.fit(
+            chats, output, progress or (lambda *_: None), validator.ask_some if validator else None
+        )
         if leading:
-            tuning.save(output)
+            tuner.save(output)
     seconds = time.perf_counter() - started
-    after = validate(tuning.chat()) if validate and leading else {}
-    trained = TrainResult(
-        output, steps, seconds, loss, before, after, tuning.choice, tuning.aliases
-    )
+    after = validator.ask_all(tuner.model()) if validator and leading else {}
+    details, notes = tuner.report()
+    result = TrainResult(output, steps, seconds, loss, before, after, details, notes)
     if leading:
-        write_card(recipe, trained, chats)
-    return trained
+        write_model_card(recipe, result, chats)
+    return result
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """Raise `InputError` for a tracker of `report.to` that is not installed."""
+    """Check that the trackers of `report.to` are installed.
+
+    Args:
+        names: Names of transformers' trackers.
+
+    Raises:
+        InputError: One is not installed.
+    """
     missing = [name for name in names if name in _TRACKERS and not find_spec(name)]
     if missing:
         raise InputError(
@@ -123,32 +104,12 @@ def check_trackers(names: Sequence[str]) -> None:
         )
 
 
-def make_tuning(recipe: Recipe) -> Tuning:
-    """The way to train the recipe's model, with the model loaded."""
+@contextmanager
+def explain_failures(output: Path) -> Iterator[None]:
+    """Turn what a full disk or a full memory raises into an error that says what to do."""
     try:
-        if is_nano(recipe.model.folder):
-            from text4seg.training.nano.nano_tuner import NanoTuning
-
-            return NanoTuning(recipe)
-        from text4seg.training.tune_hf import HFTuning
-
-        return HFTuning(recipe)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "trl", "train") from error
-
-
-class explain_failures:  # noqa: N801 - a context manager reads like a function
-    """Turns what a full disk or a full memory raises into an error that says what to do."""
-
-    def __init__(self, output: Path) -> None:
-        self._output = output
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            return
+        yield
+    except Exception as error:
         if _is_out_of_memory(error):
             raise InputError(
                 "the memory is full: halve training.device_batch (the global batch stays), then "
@@ -157,12 +118,13 @@ class explain_failures:  # noqa: N801 - a context manager reads like a function
             ) from error
         if _is_full_disk(error):
             raise OutputError(
-                f"{self._output} cannot be written, the disk is full; the last finished "
+                f"{output} cannot be written, the disk is full; the last finished "
                 "checkpoint is kept: make room and run the same command again"
             ) from error
+        raise
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def _is_out_of_memory(error: Exception) -> bool:
     import torch
 
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
@@ -170,6 +132,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _is_full_disk(error: BaseException) -> bool:
+def _is_full_disk(error: Exception) -> bool:
     full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    # safetensors' errors carry the words alone.
     return full or "No space left on device" in str(error) or "file write failed" in str(error)

@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL.Image import Resampling
 
-from text4seg.core.errors import InputError, OutputError
+from text4seg.core.errors import InputError, OutputError, UnknownNameError
 from text4seg.core.files import write_atomically
-from text4seg.models import is_nano
-from text4seg.training.model_card import CARD, PROVENANCE, card, sha256, versions
+from text4seg.training.model_card import CARD, PROVENANCE, render_card, sha256, versions
 
 if TYPE_CHECKING:
     from text4seg.models.hf.loading import Loaded
@@ -54,21 +53,22 @@ def export(source: Path, output: Path) -> ExportResult:
     """Write a whole model from a run of `text4seg train`, a merged folder or an adapter.
 
     Raises:
-        InputError: It is nano, or `output` holds something.
+        InputError: No server knows its architecture, as nano's; or `output` is not empty.
         WeightsError: There is no model in `source`, or it is damaged.
         OutputError: `output` cannot be written; nothing is left of it.
     """
     folder = find_model(source)
-    if is_nano(str(folder)):
-        raise InputError(
-            f"{folder} is nano, whose architecture no server but text4seg's own knows: copy the "
-            f'folder as it is, Segmenter.from_pretrained("{folder}") loads it'
-        )
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output} is there and not empty; name a folder that is not there yet")
     from text4seg.models.hf.loading import load_folder
 
-    loaded = load_folder(folder)
+    try:
+        loaded = load_folder(folder)
+    except UnknownNameError as error:
+        raise InputError(
+            f"{folder} has an architecture that no server but text4seg's own knows ({error}): copy "
+            f'the folder as it is; Segmenter.from_pretrained("{folder}") loads it if it is nano'
+        ) from error
     told = _provenance(folder)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def _write(
     commands = serving_commands(output, family.gguf)
     record = {**told, "exported": {"sha256": hashes, "versions": versions()}}
     write_atomically(made / PROVENANCE, (json.dumps(record, indent=2) + "\n").encode())
-    text = (card(dict(told)) if told else "") + serving_section(
+    text = (render_card(told) if told else "") + serving_section(
         commands, loaded.side, family.stretches
     )
     write_atomically(made / CARD, text.encode())

@@ -5,56 +5,76 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from text4seg.core.files import write_atomically
 
 if TYPE_CHECKING:
-    from text4seg.training.conversations import Chat
-    from text4seg.training.finetune import TrainResult
+    from text4seg.training.chats import Chat
     from text4seg.training.recipe import Recipe
+    from text4seg.training.tuner import TrainResult
 
 CARD, PROVENANCE = "README.md", "provenance.json"
 _PACKAGES = ("text4seg", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 
-def provenance(recipe: Recipe, trained: TrainResult, chats: Sequence[Chat]) -> dict[str, Any]:
-    """Everything that made the weights, for JSON."""
+def write_model_card(recipe: Recipe, result: TrainResult, chats: Sequence[Chat]) -> None:
+    """Write `README.md` and `provenance.json` into the trained folder.
+
+    Args:
+        recipe: The recipe.
+        result: What was trained.
+        chats: What it learned from.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    record = make_provenance(recipe, result, chats)
+    text = json.dumps(record, indent=2) + "\n"
+    write_atomically(result.folder / PROVENANCE, text.encode())
+    write_atomically(result.folder / CARD, render_card(record).encode())
+
+
+def make_provenance(recipe: Recipe, result: TrainResult, chats: Sequence[Chat]) -> dict[str, Any]:
+    """Record everything that made the weights.
+
+    Args:
+        recipe: The recipe.
+        result: What was trained.
+        chats: What it learned from.
+
+    Returns:
+        A record for JSON: recipe, hashes of the data, figures, versions.
+    """
     files = [recipe.data.train, recipe.data.validation]
     return {
         "recipe": recipe.to_dict(),
         "data": {name: sha256(Path(name)) for name in files if name},
         "samples": len(chats),
         "images": len({chat.image for chat in chats}),
-        "steps": trained.steps,
-        "seconds": round(trained.seconds, 1),
-        "loss": trained.loss,
-        "choice": trained.choice.to_dict() if trained.choice else None,
-        "aliases": dict(trained.aliases),
-        "before": dict(trained.before),
-        "after": dict(trained.after),
+        "steps": result.steps,
+        "seconds": round(result.seconds, 1),
+        "loss": result.loss,
+        **result.details,
+        "notes": list(result.notes),
+        "before": dict(result.before),
+        "after": dict(result.after),
         "versions": versions(),
     }
 
 
-def versions() -> dict[str, str | None]:
-    """The installed versions of what trains; None for what is not installed."""
-    return {name: version(name) for name in _PACKAGES}
+def render_card(record: Mapping[str, Any]) -> str:
+    """Write the model card.
 
+    Args:
+        record: What `make_provenance` recorded, or what was read from its file.
 
-def write_card(recipe: Recipe, trained: TrainResult, chats: Sequence[Chat]) -> None:
-    """Write the card and the provenance into the trained folder."""
-    told = provenance(recipe, trained, chats)
-    text = json.dumps(told, indent=2) + "\n"
-    write_atomically(trained.folder / PROVENANCE, text.encode())
-    write_atomically(trained.folder / CARD, card(told).encode())
-
-
-def card(told: dict[str, Any]) -> str:
-    """The model card in Markdown."""
-    data, model = told["recipe"]["data"], told["recipe"]["model"]
+    Returns:
+        Markdown with the front matter of the Hugging Face hub.
+    """
+    data, model = record["recipe"]["data"], record["recipe"]["model"]
     lines = [
         "---",
         "library_name: transformers",
@@ -64,8 +84,8 @@ def card(told: dict[str, Any]) -> str:
         "",
         "# Writes segmentation masks as text",
         "",
-        f"Fine-tuned from `{Path(model['folder']).name}` on {told['samples']} answers about",
-        f"{told['images']} images: {told['steps']} steps, format `{data['format']}`,",
+        f"Fine-tuned from `{Path(model['folder']).name}` on {record['samples']} answers about",
+        f"{record['images']} images: {record['steps']} steps, format `{data['format']}`,",
         f"grid {data['grid']}.",
         "",
         "```python",
@@ -75,22 +95,16 @@ def card(told: dict[str, Any]) -> str:
         'segmenter("image.jpg", "the dog").save("out", "image")',
         "```",
         "",
-        *_table(told["before"], told["after"]),
-        *_aliases(told["aliases"]),
+        *_table(record["before"], record["after"]),
+        *(f"- {note}" for note in record.get("notes", ())),
+        "",
         f"The recipe, the versions and the hashes of the data are in `{PROVENANCE}`.",
         "",
     ]
     return "\n".join(lines)
 
 
-def _aliases(aliases: dict[str, str]) -> list[str]:
-    if not aliases:
-        return []
-    told = ", ".join(f"{word} ({name})" for word, name in sorted(aliases.items()))
-    return [f"Words that it reads as names that it knew: {told}.", ""]
-
-
-def _table(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+def _table(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     if not after:
         return ["It was not validated.", ""]
     lines = [
@@ -110,7 +124,15 @@ def _figure(value: Any) -> str:
 
 
 def sha256(file: Path) -> str:
-    """The hash of a file's content; of a folder, that of its files' names and sizes."""
+    """Hash what a run learned from or wrote.
+
+    Args:
+        file: A file, or a folder.
+
+    Returns:
+        The SHA-256 of the file's content; of a folder, that of its files' names and sizes, as
+        reading all images would take longer than some trainings.
+    """
     if file.is_dir():
         files = sorted(path for path in file.rglob("*") if path.is_file())
         listed = "".join(f"{path.relative_to(file)}\t{path.stat().st_size}\n" for path in files)
@@ -119,8 +141,12 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def version(package: str) -> str | None:
-    """The installed version of a package; None where it is not installed."""
+def versions() -> dict[str, str | None]:
+    """Get the installed versions of what trains; None for what is not installed."""
+    return {name: _version(name) for name in _PACKAGES}
+
+
+def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

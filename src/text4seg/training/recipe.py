@@ -164,12 +164,16 @@ class Recipe:
         return dataclasses.asdict(self)
 
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(path: str | Path, overrides: Mapping[str, Any] | Sequence[str] = ()) -> Recipe:
     """Read a recipe and check every key and value.
 
     Args:
         path: The TOML file.
-        overrides: `section.key=value`, with values as TOML writes them or as bare words.
+        overrides: Values by `section.key`; or `section.key=value`, with values as TOML writes them
+            or as bare words.
+
+    Returns:
+        The recipe, with defaults where the file says nothing.
 
     Raises:
         InputError: The file or a value cannot be used; key, value and what is expected are named.
@@ -181,28 +185,36 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML: {error}") from error
-    for override in overrides:
-        _put(found, override)
+    changes = overrides.items() if isinstance(overrides, Mapping) else map(_parse, overrides)
+    for key, value in changes:
+        _put(found, key, value)
     recipe: Recipe = _build(Recipe, found, "")
     _check(recipe)
     return recipe
 
 
-def _put(settings: dict[str, Any], override: str) -> None:
+def _parse(override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
-    names = key.strip().split(".")
-    if not equals or not all(names):
+    if not equals:
         raise InputError(f"--set needs section.key=value, got {override!r}")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        return key.strip(), tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text.strip()
+        return key.strip(), text.strip()
+
+
+def _put(settings: dict[str, Any], key: str, value: Any) -> None:
+    names = key.split(".")
+    if not all(names):
+        raise InputError(f"a key of a recipe is written section.key, got {key!r}")
     place = settings
     for name in names[:-1]:
         place = place.setdefault(name, {})
         if not isinstance(place, dict):
             raise InputError(f"{key} names a key inside {name!r}, which is a value")
-    place[names[-1]] = value
+    # A path is text in TOML, and a tuple a list.
+    plain = str(value) if isinstance(value, Path) else value
+    place[names[-1]] = list(plain) if isinstance(plain, tuple) else plain
 
 
 def _build(kind: type[Any], settings: Mapping[str, Any], section: str) -> Any:

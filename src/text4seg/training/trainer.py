@@ -1,4 +1,4 @@
-"""TRL's trainer, with what a mask's training needs besides: weights, and a name for a bad batch."""
+"""TRL's trainer with loss weights and errors that name a bad batch; settings of both trainers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from transformers import PrinterCallback, Trainer
 from trl import SFTTrainer
 
 from text4seg.core.errors import Text4SegError
+from text4seg.training.distributed import count_steps, world_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from text4seg.training.conversations import Chat
+    from text4seg.models.families import Family
+    from text4seg.training.chats import Chat
+    from text4seg.training.recipe import Recipe
 
 
 class TrainingError(Text4SegError):
@@ -79,3 +82,61 @@ def check_finite(loss: Tensor, index: Tensor | None, chats: Sequence[Chat], step
         "kept. A lower training.learning_rate or training.precision=bfloat16 (not float16) helps "
         "most often; else look at these samples"
     )
+
+
+def linear_modules(model: Any, family: Family) -> list[str]:
+    """Find the linear layers that are trained, as in the paper.
+
+    Args:
+        model: A model of transformers.
+        family: The row of its family.
+
+    Returns:
+        Names of the linear layers of the language model and of the projector.
+    """
+    parts = (f"{family.language}.", f"{family.projector}.")
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and f"{name}.".startswith(parts)
+    ]
+
+
+def shared_settings(recipe: Recipe, folder: Path, samples: int) -> dict[str, Any]:
+    """Write a recipe in the words of transformers' `TrainingArguments`.
+
+    Args:
+        recipe: The recipe.
+        folder: Where checkpoints go.
+        samples: How many samples an epoch has.
+
+    Returns:
+        The arguments that hold for every kind of model.
+
+    Raises:
+        InputError: The batch cannot be shared among the processes.
+    """
+    training, report = recipe.training, recipe.report
+    steps = count_steps(recipe, samples)
+    return {
+        "output_dir": str(folder),
+        "max_steps": steps,
+        "per_device_train_batch_size": training.device_batch,
+        "gradient_accumulation_steps": max(
+            1, training.batch // (training.device_batch * world_size())
+        ),
+        "learning_rate": training.learning_rate,
+        "lr_scheduler_type": training.schedule,
+        "warmup_steps": round(training.warmup * steps),
+        "weight_decay": training.weight_decay,
+        "max_grad_norm": training.clip,
+        "seed": training.seed,
+        "data_seed": training.seed,
+        "save_steps": training.save_every or max(1, steps // 10),
+        # The one before the last is kept, too: a kill may hit while the last is written.
+        "save_total_limit": 2,
+        "logging_steps": report.every,
+        "report_to": list(report.to) or "none",
+        "remove_unused_columns": False,
+        "disable_tqdm": True,
+    }

@@ -1,4 +1,4 @@
-"""Training a model of a family in the table: TRL's SFT trainer, PEFT's adapters, accelerate."""
+"""Training of Hugging Face models: TRL's SFT trainer, PEFT's adapters, accelerate."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import TrainerCallback
 
 from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.models.defaults import DEFAULTS_FILE
 from text4seg.models.hf.loading import load_folder
 from text4seg.models.hf.model import HFModel
-from text4seg.training.callbacks import ValidationCallback
-from text4seg.training.checkpoints import ADAPTER, FOLDER, MarkFinished, last_finished
-from text4seg.training.collate import Collator
+from text4seg.training.callbacks import ProgressCallback, ValidationCallback
+from text4seg.training.checkpoints import ADAPTER, FOLDER, MERGED, MarkFinished, last_finished
+from text4seg.training.collate import Collator, IndexedCollator
 from text4seg.training.distributed import (
     is_leading,
     learned_weights,
@@ -25,85 +24,111 @@ from text4seg.training.distributed import (
     name_layers,
     own_gpu,
     sharding,
-    world_size,
 )
+from text4seg.training.estimate import estimate_hf
 from text4seg.training.recipe import Loss, Recipe
-from text4seg.training.trainer import MaskTrainer, train_quietly
+from text4seg.training.trainer import (
+    MaskTrainer,
+    linear_modules,
+    shared_settings,
+    train_quietly,
+)
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from peft import LoraConfig
     from torch import Tensor
+    from trl import SFTConfig
 
     from text4seg.models import VisionLanguageModel
-    from text4seg.models.families import Family
-    from text4seg.training.callbacks import ValidateFn
-    from text4seg.training.conversations import Chat
-    from text4seg.training.finetune import Progress
-    from text4seg.training.nano.interpolation import Interpolation
+    from text4seg.training.chats import Chat
+    from text4seg.training.tuner import Estimate, ProgressFn, ValidateFn
 
-MERGED = "merged"
-_PATIENCE = 24 * 3600  # seconds, for the one process that asks the validation's questions
 _PRECISION = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
-def linear_modules(model: Any, family: Family) -> list[str]:
-    """Names of the linear layers of the language model and of the projector."""
-    parts = (f"{family.language}.", f"{family.projector}.")
-    return [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and f"{name}.".startswith(parts)
-    ]
+class HFTuner:
+    """Trains models of `text4seg.models.families`, by LoRA or all language layers.
 
+    Attributes:
+        can_shard: FSDP and ZeRO-3 may split the weights.
+        portable: ms-swift and LLaMA-Factory train such models, too.
+    """
 
-class HFTuning:
-    """A model of the table, its adapter, and what its batches are made with."""
-
-    choice: Interpolation | None = None
+    can_shard = True
+    portable = True
 
     def __init__(self, recipe: Recipe) -> None:
+        """Load the recipe's model.
+
+        Args:
+            recipe: The recipe.
+
+        Raises:
+            InputError: A setting does not fit this kind of model or this machine.
+            WeightsError: The model cannot be loaded.
+        """
         if recipe.training.interpolate_on:
             raise InputError(
                 "nano alone chooses how much it keeps: --set training.interpolate_on=0"
             )
         self.recipe = recipe
-        self.aliases: dict[str, str] = {}  # as above: nano alone reads words as others
         self.folder = Path(recipe.model.folder)
         loaded = load_folder(self.folder, **_loading(recipe))
         side = recipe.model.side or loaded.side
+        # The model is validated as what it will be, so its defaults are the recipe's from now on.
         defaults = recipe.data.defaults(square=side)
         self._loaded = dataclasses.replace(loaded, defaults=defaults, side=side)
-        self._chat = HFModel(self._loaded)
+        self._model = HFModel(self._loaded)
         self._tuned: Any = loaded.model
 
-    def chat(self) -> VisionLanguageModel:
-        """The model as it is now, to be asked."""
+    @classmethod
+    def estimate(cls, recipe: Recipe, chats: Sequence[Chat]) -> Estimate:
+        """Estimate what the training takes; see `estimate.estimate_hf`."""
+        return estimate_hf(recipe, chats)
+
+    def model(self) -> VisionLanguageModel:
+        """Get the model as it is now; shared weights are moved to one GPU first."""
         self._tuned.eval()
         if sharding():
             move_to_ask(self._tuned)
-        return self._chat
+        return self._model
+
+    def report(self) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+        """Get details and notes: none."""
+        return {}, ()
 
     def collator(self) -> Collator:
-        """What makes batches; with weights where the recipe asks for them."""
-        tokenizer, loss = self._loaded.processor.tokenizer, self.recipe.loss
-        pad = tokenizer.pad_token_id
+        """Make the collator, with loss weights where the recipe has some."""
+        loss, pad = self.recipe.loss, self._loaded.processor.tokenizer.pad_token_id
+        prompter = self._model.prompter
         if pad is None:
-            pad = self._chat.prompter.vocabulary.eos
-        return Collator(self._chat.prompter, pad=pad, loss=None if loss == Loss() else loss)
+            pad = prompter.vocabulary.eos
+        # Without weights the loss stays TRL's own, which may run in fused kernels.
+        return Collator(prompter, pad=pad, loss=None if loss == Loss() else loss)
 
     def fit(
         self,
         chats: Sequence[Chat],
         output: Path,
-        progress: Progress,
-        watch: ValidateFn | None = None,
-    ) -> tuple[int, float]:
-        """Train, from the last finished checkpoint on."""
-        collator = self.collator()
-        watching = ValidationCallback(self.recipe, self.chat, watch)
-        resumed = last_finished(output)
-        arguments = trainer_settings(self.recipe, output / FOLDER, len(chats))
+        progress: ProgressFn,
+        validate: ValidateFn | None = None,
+    ) -> tuple[int, float | None]:
+        """Train from the last finished checkpoint on.
+
+        Args:
+            chats: What to learn.
+            output: The run's folder.
+            progress: Called after each step.
+            validate: Called every `report.validate_every` steps.
+
+        Returns:
+            The steps in all, and the last logged loss.
+
+        Raises:
+            TrainingError: The loss is not finite.
+        """
+        validation = ValidationCallback(self.recipe, self.model, validate)
         model, adapter = self._loaded.model, None
         if sharding():
             model.to("cpu")  # each process moves its pieces to its GPU
@@ -116,24 +141,24 @@ class HFTuning:
                 model.get_submodule(name).requires_grad_(True)
         trainer = MaskTrainer(
             model=model,
-            args=arguments,
+            args=trainer_settings(self.recipe, output / FOLDER, len(chats)),
             train_dataset=as_dataset(chats),
-            data_collator=IndexedCollator(collator, chats),
+            data_collator=IndexedCollator(self.collator(), chats),
             processing_class=self._loaded.processor,
             peft_config=adapter,
-            callbacks=[MarkFinished(), ProgressCallback(progress), watching],
+            callbacks=[MarkFinished(), ProgressCallback(progress), validation],
         )
-        trainer.chats, watching.trainer = chats, trainer
+        trainer.chats, validation.trainer = chats, trainer
         name_layers(trainer)
-        steps, loss = train_quietly(trainer, resumed)
+        steps, loss = train_quietly(trainer, last_finished(output))
         if sharding():
             self._put_together(learned_weights(trainer.model), adapter)
         else:
             self._tuned = trainer.accelerator.unwrap_model(trainer.model)
-        return steps, float("nan") if loss is None else loss
+        return steps, loss
 
     def _put_together(self, learned: Mapping[str, Tensor], adapter: LoraConfig | None) -> None:
-        """The model anew, whole and with what was learned, in the leading process."""
+        """Load the model anew, whole, and copy in what was learned; the leading process alone."""
         from peft import get_peft_model
         from transformers.integrations import deepspeed
 
@@ -142,7 +167,7 @@ class HFTuning:
         deepspeed.unset_hf_deepspeed_config()  # else it would be loaded in pieces, by all at once
         loaded = load_folder(self.folder, **_loading(self.recipe))
         self._loaded = dataclasses.replace(self._loaded, model=loaded.model)
-        self._chat = HFModel(self._loaded)
+        self._model = HFModel(self._loaded)
         self._tuned = get_peft_model(loaded.model, adapter) if adapter else loaded.model
         with torch.no_grad():
             for name, weight in learned.items():
@@ -161,7 +186,14 @@ class HFTuning:
         )
 
     def save(self, output: Path) -> None:
-        """Write the adapter, and the weights with the adapter merged in, each a folder to load."""
+        """Write `adapter/` (unless rank is 0) and `merged/` (unless in four bits).
+
+        Args:
+            output: The run's folder.
+
+        Raises:
+            OSError: A file cannot be written.
+        """
         model = self._tuned
         if self.recipe.lora.rank:
             adapter = output / ADAPTER
@@ -180,7 +212,12 @@ class HFTuning:
 
 
 def copy_processor(source: Path, target: Path) -> None:
-    """Copy the files of tokenizer and processor as they are."""
+    """Copy the files of tokenizer and processor as they are.
+
+    Args:
+        source: A model's folder.
+        target: A folder that exists.
+    """
     weights = (".safetensors", ".bin", ".index.json", ".md", ".gitattributes")
     mine = {"config.json", "generation_config.json", DEFAULTS_FILE, "adapter_config.json"}
     for file in sorted(source.iterdir()):
@@ -189,11 +226,9 @@ def copy_processor(source: Path, target: Path) -> None:
 
 
 def _loading(recipe: Recipe) -> dict[str, Any]:
-    """How the recipe's model is loaded: on a GPU if there is one, in four bits if asked for.
-
-    What is to be shared among the GPUs stays on the CPU, as no GPU may hold all of it.
-    """
+    """How the recipe's model is loaded: on a GPU if there is one, in four bits if asked for."""
     options: dict[str, Any] = {}
+    # Weights that will be sharded stay on the CPU: one GPU may not hold all of them.
     if torch.cuda.is_available() and not sharding():
         options["device"] = own_gpu()
     if recipe.model.attention:
@@ -218,88 +253,32 @@ def _loading(recipe: Recipe) -> dict[str, Any]:
     return options
 
 
-def trainer_settings(recipe: Recipe, folder: Path, samples: int) -> Any:
-    """The recipe in the words of TRL's trainer."""
+def trainer_settings(recipe: Recipe, folder: Path, samples: int) -> SFTConfig:
+    """Write the recipe in the words of TRL's trainer."""
     from trl import SFTConfig
 
-    training, report = recipe.training, recipe.report
-    steps = count_steps(recipe, samples)
-    accumulated = max(1, training.batch // (training.device_batch * world_size()))
+    training = recipe.training
     return SFTConfig(
-        output_dir=str(folder),
-        max_steps=steps,
-        per_device_train_batch_size=training.device_batch,
-        gradient_accumulation_steps=accumulated,
-        learning_rate=training.learning_rate,
-        lr_scheduler_type=training.schedule,
-        warmup_steps=round(training.warmup * steps),
-        weight_decay=training.weight_decay,
-        max_grad_norm=training.clip,
+        **shared_settings(recipe, folder, samples),
         bf16=training.precision == "bfloat16",
         fp16=training.precision == "float16",
         use_cpu=not torch.cuda.is_available(),
         gradient_checkpointing=training.gradient_checkpointing,
-        seed=training.seed,
-        data_seed=training.seed,
-        save_steps=training.save_every or max(1, steps // 10),
-        save_total_limit=2,
-        logging_steps=report.every,
-        report_to=list(report.to) or "none",
         dataloader_num_workers=training.workers,
         dataloader_pin_memory=torch.cuda.is_available(),
-        ddp_timeout=_PATIENCE,
-        remove_unused_columns=False,
+        # The other processes wait this long for the one that asks the validation's questions.
+        ddp_timeout=24 * 3600,
         max_length=None,
-        disable_tqdm=True,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
 
 
-def count_steps(recipe: Recipe, samples: int) -> int:
-    """Optimiser steps of a recipe."""
-    training = recipe.training
-    per_step = training.device_batch * world_size()
-    if training.batch % per_step:
-        raise InputError(
-            f"training.batch={training.batch} is no multiple of training.device_batch="
-            f"{training.device_batch} times {world_size()} processes"
-        )
-    if training.steps:
-        return training.steps
-    return max(1, round(training.epochs * samples / training.batch))
-
-
 def as_dataset(chats: Sequence[Chat]) -> Dataset:
-    """What the trainer draws from: numbers of chats, and the images that make it a vision set."""
+    """Make the set that the trainer draws from: numbers of chats.
+
+    The images' paths are there because TRL takes a set without images for one of text.
+    """
     from datasets import Dataset
 
     rows = {"images": [[str(chat.image)] for chat in chats], "number": list(range(len(chats)))}
     return Dataset.from_dict(rows)
-
-
-class IndexedCollator:
-    """The collator, told which chats a batch is made of, which it notes in the batch."""
-
-    def __init__(self, collator: Any, chats: Sequence[Chat]) -> None:
-        self._collator, self._chats = collator, chats
-
-    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        numbers = [row["number"] for row in rows]
-        batch: dict[str, Any] = self._collator.batch([self._chats[n] for n in numbers])
-        batch["sample_index"] = torch.tensor(numbers)
-        return batch
-
-
-class ProgressCallback(TrainerCallback):
-    """Tells of every step."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._figures: dict[str, float] = {}
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
-        known = ("loss", "learning_rate", "grad_norm")
-        self._figures |= {key: float(logs[key]) for key in known if key in (logs or {})}
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-        self._progress(state.global_step, state.max_steps, self._figures)

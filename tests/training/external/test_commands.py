@@ -28,10 +28,10 @@ from text4seg.models.families import get_family
 from text4seg.models.hf.loading import load_folder
 from text4seg.models.hf.model import HFModel
 from text4seg.segmenter import Segmenter
-from text4seg.training.conversations import read_chats
+from text4seg.training.chats import read_chats
 from text4seg.training.external.commands import external_commands
 from text4seg.training.recipe import Recipe, load_recipe
-from text4seg.training.tune_hf import linear_modules
+from text4seg.training.trainer import linear_modules
 
 IMAGES = Path(__file__).parents[3] / "examples" / "photos"
 PATCHES, SIDE = 8, 112

@@ -13,7 +13,7 @@ pytest.importorskip("trl")
 
 from text4seg.core.errors import InputError
 from text4seg.models.nano.nano_model import NanoModel
-from text4seg.training.conversations import Chat
+from text4seg.training.chats import Chat
 from text4seg.training.finetune import train
 from text4seg.training.nano.finetune_data import FineTuneQuestion
 from text4seg.training.nano.interpolation import (

@@ -17,7 +17,7 @@ from text4seg.core.run_lengths import mask_to_rle
 from text4seg.core.types import GridShape
 from text4seg.models.nano.nano_model import NanoModel
 from text4seg.segmenter import Segmenter
-from text4seg.training.conversations import Chat, one_turn, read_chats
+from text4seg.training.chats import Chat, one_turn, read_chats
 from text4seg.training.finetune import train
 from text4seg.training.nano import new_names
 from text4seg.training.nano.finetune_data import (
@@ -189,7 +189,7 @@ def test_nano_learns_own_words_and_is_loaded_again(
     assert chat.model.config.names == [*NanoModel.load().model.config.names, "wug", "zorble"]
     (name,) = chat.model.config.aliases.values()
     assert json.loads(Path("run/provenance.json").read_text())["aliases"] == {"zorble": name}
-    assert f"zorble ({name})" in Path("run/README.md").read_text()
+    assert f"- reads zorble as {name}" in Path("run/README.md").read_text()
     assert f"reads zorble as {name}" in told.out + told.err
     shipped = NanoModel.load().model
     trained = dict(chat.model.named_parameters())

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from text4seg.core.errors import InputError, OutputError, UnknownNameError, WeightsError
-from text4seg.models import is_nano
 from text4seg.models.defaults import ModelDefaults, read_json
 from text4seg.models.families import get_family, square_side
-from text4seg.training.conversations import Chat, read_chats
+from text4seg.training.chats import Chat, read_chats
+from text4seg.training.tuner import find_tuner
 
 if TYPE_CHECKING:
     from text4seg.models.families import Family
@@ -50,8 +50,8 @@ def family_and_side(recipe: Recipe) -> tuple[Family | None, int]:
     from text4seg.models.hf.loading import CONFIG
 
     folder = Path(recipe.model.folder)
-    if is_nano(recipe.model.folder):
-        raise InputError("nano is trained by text4seg train alone")
+    if not find_tuner(recipe.model.folder).portable:
+        raise InputError(f"{folder} is trained by text4seg train alone")
     try:
         family = get_family(str(read_json(folder / CONFIG).get("model_type")))
     except UnknownNameError as error:

@@ -22,7 +22,7 @@ from text4seg.codec.answer import body_of
 from text4seg.core.errors import InputError, MaskSyntaxError
 from text4seg.core.types import GridShape
 from text4seg.models.nano.config import CELLS, VISION_CHANNELS
-from text4seg.training.conversations import Chat, text_of
+from text4seg.training.chats import Chat, text_of
 from text4seg.training.nano.augmentation import (
     as_cells,
     move_features,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from text4seg.training.conversations import first_names
+from text4seg.training.chats import first_names
 
 if TYPE_CHECKING:
     from jaxtyping import Float64
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from text4seg.models.nano.fusion import ImageState
     from text4seg.models.nano.nano_model import NanoModel
-    from text4seg.training.conversations import Chat
+    from text4seg.training.chats import Chat
     from text4seg.training.nano.finetune_data import FineTuneQuestion
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -11,7 +11,7 @@ held back tell how much of what it learned is kept (`interpolation`).
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,11 +24,14 @@ from transformers import Trainer, TrainingArguments
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import GridShape
+from text4seg.models import KNOWN
 from text4seg.models.nano.checkpoint import save_model
 from text4seg.models.nano.nano_model import SHIPPED, NanoModel
 from text4seg.prompts import question as wording_of
-from text4seg.training.callbacks import ValidationCallback
-from text4seg.training.checkpoints import FOLDER, MarkFinished, last_finished
+from text4seg.training.callbacks import ProgressCallback, ValidationCallback
+from text4seg.training.checkpoints import FOLDER, MERGED, MarkFinished, last_finished
+from text4seg.training.distributed import count_steps
+from text4seg.training.estimate import ADAM_BYTES, LAYER_BYTES, measure_speed, to_hours
 from text4seg.training.nano.aliases import find_aliases
 from text4seg.training.nano.finetune_data import (
     FeatureCache,
@@ -48,8 +51,8 @@ from text4seg.training.nano.name_init import init_names
 from text4seg.training.nano.new_names import add_names
 from text4seg.training.nano.precision import mixed_precision
 from text4seg.training.recipe import Loss
-from text4seg.training.trainer import check_finite, train_quietly
-from text4seg.training.tune_hf import MERGED, ProgressCallback, count_steps
+from text4seg.training.trainer import check_finite, shared_settings, train_quietly
+from text4seg.training.tuner import Estimate
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -58,32 +61,75 @@ if TYPE_CHECKING:
     from text4seg.models.nano.fusion import Fusion
     from text4seg.models.nano.matching import Phrases
     from text4seg.models.nano.modeling import QuestionReader
-    from text4seg.training.callbacks import ValidateFn
-    from text4seg.training.conversations import Chat
-    from text4seg.training.finetune import Progress
+    from text4seg.training.chats import Chat
     from text4seg.training.nano.interpolation import Weights
     from text4seg.training.recipe import Recipe
+    from text4seg.training.tuner import ProgressFn, ValidateFn
 
 SIGHTS = "features"
+_OPERATIONS = 3.0  # a parameter of the fusion, cell and question: measured; questions share images
+_ENCODING_SECONDS = 1.0  # an image, on one core
 _NAMES_WEIGHT = 2.0  # of the names' loss, as in nano's own lesson
 _KEPT_WEIGHT = 1.0  # of the loss that keeps what was known
 _KEPT_SHARE = 0.5  # old names asked, of the number of the user's questions
 
 
-class NanoTuning:
-    """nano, and what its batches are made with."""
+class NanoTuner:
+    """Trains nano on a user's masks, in one process.
+
+    Attributes:
+        can_shard: nano is too small to be split among processes.
+        portable: No other trainer knows it.
+    """
+
+    can_shard = False
+    portable = False
 
     def __init__(self, recipe: Recipe) -> None:
         check_recipe(recipe)
         self.recipe = recipe
-        folder = SHIPPED if recipe.model.folder == "nano" else Path(recipe.model.folder)
-        self._chat = NanoModel.load(folder)
+        self._chat = NanoModel.load(_folder(recipe))
         self.aliases: dict[str, str] = {}
         self.new_names: list[str] = []
         self.choice: Interpolation | None = None
 
-    def chat(self) -> VisionLanguageModel:
-        """The model as it is now, to be asked."""
+    @classmethod
+    def estimate(cls, recipe: Recipe, chats: Sequence[Chat]) -> Estimate:
+        """Estimate what the training takes, from nano's own weights, which are small."""
+        check_recipe(recipe)
+        questions = read_own(recipe, chats)
+        chat = NanoModel.load(_folder(recipe))
+        config = chat.model.config
+        lengths = [len(chat.encode(question.wording)) for question in questions]
+        fusion, total = (
+            sum(parameter.numel() for parameter in part.parameters())
+            for part in (chat.model.fusion, chat.model)
+        )
+        steps, cells = count_steps(recipe, len(chats)), config.cells**2
+        images = len({chat.image for chat in chats})
+        device, speed = measure_speed(precision="float32")
+        operations = _OPERATIONS * fusion * cells * recipe.training.batch * steps
+        layers = config.image_layers + 1.5 * config.fusion_layers
+        return Estimate(
+            samples=len(chats),
+            images=images,
+            steps=steps,
+            tokens=sum(lengths) / len(lengths),
+            longest=max(lengths),
+            loss_share=0.0,
+            parameters=total,
+            trained=fusion,
+            weights=4.0 * (total + fusion),
+            adapter=float(fusion * ADAM_BYTES),
+            activations=recipe.training.device_batch * cells * config.width * 2
+            * LAYER_BYTES * layers,
+            tera_operations=operations / 1e12,
+            hours=to_hours(operations, speed) + images * _ENCODING_SECONDS / 3600,
+            device=device,
+        )  # fmt: skip
+
+    def model(self) -> VisionLanguageModel:
+        """Get the model as it is now, ready to be asked."""
         self._chat.model.eval()
         return self._chat
 
@@ -91,8 +137,8 @@ class NanoTuning:
         self,
         chats: Sequence[Chat],
         output: Path,
-        progress: Progress,
-        watch: ValidateFn | None = None,
+        progress: ProgressFn,
+        validate: ValidateFn | None = None,
     ) -> tuple[int, float | None]:
         """Train, from the last finished checkpoint on; then choose how much of it is kept."""
         torch.manual_seed(self.recipe.training.seed)
@@ -116,15 +162,19 @@ class NanoTuning:
         lessons = FineTuneData(questions, features, model.config.names)
         init_names(model.fusion, lessons, self.new_names)
         before = weights_of(model.fusion)
-        watching = ValidationCallback(self.recipe, self.chat, watch)
+        validation = ValidationCallback(self.recipe, self.model, validate)
         trainer = NanoTrainer(
             model=seeing,
-            args=_settings(self.recipe, output / FOLDER, len(learned)),
+            args=TrainingArguments(
+                **shared_settings(self.recipe, output / FOLDER, len(learned)),
+                use_cpu=True,
+                dataloader_pin_memory=False,
+            ),
             train_dataset=list(range(len(learned))),
             data_collator=_numbers,
-            callbacks=[MarkFinished(), ProgressCallback(progress), watching],
+            callbacks=[MarkFinished(), ProgressCallback(progress), validation],
         )
-        watching.trainer = trainer
+        validation.trainer = trainer
         trainer.lessons, trainer.chats = lessons, learned
         trained = train_quietly(trainer, last_finished(output))
         if self.recipe.training.interpolate_on:
@@ -141,7 +191,7 @@ class NanoTuning:
             self._chat, before, questions, features=features, names=self.new_names
         )
 
-    def _look(self, chats: Sequence[Chat], output: Path, progress: Progress) -> Tensor:
+    def _look(self, chats: Sequence[Chat], output: Path, progress: ProgressFn) -> Tensor:
         """What the eyes see of every image, `images 256 c`."""
         sights = FeatureCache(output / SIGHTS, self._chat.vision_encoder.encode)
         images = list({chat.image: chat for chat in chats}.values())
@@ -156,8 +206,20 @@ class NanoTuning:
         folder = output / MERGED
         save_model(self._chat.model, folder)
         # It still writes its own format best: what was taught is what it sees, on this grid.
-        grid = GridShape.parse(self.recipe.data.grid)
-        replace(self._chat.defaults, grid=grid).save(folder)
+        replace(self._chat.defaults, grid=self.recipe.data.defaults().grid).save(folder)
+
+    def report(self) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+        """Get the words that are read as other names, and the share of learning that is kept."""
+        choice = self.choice
+        details = {"choice": choice.to_dict() if choice else None, "aliases": dict(self.aliases)}
+        read = ", ".join(f"{word} as {name}" for word, name in sorted(self.aliases.items()))
+        notes = (f"reads {read}" if read else "", str(choice) if choice else "")
+        return details, tuple(note for note in notes if note)
+
+
+def _folder(recipe: Recipe) -> Path:
+    """The recipe's weights; a name stands for those of the package."""
+    return SHIPPED if recipe.model.folder in KNOWN else Path(recipe.model.folder)
 
 
 def read_own(recipe: Recipe, chats: Sequence[Chat]) -> list[FineTuneQuestion]:
@@ -264,28 +326,3 @@ class NanoTrainer(Trainer):
 
 def _numbers(rows: Sequence[int]) -> dict[str, Tensor]:
     return {"sample_index": torch.tensor(rows)}
-
-
-def _settings(recipe: Recipe, folder: Path, samples: int) -> TrainingArguments:
-    training, steps = recipe.training, count_steps(recipe, samples)
-    return TrainingArguments(
-        output_dir=str(folder),
-        max_steps=steps,
-        per_device_train_batch_size=training.device_batch,
-        gradient_accumulation_steps=training.batch // training.device_batch,
-        learning_rate=training.learning_rate,
-        lr_scheduler_type=training.schedule,
-        warmup_steps=round(training.warmup * steps),
-        weight_decay=training.weight_decay,
-        max_grad_norm=training.clip,
-        use_cpu=True,
-        seed=training.seed,
-        data_seed=training.seed,
-        save_steps=training.save_every or max(1, steps // 10),
-        save_total_limit=2,
-        logging_steps=recipe.report.every,
-        report_to=list(recipe.report.to) or "none",
-        dataloader_pin_memory=False,
-        remove_unused_columns=False,
-        disable_tqdm=True,
-    )
