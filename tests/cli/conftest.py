@@ -15,8 +15,12 @@ from PIL import Image
 from tests.fakes import FakeChat, block
 from text4seg import models
 from text4seg.cli import main
+from text4seg.images import mask_to_png
 from text4seg.pretrained import weight_files
 
+MASK = np.zeros((64, 96), dtype=bool)
+MASK[16:32, 24:72] = True
+TEXT = "others *4\n others *1| a dog *2| others *1\n others *4\n others *4\n"
 DOG = block("the dog", slice(4, 8), slice(2, 10))
 
 
@@ -80,3 +84,10 @@ def files_under(folder: Path) -> list[str]:
 def is_one_sentence(err: str) -> bool:
     """One line of talk that begins with `error: ` and is no traceback."""
     return err.startswith("error: ") and err.count("\n") == 1 and "Traceback" not in err
+
+
+@pytest.fixture
+def mask(tmp_path: Path) -> Path:
+    """A mask image."""
+    (tmp_path / "mask.png").write_bytes(mask_to_png(MASK))
+    return Path("mask.png")

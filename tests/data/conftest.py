@@ -71,3 +71,18 @@ def coco(tmp_path: Path) -> Path:
     for seed, name in enumerate(("a.png", "b.png")):
         write_image(tmp_path / "coco" / name, seed=seed)
     return write_json(tmp_path / "coco" / "instances.json", coco_document())
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """A COCO file of forty images, in turn two of a kind."""
+    document = coco_document()
+    document["images"], document["annotations"] = [], []
+    for number in range(40):
+        name = f"{number:02d}.png"
+        write_image(tmp_path / "many" / name, seed=number)
+        image = {"id": number, "file_name": name, "height": SIZE.height, "width": SIZE.width}
+        document["images"].append(image)
+        moved = [value + number % 7 for value in SQUARE]
+        document["annotations"].append(annotation(number, number, (18, 58)[number % 2], moved))
+    return write_json(tmp_path / "many" / "instances.json", document)

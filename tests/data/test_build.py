@@ -14,32 +14,16 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.data.conftest import SIZE, SQUARE, annotation, coco_document, write_image, write_json
+from tests.data.conftest import coco_document, write_json
 from text4seg.codec import get_format
 from text4seg.codec.answer import body_of
 from text4seg.core.errors import InputError
 from text4seg.core.types import GridShape
 from text4seg.data import RecordError, Selection, read_dataset
 from text4seg.data.build import BuildPlan, build_dataset
-from text4seg.data.deduplication import hold_out_images
 from text4seg.data.mixture import Mixture
 from text4seg.data.schemas import SCHEMAS, image_of_record, turns_of
 from text4seg.data.shards import read_records
-
-
-@pytest.fixture
-def many(tmp_path: Path) -> Path:
-    """A COCO file of forty images, in turn two of a kind."""
-    document = coco_document()
-    document["images"], document["annotations"] = [], []
-    for number in range(40):
-        name = f"{number:02d}.png"
-        write_image(tmp_path / "many" / name, seed=number)
-        image = {"id": number, "file_name": name, "height": SIZE.height, "width": SIZE.width}
-        document["images"].append(image)
-        moved = [value + number % 7 for value in SQUARE]
-        document["annotations"].append(annotation(number, number, (18, 58)[number % 2], moved))
-    return write_json(tmp_path / "many" / "instances.json", document)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -154,29 +138,6 @@ def test_wrong_records_are_counted_or_stop_it(coco: Path, tmp_path: Path) -> Non
     write_json(coco, document)
     with pytest.raises(InputError, match="nothing could be made"):
         build_dataset(read_dataset("coco", coco), tmp_path / "none", plan=BuildPlan())
-
-
-def test_images_that_are_held_out_by_id_and_by_look(many: Path, tmp_path: Path) -> None:
-    from PIL import Image
-
-    folder = tmp_path / "held"
-    folder.mkdir()
-    # The same image as 05.png, larger and as JPEG, under another id.
-    Image.open(many.parent / "05.png").resize((128, 96)).save(folder / "other.jpg", quality=80)
-    document = coco_document()
-    document["images"] = [{"id": 999, "file_name": "other.jpg", "height": 96, "width": 128}]
-    document["annotations"] = [annotation(1, 999, 18, SQUARE)]
-    document["images"].append({"id": 7, "file_name": "07.png", "height": 48, "width": 64})
-    document["annotations"].append(annotation(2, 7, 18, SQUARE))
-    shutil.copy(many.parent / "07.png", folder)
-    held = hold_out_images(read_dataset("coco", write_json(folder / "val.json", document)))
-    manifest = build_dataset(
-        read_dataset("coco", many), tmp_path / "out", plan=BuildPlan(held_out=held)
-    )
-    assert manifest["report"]["filtered"] == {"held out": 2}
-    assert manifest["report"]["images"] == 38
-    images = {Path(image_of_record(one)).name for one in all_records(tmp_path / "out")}
-    assert not images & {"05.png", "07.png"}
 
 
 def kill_and_rerun(many: Path, out: Path, times: int, seed: int) -> None:

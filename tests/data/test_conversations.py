@@ -10,14 +10,14 @@ from PIL import Image
 from tests.data.conftest import CORNER, SIZE, SQUARE, write_image
 from text4seg.codec import get_format
 from text4seg.codec.answer import body_of
-from text4seg.core.errors import InputError, UnknownNameError
+from text4seg.core.errors import InputError
 from text4seg.core.geometry import mask_to_grid
 from text4seg.core.regions import Regions
 from text4seg.core.types import GridShape
 from text4seg.data import PolygonMask, ReferringTarget, Sample, read_dataset
 from text4seg.data.build import BuildPlan, build_dataset
 from text4seg.data.conversations import Turn, make_conversations, near_names
-from text4seg.data.mixture import PAPER, Mixture, get_mixture
+from text4seg.data.mixture import Mixture
 from text4seg.data.shards import read_records
 from text4seg.data.targets import TargetEncoder
 from text4seg.metrics import iou
@@ -170,17 +170,3 @@ def test_crops_of_a_build_are_files(coco: Path, tmp_path: Path) -> None:
         with Image.open(record["images"][0]) as crop:
             assert crop.size == (32, 32)
     assert "part-00001.jsonl" in (tmp_path / "out" / "dataset_info.json").read_text()
-
-
-def test_the_papers_counts() -> None:
-    assert get_mixture("plain", "coco") == Mixture()
-    stuff, ade = get_mixture("paper", "coco-stuff"), get_mixture("paper", "ade20k-150")
-    assert (stuff.passes, stuff.rounds, stuff.crops) == (10, 2, (256, 336, 392, 448))
-    assert (stuff.everything, stuff.present, stuff.distracted) == (0.1, 0.3, 0.6)
-    assert (ade.passes, ade.rounds) == (5, 2)
-    assert {PAPER[name].passes for name in ("refcoco", "refcoco+", "refcocog", "grefcoco")} == {2}
-    with pytest.raises(UnknownNameError, match="paper's mixture"):
-        get_mixture("paper", "yolo-seg")
-    for wrong in ({"everything": 0.5}, {"passes": 0}, {"absent": 2.0}, {"crops": (3,)}):
-        with pytest.raises(InputError):
-            Mixture(**wrong)  # type: ignore[arg-type]
