@@ -33,11 +33,11 @@ from text4seg.cli._measuring import (
 )
 from text4seg.cli._model_options import (
     ModelFormatOption,
+    ModelGridOption,
     ModelOption,
     RefinerOption,
     load_segmenter,
 )
-from text4seg.cli._text_options import GridOption
 from text4seg.codec import get_format
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.files import write_atomically
@@ -55,6 +55,7 @@ from text4seg.evaluation import (
 from text4seg.evaluation.class_tasks import CLASS_TASKS, ClassTask, class_names
 from text4seg.evaluation.journal import IMAGES, RECORDS, Journal, read_journal
 from text4seg.evaluation.report import TASKS, Task, tables_to_markdown
+from text4seg.models import load_defaults
 from text4seg.refine import get_refiner
 from text4seg.segmenter import Segmenter
 
@@ -87,7 +88,7 @@ def evaluate(
         int, typer.Option(min=1, help="semantic: so many names in one question, if it knows how.")
     ] = 1,
     model: ModelOption = "nano",
-    grid: GridOption = "16x16",
+    grid: ModelGridOption = None,
     format_name: ModelFormatOption = None,
     refiner: RefinerOption = "none",
     limit: Annotated[
@@ -113,7 +114,7 @@ def evaluate(
     if context.invoked_subcommand is not None:
         return
     with usage_errors():
-        shape = GridShape.parse(grid)
+        shape = None if grid is None else GridShape.parse(grid)
         get_refiner(refiner)
         if format_name is not None:
             get_format(format_name)
@@ -124,7 +125,7 @@ def evaluate(
         "data": str(data),
         "layout": layout,
         "split": split,
-        "grid": str(shape),
+        "grid": str(shape or load_defaults(model).grid),
         "format": format_name,
         "refiner": refiner,
         "limit": limit,

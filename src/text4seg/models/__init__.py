@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from text4seg.core.errors import MissingExtraError, UnknownNameError, WeightsError
+from text4seg.models.defaults import NANO_DEFAULTS, ModelDefaults
 from text4seg.models.interface import (
     BatchStep,
     Capabilities,
@@ -33,6 +34,7 @@ __all__ = [
     "VisionLanguageModel",
     "is_nano",
     "load",
+    "load_defaults",
 ]
 
 
@@ -62,6 +64,22 @@ def load(name: str) -> VisionLanguageModel:
         return HFModel.load(folder)
     except ImportError as error:
         raise MissingExtraError(error.name or "torch", "hf") from error
+
+
+def load_defaults(name: str) -> ModelDefaults:
+    """What a model was trained with, read without loading the model.
+
+    Args:
+        name: As for `load`.
+
+    Returns:
+        Its text format, grid and image side.
+
+    Raises:
+        WeightsError: The folder's `text4seg.json` is damaged.
+    """
+    base = NANO_DEFAULTS if is_nano(name) else ModelDefaults()
+    return base if name in KNOWN else ModelDefaults.load(Path(name), base)
 
 
 def is_nano(name: str) -> bool:

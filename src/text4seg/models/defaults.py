@@ -72,6 +72,10 @@ class ModelDefaults:
         )
 
 
+NANO_DEFAULTS = ModelDefaults(format="sd")
+"""What the shipped weights of nano were trained with."""
+
+
 def read_json(file: Path) -> dict[str, Any]:
     """Read a JSON object from a file of a model.
 

@@ -14,7 +14,7 @@ from transformers import DynamicCache
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import OTHERS
-from text4seg.models.defaults import ModelDefaults
+from text4seg.models.defaults import NANO_DEFAULTS, ModelDefaults
 from text4seg.models.interface import (
     Capabilities,
     ImageSession,
@@ -57,7 +57,6 @@ _POSITIONED = re.compile(
 # Taken off the log-odds of every cell of an absent thing: more than any target logit.
 _ABSENT_ODDS = 50.0
 SHIPPED = Path(__file__).parent / "weights"
-OWN_DEFAULTS = ModelDefaults(format="sd")
 
 
 class NanoModel(VisionLanguageModel):
@@ -76,7 +75,7 @@ class NanoModel(VisionLanguageModel):
         self,
         model: NanoForConditionalGeneration,
         parts: Parts,
-        defaults: ModelDefaults = OWN_DEFAULTS,
+        defaults: ModelDefaults = NANO_DEFAULTS,
     ) -> None:
         self.defaults = defaults
         self.model = model.eval()
@@ -117,7 +116,7 @@ class NanoModel(VisionLanguageModel):
         settle_threads()
         parts = get_parts()
         folder = folder or SHIPPED
-        return cls(load_model(folder, parts), parts, ModelDefaults.load(folder, OWN_DEFAULTS))
+        return cls(load_model(folder, parts), parts, ModelDefaults.load(folder, NANO_DEFAULTS))
 
     def encode(self, text: str) -> list[int]:
         """A user's words as tokens: the spelling of a control token (`<filename>`) stays text."""
