@@ -1,20 +1,17 @@
-r"""Train nano on a CPU: labelling images, seeing, then writing, then packing what was trained.
+r"""Make nano on a CPU, all stages or one at a time.
 
-    python -m projects.nano all    --data DIR --work DIR --out DIR
+    python -m projects.nano all       --data DIR --work DIR --out DIR
 
-or one stage at a time:
+    python -m projects.nano label     --data DIR --work DIR --images photos/coco_people
+    python -m projects.nano grounding --data DIR --work DIR --steps 1000
+    python -m projects.nano writing   --data DIR --work DIR --steps 350
+    python -m projects.nano vqa       --data DIR --work DIR --steps 300
+    python -m projects.nano pack      --data DIR --work DIR --out DIR
 
-    python -m projects.nano pseudo --data DIR --work DIR --images photos/coco_people
-    python -m projects.nano see    --data DIR --work DIR --steps 1000
-    python -m projects.nano write  --data DIR --work DIR --steps 350
-    python -m projects.nano answer --data DIR --work DIR --steps 300
-    python -m projects.nano pack   --data DIR --work DIR --out DIR
-
-`--data` holds the images (see `scenes.py` for the layout); `--work` keeps features, logs and
+`--data` has the images (its layout is in the README); `--work` keeps features, logs and
 checkpoints. A stage that was stopped goes on from its last checkpoint. `--start DIR` goes on from
-packed weights instead of from nothing; `answer --start DIR --out DIR` teaches packed weights as
-they are to answer in words, too, and packs them again. Use one thread a process on a busy machine:
-small tensors on two contended cores wait for one another longer than they compute.
+packed weights instead of from nothing; `vqa --start DIR --out DIR` trains the answers in words of
+packed weights alone and packs them again.
 """
 
 from __future__ import annotations
@@ -87,7 +84,7 @@ def main() -> None:
 
 
 def _images(arguments: argparse.Namespace) -> tuple[NanoConfig, list[Scene]]:
-    """All that nano learns from, and the configuration that knows its names."""
+    """Read all training images, and configure nano with their names."""
     scenes = list(read_collection(arguments.data, "train"))
     scenes += read_pseudo(arguments.work / "pseudo.jsonl", arguments.data)
     names = known_names(scenes)
@@ -113,7 +110,7 @@ def _images(arguments: argparse.Namespace) -> tuple[NanoConfig, list[Scene]]:
 
 
 def _answers(arguments: argparse.Namespace) -> bool:
-    """Whether there is a trained answer reader to be packed."""
+    """Whether there is a trained head of answers in words to be packed."""
     if (arguments.work / ANSWER).exists():
         return True
     return arguments.start is not None and has_vqa_head(arguments.start)
@@ -127,7 +124,7 @@ def _look_alikes(scenes: list[Scene]) -> list[str]:
 
 
 def _word_lists(names: list[str]) -> list[list[tuple[str, ...]]]:
-    """Words for what the fusion's head, the detector and the classifier know, in their orders."""
+    """List the words of each name of the name head, the detector and the classifier."""
     return [words_for(names), words_for(COCO_CLASSES), [one.words for one in imagenet_classes()]]
 
 
@@ -155,8 +152,8 @@ def _label(arguments: argparse.Namespace, parts: Parts) -> None:
         store=_store(arguments, vision_encoder),
     )
     things = sum(len(line["things"]) for line in track(found, "labelling", total=len(images)))
-    told = {"images": len(images), "new things": things, "outlined": outlined}
-    print(json.dumps(told | {"composed": composed}))
+    counts = {"images": len(images), "new things": things, "outlined": outlined}
+    print(json.dumps(counts | {"composed": composed}))
 
 
 def _pack(arguments: argparse.Namespace, parts: Parts) -> None:
@@ -199,7 +196,7 @@ def _ground(arguments: argparse.Namespace, parts: Parts) -> None:
 
 
 def _go_on_from(start: torch.nn.Module, new: torch.nn.Module) -> None:
-    """Everything that it has; parts that are younger than the start are left as they are made."""
+    """Load the weights of a start; modules that are younger than it keep their initial values."""
     missing, unknown = new.load_state_dict(start.state_dict(), strict=False)
     wrong = [*unknown, *(name for name in missing if not _is_young(name))]
     if wrong:
@@ -214,7 +211,7 @@ def _write(arguments: argparse.Namespace, parts: Parts) -> None:
     config, scenes = _images(arguments)
     store = _store(arguments, parts.vision_encoder())
     model = _assemble(config, parts, arguments)
-    model.vqa_head = None  # it learns after this, by its own lesson
+    model.vqa_head = None  # trained by the next stage
     text = PromptTokenizer(
         parts.tokenizer(), image_token=config.image_token, image_tokens=config.image_tokens
     )
@@ -234,14 +231,14 @@ def _write(arguments: argparse.Namespace, parts: Parts) -> None:
 
 
 def _vqa(arguments: argparse.Namespace, parts: Parts) -> None:
-    """Of `--start` just as it is where that stage alone is run, else of what was trained so far."""
+    """Train the answers in words of `--start`, if this stage runs alone, or of the work so far."""
     if arguments.stage == "vqa" and arguments.start is not None:
         model = load_model(arguments.start, parts)
     else:
         config, _ = _images(arguments)
         model = _assemble(config, parts, arguments)
     if not model.config.attributes:
-        sys.exit("only a model that reads terms can answer in words: train it to see again")
+        sys.exit("only a model with attributes can answer in words: train its grounding again")
     store = _store(arguments, parts.vision_encoder())
     chosen = {"steps": arguments.steps, "learning_rate": arguments.rate}
     settings = VqaConfig(images=arguments.answer_images, **{k: v for k, v in chosen.items() if v})
@@ -264,7 +261,7 @@ def _vqa(arguments: argparse.Namespace, parts: Parts) -> None:
 
 
 def _start(folder: Path, config: NanoConfig, parts: Parts) -> NanoForConditionalGeneration:
-    """The packed model to go on from; its name head must know the same names."""
+    """Load the packed model to go on from; its name head must have the same names."""
     model = load_model(folder, parts)
     if model.config.names != config.names:
         sys.exit(f"{folder} knows {len(model.config.names)} names, the images {len(config.names)}")
@@ -274,10 +271,10 @@ def _start(folder: Path, config: NanoConfig, parts: Parts) -> NanoForConditional
 def _assemble(
     config: NanoConfig, parts: Parts, arguments: argparse.Namespace
 ) -> NanoForConditionalGeneration:
-    """The model as far as it was trained.
+    """Assemble the model as far as it is trained.
 
-    The language model is SmolLM2's first layers and embedding or, with `--start`, the packed one's;
-    over it come the fusion's averaged weights and what learned to write, where they were trained.
+    The language model is SmolLM2's first layers and embedding or, with `--start`, the packed one's.
+    The weights of the stages replace it, where they were trained.
     """
     if arguments.start is None:
         model = NanoForConditionalGeneration(config)
@@ -301,13 +298,13 @@ def _assemble(
         if unknown:
             sys.exit(f"{written} is of another model: {', '.join(unknown[:3])}")
     elif arguments.start is None and arguments.stage == "pack":
-        sys.exit(f"{written} is missing: train to write first, or give --start")
+        sys.exit(f"{written} is missing: train the stage writing first, or give --start")
     answered = arguments.work / ANSWER
     if model.vqa_head is not None and answered.exists():
         state = torch.load(answered, weights_only=True)
         model.vqa_head.load_state_dict(state["reader"])
         if arguments.stage == "pack" and state["language"] != fingerprint(model.language):
-            sys.exit(f"{answered} is of another language model: run the stage answer again")
+            sys.exit(f"{answered} is of another language model: run the stage vqa again")
     return model
 
 
@@ -316,15 +313,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("stage", choices=("all", "label", "grounding", "writing", "vqa", "pack"))
     parser.add_argument("--data", type=Path, required=True, help="folder of images with masks")
     parser.add_argument("--work", type=Path, required=True, help="features, logs, checkpoints")
-    parser.add_argument("--out", type=Path, help="pack, answer: folder of the packed weights")
-    parser.add_argument("--steps", type=int, help="see: 1000, write: 350, answer: 300")
+    parser.add_argument("--out", type=Path, help="pack, vqa: folder of the packed weights")
+    parser.add_argument("--steps", type=int, help="grounding: 1000, writing: 350, vqa: 300")
     parser.add_argument("--start", type=Path, help="packed weights to go on from")
     parser.add_argument("--rate", type=float, help="peak learning rate")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
-        "--answer-images", type=int, default=VqaConfig().images, help="answer: looks at images"
+        "--answer-images",
+        type=int,
+        default=VqaConfig().images,
+        help="vqa: images that evidence is collected from",
     )
-    parser.add_argument("--images", default="photos/coco_people", help="pseudo: folder in --data")
+    parser.add_argument("--images", default="photos/coco_people", help="label: folder in --data")
     parser.add_argument(
         "--classes", default="photos/imagenet", help="folder in --data of images named by class"
     )

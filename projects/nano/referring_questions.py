@@ -126,9 +126,9 @@ def ask(
     if not present:
         return None
     if absent_share <= draw < absent_share + attribute_share:
-        told = _ask_attribute(scene, random)
-        if told is not None:
-            return told
+        attribute = _ask_attribute(scene, random)
+        if attribute is not None:
+            return attribute
     elif draw < absent_share + attribute_share + spatial_share:
         placed = _ask_spatial(scene, random)
         if placed is not None:

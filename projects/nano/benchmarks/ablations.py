@@ -1,15 +1,15 @@
-"""Which of the frozen eyes, and which ways to match a word, nano's fusion lives on.
+"""What nano's fusion owes to each frozen encoder and to each way of matching words.
 
     python -m projects.nano.benchmarks.ablations --data DIR --sets SETS [--features DIR] --json
     python -m projects.nano.benchmarks.ablations … --steps 100 --work DIR --json
 
-Each is taken away as a question is asked: features are replaced by their mean, the detector's map
-by "nothing found", matching channels by zero. That overstates the loss, as the fusion has learned
-to rely on what is missing. With `--steps` the fusion besides learns that long without it, from the
-shipped weights (`learned`; among all rows that learn, "all" is what the others compare with). It
-still starts from weights that learned with everything, so the truth lies between the two.
+Each is taken away while a question is asked: features are replaced by their mean, the detector's
+map by "nothing found", matching channels by zero. That overstates the loss, since the fusion has
+learned to rely on them. With `--steps` the fusion is also trained for so long without it, from the
+shipped weights (`learned`; "all" is what those rows compare with). That still starts from weights
+that were trained with everything, so the truth lies between the two.
 
-Grid IoU of the fusion's target logits above 0, with no gate: text follows them.
+Grid IoU of the fusion's target logits above 0, without a threshold.
 """
 
 from __future__ import annotations
@@ -25,7 +25,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from projects.nano.batches import Batches
-from projects.nano.benchmarks.cells import CELL_ROWS, Seen, add_arguments, figures, open_store, see
+from projects.nano.benchmarks.cells import (
+    CELL_ROWS,
+    CellPrediction,
+    add_arguments,
+    figures,
+    open_store,
+    predict_cells,
+)
 from projects.nano.scenes import read_collection
 from projects.nano.stage1_grounding import GroundingConfig, QuestionEncoder, train_grounding
 from text4seg.models.nano.encoders import efficientnet
@@ -57,7 +64,7 @@ class Without:
     modules: tuple[str, ...] = ()
 
     def change(self, features: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
-        """`… rows columns` as if those eyes saw the mean of all images, the detector nothing."""
+        """Replace the features of encoders by their mean, the detector's by nothing found."""
         changed = features.clone()
         for start, stop in self.channels:
             changed[..., :CELL_ROWS, start:stop] = 0.0 if start >= VISUAL else mean[start:stop]
@@ -106,7 +113,7 @@ class Ablation:
         without.silence(self.chat.model.fusion)
         report = {}
         for name in self.names:
-            seen = see(
+            seen = predict_cells(
                 self.chat,
                 self.store,
                 self.root,
@@ -156,7 +163,7 @@ class Poorer(Batches):
         return replace(batch, features=self._without.change(batch.features, self._mean))
 
 
-def answer(seen: Seen) -> tuple[Any, Any]:
+def answer(seen: CellPrediction) -> tuple[Any, Any]:
     return seen.truth, seen.cells(None)
 
 

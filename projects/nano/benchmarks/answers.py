@@ -3,15 +3,14 @@
     python -m projects.nano.benchmarks.answers --data DIR [--features DIR] [--weights DIR] --json
 
 The images are those of `coco/` and `clothing/` that nothing was trained on. As many questions are
-answered with yes as with no; only annotated names are counted or denied. An answer is right where
+answered with yes as with no; only annotated names are counted or denied. An answer is right if
 it is the true word. For lists of names: `right` is the share of the named things that are there (of
 names that are annotated in that collection), `largest` whether the largest thing is among them.
 
-Beside it stand the answers of who does not look (`blind`: always yes, else the commonest answer of
-its kind in the collection) and those that somebody would put together out of what nano had before
-(`pieces`): whether the presence gate lets a mask through; the detector's boxes of that kind, none
-where the gate is shut; the commonest color under the text mask; where its center lies; the classes
-of the detector's surest boxes.
+Two baselines: `blind` answers without the image (yes, or the commonest answer of the kind in the
+collection); `pieces` is put together from nano's other outputs: whether the mask is empty, the
+detector's boxes of that kind, the commonest color under the mask, the position of its center, the
+classes of the detector's surest boxes.
 """
 
 from __future__ import annotations
@@ -235,7 +234,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How often nano's answers in words are right.")
     parser.add_argument("--data", type=Path, required=True, help="folder with coco/ and clothing/")
     parser.add_argument(
-        "--features", type=Path, default=Path("out/features"), help="what the eyes saw, kept"
+        "--features", type=Path, default=Path("out/features"), help="folder of cached features"
     )
     parser.add_argument("--weights", type=Path, help="folder of nano's weights")
     parser.add_argument("--limit", type=int, help="so many images of each collection")

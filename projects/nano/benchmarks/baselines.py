@@ -1,16 +1,16 @@
-"""What nano has to beat, and what its own cell head sees, on the sets of `evaluation_sets.py`.
+"""Baselines that nano has to beat, and its own cells, on the sets of `evaluation_sets.py`.
 
     python -m projects.nano.benchmarks.baselines --data DIR --sets SETS [--features DIR] --json
 
 Grid IoU, like the one of `text4seg evaluate`: a box in the center, a linear probe of the frozen
-features (`nano_probe.py`, one for COCO's names and one for garments, learned on the train images),
+features (`probe.py`, one for COCO's names and one for garments, learned on the train images),
 the detector's raw boxes (the named class's, from the whole image), and the fusion's target logits
-above 0 before any text is written (`head`), with the gates as shipped. Neither boxes nor the probe
-know places: "the left dog" is any dog to them. From which score on boxes count is chosen on train
-images.
+above 0 before any text is written (`head`), with the thresholds as shipped. Boxes and the probe
+know no positions: "the left dog" is any dog to them. The score from which a box counts is chosen on
+train images.
 
-Besides, pixel IoU of what MobileSAM makes of the same boxes (`boxes + MobileSAM`, at 512×512,
-judged on 256×256): the pipeline that somebody without nano would wire up.
+Also the pixel IoU of MobileSAM's masks of the same boxes (`boxes + MobileSAM`, at 512x512, scored
+on 256x256): the pipeline that one would build without nano.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Ways:
         self.look = cache(self._look)  # positions are asked about the images of coco
 
     def _look(self, name: str) -> tuple[ImageFeatures, np.ndarray]:
-        """What the eyes see, and the boxes of the detector on the whole image."""
+        """Encode an image, and detect boxes on the whole of it."""
         image = open_image(self._root / name)
         return self._chat.vision_encoder.encode_with_detections(image), detect(self._chat, image)
 

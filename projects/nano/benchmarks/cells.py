@@ -1,7 +1,7 @@
-"""What nano's fusion sees of the questions of an evaluation set, before any text is written.
+"""The fusion's cells for the questions of an evaluation set, before any text is written.
 
-Shared by the benchmarks that compare, ablate and choose gates. Features of the frozen eyes are kept
-in a folder: they are computed where it lacks them, about a second an image.
+Shared by the benchmarks that compare, ablate and choose thresholds. Features of the frozen encoders
+are kept in a folder; missing ones are computed, about a second an image.
 """
 
 from __future__ import annotations
@@ -35,8 +35,16 @@ CELL_ROWS = SHAPE.cells
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A question, its true cells (None: absent), and what was found: `logits 16 16`, the gate."""
+class CellPrediction:
+    """The fusion's answer to a question.
+
+    Attributes:
+        image: The image's name.
+        expression: What is asked for.
+        truth: True cells, `16 16`; None if the target is absent.
+        logits: Target logits, `16 16`.
+        gate: Name of the threshold that the question has.
+    """
 
     image: str
     expression: str
@@ -45,7 +53,7 @@ class Seen:
     gate: str
 
     def cells(self, gate: float | None) -> np.ndarray:
-        """What is marked where nothing counts as there unless a logit reaches the gate."""
+        """Mark the cells above 0, or none if no logit reaches the threshold."""
         marked: np.ndarray = self.logits > 0
         return marked & (gate is None or float(self.logits.max()) >= gate)
 
@@ -64,10 +72,10 @@ def true_cells(encoded: Any) -> np.ndarray | None:
     return np.asarray(coverage_to_cells(mask_to_coverage(rle_to_mask(encoded), SHAPE)))
 
 
-def see(
+def predict_cells(
     chat: NanoModel, store: FeatureStore, root: Path, file: Path, change: Change | None = None
-) -> list[Seen]:
-    """Asks the fusion every question of a set; `change` is done to the features before."""
+) -> list[CellPrediction]:
+    """Ask the fusion every question of a set; `change` is applied to the features before."""
     found = []
     for name, records in by_image(file).items():
         features = store[root / name].float()
@@ -77,12 +85,14 @@ def see(
         logits = ask_together(chat, features, wordings)
         for record, wording, one in zip(records, wordings, logits, strict=True):
             truth = true_cells(record["mask"])
-            found.append(Seen(name, record["expression"], truth, one, chat.threshold_kind(wording)))
+            found.append(
+                CellPrediction(name, record["expression"], truth, one, chat.threshold_kind(wording))
+            )
     return found
 
 
 def ask_together(chat: NanoModel, features: torch.Tensor, wordings: Sequence[str]) -> np.ndarray:
-    """Target logits `n 16 16` of several questions about one image."""
+    """Get the target logits `n 16 16` of several questions about one image."""
     words = [torch.tensor(chat.encode(wording)) for wording in wordings]
     pad = torch.nn.utils.rnn.pad_sequence
     mask = pad([torch.ones_like(ids, dtype=torch.bool) for ids in words], batch_first=True)
@@ -95,7 +105,7 @@ def ask_together(chat: NanoModel, features: torch.Tensor, wordings: Sequence[str
 
 
 def figures(found: Sequence[tuple[np.ndarray | None, np.ndarray]]) -> dict[str, float | None]:
-    """Mean IoU of what is there, of 13 cells and more; share of it missed; absents left empty."""
+    """Compute the mean IoU of present targets and of large ones, the miss rate and N-acc."""
     present = [(t, p) for t, p in found if t is not None]
     overlaps = [float((t & p).sum() / (t | p).sum()) for t, p in present]
     large = [
@@ -120,7 +130,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--features",
         type=Path,
         default=Path("out/features"),
-        help="where what the eyes saw is kept; made where it is missing",
+        help="folder of cached features; missing ones are computed",
     )
     add("--weights", type=Path, help="folder of nano's weights; by default those of the package")
     add("--json", action="store_true")

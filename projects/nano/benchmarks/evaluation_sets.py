@@ -2,29 +2,26 @@
 
     python -m projects.nano.benchmarks.evaluation_sets --data DIR --out DIR
 
-Set `coco`: each class present in an image of `coco/instances_val.json`, all its instances (crowds
-too) together, where they cover over 0.5 % of the image. Set `clothing`: each garment and body part
-likewise. In both, two classes an image that were annotated and are not there: their mask is null.
-The draw is seeded.
+- `coco`: each class present in an image of `coco/instances_val.json`, all its instances together
+  (crowds too), if they cover over 0.5 % of the image; and two absent classes an image, whose mask
+  is null.
+- `clothing`: each garment and body part likewise.
+- `positions`: of two to six things of a class in a COCO image (and no crowd of them), the outermost
+  one on each side if it is 1.5 cells apart ("the left dog"), and the largest and the smallest if
+  they differ by half.
+- `unseen`: the present things of both sets in words that nano was never taught; `seen`: the same
+  things by the names it knows.
+- `colors`: garments of a clear color ("the red dress"), and absent ones of a wrong color.
+- `relations`: what is left, right, above or below of another thing in a COCO image ("the cup left
+  of the bottle"); of three relations that nothing is in, one is asked.
+- `composed`, with `--composed`: colors, relations and positions in `OUT/composed`, images composed
+  of COCO validation things on COCO validation images; score it with `--images OUT`.
+- `classes`, with `--outlines` for the folder that the stage `label` makes: images of the ImageNet
+  classes that nano was never trained on, by their names, and by the name of another such class,
+  which is absent. The masks are clear outlines of U²-Net-p, not true ones.
 
-Set `positions`: where two to six of a kind are in a COCO image (and no crowd of them), the
-outermost one on each side where it stands 1.5 cells apart ("the left dog"), and the largest and the
-smallest where they differ by half. Set `unseen`: the present things of both sets asked for in words
-that nano was never taught; set `seen`: the same things by the names it knows.
-
-Set `colors`: garments of a clear color by it ("the red dress"), and by a color that nobody would
-call them by, which is absent. Set `relations`: what stands left, right, above or below of another
-thing in a COCO image ("the cup left of the bottle"); of three where nothing does, one is asked.
-Every fourth question of these two is in `told.jsonl`.
-With `--composed`, set `composed`: the same, and places, in `OUT/composed`, images put together from
-COCO validation things on COCO validation images; score it with `--images OUT`.
-
-The sets but `seen` and the last three are together in `all.jsonl`.
-
-Set `classes`, where `--outlines` names a folder of what stands out in `photos/imagenet` (made by
-`projects.nano pseudo`): images of the ImageNet classes that nano is never asked for, by
-their names, and by the name of another such class, which is absent. The outlines are U²-Net-p's
-where they are clear, not true masks.
+`all.jsonl` has the sets but `seen`, `colors`, `relations`, `composed` and `classes`; `told.jsonl`
+has every fourth question of `colors` and `relations`. The draw is seeded.
 """
 
 from __future__ import annotations
@@ -132,11 +129,11 @@ def position_lines(root: Path) -> Iterator[dict[str, Any]]:
         for kind in sorted({name for name, _, _ in found} - crowds):
             masks = [m for name, m, _ in found if name == kind and m.mean() > SMALLEST_SHARE / 2]
             if FEWEST <= len(masks) <= MOST:
-                for word, mask in told_apart(masks):
+                for word, mask in singled_out(masks):
                     yield line(image, f"{word} {kind}", mask, "positions")
 
 
-def told_apart(masks: list[np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+def singled_out(masks: list[np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
     """What tells one of them from the others: a side, or a size, and its mask."""
     centers = [[np.average(np.arange(m.shape[a]), weights=m.sum(1 - a)) for a in (0, 1)]
                for m in masks]  # fmt: skip
@@ -240,7 +237,7 @@ def composed_lines(root: Path, out: Path) -> Iterator[dict[str, Any]]:
         for kind in sorted({name for name, _ in things}):
             masks = [mask for name, mask in things if name == kind]
             if len(masks) >= FEWEST:
-                for word, mask in told_apart(masks):
+                for word, mask in singled_out(masks):
                     yield line(image, f"{word} {kind}", mask, "composed")
 
 

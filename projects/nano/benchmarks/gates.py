@@ -1,16 +1,14 @@
-"""How nano's gates are chosen on validation images, and what that choice flatters.
+"""How nano's thresholds are chosen on validation images, and how optimistic that choice is.
 
     python -m projects.nano.benchmarks.gates --data DIR --sets SETS [--features DIR] --json
 
-A thing counts as absent where no cell's target logit reaches a gate: one for garments, one for all
-else. The rule: the lowest gate that leaves empty at least so many of the absent things (95 % and
-90 %). For comparison, the gate of the largest gIoU (an absent thing counts 1 if left empty, else
-0).
+A target counts as absent if no cell's logit reaches a threshold: one for garments, one for all
+else. The rule: the lowest threshold that leaves empty at least 95 % (or 90 %) of the absent
+targets. For comparison, the threshold of the largest gIoU.
 
-The check: images are halved at random (by image, so its questions stay together); a gate
-is chosen on one half and scored on the other, both ways, 200 times. `loss` is what choosing on
-other images costs against choosing on the scored ones. IoU is of the fusion's target logits above
-0: text follows them.
+The check: images are halved at random, with all questions of an image in one half; a threshold is
+chosen on one half and scored on the other, both ways, 200 times. `loss` is what that costs against
+choosing on the scored images themselves. IoU is of the fusion's target logits above 0.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from projects.nano.benchmarks.cells import Seen, add_arguments, open_store, see
+from projects.nano.benchmarks.cells import CellPrediction, add_arguments, open_store, predict_cells
 from text4seg.models.nano.nano_model import NanoModel
 
 if TYPE_CHECKING:
@@ -39,7 +37,7 @@ Scores = np.ndarray
 """`images gates 5`: sum of IoU, things missed, things, absents left empty, absents."""
 
 
-def tally(seen: Sequence[Seen]) -> Scores:
+def tally(seen: Sequence[CellPrediction]) -> Scores:
     """Counts of each image under each gate."""
     images = {name: index for index, name in enumerate(dict.fromkeys(one.image for one in seen))}
     sums = np.zeros((len(images), len(GATES), 5))
@@ -143,7 +141,7 @@ def main() -> None:
     store = open_store(chat, arguments.features, arguments.data)
     sets = {}
     for name, wanted in WANTED.items():
-        seen = see(chat, store, arguments.data, arguments.sets / f"{name}.jsonl")
+        seen = predict_cells(chat, store, arguments.data, arguments.sets / f"{name}.jsonl")
         sums = tally([one for one in seen if one.gate == KINDS[name]])
         gate = chat.model.config.threshold(KINDS[name]) or -np.inf
         rules = {f"{wanted:.0%} of absents": lowest(wanted), "largest gIoU": largest_giou}

@@ -1,13 +1,13 @@
-r"""Weights of run-length digits and of background rows in nano's own writing lesson.
+r"""Weights of run-length digits and of background rows in the loss of stage 2.
 
     python -m projects.nano.benchmarks.loss_weights \
         --data DIR --work DIR --sets SETS [--steps 120] --json
 
-For each setting nano's writing (language layers, reader, projector) is learned anew: from SmolLM2's
-layers and fresh readers, over the fusion as it is shipped, the same batches in the same order. Then
-it writes the masks of validation images in `rrle`, where digits are. The lesson is far shorter than
-nano's, so the figures tell how soon masks are right: their IoU with what the cells see, which is
-what there is to be written, and with the true masks. A setting that was stopped goes on.
+For each setting the language layers, reader and projector are trained anew, from SmolLM2's layers
+and fresh readers, over the shipped fusion, on the same batches in the same order. Then the model
+writes the masks of validation images as `rrle`. The training is far shorter than nano's, so the
+figures tell how soon masks are right: their IoU with the fusion's cells, which are what there is to
+write, and with the true masks. A setting that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def learn(arguments: argparse.Namespace, folder: Path, weights: tuple[float, flo
     store = open_store(chat, arguments.features, arguments.data)
     names = chat.model.config.names
     batches = Batches(scenes, store, names, images=2, questions=4)
-    lesson = BatchSampler(chat.model, chat.text, batches, names, settings)
-    train_decoder(chat.model, lesson, settings=settings, folder=folder)
+    sampler = BatchSampler(chat.model, chat.text, batches, names, settings)
+    train_decoder(chat.model, sampler, settings=settings, folder=folder)
     chat.model.eval()
     return chat
 
@@ -111,7 +111,7 @@ def unlearn(chat: NanoModel) -> None:
 
 
 def ask(chat: NanoModel, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Of every few questions, where the cells see something: how what is written overlaps."""
+    """Score the written masks of every few questions whose cells are not empty."""
     store = open_store(chat, arguments.features, arguments.data)
     segmenter, found = Segmenter(chat, format="rrle"), []
     questions = [
@@ -143,14 +143,14 @@ def ask(chat: NanoModel, arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 def figures(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Means, and how much each overlap is above `others`, with 95 % of a bootstrap by image."""
-    told: dict[str, Any] = {"passes": float(np.mean([row["passes"] for row in rows]))}
+    scores: dict[str, Any] = {"passes": float(np.mean([row["passes"] for row in rows]))}
     images = [row["image"] for row in rows]
     for kind in ("seen", "true"):
         here, there = (np.array([[row[kind], 1.0] for row in some]) for some in (rows, others))
         gain = compare_ratios(there, here, images).difference
-        told[kind] = float(here[:, 0].mean())
-        told[f"{kind}_gain"] = [gain.value, gain.low, gain.high]
-    return told
+        scores[kind] = float(here[:, 0].mean())
+        scores[f"{kind}_gain"] = [gain.value, gain.low, gain.high]
+    return scores
 
 
 def table(record: dict[str, Any]) -> str:
@@ -159,14 +159,14 @@ def table(record: dict[str, Any]) -> str:
         "| setting | digits | background rows | IoU of cells seen | gain | of true ones | gain |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, told in record["settings"].items():
+    for name, scores in record["settings"].items():
         weights = " | ".join(f"{weight:g}" for weight in SETTINGS[name])
         seen, true = (
-            f"{told[kind]:.3f} | "
+            f"{scores[kind]:.3f} | "
             + (
                 ""
                 if name == AS_IT_IS
-                else "{:+.3f} ({:+.3f} to {:+.3f})".format(*told[f"{kind}_gain"])
+                else "{:+.3f} ({:+.3f} to {:+.3f})".format(*scores[f"{kind}_gain"])
             )
             for kind in ("seen", "true")
         )

@@ -1,17 +1,16 @@
-r"""The own-data example: questions about 50 images to learn from, about 30 others to ask.
+r"""Fine-tuning on a user's own names: 50 images to learn from, 30 others to ask about.
 
     python -m projects.nano.benchmarks.own_data \
         --data DIR --out DIR [--names own|kinds] [--train [--json FILE]]
 
-Without `--train` it writes the two files of questions alone. With it, the recipe of nano is run on
-them as a user would, and figures from before and after and the seconds go into the record.
+Without `--train` only the two files of questions are written. With it nano's recipe is run on them
+as a user would, and the scores before and after and the seconds are recorded.
 
 The images are the validation images of the clothing set, none of which nano was trained on. With
-`--names own` the things are asked for by German words: names of a user's own, which nano was never
-taught, a few of them false friends ("Rock" is a skirt). The images to learn from are asked about
-`--absent` things that are not there; the others about two, as in nano's own evaluation. With
-`--names kinds` they are asked for by kinds of a user's own, each of several garments that nano
-knows apart, and about every kind that is not there.
+`--names own` the things are asked for by German words, which nano does not know, a few of them
+false friends ("Rock" is a skirt). The images to learn from are asked about `--absent` absent
+things, the others about two, as in nano's own evaluation. With `--names kinds` things are asked for
+by kinds, each of several garments that nano distinguishes, and about every absent kind.
 """
 
 from __future__ import annotations
@@ -130,16 +129,16 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     started = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.PIPE)
     seconds = time.perf_counter() - started
-    told = json.loads((run / "provenance.json").read_text())
-    figures = {when: {name: told[when]["clothing"][name] for name in SHOWN}
+    provenance = json.loads((run / "provenance.json").read_text())
+    figures = {when: {name: provenance[when]["clothing"][name] for name in SHOWN}
                for when in ("before", "after")}  # fmt: skip
     return {
-        "steps": told["steps"],
+        "steps": provenance["steps"],
         "seconds": round(seconds),
         "cores": len(os.sched_getaffinity(0)),
         "weights": WEIGHTS,
-        "choice": told["choice"],
-        "aliases": told["aliases"],
+        "choice": provenance["choice"],
+        "aliases": provenance["aliases"],
         **figures,
     }
 

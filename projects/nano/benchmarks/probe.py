@@ -1,7 +1,7 @@
 """A linear probe: logistic regression from the frozen features of a cell to what is in it.
 
-One for the names of a collection, learned on its train images alone; no words, no neighbours. It is
-what the eyes see without anything of nano's own.
+One for the names of a collection, trained on its train images alone; without words and without
+neighboring cells. It is what the encoders' features give by themselves.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Probe:
 
 
 def of_cells(features: Tensor) -> Tensor:
-    """What the eyes saw of an image → `256 channels`, without colors and boxes."""
+    """Select the visual features of the cells, `256 channels`, without colors and boxes."""
     return features[:CELL_ROWS, :CHANNELS].float()
 
 

@@ -167,12 +167,3 @@ def test_collections_come_in_their_shares() -> None:
     for source in SOURCES:
         share = MIX[source] / sum(MIX[s] for s in SOURCES)
         assert found.count(source) / len(found) == pytest.approx(share, abs=0.1)
-
-
-def test_cells_are_half_covered_or_the_best_of_a_small_thing() -> None:
-    coverage = torch.zeros(4, 16, 16)
-    coverage[0, 2, 2:6] = torch.tensor([0.49, 0.5, 0.9, 0.2])
-    coverage[1, 3, 3:6] = torch.tensor([0.3, 0.31, 0.31])
-    coverage[2, 5, 5] = 0.02
-    found = to_cells(coverage)
-    assert found.nonzero().tolist() == [[0, 2, 3], [0, 2, 4], [1, 3, 4], [1, 3, 5]]

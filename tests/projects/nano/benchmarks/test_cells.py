@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from projects.nano.benchmarks import cells
-from projects.nano.benchmarks.cells import Seen
+from projects.nano.benchmarks.cells import CellPrediction
 from text4seg.core.run_lengths import mask_to_rle
 
 
-def seen(image: str, *, there: bool, logit: float, expression: str = "the dog") -> Seen:
+def seen(image: str, *, there: bool, logit: float, expression: str = "the dog") -> CellPrediction:
     """Two true cells, if it is there; one of them, and no other, has the logit above zero."""
     truth = np.zeros((16, 16), dtype=bool)
     truth[0, :2] = True
     logits = np.full((16, 16), -5.0, dtype=np.float32)
     logits[0, 0] = logit
-    return Seen(image, expression, truth if there else None, logits, "presence")
+    return CellPrediction(image, expression, truth if there else None, logits, "presence")
 
 
 def test_figures_of_found_missed_and_absent_things() -> None:

@@ -92,7 +92,7 @@ def box(rows: slice, cols: slice) -> np.ndarray:
 def test_positions_are_told_where_they_are_clear() -> None:
     low_left, high_right = box(slice(20, 40), slice(0, 8)), box(slice(0, 10), slice(30, 38))
     middle = box(slice(8, 24), slice(15, 23))
-    found = {w: m.tobytes() for w, m in evaluation_sets.told_apart([middle, high_right, low_left])}
+    found = {w: m.tobytes() for w, m in evaluation_sets.singled_out([middle, high_right, low_left])}
     assert found == {
         "left": low_left.tobytes(),
         "right": high_right.tobytes(),
@@ -101,7 +101,7 @@ def test_positions_are_told_where_they_are_clear() -> None:
         "smallest": high_right.tobytes(),
     }
     level = [box(slice(0, 8), slice(0, 8)), box(slice(2, 10), slice(1, 9))]
-    assert list(evaluation_sets.told_apart(level)) == [], "neither apart nor of another size"
+    assert list(evaluation_sets.singled_out(level)) == [], "neither apart nor of another size"
 
 
 def test_positions_leave_out_crowds_and_single_things(root: Path) -> None:
@@ -159,7 +159,7 @@ def test_all_questions_but_the_repeated_ones_stand_together(
 
 
 def test_classes_are_held_out_ones_with_a_clear_outline(root: Path) -> None:
-    images, outlines = root / "images" / "imagenet", root / "outlines"
+    images, outlines = root / "photos" / "imagenet", root / "outlines"
     images.mkdir(parents=True)
     outlines.mkdir()
     saliency = np.zeros((320, 320), dtype=np.uint8)

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from projects.nano.benchmarks import gates
-from projects.nano.benchmarks.cells import Seen
+from projects.nano.benchmarks.cells import CellPrediction
 
 
-def seen(image: str, *, there: bool, logit: float, expression: str = "the dog") -> Seen:
+def seen(image: str, *, there: bool, logit: float, expression: str = "the dog") -> CellPrediction:
     """Two true cells, if it is there; one of them, and no other, has the logit above zero."""
     truth = np.zeros((16, 16), dtype=bool)
     truth[0, :2] = True
     logits = np.full((16, 16), -5.0, dtype=np.float32)
     logits[0, 0] = logit
-    return Seen(image, expression, truth if there else None, logits, "presence")
+    return CellPrediction(image, expression, truth if there else None, logits, "presence")
 
 
 def test_the_lowest_gate_that_leaves_enough_empty() -> None:

@@ -33,7 +33,7 @@ def clothing(tmp_path: Path) -> Path:
 def test_more_absent_things_are_asked_of_the_images_to_learn(
     clothing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: str, dress: str
 ) -> None:
-    monkeypatch.setattr(own_data, "PHOTOS_TO_LEARN", 2)
+    monkeypatch.setattr(own_data, "IMAGES_TO_LEARN", 2)
     out = tmp_path / "out"
     arguments = ["--data", clothing, "--out", out, "--names", names, "--absent", 4]
     monkeypatch.setattr(sys, "argv", ["own_data", *map(str, arguments)])
