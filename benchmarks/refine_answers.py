@@ -33,7 +33,7 @@ from text4seg.core.upsampling import probability_to_mask
 from text4seg.evaluation.summary import LARGE_CELLS
 from text4seg.images import open_image
 from text4seg.metrics import iou
-from text4seg.refine import FunctionRefiner, Refined, get_refiner
+from text4seg.refine import FunctionRefiner, RefinedMask, get_refiner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -84,11 +84,11 @@ def answer(
     return kept
 
 
-def bicubic(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size) -> Refined:
+def bicubic(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size) -> RefinedMask:
     """Interpolated and cut at one half; an empty answer stays empty."""
     del image
     mask = probability_to_mask(probability, size, "bicubic")
-    return Refined(mask if (probability >= 0.5).any() else np.zeros_like(mask))
+    return RefinedMask(mask if (probability >= 0.5).any() else np.zeros_like(mask))
 
 
 def measure(arguments: argparse.Namespace) -> list[Record]:

@@ -6,7 +6,7 @@ from PIL import Image
 
 from text4seg.core.errors import InputError
 from text4seg.core.types import Size
-from text4seg.refine.interface import Refined, RefinerSpec, from_function
+from text4seg.refine.interface import RefinedMask, RefinerSpec, from_function
 
 SPECS = [
     pytest.param("smooth", ("smooth", None, None), id="a name"),
@@ -28,9 +28,9 @@ def test_a_spec_is_split(text: str, parts: tuple[str, str | None, str | None]) -
 
 
 @from_function
-def everything(image: Image.Image, probability: np.ndarray, size: Size) -> Refined:
+def everything(image: Image.Image, probability: np.ndarray, size: Size) -> RefinedMask:
     """Take the whole image."""
-    return Refined(np.full((size.height, size.width), probability.max() >= 0.5))
+    return RefinedMask(np.full((size.height, size.width), probability.max() >= 0.5))
 
 
 def test_a_function_becomes_a_refiner_with_its_docstring() -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.refine.conftest import IMAGE, cells
 from text4seg.core.errors import UnknownNameError
 from text4seg.core.types import Size
-from text4seg.refine import REFINERS, Refined, from_function, get_refiner
+from text4seg.refine import REFINERS, RefinedMask, from_function, get_refiner
 
 WITHOUT_WEIGHTS = ("none", "smooth", "crf")
 
@@ -54,8 +54,8 @@ def test_every_built_in_refiner_has_a_summary_of_its_own() -> None:
 
 def test_a_registered_refiner_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     @from_function
-    def everything(image: Image.Image, probability: np.ndarray, size: Size) -> Refined:
-        return Refined(np.ones((size.height, size.width), dtype=bool))
+    def everything(image: Image.Image, probability: np.ndarray, size: Size) -> RefinedMask:
+        return RefinedMask(np.ones((size.height, size.width), dtype=bool))
 
     REFINERS.register("everything", everything)
     try:

@@ -136,10 +136,10 @@ def test_from_pretrained_loads_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_refiner_may_be_made_of_a_function() -> None:
-    from text4seg.refine import FunctionRefiner, Refined
+    from text4seg.refine import FunctionRefiner, RefinedMask
 
-    def everything(image: Image.Image, probability: np.ndarray, size: object) -> Refined:
-        return Refined(np.ones((image.height, image.width), dtype=bool), ("took all",))
+    def everything(image: Image.Image, probability: np.ndarray, size: object) -> RefinedMask:
+        return RefinedMask(np.ones((image.height, image.width), dtype=bool), ("took all",))
 
     found = Segmenter(chat(), refiner=FunctionRefiner(everything))(IMAGE, "the dog")
     assert found.mask.all()
@@ -147,14 +147,14 @@ def test_a_refiner_may_be_made_of_a_function() -> None:
 
 
 def test_a_refiner_prepares_each_image_once() -> None:
-    from text4seg.refine import Refined
+    from text4seg.refine import RefinedMask
 
     class Counting:
         opened = 0
 
         def prepare(self, image: Image.Image) -> object:
             self.opened += 1
-            return lambda probability: Refined(np.ones((image.height, image.width), dtype=bool))
+            return lambda probability: RefinedMask(np.ones((image.height, image.width), dtype=bool))
 
     refiner = Counting()
     found = Segmenter(chat(), refiner=refiner).segment_many(IMAGE, ["the dog", "the cat"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from text4seg.refine.crf import crf
 from text4seg.refine.interface import (
     FunctionRefiner,
-    Refined,
+    RefinedMask,
     RefineFunction,
     RefineMask,
     Refiner,
@@ -26,7 +26,7 @@ __all__ = [
     "FunctionRefiner",
     "RefineFunction",
     "RefineMask",
-    "Refined",
+    "RefinedMask",
     "Refiner",
     "RefinerFactory",
     "RefinerSpec",

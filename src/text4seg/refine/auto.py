@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from text4seg.core.types import GridShape, Size
-from text4seg.refine.interface import Refined, RefineMask, Refiner, RefinerSpec
+from text4seg.refine.interface import RefinedMask, RefineMask, Refiner, RefinerSpec
 from text4seg.refine.refiners import get_refiner
 from text4seg.refine.sam_refiner import missing_package
 from text4seg.refine.smooth import smooth
@@ -40,7 +40,7 @@ class AutoRefiner:
         """Take an image for all its masks; a SAM is loaded at the first mask that needs it."""
         prepared: list[RefineMask] = []
 
-        def refine(probability: Float32[np.ndarray, "rows cols"]) -> Refined:
+        def refine(probability: Float32[np.ndarray, "rows cols"]) -> RefinedMask:
             name = choose_refiner(GridShape(*probability.shape))
             if name == "smooth":
                 return smooth(image, probability, Size(image.height, image.width))

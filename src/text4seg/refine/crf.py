@@ -18,7 +18,7 @@ from text4seg.core.geometry import resize_probability
 from text4seg.core.types import Size
 from text4seg.refine._field import outline_field
 from text4seg.refine._permutohedral import Permutohedral
-from text4seg.refine.interface import Refined
+from text4seg.refine.interface import RefinedMask
 from text4seg.refine.none import none
 from text4seg.refine.smooth import smooth
 
@@ -61,7 +61,7 @@ PAPER = CrfSettings(certainty=float(np.log(0.9 / 0.1)), steepness=None, far_weig
 """The settings of Text4Seg (appendix and code): labels right with p = 0.9, appearance weight 10."""
 
 
-def crf(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size) -> Refined:
+def crf(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size) -> RefinedMask:
     """A dense CRF over colors and positions; no weights, about half a second an image.
 
     An image of more than 512 × 512 pixels is scaled down to that area for the mean field.
@@ -77,7 +77,9 @@ def crf(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size)
     return _refine(image, probability, size, CrfSettings())
 
 
-def crf_paper(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size) -> Refined:
+def crf_paper(
+    image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size
+) -> RefinedMask:
     """The CRF with the settings of the Text4Seg paper, for comparison; loses small objects.
 
     Args:
@@ -93,7 +95,7 @@ def crf_paper(image: Image, probability: Float32[np.ndarray, "rows cols"], size:
 
 def _refine(
     image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size, settings: CrfSettings
-) -> Refined:
+) -> RefinedMask:
     blocks = none(image, probability, size)
     if not (probability >= 0.5).any():
         return blocks
@@ -103,9 +105,9 @@ def _refine(
     inside = mean_field(pixels, log_odds(probability, small, settings), settings)
     mask = resize_probability(inside.astype(np.float32), size, "bilinear") >= 0.5
     if mask.any():
-        return Refined(np.asarray(mask))
+        return RefinedMask(np.asarray(mask))
     coarse = smooth(image, probability, size)
-    return Refined(coarse.mask, (*coarse.notes, LOST_NOTE))
+    return RefinedMask(coarse.mask, (*coarse.notes, LOST_NOTE))
 
 
 def log_odds(

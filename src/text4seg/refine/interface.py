@@ -25,7 +25,7 @@ _SPEC = re.compile(r"(?P<name>[^@:]*)(?:@(?P<side>[^:]*))?(?::(?P<model>.*))?")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Refined:
+class RefinedMask:
     """A refined mask.
 
     Attributes:
@@ -37,10 +37,10 @@ class Refined:
     notes: tuple[str, ...] = ()
 
 
-RefineMask: TypeAlias = "Callable[[Float32[np.ndarray, 'rows cols']], Refined]"
+RefineMask: TypeAlias = "Callable[[Float32[np.ndarray, 'rows cols']], RefinedMask]"
 """A refiner with its image: the probability of each cell (0 to 1) in, a mask out."""
 
-RefineFunction: TypeAlias = "Callable[[Image, Float32[np.ndarray, 'rows cols'], Size], Refined]"
+RefineFunction: TypeAlias = "Callable[[Image, Float32[np.ndarray, 'rows cols'], Size], RefinedMask]"
 """A refiner that shares no work between the masks of an image: image, probability, image size."""
 
 
@@ -81,7 +81,14 @@ class RefinerSpec:
 
     @classmethod
     def parse(cls, text: str) -> RefinerSpec:
-        """Split a text into its parts; any text is accepted."""
+        """Split a text into its parts.
+
+        Args:
+            text: Any text.
+
+        Returns:
+            The spec; its name need not exist.
+        """
         found = _SPEC.fullmatch(text)
         return cls(text, *found.group("name", "side", "model")) if found else cls(text, text)
 

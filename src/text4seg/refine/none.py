@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32
 
 from text4seg.core.geometry import cells_to_mask
 from text4seg.core.types import Size
-from text4seg.refine.interface import Refined
+from text4seg.refine.interface import RefinedMask
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SMALLER_THAN_GRID = "the image is smaller than the grid: the pixels nearest to the cells are marked"
 
 
-def none(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size) -> Refined:
+def none(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size) -> RefinedMask:
     """The text's own mask: every pixel takes the answer of its cell (nearest neighbour).
 
     Args:
@@ -32,8 +32,8 @@ def none(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size
     cells = probability >= 0.5
     mask = cells_to_mask(cells, size)
     if cells.any() and not mask.any():
-        return Refined(_mark_centers(cells, size), (SMALLER_THAN_GRID,))
-    return Refined(mask)
+        return RefinedMask(_mark_centers(cells, size), (SMALLER_THAN_GRID,))
+    return RefinedMask(mask)
 
 
 def _mark_centers(cells: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndarray, "h w"]:

@@ -28,7 +28,7 @@ from text4seg.core.geometry import cells_to_mask
 from text4seg.core.types import Size
 from text4seg.refine._field import Field, clamp_off_outline, shift_to_cover, softness
 from text4seg.refine._sam_prompts import PromptSettings, place_prompt
-from text4seg.refine.interface import Refined, RefinerSpec
+from text4seg.refine.interface import RefinedMask, RefinerSpec
 from text4seg.refine.smooth import smooth
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class SamImage:
         self._image = image
         self._features: ImageFeatures | None = None
 
-    def __call__(self, probability: Float32[np.ndarray, "rows cols"]) -> Refined:
+    def __call__(self, probability: Float32[np.ndarray, "rows cols"]) -> RefinedMask:
         """Refine one mask; the result has the image's size."""
         coarse = smooth(self._image, probability, Size(self._image.height, self._image.width))
         if not coarse.mask.any():
@@ -202,7 +202,7 @@ class SamImage:
             return replace(coarse, notes=(*coarse.notes, note))
         slack = 0.0 if softness(probability) >= settings.coverage else settings.slack
         mask = cover(best, probability, frame, slack)
-        return Refined(mask) if mask.any() else coarse
+        return RefinedMask(mask) if mask.any() else coarse
 
     def _outline(
         self,

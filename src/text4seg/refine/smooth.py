@@ -9,7 +9,7 @@ from jaxtyping import Float32
 
 from text4seg.core.types import Size
 from text4seg.refine._field import outline_field
-from text4seg.refine.interface import Refined
+from text4seg.refine.interface import RefinedMask
 from text4seg.refine.none import none
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 VANISHED = "smoothing left no pixel above one half: the mask is that of the cells"
 
 
-def smooth(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size) -> Refined:
+def smooth(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size) -> RefinedMask:
     """A smooth outline that covers each cell by its probability; no weights, milliseconds.
 
     Where cells on both sides of the outline are soft, the outline covers each by its probability,
@@ -38,4 +38,4 @@ def smooth(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Si
         return blocks  # bicubic overshoot could exceed one half between many cells just below it
     ys, xs = ((np.arange(n) + 0.5) / n for n in (size.height, size.width))
     mask = np.asarray(outline_field(probability).at(ys, xs) >= 0.5)
-    return Refined(mask) if mask.any() else Refined(blocks.mask, (*blocks.notes, VANISHED))
+    return RefinedMask(mask) if mask.any() else RefinedMask(blocks.mask, (*blocks.notes, VANISHED))
