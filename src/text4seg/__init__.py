@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from text4seg.data import read_dataset
     from text4seg.data.build import build_dataset
     from text4seg.data.targets import decode_mask, encode_mask
+    from text4seg.evaluation import EvaluationOptions, Report, evaluate, score
     from text4seg.images import open_image
     from text4seg.segmenter import Answer, Segmentation, Segmenter
     from text4seg.training.finetune import train
@@ -30,7 +31,9 @@ _HOMES = {
     "Answer": "text4seg.segmenter",
     "Box": "text4seg.core.types",
     "DescriptorGrid": "text4seg.core.types",
+    "EvaluationOptions": "text4seg.evaluation",
     "GridShape": "text4seg.core.types",
+    "Report": "text4seg.evaluation",
     "Segmentation": "text4seg.segmenter",
     "Segmenter": "text4seg.segmenter",
     "Size": "text4seg.core.types",
@@ -39,10 +42,12 @@ _HOMES = {
     "cells_to_mask": "text4seg.core.geometry",
     "decode_mask": "text4seg.data.targets",
     "encode_mask": "text4seg.data.targets",
+    "evaluate": "text4seg.evaluation",
     "get_format": "text4seg.codec",
     "mask_to_grid": "text4seg.core.geometry",
     "open_image": "text4seg.images",
     "read_dataset": "text4seg.data",
+    "score": "text4seg.evaluation",
     "train": "text4seg.training.finetune",
 }
 
@@ -50,7 +55,9 @@ __all__ = [
     "Answer",
     "Box",
     "DescriptorGrid",
+    "EvaluationOptions",
     "GridShape",
+    "Report",
     "Segmentation",
     "Segmenter",
     "Size",
@@ -59,10 +66,12 @@ __all__ = [
     "cells_to_mask",
     "decode_mask",
     "encode_mask",
+    "evaluate",
     "get_format",
     "mask_to_grid",
     "open_image",
     "read_dataset",
+    "score",
     "train",
 ]
 

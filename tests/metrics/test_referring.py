@@ -2,22 +2,14 @@ from __future__ import annotations
 
 import math
 
-import jaxtyping
 import numpy as np
 import pytest
 
-from text4seg.core.errors import InputError
-from text4seg.core.geometry import mask_to_box
-from text4seg.core.types import Box
 from text4seg.metrics import (
     GREFCOCO_EMPTY_BELOW,
     Overlap,
-    box_acc,
-    box_iou,
     ciou,
     giou,
-    inclusive_to_box,
-    iou,
     mean_iou,
     n_acc,
     overlap,
@@ -39,27 +31,6 @@ NONE = (mask(1, 2), mask(7, 8, 9))  # 0 of 5
 MISSED = (mask(), mask(0, 1))  # a target answered empty: 0 of 2
 ABSENT = (mask(), mask())  # rightly empty
 INVENTED = (mask(4), mask())  # wrongly not empty: 0 of 1
-
-
-def test_overlap_counts_pixels() -> None:
-    counted = overlap(*HALF)
-    assert counted == Overlap(predicted=3, target=3, both=2)
-    assert (counted.union, counted.iou) == (4, 0.5)
-
-
-def test_masks_of_different_sizes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # it would speak first
-    with pytest.raises(InputError, match="one size"):
-        overlap(mask(1), mask(1, length=9))
-
-
-@pytest.mark.parametrize(
-    ("pair", "expected"),
-    [(HALF, 0.5), (ALL, 1), (NONE, 0), (MISSED, 0), (ABSENT, 1), (INVENTED, 0)],
-)
-def test_iou(pair: tuple[np.ndarray, np.ndarray], expected: float) -> None:
-    assert iou(*pair) == expected
-    assert iou(*reversed(pair)) == expected
 
 
 def test_mean_iou_weighs_samples_alike() -> None:
@@ -113,45 +84,6 @@ def test_counted_samples_and_masks_score_alike() -> None:
         assert figure(samples) == figure(counted) == figure(iter(counted))
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "expected"),
-    [
-        (Box(0, 0, 2, 2), Box(0, 0, 2, 2), 1),
-        (Box(0, 0, 2, 2), Box(1, 0, 3, 2), 1 / 3),
-        (Box(0, 0, 2, 2), Box(1, 1, 3, 3), 1 / 7),
-        (Box(0, 0, 2, 2), Box(2, 0, 4, 2), 0),  # they touch
-        (Box(0, 0, 2, 2), Box(0, 2, 2, 4), 0),
-        (Box(0, 0, 1, 1), Box(5, 5, 6, 6), 0),  # apart both ways: no negative times negative
-        (Box(0, 0, 0, 0), Box(0, 0, 0, 0), 0),  # nothing to agree on
-        (Box(0, 0, 4, 4), Box(1, 1, 3, 3), 4 / 16),
-        (None, Box(0, 0, 1, 1), 0),
-        (None, None, 1),
-    ],
-)
-def test_box_iou(first: Box | None, second: Box | None, expected: float) -> None:
-    assert box_iou(first, second) == pytest.approx(expected)
-    assert box_iou(second, first) == pytest.approx(expected)
-
-
-def test_box_acc() -> None:
-    pairs = [
-        (Box(0, 0, 2, 2), Box(0, 0, 2, 2)),
-        (Box(0, 0, 2, 1), Box(0, 0, 1, 1)),  # exactly one half
-        (Box(0, 0, 2, 2), Box(1, 1, 3, 3)),
-        (None, Box(0, 0, 1, 1)),
-    ]
-    assert box_acc(pairs) == 0.5
-    assert box_acc(pairs, 0.6) == 0.25
-    assert math.isnan(box_acc([]))
-
-
 @pytest.mark.parametrize("figure", [mean_iou, ciou, giou, n_acc, t_acc])
 def test_no_samples_is_no_number(figure: object) -> None:
     assert math.isnan(figure([]))  # type: ignore[operator]
-
-
-def test_a_box_with_its_last_pixel_inside() -> None:
-    assert inclusive_to_box(3, 1, 5, 1) == Box(3, 1, 6, 2)
-    mask = np.zeros((4, 9), dtype=np.bool_)
-    mask[1, 3:6] = True
-    assert mask_to_box(mask) == inclusive_to_box(3, 1, 5, 1)

@@ -70,7 +70,14 @@ class ClassReport:
         return report | {"ap": average_precision_of(self.results, names)}
 
     def tables(self) -> list[Table]:
-        """The figures as tables; raises as `to_json` does."""
+        """Give the figures as tables.
+
+        Returns:
+            The figures, and for `semantic` the IoU of each name.
+
+        Raises:
+            InputError: The results are not those of these names.
+        """
         report = self.to_json()
         more = []
         if self.options.task == "semantic":

@@ -1,4 +1,4 @@
-"""Two runs on the same questions: how much better is the second, and is it more than chance?"""
+"""Paired comparison of two runs on the same questions, with bootstrap intervals and p values."""
 
 from __future__ import annotations
 
@@ -57,10 +57,18 @@ class Comparison:
 def compare_runs(
     first: Sequence[ScoreRecord], second: Sequence[ScoreRecord], *, empty_below: int = 1
 ) -> Comparison:
-    """Compare the rows of two runs question by question.
+    """Compare the records of two runs question by question.
 
-    A question is known by its image, its words and its set; where it was asked several times, by
-    its place among those.
+    A question is known by its image, its expression and its set; where it was asked several times,
+    by its place among those.
+
+    Args:
+        first: The records of run A.
+        second: The records of run B.
+        empty_below: An answer of fewer pixels counts as empty.
+
+    Returns:
+        The differences B - A of each set and figure, and the errors of both runs.
 
     Raises:
         InputError: No question was asked in both.

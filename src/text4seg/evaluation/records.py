@@ -84,7 +84,11 @@ class Prediction:
             raise InputError(f"the validity of a text cannot be {self.validity!r}")
 
     def to_json(self) -> dict[str, Any]:
-        """Everything that is known but the cells, as plain values; an empty mask is null."""
+        """Give the prediction as a line of a prediction file has it.
+
+        Returns:
+            Everything that is known but the cells, as plain values; an empty mask is None.
+        """
         return {"mask": self.mask, **_known(self, without=("mask", "cells"))}
 
 
@@ -131,7 +135,11 @@ class ScoreRecord:
         return self.pixels.target / self.size.pixels
 
     def to_json(self) -> dict[str, Any]:
-        """The record as plain values, without what is not known."""
+        """Give the record as plain values.
+
+        Returns:
+            Everything that is known; counts as [predicted, target, both].
+        """
         return {
             "truth": _known(self.truth),
             "prediction": self.prediction.to_json(),

@@ -103,7 +103,12 @@ class Report:
         return summarize(self.records, empty_below=self.options.least_pixels)
 
     def to_json(self) -> dict[str, Any]:
-        """The whole report as plain values: figures, bootstrap intervals, errors and groups."""
+        """Give the whole report as plain values.
+
+        Returns:
+            The settings; `sets`, the figures of each set; `intervals`, bootstrap intervals of
+            figures; `errors`, counts of each verdict; figures `by_size` and `by_position`.
+        """
         return self._record
 
     @cached_property
@@ -129,7 +134,11 @@ class Report:
         }
 
     def tables(self) -> list[Table]:
-        """Figures by set, errors, by size of the target, by position words."""
+        """Give the report as tables.
+
+        Returns:
+            Figures by set, errors, figures by size of the target and by position words.
+        """
         report = self._record
         found = [_by_set(report), _errors(report)]
         for key, title, note in _GROUPS:
@@ -152,7 +161,11 @@ class Report:
         return [*lines, f"versions: {listed}"]
 
     def to_markdown(self) -> str:
-        """The report as Markdown."""
+        """Give the report as Markdown.
+
+        Returns:
+            The settings and the tables.
+        """
         lines = [f"# {self.title}", "", *(f"- {line}" for line in self.settings), ""]
         return "\n".join(lines) + tables_to_markdown(self.tables())
 

@@ -74,13 +74,28 @@ class Summary:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Summary:
-        """The summary of a report, also of one that had fewer or more figures."""
+        """Read the summary of a report, also of one that had fewer or more figures.
+
+        Args:
+            record: A value of `sets` in a report.
+
+        Returns:
+            The summary.
+        """
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in record.items() if name in known})
 
 
 def summarize(records: Sequence[ScoreRecord], *, empty_below: int = 1) -> dict[str, Summary]:
-    """The figures of every set in order of appearance, and of `all` where there are several."""
+    """Compute the figures of every set.
+
+    Args:
+        records: The score records.
+        empty_below: An answer of fewer pixels counts as empty.
+
+    Returns:
+        The figures by set, in order of appearance, and of `all` where there are several.
+    """
     groups = by_set(records)
     return {name: summarize_set(group, empty_below=empty_below) for name, group in groups.items()}
 

@@ -22,7 +22,13 @@ _CHUNK = 4_000_000  # numbers drawn at once
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure and the interval that holds it in 95 of 100 draws; nan over no samples."""
+    """A figure with its 95 % interval; nan over no samples.
+
+    Attributes:
+        value: The figure.
+        low: The 2.5th percentile of the draws.
+        high: The 97.5th percentile.
+    """
 
     value: float
     low: float
@@ -64,6 +70,12 @@ def ratio_intervals(
         images: The image of each sample.
         draws: How many resamples.
         seed: What the draws are made from.
+
+    Returns:
+        An interval for each figure.
+
+    Raises:
+        InputError: The numbers of samples and images differ.
     """
     sums = _by_image(parts, images)
     values = _ratios(sums.sum(axis=0))
@@ -83,7 +95,20 @@ def ratio_interval(
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> Interval:
-    """`ratio_intervals` of one figure."""
+    """Compute `ratio_intervals` of one figure.
+
+    Args:
+        parts: a and b of each sample.
+        images: The image of each sample.
+        draws: How many resamples.
+        seed: What the draws are made from.
+
+    Returns:
+        The interval.
+
+    Raises:
+        InputError: The numbers of samples and images differ.
+    """
     return ratio_intervals(parts[:, None], images, draws=draws, seed=seed)[0]
 
 
@@ -98,8 +123,18 @@ def compare_ratios(
     """Two models on the same samples, in the same order: a paired comparison.
 
     The interval is a bootstrap over images, both models drawn together; `p` is that of a
-    randomisation test (Noreen, Computer-Intensive Methods for Testing Hypotheses, 1989), with
+    randomization test (Noreen, Computer-Intensive Methods for Testing Hypotheses, 1989), with
     one added to both counts, so never 0.
+
+    Args:
+        first: a and b of each sample for the first model.
+        second: The same for the second.
+        images: The image of each sample.
+        draws: How many resamples, and how many random swaps.
+        seed: What both are made from.
+
+    Returns:
+        Both figures, their difference with its interval, and p.
 
     Raises:
         InputError: The numbers of samples differ.

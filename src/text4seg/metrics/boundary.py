@@ -1,4 +1,4 @@
-"""F of the outlines: how well the edge of a mask runs along the true one."""
+"""Boundary F: how well the outline of a mask follows the true one."""
 
 from __future__ import annotations
 
@@ -25,6 +25,14 @@ def boundary_f(
     with one alone the result is 0. Perazzi et al., DAVIS, CVPR 2016, §4, whose matching by
     dilation this is.
 
+    Args:
+        predicted: The predicted mask.
+        target: The true mask.
+        tolerance: The distance at which outlines still meet, as a share of the diagonal.
+
+    Returns:
+        A share from 0 to 1.
+
     Raises:
         InputError: Sizes differ.
     """
@@ -42,7 +50,7 @@ def boundary_f(
 
 
 def outline(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """Pixels that differ from their right, lower or lower right neighbour; the frame has none."""
+    """Pixels that differ from their right, lower or lower right neighbor; the frame has none."""
     padded = np.pad(mask, ((0, 1), (0, 1)), mode="edge")
     right, down, both = padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
     return np.asarray((mask != right) | (mask != down) | (mask != both))

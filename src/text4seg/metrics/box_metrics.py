@@ -14,12 +14,30 @@ from text4seg.core.types import Box
 
 
 def inclusive_to_box(left: float, top: float, right: float, bottom: float) -> Box:
-    """The box from the first and the last pixel inside it, in x and in y."""
+    """Make a box from the first and the last pixel inside it.
+
+    Args:
+        left: The first column.
+        top: The first row.
+        right: The last column.
+        bottom: The last row.
+
+    Returns:
+        The box, which ends just outside.
+    """
     return Box(left, top, right + 1, bottom + 1)
 
 
 def box_iou(predicted: Box | None, target: Box | None) -> float:
-    """Intersection over union of two boxes; None is no box, and two of them agree."""
+    """Intersection over union of two boxes.
+
+    Args:
+        predicted: The predicted box; None is no box.
+        target: The true box, likewise.
+
+    Returns:
+        A share from 0 to 1; 1 where there is neither box.
+    """
     if predicted is None or target is None:
         return float(predicted is target)
     width = min(predicted.x1, target.x1) - max(predicted.x0, target.x0)
@@ -34,6 +52,13 @@ def box_acc(pairs: Iterable[tuple[Box | None, Box | None]], threshold: float = 0
 
     Text4Seg's is the box of the mask against the annotated box (§4.4 of the paper). Some scripts
     ask for more than the threshold; MDETR's and ours for at least that much.
+
+    Args:
+        pairs: (predicted, target) boxes.
+        threshold: The IoU from which on a box is right.
+
+    Returns:
+        A share from 0 to 1, or nan over no samples.
     """
     hits = [box_iou(predicted, target) >= threshold for predicted, target in pairs]
     return sum(hits) / len(hits) if hits else float("nan")

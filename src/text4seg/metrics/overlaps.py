@@ -15,7 +15,13 @@ from text4seg.core.run_lengths import Runs, rle_to_runs
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Pixels of one sample: of the prediction, of the target, and of both at once."""
+    """Pixels of one sample.
+
+    Attributes:
+        predicted: Pixels of the prediction.
+        target: Pixels of the target.
+        both: Pixels of both at once.
+    """
 
     predicted: int
     target: int
@@ -32,7 +38,14 @@ class Overlap:
         return self.both / self.union if self.union else 1.0
 
     def emptied(self, below: int) -> Overlap:
-        """The same where a prediction of fewer pixels than `below` counts as empty."""
+        """Count small predictions as empty.
+
+        Args:
+            below: A prediction of fewer pixels is empty.
+
+        Returns:
+            The same, or one without predicted pixels.
+        """
         return self if self.predicted >= below else Overlap(0, self.target, 0)
 
 
@@ -41,7 +54,18 @@ Pair: TypeAlias = Overlap | tuple[Bool[np.ndarray, "h w"], Bool[np.ndarray, "h w
 
 
 def overlap(predicted: Bool[np.ndarray, "h w"], target: Bool[np.ndarray, "h w"]) -> Overlap:
-    """Count the pixels of two masks of one size; raises `InputError` where sizes differ."""
+    """Count the pixels of two masks.
+
+    Args:
+        predicted: The predicted mask.
+        target: The true mask.
+
+    Returns:
+        Pixels of either and of both.
+
+    Raises:
+        InputError: The sizes differ.
+    """
     first, second = np.asarray(predicted) != 0, np.asarray(target) != 0
     if first.shape != second.shape:
         raise InputError(f"masks to compare have one size, got {first.shape} and {second.shape}")
@@ -55,6 +79,13 @@ def overlap(predicted: Bool[np.ndarray, "h w"], target: Bool[np.ndarray, "h w"])
 def rle_overlap(predicted: Mapping[str, Any] | Runs, target: Mapping[str, Any] | Runs) -> Overlap:
     """Count the pixels of two masks given as COCO run lengths, without making pixels of them.
 
+    Args:
+        predicted: The predicted mask as COCO run lengths or as `Runs`.
+        target: The true mask, likewise.
+
+    Returns:
+        Pixels of either and of both.
+
     Raises:
         InputError: One is no mask, or their sizes differ.
     """
@@ -65,5 +96,16 @@ def rle_overlap(predicted: Mapping[str, Any] | Runs, target: Mapping[str, Any] |
 
 
 def iou(predicted: Bool[np.ndarray, "h w"], target: Bool[np.ndarray, "h w"]) -> float:
-    """Intersection over union of two masks; 1 where both are empty."""
+    """IoU = |P ∩ T| / |P ∪ T| of two masks.
+
+    Args:
+        predicted: The predicted mask.
+        target: The true mask.
+
+    Returns:
+        A share from 0 to 1; 1 where both are empty.
+
+    Raises:
+        InputError: The sizes differ.
+    """
     return overlap(predicted, target).iou

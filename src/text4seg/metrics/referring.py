@@ -50,7 +50,16 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
 
 
 def ratio(pairs: Iterable[Pair], figure: Figure, *, empty_below: int = 1) -> float:
-    """The figure over all samples: the sum of numerators over that of denominators."""
+    """Compute a figure over all samples: Σa / Σb.
+
+    Args:
+        pairs: (predicted, target) masks, or the `Overlap` counted from each pair.
+        figure: One of `FIGURES`.
+        empty_below: A prediction of fewer pixels counts as empty.
+
+    Returns:
+        The figure; nan where the denominators sum to 0.
+    """
     above = below = 0.0
     for pair in pairs:
         sample = pair if isinstance(pair, Overlap) else overlap(*pair)
@@ -60,7 +69,14 @@ def ratio(pairs: Iterable[Pair], figure: Figure, *, empty_below: int = 1) -> flo
 
 
 def mean_iou(pairs: Iterable[Pair]) -> float:
-    """MIoU = 1/n Σ |P ∩ T| / |P ∪ T|: the mean over samples of their IoU; two empty masks agree."""
+    """MIoU = 1/n Σ |P ∩ T| / |P ∪ T|: the mean over samples of their IoU.
+
+    Args:
+        pairs: (predicted, target) masks, or the `Overlap` counted from each pair.
+
+    Returns:
+        A share from 0 to 1, or nan over no samples; two empty masks count 1.
+    """
     return ratio(pairs, FIGURES["giou"])
 
 
@@ -68,30 +84,67 @@ def ciou(pairs: Iterable[Pair], *, empty_below: int = 1) -> float:
     """Cumulative IoU, Σ |P ∩ T| / Σ |P ∪ T|, so large objects weigh more.
 
     Also called overall IoU (oIoU); the figure of RefCOCO's tables since Hu et al. (ECCV 2016).
+
+    Args:
+        pairs: (predicted, target) masks, or the `Overlap` counted from each pair.
+        empty_below: A prediction of fewer pixels counts as empty.
+
+    Returns:
+        A share from 0 to 1, or nan where all unions are empty.
     """
     return ratio(pairs, FIGURES["ciou"], empty_below=empty_below)
 
 
 def giou(pairs: Iterable[Pair], *, empty_below: int = 1) -> float:
-    """Generalised IoU: the mean over samples of their IoU, where an absent target scores 1 if
+    """Generalized IoU: the mean over samples of their IoU, where an absent target scores 1 if
     nothing was predicted and 0 otherwise (Liu, Ding and Jiang, GRES, CVPR 2023, §5.1).
+
+    Args:
+        pairs: (predicted, target) masks, or the `Overlap` counted from each pair.
+        empty_below: A prediction of fewer pixels counts as empty.
+
+    Returns:
+        A share from 0 to 1, or nan over no samples.
     """
     return ratio(pairs, FIGURES["giou"], empty_below=empty_below)
 
 
 def n_acc(pairs: Iterable[Pair], *, empty_below: int = 1) -> float:
-    """The share of samples without a target that were answered empty (GRES, §5.1).
+    """N-acc = TP / (TP + FN) of empty answers: the share of absent targets answered empty.
 
-    A blind model gets it right: read it beside `t_acc`.
+    GRES, CVPR 2023, §5.1. A model that always answers empty gets it right: read it beside `t_acc`.
+
+    Args:
+        pairs: (predicted, target) masks, or the `Overlap` counted from each pair.
+        empty_below: A prediction of fewer pixels counts as empty.
+
+    Returns:
+        A share from 0 to 1, or nan where no target is absent.
     """
     return ratio(pairs, FIGURES["n_acc"], empty_below=empty_below)
 
 
 def t_acc(pairs: Iterable[Pair], *, empty_below: int = 1) -> float:
-    """The share of samples with a target that were not answered empty (GRES, §5.1)."""
+    """T-acc: the share of present targets that were not answered empty (GRES, CVPR 2023, §5.1).
+
+    Args:
+        pairs: (predicted, target) masks, or the `Overlap` counted from each pair.
+        empty_below: A prediction of fewer pixels counts as empty.
+
+    Returns:
+        A share from 0 to 1, or nan where no target is present.
+    """
     return ratio(pairs, FIGURES["t_acc"], empty_below=empty_below)
 
 
 def precision_at(pairs: Iterable[Pair], threshold: float) -> float:
-    """Pr@X: the share of samples whose IoU is at least `threshold`."""
+    """Pr@X: the share of samples whose IoU is at least X.
+
+    Args:
+        pairs: (predicted, target) masks, or the `Overlap` counted from each pair.
+        threshold: X, from 0 to 1.
+
+    Returns:
+        A share from 0 to 1, or nan over no samples.
+    """
     return ratio(pairs, _precision(threshold))

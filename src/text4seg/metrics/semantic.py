@@ -30,6 +30,15 @@ def confusion_matrix(
 
     The matrices of several images add up.
 
+    Args:
+        predicted: The answered class of each pixel; any other value is "none of them".
+        target: The true class of each pixel.
+        classes: How many classes there are.
+        void: The value of pixels without a true class, which are left out; None if there is none.
+
+    Returns:
+        Pixel counts.
+
     Raises:
         InputError: Sizes differ, or the truth has a value that is neither a class nor void.
     """
@@ -55,6 +64,12 @@ def class_ious(
     """IoU of each class, TP / (TP + FP + FN); nan where it is neither true nor answered anywhere.
 
     Long, Shelhamer and Darrell, CVPR 2015, §5.
+
+    Args:
+        matrix: As `confusion_matrix` counts it.
+
+    Returns:
+        A share from 0 to 1 for each class, or nan.
     """
     hit = np.diagonal(matrix).astype(np.float64)
     union = matrix.sum(axis=1) + matrix[:, :-1].sum(axis=0) - hit
@@ -68,6 +83,13 @@ def mean_class_iou(
     """mIoU: the mean over classes that occur, without the `ignored` ones; nan over none.
 
     An ignored class still takes pixels from the others where it is answered in their place.
+
+    Args:
+        matrix: As `confusion_matrix` counts it.
+        ignored: Classes that are not averaged in.
+
+    Returns:
+        A share from 0 to 1, or nan.
     """
     kept = [index for index in range(len(matrix)) if index not in ignored]
     values = class_ious(matrix)[kept]

@@ -41,7 +41,7 @@ def vqa_accuracy(answer: str, answers: Sequence[str]) -> float:
 
     Antol et al., VQA, ICCV 2015, §5. With fewer than four answers, whether it is one of them.
     """
-    said, true = normalised(answer), [normalised(one) for one in answers]
+    said, true = normalized(answer), [normalized(one) for one in answers]
     if len(true) < 4:
         return float(said in true)
     agreeing = true.count(said)
@@ -49,7 +49,7 @@ def vqa_accuracy(answer: str, answers: Sequence[str]) -> float:
     return sum(scores) / len(scores)
 
 
-def normalised(text: str) -> str:
+def normalized(text: str) -> str:
     """Lower case, no articles, no punctuation but in numbers, number words as digits."""
     plain = re.sub(r"(?<!\d)[.,](?!\d)|[.,](?!\d)|[^\w\s.,']", " ", text.lower())
     words = _ARTICLES.sub(" ", plain).split()
