@@ -117,7 +117,7 @@ def _answers(arguments: argparse.Namespace) -> bool:
 
 
 def _look_alikes(scenes: list[Scene]) -> list[str]:
-    """QuestionEncoder for garments and what is worn with them: they are taken for one another."""
+    """List the words for garments and what is worn with them: they are mistaken for each other."""
     worn = {name for scene in scenes if scene.source == "clothing" for name in scene.annotated}
     worn -= {*COCO_CLASSES, "hair", "skin"}
     return sorted({word for words in words_for(sorted(worn)) for word in words})

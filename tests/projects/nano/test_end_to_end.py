@@ -59,8 +59,8 @@ def data(tmp_path: Path) -> Path:
     }
     (root / "panoptic" / "panoptic.json").write_text(json.dumps(panoptic))
     for folder, name in (("imagenet", "n02123045_tabby"), ("people", "1")):
-        (root / "images" / folder).mkdir(parents=True)
-        shutil.copy(IMAGES / "cat.jpg", root / "images" / folder / f"{name}.jpg")
+        (root / "photos" / folder).mkdir(parents=True)
+        shutil.copy(IMAGES / "cat.jpg", root / "photos" / folder / f"{name}.jpg")
     return root
 
 
