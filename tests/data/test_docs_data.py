@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from text4seg.core.coverage import RULES
 from text4seg.data import READERS
 from text4seg.data.schemas import SCHEMAS
 
@@ -24,9 +25,10 @@ def test_the_commands_and_the_python_lines_run(tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     commands = "".join(blocks("sh"))
     assert commands.count("text4seg build") == 2
+    assert len(blocks("python")) == 3
     scripts = [
         ["bash", "-euo", "pipefail", "-c", commands],
-        [sys.executable, "-c", blocks("python")[0]],
+        *([sys.executable, "-c", lines] for lines in blocks("python")),
     ]
     for script in scripts:
         done = subprocess.run(
@@ -37,9 +39,12 @@ def test_the_commands_and_the_python_lines_run(tmp_path: Path) -> None:
     assert "<figure>" in (tmp_path / "out" / "samples.html").read_text()
 
 
-def test_every_reader_and_schema_is_told_of() -> None:
-    for one in READERS.values():
-        assert f"| `{one.name}` | {one.summary} |" in PAGE
-        assert "".join(f"    {line}\n" for line in one.layout.splitlines()) in PAGE
-    for name in SCHEMAS:
+def test_every_reader_schema_and_rule_is_documented() -> None:
+    assert f"reads {len(READERS)} layouts" in PAGE
+    for name, reader in READERS.items():
+        assert f"| `{name}` | {READERS.get_summary(name)} |" in PAGE
+        assert "".join(f"    {line}\n" for line in reader.layout.splitlines()) in PAGE
+        for option, meaning in reader.options.items():
+            assert f"| `{name}` | `{option}` | {meaning} |" in PAGE
+    for name in (*SCHEMAS, *RULES):
         assert f"| `{name}` |" in PAGE
