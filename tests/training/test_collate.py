@@ -17,7 +17,7 @@ from tokenizers.processors import TemplateProcessing
 from tests.reference.small_families import RECIPES, build
 from tests.reference.small_nano import small_tokenizer
 from text4seg import prompts
-from text4seg.codec import BOX
+from text4seg.codec import FORMATS
 from text4seg.codec.answer import body_of
 from text4seg.core.errors import InputError
 from text4seg.core.regions import Regions
@@ -26,7 +26,7 @@ from text4seg.models.families import get_family
 from text4seg.models.hf.loading import load_processor
 from text4seg.models.hf.prompts import Prompter, chat
 from text4seg.training.chats import Chat, one_turn, read_chats, read_validation
-from text4seg.training.collate import IGNORED, Collator
+from text4seg.training.collate import IGNORED, Collator, MaskWeights
 from text4seg.training.recipe import Data, Loss
 
 IMAGES = Path(__file__).parents[2] / "examples" / "photos"
@@ -122,7 +122,11 @@ def test_several_turns_are_all_learned(prompter: Prompter) -> None:
 
 def test_weights_stand_on_digits_and_background_rows(prompter: Prompter) -> None:
     chats = [of(("Where?", prompts.answer(BODY)))]
-    batch = Collator(prompter, pad=0, loss=Loss(digits=3.0, background=0.5)).batch(chats)
+    batch = Collator(
+        prompter,
+        pad=0,
+        weights=MaskWeights(Loss(digits=3.0, background=0.5), FORMATS["rrle"].syntax),
+    ).batch(chats)
     tokens = prompter.vocabulary.tokens
     found = {
         (tokens[token].decode(), weight)
@@ -135,6 +139,27 @@ def test_weights_stand_on_digits_and_background_rows(prompter: Prompter) -> None
     learned = batch["labels"][0] != IGNORED
     assert not batch["loss_weights"][0][~learned].any()
     assert batch["loss_weights"][0][learned].all()
+
+
+WEIGHED = [
+    pytest.param("rrle", "others *2\ncup *1", ["others", " *", "2", "\n", "cup", " *", "1"],
+                 [0.5, 0.5, 1.5, 0.5, 1.0, 1.0, 3.0], id="a background row, then another"),
+    pytest.param("rrle", "7 dogs *12", ["7", " dogs", " *", "1", "2"],
+                 [1.0, 1.0, 1.0, 3.0, 3.0], id="a digit of a label is no count"),
+    pytest.param("rrle", "cup *4", ["cup *4"], [1.0], id="a token that is only partly a count"),
+    pytest.param("sd", "others| others", ["others", "|", " others"], [0.5] * 3, id="no counts"),
+    pytest.param("rrle", "thé *2", ["th", "é", " *", "2"], [1.0, 1.0, 1.0, 3.0], id="two bytes"),
+    pytest.param("rrle", "", [], [], id="nothing"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("format_name", "text", "tokens", "expected"), WEIGHED)
+def test_a_token_is_weighed_by_what_it_writes(
+    format_name: str, text: str, tokens: list[str], expected: list[float]
+) -> None:
+    assert "".join(tokens) == text
+    weights = MaskWeights(Loss(digits=3.0, background=0.5), FORMATS[format_name].syntax)
+    assert weights.weigh(text, [token.encode() for token in tokens]) == expected
 
 
 def test_every_family_makes_batches(tmp_path: Path) -> None:
@@ -196,10 +221,10 @@ def test_questions_become_chats(tmp_path: Path) -> None:
 def test_answers_may_be_boxes_with_grids() -> None:
     data = Data(images=str(IMAGES), grid="4x4", format="box")
     there, absent = read_chats(IMAGES / "examples.jsonl", data)[:2]
-    (region,) = BOX.decode(body_of(there.answers[0]), GridShape(4, 4)).regions
+    (region,) = FORMATS["box"].decode(body_of(there.answers[0]), GridShape(4, 4)).regions
     assert region.grid.shape == GridShape(4, 4)
     assert there.expression in region.grid.labels
-    assert absent.answers == [prompts.answer(BOX.encode(Regions()))]
+    assert absent.answers == [prompts.answer(FORMATS["box"].encode(Regions()))]
 
 
 def mask_pairs(folder: Path, count: int) -> Path:

@@ -1,14 +1,14 @@
-"""Chats to batches: the loss stands on answer tokens alone, and a weight on each if asked for.
+"""Chats to batches: the loss is on answer tokens alone, with a weight on each if asked for.
 
-TRL's own collator for images tokenizes an answer as one text. Decoding, however, goes on behind
-`<seg>`, so here an answer is tokenized in the same pieces: what training sees is what decoding
+TRL's own collator for images tokenizes an answer as one text. Decoding, however, continues behind
+`<seg>`, so here an answer is tokenized in the same pieces: training sees the tokens that decoding
 continues. The image is stretched as the family's row says.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,55 +22,124 @@ from text4seg.training.chats import Chat, text_of
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from text4seg.codec import Span, Syntax
     from text4seg.models.hf.prompts import Prompter
     from text4seg.training.recipe import Loss
 
 IGNORED = -100
 _PIECES = re.compile(rf"(?<={SEG_OPEN})|(?={SEG_CLOSE})")
-_BACKGROUND = re.compile(rf"{OTHERS}( \*\d+)?(\| {OTHERS}( \*\d+)?)*")
 
 
 @dataclass(slots=True)
 class TokenRow:
-    """One sample as tokens. `labels` are -100 but for answers; `weights` belong to the labels."""
+    """One sample as tokens.
+
+    Attributes:
+        ids: Token ids of prompt and answers.
+        labels: The same for answers, `IGNORED` elsewhere.
+        weights: Loss weights of the labels, 0 elsewhere.
+    """
 
     ids: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
 
     def prompt(self, ids: Sequence[int]) -> None:
+        """Append tokens without a loss."""
         self.ids += ids
         self.labels += [IGNORED] * len(ids)
         self.weights += [0.0] * len(ids)
 
     def answer(self, ids: Sequence[int], weights: Sequence[float]) -> None:
+        """Append tokens to learn."""
         self.ids += ids
         self.labels += ids
         self.weights += weights
 
 
-class Collator:
-    """Batches of chats for one family.
+class MaskWeights:
+    """Loss weights of a mask's tokens.
 
     Args:
-        prompter: What makes the family's inputs.
-        pad: The token that fills up shorter samples; never seen, never learned.
-        loss: Weights other than one; None leaves `loss_weights` out of the batch.
+        loss: The weights of counts and of rows that are background throughout.
+        syntax: The syntax of the masks' format, which tells counts from labels.
     """
 
-    def __init__(self, prompter: Prompter, *, pad: int, loss: Loss | None = None) -> None:
-        self._prompter, self._pad, self._loss = prompter, pad, loss
+    def __init__(self, loss: Loss, syntax: Syntax) -> None:
+        self._loss, self._syntax = loss, syntax
+
+    def weigh(self, text: str, tokens: Sequence[bytes]) -> list[float]:
+        """Weigh tokens.
+
+        Args:
+            text: A mask's text.
+            tokens: What each of its tokens writes.
+
+        Returns:
+            A weight for each token. A token of several rows counts as the first of them; one of
+            which only a part is a count counts as none.
+        """
+        rows: list[float] = []
+        counts: list[bool] = []
+        for line in _split_lines(text, self._syntax.spans(text)):
+            labels = {text[span.start : span.end] for span in line if span.kind == "label"}
+            weight = self._loss.background if labels == {OTHERS} else 1.0
+            for span in line:
+                length = len(text[span.start : span.end].encode())
+                rows += [weight] * length
+                counts += [span.kind == "count"] * length
+        weights, start = [], 0
+        for token in tokens:
+            end = start + len(token)
+            # A token that begins a word brings the space before it, which is no part of a count.
+            bare = counts[end - len(token.lstrip(b" ")) : end]
+            weight = rows[min(start, len(rows) - 1)] if rows else 1.0
+            weights.append(weight * self._loss.digits if bare and all(bare) else weight)
+            start = end
+        return weights
+
+
+def _split_lines(text: str, spans: Iterable[Span]) -> Iterator[list[Span]]:
+    """The spans of each line; a line break ends its line."""
+    line: list[Span] = []
+    for span in spans:
+        line.append(span)
+        if "\n" in text[span.start : span.end]:
+            yield line
+            line = []
+    if line:
+        yield line
+
+
+class Collator:
+    """Makes batches of chats for one model.
+
+    Args:
+        prompter: Makes the model's inputs.
+        pad: The token that fills up shorter samples; it is masked and never learned.
+        weights: Loss weights; None leaves `loss_weights` out of the batch.
+    """
+
+    def __init__(self, prompter: Prompter, *, pad: int, weights: MaskWeights | None = None) -> None:
+        self._prompter, self._pad, self._weights = prompter, pad, weights
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """Examples hold a `Chat` as `chat`.
+        """Make a batch of examples that hold a `Chat` as `chat`; see `batch`."""
+        return self.batch([example["chat"] for example in examples])
+
+    def batch(self, chats: Sequence[Chat]) -> dict[str, Tensor]:
+        """Make a batch.
+
+        Args:
+            chats: Its samples.
+
+        Returns:
+            `input_ids`, `attention_mask` and `labels` of shape `b t`, `loss_weights` of the same if
+            there are weights, and the tensors of the images.
 
         Raises:
             InputError: An image cannot be read, or a chat cannot be written in the template.
         """
-        return self.batch([example["chat"] for example in examples])
-
-    def batch(self, chats: Sequence[Chat]) -> dict[str, Tensor]:
-        """`input_ids`, `attention_mask` and `labels` of `b t`, and the images' tensors."""
         made = [self.encode(chat) for chat in chats]
         length = max(len(row.ids) for row, _ in made)
         short = [length - len(row.ids) for row, _ in made]
@@ -80,7 +149,7 @@ class Collator:
             "attention_mask": _stack([[1] * len(row.ids) for row in rows], short, 0),
             "labels": _stack([row.labels for row in rows], short, IGNORED),
         }
-        if self._loss is not None:
+        if self._weights is not None:
             weights = [
                 row.weights + [0.0] * missing for row, missing in zip(rows, short, strict=True)
             ]
@@ -95,7 +164,18 @@ class Collator:
         return batch
 
     def encode(self, chat: Chat) -> tuple[TokenRow, dict[str, Any]]:
-        """A chat as tokens; and what comes with them: lists a token, tensors an image."""
+        """Tokenize a chat.
+
+        Args:
+            chat: The chat.
+
+        Returns:
+            Its tokens, and what else the model takes: a list has an item for each token, a tensor
+            belongs to the image.
+
+        Raises:
+            InputError: The image cannot be read, or the chat cannot be written in the template.
+        """
         prompter, row = self._prompter, TokenRow()
         turns = [i for i, message in enumerate(chat.messages) if message["role"] == "assistant"]
         written = prompter.text(chat.messages[: turns[0]])
@@ -122,7 +202,11 @@ class Collator:
         inside = False
         for piece in _PIECES.split(answer):
             ids = self._prompter.encode(piece)
-            row.answer(ids, self._weights(piece, ids, inside=inside))
+            weights = [1.0] * len(ids)
+            if inside and self._weights is not None:
+                tokens = self._prompter.vocabulary.tokens
+                weights = self._weights.weigh(piece, [tokens[token] for token in ids])
+            row.answer(ids, weights)
             inside = piece.endswith(SEG_OPEN)
         row.answer([self._prompter.vocabulary.eos], [1.0])
 
@@ -137,20 +221,6 @@ class Collator:
         ids = tokenizer(text[len(written) :], add_special_tokens=False)["input_ids"]
         row.prompt(ids[1:] if ids[:1] == [self._prompter.vocabulary.eos] else ids)
         return text
-
-    def _weights(self, piece: str, ids: Sequence[int], *, inside: bool) -> list[float]:
-        if self._loss is None or not inside:
-            return [1.0] * len(ids)
-        dull = [bool(_BACKGROUND.fullmatch(line.strip(" "))) for line in piece.split("\n")]
-        weights, line = [], 0
-        for token in ids:
-            written = self._prompter.vocabulary.tokens[token]
-            weight = self._loss.background if dull[min(line, len(dull) - 1)] else 1.0
-            if written.strip().isdigit():
-                weight *= self._loss.digits
-            weights.append(weight)
-            line += written.count(b"\n")
-        return weights
 
 
 def _stack(rows: Sequence[Sequence[int]], short: Sequence[int], filling: int) -> Tensor:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from text4seg.codec import get_format
 from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.models.defaults import DEFAULTS_FILE
 from text4seg.models.hf.loading import load_folder
 from text4seg.models.hf.model import HFModel
 from text4seg.training.callbacks import ProgressCallback, ValidationCallback
 from text4seg.training.checkpoints import ADAPTER, FOLDER, MERGED, MarkFinished, last_finished
-from text4seg.training.collate import Collator, IndexedCollator
+from text4seg.training.collate import Collator, IndexedCollator, MaskWeights
 from text4seg.training.distributed import (
     is_leading,
     learned_weights,
@@ -105,7 +106,10 @@ class HFTuner:
         if pad is None:
             pad = prompter.vocabulary.eos
         # Without weights the loss stays TRL's own, which may run in fused kernels.
-        return Collator(prompter, pad=pad, loss=None if loss == Loss() else loss)
+        if loss == Loss():
+            return Collator(prompter, pad=pad)
+        syntax = get_format(self.recipe.data.format).syntax
+        return Collator(prompter, pad=pad, weights=MaskWeights(loss, syntax))
 
     def fit(
         self,
