@@ -53,7 +53,7 @@ from projects.nano.stage3_vqa import (
 from text4seg.models.nano.checkpoint import has_vqa_head, load_model, save_model
 from text4seg.models.nano.config import NanoConfig
 from text4seg.models.nano.encoders.detector import COCO_CLASSES
-from text4seg.models.nano.encoders.parts import Parts, get_parts
+from text4seg.models.nano.encoders.parts import PretrainedParts, get_parts
 from text4seg.models.nano.encoders.sentences import WIDTH as SENTENCE_WIDTH
 from text4seg.models.nano.encoders.smollm2 import WIDTH, language_settings, read_language_model
 from text4seg.models.nano.encoders.vision import SIDE, VisionEncoder
@@ -128,7 +128,7 @@ def _word_lists(names: list[str]) -> list[list[tuple[str, ...]]]:
     return [words_for(names), words_for(COCO_CLASSES), [one.words for one in imagenet_classes()]]
 
 
-def _label(arguments: argparse.Namespace, parts: Parts) -> None:
+def _label(arguments: argparse.Namespace, parts: PretrainedParts) -> None:
     classes = arguments.data / arguments.classes
     outlines = outline_images(classes, arguments.work / "outlines", fetch("u2netp"))
     count = len(list(classes.glob("n*.jpg")))
@@ -156,7 +156,7 @@ def _label(arguments: argparse.Namespace, parts: Parts) -> None:
     print(json.dumps(counts | {"composed": composed}))
 
 
-def _pack(arguments: argparse.Namespace, parts: Parts) -> None:
+def _pack(arguments: argparse.Namespace, parts: PretrainedParts) -> None:
     config, _ = _images(arguments)
     model = _assemble(config, parts, arguments)
     save_model(model, arguments.out)
@@ -167,7 +167,7 @@ def _store(arguments: argparse.Namespace, vision_encoder: VisionEncoder) -> Feat
     return FeatureStore(arguments.work / "features", arguments.data, vision_encoder.encode)
 
 
-def _ground(arguments: argparse.Namespace, parts: Parts) -> None:
+def _ground(arguments: argparse.Namespace, parts: PretrainedParts) -> None:
     config, scenes = _images(arguments)
     store = _store(arguments, parts.vision_encoder())
     held_out = list(read_collection(arguments.data, "val"))
@@ -207,7 +207,7 @@ def _is_young(name: str) -> bool:
     return any(part in name for part in ("matching.", "spatial.", "run_reader.", "vqa_head."))
 
 
-def _write(arguments: argparse.Namespace, parts: Parts) -> None:
+def _write(arguments: argparse.Namespace, parts: PretrainedParts) -> None:
     config, scenes = _images(arguments)
     store = _store(arguments, parts.vision_encoder())
     model = _assemble(config, parts, arguments)
@@ -230,7 +230,7 @@ def _write(arguments: argparse.Namespace, parts: Parts) -> None:
     train_decoder(model, sampler, settings=settings, folder=arguments.work)
 
 
-def _vqa(arguments: argparse.Namespace, parts: Parts) -> None:
+def _vqa(arguments: argparse.Namespace, parts: PretrainedParts) -> None:
     """Train the answers in words of `--start`, if this stage runs alone, or of the work so far."""
     if arguments.stage == "vqa" and arguments.start is not None:
         model = load_model(arguments.start, parts)
@@ -260,7 +260,9 @@ def _vqa(arguments: argparse.Namespace, parts: Parts) -> None:
         print(json.dumps({"out": str(arguments.out), "parameters": model.num_parameters()}))
 
 
-def _start(folder: Path, config: NanoConfig, parts: Parts) -> NanoForConditionalGeneration:
+def _start(
+    folder: Path, config: NanoConfig, parts: PretrainedParts
+) -> NanoForConditionalGeneration:
     """Load the packed model to go on from; its name head must have the same names."""
     model = load_model(folder, parts)
     if model.config.names != config.names:
@@ -269,7 +271,7 @@ def _start(folder: Path, config: NanoConfig, parts: Parts) -> NanoForConditional
 
 
 def _assemble(
-    config: NanoConfig, parts: Parts, arguments: argparse.Namespace
+    config: NanoConfig, parts: PretrainedParts, arguments: argparse.Namespace
 ) -> NanoForConditionalGeneration:
     """Assemble the model as far as it is trained.
 

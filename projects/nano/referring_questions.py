@@ -9,7 +9,7 @@ import numpy as np
 
 from projects.nano.attribute_questions import SyntheticQuestion, ask_colored, ask_related, center
 from projects.nano.scenes import SMALLEST_SHARE, Scene, Thing
-from text4seg.models.nano.text.lexicon import KINDS, imagenet_classes, words_for
+from text4seg.models.nano.text.lexicon import HYPERNYMS, imagenet_classes, words_for
 
 _SYNONYM_SHARE = 0.35
 _KIND_SHARE = 0.06
@@ -156,7 +156,7 @@ def _ask_kind(scene: Scene, random: np.random.Generator) -> SyntheticQuestion | 
     """Ask for all of a kind (animals, furniture), if every name of that kind was annotated."""
     there = {
         kind: [scene.layers[name] for name in names if name in scene.layers]
-        for kind, names in KINDS.items()
+        for kind, names in HYPERNYMS.items()
         if scene.annotated.issuperset(names)
     }
     kinds = sorted(kind for kind, layers in there.items() if layers)

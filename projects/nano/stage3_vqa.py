@@ -23,7 +23,7 @@ from projects.nano.checkpoints import append_log, save_checkpoint, schedule
 from projects.nano.scenes import SMALLEST_SHARE
 from projects.nano.vqa_questions import VqaQuestion, ask_all, move_scene
 from text4seg.models.nano.config import VISION_CHANNELS
-from text4seg.models.nano.text.question_types import KINDS, read_question
+from text4seg.models.nano.text.question_types import QUESTION_TYPES, parse_question
 from text4seg.models.nano.vqa_evidence import evidence_width, name_features
 from text4seg.models.nano.vqa_head import SLOTS, VqaHead
 from text4seg.models.nano.vqa_session import gather_evidence
@@ -222,7 +222,7 @@ def collect_evidence(chat: NanoModel, image: Any, asked: Sequence[VqaQuestion]) 
     expressions = {
         index: read.expression
         for index, one in enumerate(asked)
-        if (read := read_question(one.question)).expression
+        if (read := parse_question(one.question)).expression
     }
     if expressions and chat.reader is not None:
         found[list(expressions)] = gather_evidence(
@@ -274,7 +274,7 @@ class VqaLosses:
         places = [(p, q) for p, one in enumerate(found) for q in range(len(one.questions))]
         guessed = [(p, q) for p, q in places if found[p].kinds[q] not in _LISTS]
         self._evidence = torch.stack([found[p].evidence[q] for p, q in guessed]).float()
-        self._kinds = torch.tensor([KINDS.index(found[p].kinds[q]) for p, q in guessed])
+        self._kinds = torch.tensor([QUESTION_TYPES.index(found[p].kinds[q]) for p, q in guessed])
         self.words = sorted({found[p].answers[q] for p, q in guessed})
         self._words = torch.tensor([self.words.index(found[p].answers[q]) for p, q in guessed])
 
@@ -359,7 +359,7 @@ class VqaLosses:
         self, chosen: Sequence[tuple[ImageEvidence, int]], tokens: list[list[int]]
     ) -> Tensor:
         evidence = torch.stack([one.evidence[q] for one, q in chosen]).float()
-        kinds = torch.tensor([KINDS.index(one.kinds[q]) for one, q in chosen])
+        kinds = torch.tensor([QUESTION_TYPES.index(one.kinds[q]) for one, q in chosen])
         slots = self._reader.say(self.read(evidence, kinds))
         longest = max(SLOTS, *map(len, tokens))
         slots = functional.pad(slots, (0, 0, 0, longest - SLOTS))

@@ -67,7 +67,7 @@ class VqaQuestion:
 
     Attributes:
         question: The question.
-        kind: One of `question_types.KINDS`.
+        kind: One of `question_types.QUESTION_TYPES`.
         answer: The answer.
         coverage: What it is about, `16 16`, if that is one present thing or kind.
         name: The name it asks about.

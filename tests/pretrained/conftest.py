@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from text4seg.models.nano.encoders.parts import Parts, get_parts
+from text4seg.models.nano.encoders.parts import PretrainedParts, get_parts
 
 
 @pytest.fixture(scope="session")
-def parts(nano_parts: None) -> Parts:
+def parts(nano_parts: None) -> PretrainedParts:
     return get_parts()

@@ -113,7 +113,7 @@ def small_features(seed: int = 0, images: int = 1) -> Tensor:
 
 
 class SmallParts:
-    """What `text4seg.models.nano.encoders.parts.Parts` brings, without a download."""
+    """What `text4seg.models.nano.encoders.parts.PretrainedParts` brings, without a download."""
 
     def __init__(self, model: NanoForConditionalGeneration | None = None) -> None:
         self._model = model

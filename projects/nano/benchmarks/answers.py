@@ -45,7 +45,7 @@ from text4seg.core.types import GridShape
 from text4seg.models.nano.encoders.colors import COLORS
 from text4seg.models.nano.encoders.detector import COCO_CLASSES
 from text4seg.models.nano.nano_model import NanoModel, NanoSession
-from text4seg.models.nano.text.question_types import read_question
+from text4seg.models.nano.text.question_types import parse_question
 from text4seg.prompts import question
 from text4seg.segmenter import MaskGenerator
 from text4seg.segmenter.answering import reply
@@ -85,7 +85,7 @@ class Pieces:
     def answer(self, asked: VqaQuestion) -> str:
         if asked.kind in ("names", "name"):
             return self._names(3 if asked.kind == "names" else 1)
-        expression = read_question(asked.question).expression or ""
+        expression = parse_question(asked.question).expression or ""
         if asked.kind == "there":
             target = self._chat.ground(self._image, question(expression))
             return "no" if target.absent else "yes"

@@ -9,19 +9,19 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from text4seg.images import open_image
-from text4seg.models.nano.encoders.parts import Parts, get_parts
+from text4seg.models.nano.encoders.parts import PretrainedParts, get_parts
 from text4seg.models.nano.nano_model import NanoModel
 
 IMAGES = Path(__file__).parents[3] / "examples" / "photos"
 
 
 @pytest.fixture(scope="session")
-def parts(nano_parts: None) -> Parts:
+def parts(nano_parts: None) -> PretrainedParts:
     return get_parts()
 
 
 @pytest.fixture(scope="session")
-def tokenizer(parts: Parts) -> Tokenizer:
+def tokenizer(parts: PretrainedParts) -> Tokenizer:
     return parts.tokenizer()
 
 

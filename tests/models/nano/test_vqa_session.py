@@ -24,7 +24,7 @@ from text4seg.models.nano.checkpoint import (
     save_model,
 )
 from text4seg.models.nano.nano_model import NanoModel, NanoSession
-from text4seg.models.nano.text.question_types import KINDS, ParsedQuestion, read_question
+from text4seg.models.nano.text.question_types import QUESTION_TYPES, ParsedQuestion, parse_question
 from text4seg.models.nano.vqa_evidence import evidence_width, name_features
 from text4seg.models.nano.vqa_head import SLOTS, NameScores, VqaHead, choose_names
 from text4seg.models.nano.vqa_session import gather_evidence
@@ -60,8 +60,8 @@ from text4seg.segmenter.answering import reply
     ],
 )
 def test_what_a_question_asks(question: str, kind: str, expression: str | None) -> None:
-    read = read_question(question)
-    assert read.kind in KINDS
+    read = parse_question(question)
+    assert read.kind in QUESTION_TYPES
     if question != "Is there the?":
         assert read == ParsedQuestion(kind, expression)
 

@@ -18,7 +18,7 @@ from projects.nano.referring_questions import (
 )
 from projects.nano.scenes import Scene, Thing
 from text4seg.models.nano.encoders.detector import COCO_CLASSES
-from text4seg.models.nano.text.lexicon import HELD_OUT, KINDS, SYNONYMS, words_for
+from text4seg.models.nano.text.lexicon import HELD_OUT, HYPERNYMS, SYNONYMS, words_for
 
 KNOWN = frozenset({"cat", "dog", "cup", "car", "person"})
 
@@ -77,7 +77,7 @@ def test_a_kind_is_all_of_its_names() -> None:
     kinds = [asked for asked in asked_of(fruit) if asked.kind == "kind"]
     assert {asked.expression for asked in kinds} == {"the fruit"}
     assert all(np.array_equal(asked.coverage, apple + banana) for asked in kinds)
-    assert "fruit" in KINDS
+    assert "fruit" in HYPERNYMS
     partly = scene(layers={"apple": apple}, things=(), annotated=frozenset(("apple", "cup")))
     assert not [asked for asked in asked_of(partly) if asked.kind == "kind"]
 

@@ -21,7 +21,7 @@ from projects.nano.vqa_questions import (
     wording,
 )
 from text4seg.models.nano.encoders.colors import COLORS
-from text4seg.models.nano.text.question_types import KINDS, read_question
+from text4seg.models.nano.text.question_types import QUESTION_TYPES, parse_question
 
 PLACES = {"left", "right", "top", "bottom", "middle"}
 
@@ -58,9 +58,9 @@ def asked_often(times: int = 60) -> list[VqaQuestion]:
 
 def test_all_kinds_are_asked_and_read_as_such() -> None:
     asked = asked_often()
-    assert {one.kind for one in asked} == set(KINDS)
+    assert {one.kind for one in asked} == set(QUESTION_TYPES)
     for one in asked:
-        read = read_question(one.question)
+        read = parse_question(one.question)
         assert read.kind == one.kind, one.question
         assert (read.expression is None) == (one.kind in ("names", "name", "other"))
 
@@ -139,4 +139,4 @@ def test_wordings_are_good_english() -> None:
     assert "Is there an apple?" in said
     assert "Are there skis?" in said
     assert not any("a skis" in one or "a apple" in one for one in said)
-    assert set(WORDINGS) == set(KINDS)
+    assert set(WORDINGS) == set(QUESTION_TYPES)

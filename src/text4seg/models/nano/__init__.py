@@ -1,4 +1,5 @@
-"""Nano, the embedded model: it runs without a hub and without a GPU.
+"""Nano, the embedded model: it runs without a model hub and without a GPU.
 
 Read it in the order `encoders.vision` → `fusion` → `text.cell_tracker` → `modeling` → `nano_model`.
+What it is made of and how it was trained: `MODEL_CARD.md` beside this file.
 """

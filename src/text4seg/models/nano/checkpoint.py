@@ -18,7 +18,7 @@ from text4seg.models.nano.modeling import NanoForConditionalGeneration
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from text4seg.models.nano.encoders.parts import Parts
+    from text4seg.models.nano.encoders.parts import PretrainedParts
 
 CONFIG, WEIGHTS, HASH = "config.json", "model.safetensors", "model.safetensors.sha256"
 # What a configuration or a state dict that does not fit makes of transformers and torch.
@@ -60,7 +60,7 @@ def save_model(model: NanoForConditionalGeneration, folder: Path) -> None:
     write_atomically(folder / CONFIG, (model.config.to_json_string() + "\n").encode())
 
 
-def load_model(folder: Path, parts: Parts) -> NanoForConditionalGeneration:
+def load_model(folder: Path, parts: PretrainedParts) -> NanoForConditionalGeneration:
     """Read weights that `save_model` or `save_pretrained` wrote.
 
     Args:

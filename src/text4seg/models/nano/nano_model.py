@@ -24,7 +24,7 @@ from text4seg.models.interface import (
 )
 from text4seg.models.nano.checkpoint import load_model
 from text4seg.models.nano.config import NanoConfig
-from text4seg.models.nano.encoders.parts import Parts, get_parts
+from text4seg.models.nano.encoders.parts import PretrainedParts, get_parts
 from text4seg.models.nano.modeling import NanoForConditionalGeneration
 from text4seg.models.nano.stepping import NanoBatch, NanoStep
 from text4seg.models.nano.text.phrases import (
@@ -74,7 +74,7 @@ class NanoModel(VisionLanguageModel):
     def __init__(
         self,
         model: NanoForConditionalGeneration,
-        parts: Parts,
+        parts: PretrainedParts,
         defaults: ModelDefaults = NANO_DEFAULTS,
     ) -> None:
         self.defaults = defaults

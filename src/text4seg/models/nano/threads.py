@@ -1,8 +1,8 @@
-"""How many threads nano computes with: as many as there are cores that nobody else is using.
+"""The number of threads that nano computes with: that of the cores that nobody else is using.
 
 Small operations end in a barrier. Where another process holds one of two cores, the thread on it
-comes late to every barrier and the other one spins meanwhile: one thread alone is several times
-faster than two.
+comes late to every barrier while the other one spins: one thread alone is then several times faster
+than two.
 """
 
 from __future__ import annotations
@@ -23,31 +23,34 @@ VARIABLE = "TEXT4SEG_THREADS"
 _TORCHS_OWN = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _STATISTICS = Path("/proc/stat")
 _WATCHED_SECONDS = 0.2
-# So much of a core may be missing for it to count as free.
+# A core counts as free although so much of it is in use.
 _LEEWAY = 0.3
-# Of a line of /proc/stat: time that a new thread would get. Niced processes give way to it.
+# Columns of /proc/stat that a new thread would get: idle time, and niced processes, which give way.
 _NICE, _IDLE, _WAITING = 1, 3, 4
 
 Ticks = tuple[int, int]
-"""Of a core, since the start of the machine: time that was free, and all time."""
+"""Free time and all time of a core, since the start of the machine."""
 
 
 def settle_threads(environment: Mapping[str, str] = os.environ) -> None:
-    """Sets the threads of torch and OpenCV for this process.
+    """Set the threads of torch and OpenCV for this process.
 
-    `TEXT4SEG_THREADS` says how many; else, where OMP_NUM_THREADS or MKL_NUM_THREADS is set, torch
-    has read it already and nothing changes; else it is the number of free cores, at most as many as
-    torch would take.
+    `TEXT4SEG_THREADS` decides. Without it, nothing changes where OMP_NUM_THREADS or
+    MKL_NUM_THREADS is set, which torch has read already; otherwise it is the number of free cores,
+    at most as many as torch would take.
+
+    Args:
+        environment: Environment variables.
 
     Raises:
         InputError: TEXT4SEG_THREADS is no number of threads.
     """
-    told = environment.get(VARIABLE)
-    if told:
+    wanted = environment.get(VARIABLE)
+    if wanted:
         most = os.cpu_count() or 1
-        if not (told.isascii() and told.isdigit() and 1 <= int(told) <= most):
-            raise InputError(f"{VARIABLE} is {told!r}; expected a number of threads, 1 to {most}")
-        threads = int(told)
+        if not (wanted.isascii() and wanted.isdigit() and 1 <= int(wanted) <= most):
+            raise InputError(f"{VARIABLE} is {wanted!r}; expected a number of threads, 1 to {most}")
+        threads = int(wanted)
     elif any(environment.get(name) for name in _TORCHS_OWN) or torch.get_num_threads() == 1:
         return
     else:
@@ -66,9 +69,15 @@ def free_cores(
     cores: Collection[int] | None = None,
     seconds: float = _WATCHED_SECONDS,
 ) -> int | None:
-    """Cores of this process that are idle right now, at least one; None where nothing tells.
+    """Count the cores of this process that are idle right now.
 
-    Takes `seconds`, in which it watches them.
+    Args:
+        read: Each core's ticks; `read_ticks` by default.
+        cores: The cores that the process may use; by default the system is asked.
+        seconds: How long they are watched.
+
+    Returns:
+        At least one; None where the system gives no answer (macOS, Windows).
     """
     read = read or read_ticks
     if cores is None:
@@ -87,7 +96,7 @@ def free_cores(
 
 
 def read_ticks(file: Path = _STATISTICS) -> dict[int, Ticks]:
-    """Each core's ticks; none where the system does not tell."""
+    """Each core's ticks, from /proc/stat; empty where there is none."""
     try:
         lines = file.read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from text4seg.models.nano.encoders.detector import COCO_CLASSES
-from text4seg.models.nano.text.question_types import KINDS
+from text4seg.models.nano.text.question_types import QUESTION_TYPES
 from text4seg.models.nano.vqa_evidence import evidence_width, name_features
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class VqaHead(nn.Module):
     mean: Tensor
     deviation: Tensor
     detected: Tensor
-    found_width = _NARROW + len(KINDS)
+    found_width = _NARROW + len(QUESTION_TYPES)
 
     def __init__(self, config: NanoConfig, hidden: int) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class VqaHead(nn.Module):
         self.register_buffer("detected", classes_of(config.names), persistent=False)
         self.state = nn.Linear(config.fusion_width, _NARROW // 2)
         self.read = nn.Sequential(
-            nn.Linear(width - config.fusion_width + _NARROW // 2 + len(KINDS), _WIDTH),
+            nn.Linear(width - config.fusion_width + _NARROW // 2 + len(QUESTION_TYPES), _WIDTH),
             nn.GELU(),
             nn.Dropout(_DROPPED),
             nn.Linear(_WIDTH, _NARROW),
@@ -84,7 +84,7 @@ class VqaHead(nn.Module):
 
         Args:
             evidence: `q e` of `find_evidence`; the mean of all where a question is of no thing.
-            kinds: Index of each question's kind in `KINDS`, `q`.
+            kinds: Index of each question's kind in `QUESTION_TYPES`, `q`.
 
         Returns:
             `q SLOTS hidden`.
@@ -93,7 +93,7 @@ class VqaHead(nn.Module):
 
     def find(self, evidence: Tensor, kinds: Tensor) -> Tensor:
         """The content of the answer, before it is put in words: `q found_width`."""
-        asked = nn.functional.one_hot(kinds, len(KINDS)).to(evidence)
+        asked = nn.functional.one_hot(kinds, len(QUESTION_TYPES)).to(evidence)
         # Clamped: a photo unlike all that was trained on must not run away with the answer.
         scaled = ((evidence - self.mean) / self.deviation).clamp(-5.0, 5.0)
         states, numbers = scaled[:, : self._states], scaled[:, self._states :]

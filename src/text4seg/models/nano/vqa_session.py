@@ -13,7 +13,7 @@ from text4seg.core.errors import InputError, WeightsError
 from text4seg.models.interface import PreparedPrompt
 from text4seg.models.nano.lazy_logits import LogitRows
 from text4seg.models.nano.text.phrases import find_attributes, gather_phrases
-from text4seg.models.nano.text.question_types import KINDS, read_question
+from text4seg.models.nano.text.question_types import QUESTION_TYPES, parse_question
 from text4seg.models.nano.vqa_evidence import find_evidence
 from text4seg.models.nano.vqa_head import choose_names
 from text4seg.prompts import question as mask_question
@@ -93,7 +93,7 @@ class VqaPrompter:
 
     def lead_tokens(self, head: VqaHead, image: ImageState, question: str) -> Tensor:
         """What the tokens of the answer are given, `t hidden`."""
-        asked = read_question(question)
+        asked = parse_question(question)
         if asked.kind in ("names", "name"):
             named = head.named(image)
             most = {"most": 1} if asked.kind == "name" else {}
@@ -107,7 +107,7 @@ class VqaPrompter:
             evidence = gather_evidence(
                 self.model, self.reader, self.encode, image, [asked.expression]
             ).to(evidence)
-        kind = torch.tensor([KINDS.index(asked.kind)])
+        kind = torch.tensor([QUESTION_TYPES.index(asked.kind)])
         slots: Tensor = head(evidence, kind)[0]
         return slots
 

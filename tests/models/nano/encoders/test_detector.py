@@ -13,7 +13,7 @@ from text4seg.models.nano.encoders.detector import (
     detect_in_parts,
     detections_to_map,
 )
-from text4seg.models.nano.encoders.parts import Parts
+from text4seg.models.nano.encoders.parts import PretrainedParts
 
 CAT, DOG = COCO_CLASSES.index("cat"), COCO_CLASSES.index("dog")
 
@@ -74,7 +74,7 @@ def test_coco_has_eighty_classes_and_ten_gaps() -> None:
 
 
 @pytest.mark.nano
-def test_the_detector_finds_the_cat(parts: Parts, cat: Image.Image) -> None:
+def test_the_detector_finds_the_cat(parts: PretrainedParts, cat: Image.Image) -> None:
     found = Detector(parts.graph, parts.layout).detect(np.asarray(cat))
     best = found[found[:, 1].argmax()]
     assert COCO_CLASSES[int(best[0])] == "cat"

@@ -14,7 +14,7 @@ from text4seg.models.nano.encoders.efficientnet import (
     InvertedBottleneck,
     SamePadConv2d,
 )
-from text4seg.models.nano.encoders.parts import Parts
+from text4seg.models.nano.encoders.parts import PretrainedParts
 
 CATS = range(281, 286)  # ImageNet's tabby, tiger cat, Persian, Siamese, Egyptian cat
 
@@ -68,7 +68,7 @@ def test_only_blocks_that_keep_their_shape_add_their_input() -> None:
 
 
 @pytest.mark.nano
-def test_the_published_weights_see_a_cat(parts: Parts, cat: Image.Image) -> None:
+def test_the_published_weights_see_a_cat(parts: PretrainedParts, cat: Image.Image) -> None:
     network = EfficientNetLite0().eval()
     network.load_state_dict(load_file(parts.folder / "efficientnet.safetensors"))
     square = np.asarray(cat.resize((224, 224), Image.Resampling.BICUBIC), dtype=np.float32)

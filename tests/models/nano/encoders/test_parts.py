@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tests.reference.small_nano import small_tokenizer
 from text4seg.core.errors import OutputError, WeightsError
 from text4seg.models.nano.encoders import parts as room
-from text4seg.models.nano.encoders.parts import Parts, get_parts
+from text4seg.models.nano.encoders.parts import PretrainedParts, get_parts
 
 FILES = {
     "efficientnet.safetensors",
@@ -121,9 +121,12 @@ def test_damage_names_the_folder_to_remove(
         (parts.folder / name).unlink()
     else:
         (parts.folder / name).write_bytes(content)
-    read = {"tokenizer.json": Parts.tokenizer, "embedding.safetensors": Parts.embedding}
+    read = {
+        "tokenizer.json": PretrainedParts.tokenizer,
+        "embedding.safetensors": PretrainedParts.embedding,
+    }
     with pytest.raises(WeightsError, match="remove this folder") as caught:
-        read.get(name, Parts.vision_encoder)(parts)
+        read.get(name, PretrainedParts.vision_encoder)(parts)
     assert str(parts.folder) in str(caught.value)
 
 

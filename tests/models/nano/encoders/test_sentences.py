@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from text4seg.models.nano.encoders import sentences
-from text4seg.models.nano.encoders.parts import Parts
+from text4seg.models.nano.encoders.parts import PretrainedParts
 
 
 @pytest.mark.nano
 def test_a_bounded_number_of_phrases_is_remembered(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+    parts: PretrainedParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sentences, "_REMEMBERED", 3)
     embed, embedded = parts.sentences(), []
@@ -28,7 +28,7 @@ def test_a_bounded_number_of_phrases_is_remembered(
 
 @pytest.mark.nano
 def test_more_phrases_at_once_than_are_remembered(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+    parts: PretrainedParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sentences, "_REMEMBERED", 1)
     vectors = parts.sentences()(["cat", "dog", "cat"])

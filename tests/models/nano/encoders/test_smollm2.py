@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 
-from text4seg.models.nano.encoders.parts import Parts
+from text4seg.models.nano.encoders.parts import PretrainedParts
 from text4seg.models.nano.encoders.smollm2 import (
     _half_split,
     language_settings,
@@ -108,7 +108,7 @@ def smollm2(nano_parts: None) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.nano
-def test_the_first_layers_fill_a_llama_model(smollm2: Path, parts: Parts) -> None:
+def test_the_first_layers_fill_a_llama_model(smollm2: Path, parts: PretrainedParts) -> None:
     state = read_language_model(smollm2, layers=1)
     model = LlamaModel(LlamaConfig(**language_settings(1)))
     model.load_state_dict(state)

@@ -10,7 +10,7 @@ from PIL import Image
 from text4seg.models.nano.config import CELLS, VISION_CHANNELS
 from text4seg.models.nano.encoders.detector import COCO_CLASSES
 from text4seg.models.nano.encoders.efficientnet import FINAL_CHANNELS, MIDDLE_CHANNELS
-from text4seg.models.nano.encoders.parts import Parts
+from text4seg.models.nano.encoders.parts import PretrainedParts
 from text4seg.models.nano.encoders.vision import (
     CHANNELS,
     COLUMNS,
@@ -27,7 +27,7 @@ def test_the_configuration_expects_what_the_eyes_give() -> None:
 
 
 @pytest.fixture(scope="module")
-def vision_encoder(parts: Parts) -> VisionEncoder:
+def vision_encoder(parts: PretrainedParts) -> VisionEncoder:
     return parts.vision_encoder()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from text4seg.models.nano.encoders.parts import Parts
+from text4seg.models.nano.encoders.parts import PretrainedParts
 from text4seg.models.nano.nano_model import NanoModel
 from text4seg.models.nano.text.phrases import PhraseReader, find_phrases, stack_phrases
 from text4seg.prompts import PART, QUESTIONS
@@ -52,7 +52,7 @@ def test_stacked_phrases_know_which_are_there() -> None:
 
 
 @pytest.fixture(scope="module")
-def reader(parts: Parts, chat: NanoModel) -> PhraseReader:
+def reader(parts: PretrainedParts, chat: NanoModel) -> PhraseReader:
     matching = chat.model.fusion.matching
     if matching is None:
         pytest.skip("these weights match by tokens alone")

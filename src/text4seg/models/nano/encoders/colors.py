@@ -1,4 +1,4 @@
-"""Color words from pixels: how much of each cell is red, blue, black …"""
+"""Color words from pixels: the share of red, blue, black … in each cell."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OTHER_WORDS = {
     "navy": "blue", "golden": "yellow", "scarlet": "red", "crimson": "red", "khaki": "beige",
 }  # fmt: skip
 
-# What a mask of one color may also be called by somebody else: never a wrong color to ask for.
+# Colors that others may call a color by: never used as wrong colors in training questions.
 NEIGHBOURS = {
     "black": ("grey", "blue", "brown", "purple"),
     "white": ("grey", "beige", "pink"),
@@ -36,13 +36,20 @@ NEIGHBOURS = {
     "beige": ("white", "brown", "yellow", "orange", "pink", "grey"),
 }
 
-# Hues in degrees up to which a saturated color has its name; red goes around.
+# Upper bounds of the hues of saturated colors, in degrees; red lies around zero.
 _HUES = ((14, "red"), (42, "orange"), (68, "yellow"), (165, "green"), (255, "blue"),
          (300, "purple"), (342, "pink"), (361, "red"))  # fmt: skip
 
 
 def name_pixels(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"]:
-    """RGB → an index of `COLORS` for every pixel, by rules on hue, saturation and value."""
+    """Name the color of every pixel, by rules on hue, saturation and value.
+
+    Args:
+        pixels: RGB.
+
+    Returns:
+        Indices of `COLORS`.
+    """
     from PIL import Image
 
     hsv = np.asarray(Image.fromarray(pixels).convert("HSV"), dtype=np.float32)
@@ -53,6 +60,7 @@ def name_pixels(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"]:
     names[:] = of_hue[np.searchsorted(bounds, hue, side="right").clip(max=len(_HUES) - 1)]
     red = (hue < _HUES[0][0]) | (hue >= _HUES[-2][0])
     warm = (hue >= 10) & (hue < 50)
+    # Later rules override earlier ones: a dark red is brown, unless it is nearly black.
     rules = (
         ("pink", red & (saturation < 0.5) & (value > 0.65)),
         ("brown", (warm | red & (saturation < 0.6)) & (value <= 0.6)),
@@ -69,7 +77,15 @@ def name_pixels(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"]:
 def colors_of_cells(
     pixels: UInt8[np.ndarray, "h w 3"], cells: int
 ) -> Float32[np.ndarray, "cells cells 12"]:
-    """Share of each color in each of cells × cells equal parts; the sides must divide by it."""
+    """Share of each color in each of cells × cells equal parts.
+
+    Args:
+        pixels: RGB; its sides are multiples of `cells`.
+        cells: Parts along each side.
+
+    Returns:
+        Shares in the order of `COLORS`, 0 to 1.
+    """
     names = name_pixels(pixels)
     height, width = (side // cells for side in names.shape)
     parts = names.reshape(cells, height, cells, width)
@@ -78,13 +94,13 @@ def colors_of_cells(
 
 
 def shares_of(names: UInt8[np.ndarray, "h w"], mask: np.ndarray) -> Float32[np.ndarray, " 12"]:
-    """What share of the mask's pixels has each color, of pixels that were named."""
+    """Share of each color in a mask, 0 to 1, given `name_pixels` of the image."""
     counts = np.bincount(names[mask], minlength=len(COLORS)).astype(np.float32)
     return counts / max(float(counts.sum()), 1.0)
 
 
 def clear_color(shares: Float32[np.ndarray, " 12"]) -> str | None:
-    """The color that a thing is called by: over half of it, and twice as much as any other."""
+    """The color over half of a thing is of, and twice as much as of any other, if there is one."""
     second, first = np.sort(shares)[-2:]
     if first < 0.5 or second > first / 2:
         return None
@@ -92,7 +108,7 @@ def clear_color(shares: Float32[np.ndarray, " 12"]) -> str | None:
 
 
 def wrong_colors(shares: Float32[np.ndarray, " 12"]) -> list[str]:
-    """Colors that nobody would call a thing of these shares by; none if it has no clear one."""
+    """Colors that nobody would call a thing of these shares by; empty without a clear color."""
     clear = clear_color(shares)
     if clear is None:
         return []

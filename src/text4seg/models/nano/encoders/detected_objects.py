@@ -10,15 +10,24 @@ if TYPE_CHECKING:
     from jaxtyping import Float32
 
 MOST = 32
+"""Boxes that are kept of an image."""
 WIDTH = 6
-# Boxes below this score are noise; of two of a class that overlap more, the better one stays.
+# Boxes below this score are noise. Of two boxes of a class with a larger IoU than `_OVERLAP`, or of
+# which the worse one lies inside the better one by `_INSIDE`, the better one stays.
 _LEAST_SCORE, _OVERLAP, _INSIDE = 0.15, 0.5, 0.9
 
 
 def select_objects(detections: Float32[np.ndarray, "n 6"]) -> Float32[np.ndarray, "32 6"]:
-    """Detections of the whole image and its parts → each thing once, the surest first.
+    """Merge the detections of the whole image and of its parts.
 
-    Rows are (class, score, x0, y0, x1, y1), the box in shares of the image; zeros fill up.
+    Non-maximum suppression a class; a box inside a better one goes as well, since parts of the
+    image show things cut off.
+
+    Args:
+        detections: (class, score, x0, y0, x1, y1) in shares of the image.
+
+    Returns:
+        The 32 surest things in order; rows of zeros where there are fewer.
     """
     order = np.argsort(-detections[:, 1], kind="stable")
     kept: list[Float32[np.ndarray, " 6"]] = []
@@ -34,6 +43,7 @@ def select_objects(detections: Float32[np.ndarray, "n 6"]) -> Float32[np.ndarray
 
 
 def _same(box: Float32[np.ndarray, " 4"], better: Float32[np.ndarray, " 4"]) -> bool:
+    """Whether a box is of the same thing as a surer one of its class."""
     low, high = np.maximum(box[:2], better[:2]), np.minimum(box[2:], better[2:])
     shared = float(np.prod(np.clip(high - low, 0.0, None)))
     area, other = (float(np.prod(b[2:] - b[:2])) for b in (box, better))

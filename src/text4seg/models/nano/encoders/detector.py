@@ -1,4 +1,7 @@
-"""SSD-MobileNetV2 (COCO), run by OpenCV's dnn module: boxes of 80 classes, a map of cells."""
+"""SSD-MobileNetV2 trained on COCO, run by OpenCV: boxes of 80 classes, and their map of cells.
+
+SSD: Liu et al. 2016, arXiv:1512.02325; MobileNetV2: Sandler et al. 2018, arXiv:1801.04381.
+"""
 
 from __future__ import annotations
 
@@ -24,19 +27,26 @@ COCO_CLASSES = (
     "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors",
     "teddy bear", "hair drier", "toothbrush",
 )  # fmt: skip
-# COCO's category ids run to 90 with ten gaps.
+# COCO's category ids run to 90; ten of them were never used.
 _GAPS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
 _CATEGORY_TO_CLASS = {
     category: index for index, category in enumerate(i for i in range(1, 91) if i not in _GAPS)
 }
 _INPUT_SIDE = 300
 _MIN_SCORE = 0.02
-# Side of a part, in shares of the image's; how near to its border a box is cut off.
+# Side of a part in shares of the image's; a box so near to a part's inner border is cut off.
 _PART = 0.6
 _BORDER = 0.01
 
 
 class Detector:
+    """The detector, loaded.
+
+    Args:
+        graph: Its TensorFlow graph.
+        layout: OpenCV's description of that graph.
+    """
+
     def __init__(self, graph: Path, layout: Path) -> None:
         import cv2
 
@@ -44,7 +54,15 @@ class Detector:
         self._network = cv2.dnn.readNetFromTensorflow(str(graph), str(layout))
 
     def detect(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "n 6"]:
-        """RGB image → rows of (class, score, x0, y0, x1, y1), the box in shares of the image."""
+        """Find things in an image.
+
+        Args:
+            pixels: RGB; it is stretched to 300×300.
+
+        Returns:
+            Rows of (class, score, x0, y0, x1, y1): an index of `COCO_CLASSES`, 0 to 1, and corners
+            in shares of the image.
+        """
         blob = self._blob(pixels, size=(_INPUT_SIDE, _INPUT_SIDE))
         self._network.setInput(blob)
         found = self._network.forward()[0, 0]
@@ -60,10 +78,18 @@ def detect_in_parts(
     detect: Callable[[UInt8[np.ndarray, "h w 3"]], Float32[np.ndarray, "n 6"]],
     pixels: UInt8[np.ndarray, "side side 3"],
 ) -> Float32[np.ndarray, "n 6"]:
-    """The detections of a square image and of four overlapping parts of it, where things are large.
+    """Find things in a square image and in four overlapping parts of it.
 
-    The detector works on 300×300 pixels and misses what is small there. A box that touches an inner
-    border of its part is cut off and dropped: the whole image or another part shows it better.
+    The detector misses what is small on its 300×300 pixels; in a part it is larger. A box that
+    touches an inner border of its part is cut off there and dropped: the whole image or another
+    part has all of it.
+
+    Args:
+        detect: `Detector.detect`.
+        pixels: RGB, square.
+
+    Returns:
+        All detections as `Detector.detect` returns them, in shares of the whole image.
     """
     side = len(pixels)
     part = round(side * _PART)
@@ -83,7 +109,16 @@ def detect_in_parts(
 def detections_to_map(
     detections: Float32[np.ndarray, "n 6"], rows: int, cols: int
 ) -> Float32[np.ndarray, "rows cols 80"]:
-    """Per cell and class: the largest score × share of the cell under the box of all detections."""
+    """Rasterise detections.
+
+    Args:
+        detections: As `Detector.detect` returns them.
+        rows: Rows of the map.
+        cols: Columns of the map.
+
+    Returns:
+        For each cell and class the largest product of a box's score and its share of the cell.
+    """
     result = np.zeros((rows, cols, len(COCO_CLASSES)), dtype=np.float32)
     for class_index, score, x0, y0, x1, y1 in detections:
         down = _interval_coverage(y0, y1, rows)

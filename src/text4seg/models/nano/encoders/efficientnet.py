@@ -1,7 +1,8 @@
-"""EfficientNet-Lite0 (Tan & Le 2019, the "Lite" variant of 2020) as a frozen feature extractor.
+"""EfficientNet-Lite0 as a frozen feature extractor.
 
-Plain convolutions, no squeeze-and-excite, ReLU6 throughout. Parameter names follow the published
-PyTorch checkpoint, so that its state dict loads as it is. Only what inference needs is here.
+EfficientNet: Tan and Le 2019, arXiv:1905.11946; its "Lite" variant of 2020 has plain convolutions
+without squeeze-and-excite, and ReLU6 throughout. Parameter names are those of the published PyTorch
+checkpoint, so that its state dict loads as it is. Only what inference needs is here.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _STAGES = (
     (1, 3, 1, 6, 192, 320),
 )
 _BATCH_NORM_EPS = 1e-3
+# The last block at 1/16 of the input's side.
 MIDDLE_BLOCK = 10
 MIDDLE_CHANNELS = 112
 FINAL_CHANNELS = 1280
@@ -29,9 +31,10 @@ PIXEL_STD = 128.0
 
 
 class SamePadConv2d(nn.Conv2d):
-    """TensorFlow's "same" padding: the odd pixel goes to the right and the bottom."""
+    """Convolution with TensorFlow's "same" padding: an odd pixel goes to the right and bottom."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
+        """`b c h w` → `b c' ⌈h/stride⌉ ⌈w/stride⌉`."""
         pads: list[int] = []
         for axis in (1, 0):
             size, kernel, stride = input.shape[2 + axis], self.kernel_size[axis], self.stride[axis]
@@ -52,6 +55,16 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 class InvertedBottleneck(nn.Module):
+    """MobileNetV2's block (arXiv:1801.04381, table 1): expand, filter each channel, project.
+
+    Args:
+        channels_in: Channels of the input.
+        channels_out: Channels of the result.
+        kernel: Side of the depthwise kernel.
+        stride: Of the depthwise convolution.
+        expansion: Hidden channels as a multiple of `channels_in`.
+    """
+
     def __init__(
         self, channels_in: int, channels_out: int, *, kernel: int, stride: int, expansion: int
     ) -> None:
@@ -68,6 +81,7 @@ class InvertedBottleneck(nn.Module):
         self._bn2 = _norm(channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
+        """`b channels_in h w` → `b channels_out h/stride w/stride`."""
         y = functional.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         y = functional.relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
@@ -75,7 +89,7 @@ class InvertedBottleneck(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """`forward(pixels)` with RGB 0–255 `b 3 h w` → (`b 112 h/16 w/16`, `b 1280 h/32 w/32`)."""
+    """The network up to its last convolution, and the classifier behind it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,6 +114,14 @@ class EfficientNetLite0(nn.Module):
         self._fc = nn.Linear(FINAL_CHANNELS, 1000)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of an image.
+
+        Args:
+            pixels: RGB, 0 to 255, `b 3 h w`.
+
+        Returns:
+            Middle features `b 112 h/16 w/16` and final ones `b 1280 h/32 w/32`.
+        """
         x = (pixels - PIXEL_MEAN) / PIXEL_STD
         x = functional.relu6(self._bn0(self._conv_stem(x)))
         middle = x
@@ -110,7 +132,7 @@ class EfficientNetLite0(nn.Module):
         return middle, functional.relu6(self._bn1(self._conv_head(x)))
 
     def classify(self, pixels: Tensor) -> Tensor:
-        """ImageNet logits `b 1000`: only used to check that the weights mean what they should."""
+        """ImageNet logits `b 1000`; only a test of the converted weights uses them."""
         final: Tensor = self.forward(pixels)[1]
         logits: Tensor = self._fc(torch.mean(final, dim=(2, 3)))
         return logits

@@ -1,4 +1,4 @@
-"""Nano's pretrained parts, converted once: frozen eyes, SmolLM2's embedding and its tokenizer."""
+"""Nano's pretrained parts, converted once: vision encoder, SmolLM2's embedding and tokenizer."""
 
 from __future__ import annotations
 
@@ -39,14 +39,23 @@ _UNUSED = ("image_encoder.norm_head.", "image_encoder.head.")
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """Folder of the converted parts; the detector stays as it came."""
+class PretrainedParts:
+    """The pretrained parts on disk.
+
+    Every method raises `WeightsError` where a converted file is damaged.
+
+    Attributes:
+        folder: The converted parts.
+        graph: The detector's TensorFlow graph, as it was downloaded.
+        layout: OpenCV's description of that graph.
+    """
 
     folder: Path
     graph: Path
     layout: Path
 
     def vision_encoder(self) -> VisionEncoder:
+        """The frozen vision encoder, loaded."""
         with self._readable():
             return VisionEncoder(
                 efficientnet_weights=self.folder / _LITE,
@@ -70,6 +79,7 @@ class Parts:
             return file.get_tensor("_fc.weight"), file.get_tensor("_fc.bias")
 
     def sentences(self) -> Sentences:
+        """The sentence encoder, loaded."""
         from safetensors.torch import load_file
 
         with self._readable():
@@ -77,9 +87,11 @@ class Parts:
         return Sentences(weights, self._read_tokenizer(_SENTENCES_TOKENIZER))
 
     def tokenizer(self) -> Tokenizer:
+        """SmolLM2's tokenizer; a new one each time, since it can be configured."""
         return self._read_tokenizer(_TOKENIZER)
 
     def _read_tokenizer(self, name: str) -> Tokenizer:
+        """A tokenizer of the folder."""
         from tokenizers import Tokenizer
 
         with self._readable():
@@ -90,7 +102,7 @@ class Parts:
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
-        """What was converted is ours alone, so damage is mended by converting again."""
+        """Turn errors of reading into one that says what to do: converting again mends damage."""
         from safetensors import SafetensorError
 
         try:
@@ -101,8 +113,17 @@ class Parts:
             ) from error
 
 
-def get_parts(root: Path | None = None, progress: weight_files.Progress | None = None) -> Parts:
-    """The parts, downloaded and converted where that has not been done.
+def get_parts(
+    root: Path | None = None, progress: weight_files.Progress | None = None
+) -> PretrainedParts:
+    """Find the pretrained parts; download and convert them where that has not been done.
+
+    Args:
+        root: The cache of weights; by default the user's.
+        progress: Called with what is being done.
+
+    Returns:
+        The parts, all there.
 
     Raises:
         WeightsError, OutputError: See `text4seg.pretrained.weight_files.fetch`.
@@ -115,7 +136,7 @@ def get_parts(root: Path | None = None, progress: weight_files.Progress | None =
             progress("converting")
         shutil.rmtree(folder, ignore_errors=True)
         _convert(root, folder)
-    return Parts(
+    return PretrainedParts(
         folder,
         weight_files.locate("ssd-mobilenet-v2", root),
         weight_files.locate("ssd-mobilenet-v2-layout", root),
@@ -123,11 +144,13 @@ def get_parts(root: Path | None = None, progress: weight_files.Progress | None =
 
 
 def _version() -> str:
+    """The version of the converted parts: it changes with any of their sources."""
     hashes = "".join(weight_files.get_part(name).sha256 for name in _CONVERTED)
     return hashlib.sha256(hashes.encode()).hexdigest()[:12]
 
 
 def _convert(root: Path, folder: Path) -> None:
+    """Convert into a temporary folder and rename it, so that half a folder is never read."""
     from safetensors import SafetensorError
 
     try:
@@ -145,6 +168,7 @@ def _convert(root: Path, folder: Path) -> None:
 
 
 def _write_converted(root: Path, folder: Path) -> None:
+    """Write what nano reads of each part as safetensors and JSON."""
     from safetensors.torch import save_file
 
     lite = torch.load(

@@ -1,4 +1,8 @@
-"""all-MiniLM-L6-v2 (Wang et al. 2020; sentence-transformers): phrases → what they mean."""
+"""all-MiniLM-L6-v2: phrases → sentence embeddings.
+
+MiniLM: Wang et al. 2020, arXiv:2002.10957; trained as a sentence encoder as in Sentence-BERT
+(Reimers and Gurevych 2019, arXiv:1908.10084).
+"""
 
 from __future__ import annotations
 
@@ -26,11 +30,16 @@ _SETTINGS: dict[str, Any] = {
 _UNUSED = ("pooler.", "embeddings.position_ids")
 _LONGEST = 64
 _REMEMBERED = 16_384
-"""Phrases whose vectors are kept, the last used ones: 25 MB, and more than training has words."""
+"""Embeddings that are cached, the last used ones: 25 MB, more than training has words."""
 
 
 class Sentences:
-    """Phrases → unit vectors `n 384`; the mean of their last states, as the model was trained."""
+    """Phrases → sentence embeddings, with a cache.
+
+    Args:
+        weights: State dict of the BERT model.
+        tokenizer: Its tokenizer; padding and truncation are set here.
+    """
 
     def __init__(self, weights: dict[str, Tensor], tokenizer: Tokenizer) -> None:
         from transformers import BertConfig, BertModel
@@ -38,7 +47,7 @@ class Sentences:
         with torch.device("meta"):
             self._model: Any = BertModel(BertConfig(**_SETTINGS), add_pooling_layer=False)
         self._model.load_state_dict({k: v.float() for k, v in weights.items()}, assign=True)
-        # What is no parameter, such as the places, was never filled.
+        # Buffers that are not in the state dict, such as positions, are still on the meta device.
         for name, value in BertModel(BertConfig(**_TINY), add_pooling_layer=False).named_buffers():
             owner, _, last = name.rpartition(".")
             setattr(self._model.get_submodule(owner), last, value)
@@ -50,6 +59,14 @@ class Sentences:
 
     @torch.inference_mode()
     def __call__(self, phrases: Sequence[str]) -> Tensor:
+        """Embed phrases.
+
+        Args:
+            phrases: Any number, repeated ones too; each is read up to 64 tokens.
+
+        Returns:
+            Unit vectors, `n 384`: means of the last hidden states, as the model was trained.
+        """
         asked = list(dict.fromkeys(phrases))
         new = [p for p in asked if p not in self._known]
         for phrase, vector in zip(new, self._embed(new) if new else (), strict=True):
@@ -62,6 +79,7 @@ class Sentences:
         return vectors
 
     def _embed(self, phrases: Sequence[str]) -> Tensor:
+        """Embeddings of phrases that are not in the cache, in one padded batch."""
         ids = [torch.tensor(self._tokenizer.encode(phrase).ids) for phrase in phrases]
         pad = torch.nn.utils.rnn.pad_sequence
         mask = pad([torch.ones(len(i), dtype=torch.long) for i in ids], batch_first=True)
@@ -74,7 +92,14 @@ _TINY = _SETTINGS | {"vocab_size": 2, "num_hidden_layers": 1, "intermediate_size
 
 
 def unpack(archive: Path) -> tuple[dict[str, Tensor], str]:
-    """The part `minilm` → its weights (float16) and its tokenizer as JSON."""
+    """Unpack the pretrained part `minilm`.
+
+    Args:
+        archive: A zip of the model.
+
+    Returns:
+        Its weights in float16, and its tokenizer as JSON.
+    """
     from safetensors.torch import load
 
     with zipfile.ZipFile(archive) as members:

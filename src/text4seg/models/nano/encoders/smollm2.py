@@ -1,8 +1,9 @@
 """SmolLM2-135M-Instruct out of its GGUF file: layers as a Llama state dict, and the tokenizer.
 
-The file is read with `gguf` and dequantised here, because `transformers` keeps GGUF weights packed
-and then refuses to save or to train them. llama.cpp stores query and key rows in interleaved order;
-they are put back into the half-split order of `transformers`' rotary embedding.
+SmolLM2: Ben Allal et al. 2025, arXiv:2502.02737. The file is dequantised here, because
+`transformers` keeps GGUF weights packed and then refuses to save or to train them. llama.cpp stores
+query and key rows in interleaved order; they are put back into the half-split order of
+`transformers`' rotary embedding.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _NORMAL_TOKEN = 1
 
 
 def language_settings(layers: int) -> dict[str, Any]:
-    """Keyword arguments of a `LlamaConfig` for the first `layers` of SmolLM2's 30 layers."""
+    """Arguments of a `LlamaConfig` for the first `layers` of SmolLM2's 30 layers."""
     return {
         "vocab_size": VOCABULARY,
         "hidden_size": WIDTH,
@@ -55,7 +56,15 @@ def language_settings(layers: int) -> dict[str, Any]:
 
 
 def read_language_model(file: Path, layers: int = 30) -> dict[str, Tensor]:
-    """Float32 state dict of a `LlamaModel`: embedding, the first `layers` layers, the last norm."""
+    """Read the first layers of the language model.
+
+    Args:
+        file: The GGUF file.
+        layers: How many of the 30 layers.
+
+    Returns:
+        Float32 state dict of a `LlamaModel`: embedding, layers, last norm.
+    """
     from gguf import GGUFReader
 
     tensors = {tensor.name: tensor for tensor in GGUFReader(str(file)).tensors}
@@ -73,6 +82,7 @@ def read_language_model(file: Path, layers: int = 30) -> dict[str, Tensor]:
 
 
 def _dequantize(tensor: Any) -> Float32[np.ndarray, "..."]:
+    """A tensor of the file as numbers; GGUF lists its dimensions the other way round."""
     from gguf.quants import dequantize
 
     weight: np.ndarray = dequantize(tensor.data, tensor.tensor_type)
@@ -80,14 +90,14 @@ def _dequantize(tensor: Any) -> Float32[np.ndarray, "..."]:
 
 
 def _half_split(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of every head: even ones first, then odd ones."""
+    """Reorder the rows of every head: even ones first, then odd ones."""
     rows, columns = weight.shape
     pairs = weight.reshape(heads, rows // heads // 2, 2, columns)
     return pairs.swapaxes(1, 2).reshape(rows, columns)
 
 
 def read_tokenizer(file: Path) -> Tokenizer:
-    """Byte-level BPE with single digits, as SmolLM2 was trained with."""
+    """The tokenizer: byte-level BPE with single digits, as SmolLM2 was trained with."""
     from gguf import GGUFReader
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 

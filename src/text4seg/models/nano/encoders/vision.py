@@ -1,4 +1,4 @@
-"""The frozen eyes of nano: three pretrained networks see each of 16×16 cells of an image."""
+"""The frozen vision encoder: three pretrained networks describe each of 16×16 cells of an image."""
 
 from __future__ import annotations
 
@@ -42,7 +42,13 @@ ROWS, COLUMNS = CELLS * CELLS + MOST, CHANNELS + len(COLORS)
 
 @dataclass(frozen=True, slots=True)
 class ImageFeatures:
-    """An image's `features ROWS COLUMNS`, `detections n 6`, MobileSAM's `neck 1 256 32 32`."""
+    """An encoded image, with intermediate results that pseudo-labelling needs.
+
+    Attributes:
+        features: Float16, `288 2060`; see `VisionEncoder.encode`.
+        detections: Of the image and its parts: (class, score, x0, y0, x1, y1), `n 6`.
+        neck: MobileSAM's image embedding, `1 256 32 32`.
+    """
 
     features: torch.Tensor
     detections: Float32[np.ndarray, "n 6"]
@@ -50,7 +56,16 @@ class ImageFeatures:
 
 
 class VisionEncoder:
-    """Image → features. The eyes are frozen, so what they saw of an image may be kept."""
+    """Image → features of its cells and of the things that a detector finds.
+
+    It is never trained, so features may be cached.
+
+    Args:
+        efficientnet_weights: EfficientNet-Lite0, as safetensors.
+        tinyvit_weights: MobileSAM's image encoder, as safetensors.
+        graph: The detector's TensorFlow graph.
+        layout: OpenCV's description of that graph.
+    """
 
     def __init__(
         self, *, efficientnet_weights: Path, tinyvit_weights: Path, graph: Path, layout: Path
@@ -65,21 +80,26 @@ class VisionEncoder:
 
     @torch.inference_mode()
     def encode(self, image: Image.Image) -> torch.Tensor:
-        """RGB image of any size → float16 `288 2060`.
+        """Encode an image.
 
-        The first 256 rows are cells in row-major order: 2,048 channels, then 12 colors. The other
-        rows are things that the detector sees: class, score, box, zeros.
+        It is stretched to a square, never cropped or padded: row and column of a cell are those of
+        the text grid.
 
-        The image is stretched to a square, never cropped or padded: cell (r, c) is the cell of the
-        text grid.
+        Args:
+            image: RGB, of any size.
+
+        Returns:
+            Float16, `288 2060`: 256 rows of cells, row by row, with 2,048 channels and the shares
+            of 12 colors; then 32 rows of detected objects (class, score, x0, y0, x1, y1).
         """
         return self.encode_with_detections(image).features
 
     @torch.inference_mode()
     def encode_with_detections(self, image: Image.Image) -> ImageFeatures:
-        """The features, and what they were made of that a teacher of masks needs."""
+        """Encode an image; detections and MobileSAM's embedding beside the features."""
         square = np.asarray(image.convert("RGB").resize((SIDE, SIDE), _bicubic()), dtype=np.uint8)
         pixels = torch.from_numpy(square.copy()).permute(2, 0, 1)[None].float()
+        # EfficientNet's final layer has 16×16 positions at 512 pixels; the rest is pooled to them.
         middle, final = self._lite(pixels)
         stage, neck = self._vit(pixels)
         pool = torch.nn.functional.adaptive_avg_pool2d
@@ -97,6 +117,7 @@ class VisionEncoder:
 
 
 def _bicubic() -> int:
+    """Pillow's filter; Pillow is imported where it is used."""
     from PIL import Image
 
     return int(Image.Resampling.BICUBIC)

@@ -178,7 +178,7 @@ SYNONYMS = {
 }
 """Other words for the names of things, as training asks for them."""
 
-KINDS = {
+HYPERNYMS = {
     "fruit": ("apple", "orange", "banana"),
     "furniture": ("chair", "couch", "bed", "bench", "dining table"),
     "cutlery": ("fork", "knife", "spoon"),
@@ -255,7 +255,7 @@ def taught_words() -> frozenset[str]:
     """All words that training may ask for."""
     taught = set(core_words())
     taught |= {w for one in imagenet_classes() if not one.held_out for w in one.words}
-    return frozenset(taught | KINDS.keys())
+    return frozenset(taught | HYPERNYMS.keys())
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-KINDS = ("there", "count", "color", "where", "names", "name", "other")
+QUESTION_TYPES = ("there", "count", "color", "where", "names", "name", "other")
 """Presence, number, color, position, all things, the main thing, and any other question.
 
 The VQA head knows a type by its index.
@@ -71,7 +71,7 @@ class ParsedQuestion:
     expression: str | None = None
 
 
-def read_question(question: str) -> ParsedQuestion:
+def parse_question(question: str) -> ParsedQuestion:
     """Read type and thing off a question.
 
     Args:
