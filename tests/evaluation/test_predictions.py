@@ -3,14 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from text4seg.codec import BOX
+from text4seg.codec import get_format
 from text4seg.core.errors import InputError
 from text4seg.core.regions import masks_to_regions
 from text4seg.core.run_lengths import mask_to_rle, rle_to_mask
 from text4seg.core.types import GridShape, Size
 from text4seg.evaluation import GroundTruth, TextReader
 from text4seg.evaluation.predictions import PredictionMatcher, mask_file_names, match_predictions
-from text4seg.segmenter.boxes import format_on_image
 
 SHAPE = GridShape(4, 4)
 TRUTHS = [
@@ -21,7 +20,7 @@ TRUTHS = [
 
 
 def reader(name: str) -> TextReader:
-    return TextReader(SHAPE, format_on_image(name))
+    return TextReader(SHAPE, get_format(name))
 
 
 def test_box_text_is_read() -> None:
@@ -33,7 +32,7 @@ def test_box_text_is_read() -> None:
     assert found.mask is not None
     assert np.array_equal(rle_to_mask(found.mask), expected)
     assert (found.validity, found.format) == ("strict", "box")
-    assert text == BOX.encode(masks_to_regions([("the dog", expected)], SHAPE))
+    assert text == get_format("box").encode(masks_to_regions([("the dog", expected)], SHAPE))
 
 
 @pytest.mark.parametrize(

@@ -27,13 +27,14 @@ from text4seg.cli._measuring import (
     print_report,
     write_report,
 )
+from text4seg.cli._text_options import FormatOption
+from text4seg.codec import get_format
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.types import GridShape
 from text4seg.data import Selection, read_dataset
 from text4seg.evaluation import EvaluationOptions, TextReader
 from text4seg.evaluation.journal import write_records
 from text4seg.evaluation.scoring import MISSING, Missing
-from text4seg.segmenter.boxes import format_on_image
 
 
 def score(
@@ -56,9 +57,7 @@ def score(
     grid: Annotated[
         str | None, typer.Option(help="Rows x columns of raw text; needed to read it.")
     ] = None,
-    format_name: Annotated[
-        str, typer.Option("--format", help="sd, rle, rrle or box: the format of raw text.")
-    ] = "rrle",
+    format_name: FormatOption = "rrle",
     missing: Annotated[
         str,
         typer.Option(help=f"Questions without a prediction: {', '.join(MISSING)} (leave out)."),
@@ -84,7 +83,7 @@ def score(
         options = EvaluationOptions(
             parse_task(task), empty_below, boundary=boundary, root=images_of(data, images)
         )
-        text = TextReader(GridShape.parse(grid), format_on_image(format_name)) if grid else None
+        text = TextReader(GridShape.parse(grid), get_format(format_name)) if grid else None
         if missing not in MISSING:
             raise UnknownNameError("way to treat missing predictions", missing, MISSING)
         if not predictions.exists():
