@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.house import commands
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -75,3 +78,28 @@ def test_the_build_finds_broken_links(tmp_path: Path, text: str, fault: str | No
         assert "other.html#the-part" in html
         fetched = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?://[^"]+)"', html)
         assert fetched == [], "the site loads nothing from elsewhere"
+
+
+@pytest.mark.nano
+@pytest.mark.usefixtures("nano_parts")
+def test_the_guide_to_segmenting_is_true(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = DOCS / "segment.md"
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    for command in commands.commands(page.read_text()):
+        printed = commands.run(command)
+        if "the dog" in command:
+            assert json.loads(printed)["empty"]
+    stems = [f"coffee.the-cup.{number}" for number in (1, 2, 3)]
+    for stem in ("cat.the-cat", *stems):
+        assert (tmp_path / "out" / f"{stem}.mask.png").exists()
+    (code,) = commands.blocks(page.read_text(), "python")
+    exec(compile(code, str(page), "exec"), {})
+    assert "passes for" in capsys.readouterr().out
+    record = json.loads(commands.run('text4seg segment examples/photos/cat.jpg "the cat" --json'))
+    table = page.read_text().partition("| field | content |")[2].partition("\n\n")[0]
+    fields = re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))
+    assert len(fields) > 6
+    assert set(fields) <= record.keys()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
+import tomllib
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from scripts import readme_numbers
+from tests.house import commands
 from text4seg.evaluation import GroundTruth, Prediction, ScoreRecord, summarize
 from text4seg.metrics import Overlap
 
@@ -24,53 +23,43 @@ PAGES = sorted(
 )
 
 
-def blocks(language: str) -> list[str]:
-    """The fenced blocks of one language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
-
-
-def commands() -> list[str]:
-    """The README's commands but for `make`, which sets up what these tests already run in."""
-    lines = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
-    return [line for line in lines if not line.startswith("make ")]
+def runnable() -> list[str]:
+    """The README's commands but for `make` and `pip`, which set up what these tests run in."""
+    return [line for line in commands.commands(README) if line.startswith("text4seg ")]
 
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder with the examples, and the package's commands on the path."""
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    """An empty folder with the examples and the recipes."""
+    for folder in ("examples", "recipes"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     return tmp_path
-
-
-def run(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command} failed: {done.stderr}"
-    assert "Traceback" not in done.stderr
-    return done.stdout
 
 
 @pytest.mark.nano
 @pytest.mark.usefixtures("nano_parts")
 def test_the_commands_run(workplace: Path) -> None:
-    assert len(commands()) >= 6
-    for command in commands():
-        run(["bash", "-euo", "pipefail", "-c", command])
+    assert len(runnable()) >= 6
+    for command in runnable():
+        commands.run(command)
     assert (workplace / "out" / "cat.the-cat.overlay.png").exists()
+    others = {line.split()[0] for line in commands.commands(README)} - {"text4seg"}
+    assert others == {"make", "pip"}, "every other line is a command that runs"
 
 
 @pytest.mark.nano
 @pytest.mark.usefixtures("nano_parts")
-def test_the_python_lines_run(workplace: Path) -> None:
-    (code,) = blocks("python")
+def test_the_python_lines_run(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = commands.blocks(README, "python")
     assert sum(1 for line in code.splitlines() if line.strip()) <= 6
-    assert run([sys.executable, "-c", code])
+    exec(compile(code, "README.md", "exec"), {})
+    assert "the cat" in capsys.readouterr().out
     assert (workplace / "out" / "cat.mask.png").exists()
 
 
 def test_the_two_commands_are_targets_of_make() -> None:
-    made = re.findall(r"^make (\w+)$", "\n".join(blocks("sh")), flags=re.MULTILINE)
+    made = [line.split()[1] for line in commands.commands(README) if line.startswith("make ")]
     assert made == ["demo", "test"]
     makefile = (ROOT / "Makefile").read_text()
     for target in (*made, "lint", "setup", "slow"):
@@ -87,8 +76,29 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} points to {target}"
 
 
+def test_the_first_screen_has_the_main_job() -> None:
+    lines = README.splitlines()
+    assert len(lines) <= 150
+    first = lines[:30]
+    assert next(line for line in first if line.startswith("pip install"))
+    assert any(line.startswith("text4seg segment ") for line in first)
+    assert any("Segmenter.from_pretrained" in line for line in first)
+    (image,) = re.findall(r"!\[.+\]\((.+)\)", "\n".join(first))
+    assert (ROOT / image).stat().st_size < 400_000
+
+
+def test_the_extras_exist() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (line,) = re.findall(r"^.*Extras: (.*)$", README, flags=re.MULTILINE)
+    named = set(re.findall(r"`(\w+)`", line))
+    for extras in re.findall(r"text4seg\[([\w,]+)\]", README):
+        named |= set(extras.split(","))
+    assert named <= project["optional-dependencies"].keys()
+
+
 def test_the_tree_is_the_tree() -> None:
-    (tree,) = re.findall(r"^```\n(src/text4seg/\n.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    (tree,) = re.findall(r"^```\n(src/text4seg/\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
     drawn = set(re.findall(r"^  ([\w.]+?)/?\s", tree, flags=re.MULTILINE))
     source = ROOT / "src" / "text4seg"
     real = {path.name for path in source.iterdir() if not path.name.startswith(("_", "."))}

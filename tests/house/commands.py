@@ -1,0 +1,35 @@
+"""Runs the commands of a page in this process, which loads torch once for all of them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+from pathlib import Path
+
+from text4seg.cli import main
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The fenced blocks of one language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(page: str) -> list[str]:
+    """The lines of all `sh` blocks."""
+    return [line for block in blocks(page, "sh") for line in block.splitlines() if line.strip()]
+
+
+def run(command: str) -> str:
+    """Run a line `text4seg … [> FILE]`; what it printed to stdout."""
+    line, _, file = command.partition(" > ")
+    program, *arguments = shlex.split(line)
+    assert program == "text4seg", command
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        code = main(arguments)
+    assert code == 0, f"{command} ended with {code}"
+    if file:
+        Path(file.strip()).write_text(out.getvalue())
+    return out.getvalue()
