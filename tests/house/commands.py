@@ -26,10 +26,11 @@ def run(command: str) -> str:
     line, _, file = command.partition(" > ")
     program, *arguments = shlex.split(line)
     assert program == "text4seg", command
-    out = io.StringIO()
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)  # it has a buffer
     with contextlib.redirect_stdout(out):
         code = main(arguments)
     assert code == 0, f"{command} ended with {code}"
+    printed = out.buffer.getvalue().decode()
     if file:
-        Path(file.strip()).write_text(out.getvalue())
-    return out.getvalue()
+        Path(file.strip()).write_text(printed)
+    return printed
