@@ -30,8 +30,8 @@ SHOWN = {
     "questions": "questions",
     "grid_iou": "IoU, grid",
     "large_grid_iou": "≥ 13 cells",
-    "miss_rate": "false empties",
-    "n_acc": "absent, empty",
+    "miss_rate": "miss rate",
+    "n_acc": "N-acc",
     "tokens": "tokens",
     "passes": "passes",
 }
@@ -115,7 +115,7 @@ def written(key: str, value: float | None) -> str:
         return str(value)
     if key.endswith("iou"):
         return f"{value:.3f}"
-    return f"{value:.1%}" if key.endswith("empties") else f"{value:.1f}"
+    return f"{value:.1%}" if key in ("miss_rate", "n_acc") else f"{value:.1f}"
 
 
 def main() -> None:
