@@ -60,7 +60,7 @@ def test_a_folder_is_gone_through(call: Call, talker: FakeTalker, image: Path) -
     done = call("ask", "all", "-q", "How many?")
     assert done.code == 1
     assert done.out == "all/a.png: How many? two\n"
-    assert "left out: " in done.err
+    assert "skipped: " in done.err
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
-"""The progress bar tells how fast the work goes."""
+"""Messages, data and the progress bar."""
 
 from __future__ import annotations
 
 import pytest
 from rich.progress import Progress
 
-from text4seg.cli._console import ProgressBar, _Rate
+from text4seg.cli._console import ProgressBar, UsageError, _Rate, one_line, usage_errors
+from text4seg.core.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,12 @@ def test_a_bar_with_a_total_tells_of_the_time_left() -> None:
     assert "TimeRemainingColumn" not in [
         type(column).__name__ for column in ProgressBar("work", None)._progress.columns
     ]
+
+
+def test_an_error_inside_the_block_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="no such grid"), usage_errors():
+        raise InputError("no such grid")
+
+
+def test_a_message_is_one_line() -> None:
+    assert one_line(InputError("a\n  b")) == "a b"

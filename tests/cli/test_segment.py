@@ -8,8 +8,7 @@ import pytest
 
 from tests.cli.conftest import DOG, Call, files_under
 from tests.fakes import FakeChat
-from text4seg.cli._image_arguments import split_arguments
-from text4seg.cli.segment import KIND, unique_stems
+from text4seg.cli.segment import unique_stems
 from text4seg.codec import get_format
 from text4seg.core.run_lengths import rle_to_mask
 from text4seg.images import open_image, open_mask
@@ -96,7 +95,7 @@ def test_a_folder_is_gone_through_and_what_cannot_be_read_is_told(
     done = call("segment", "images", "the dog", "--json", "-o", "out")
     assert [record["image"] for record in done.json] == ["images/a.PNG", "images/b.png"]
     assert done.code == 1
-    assert "left out: " in done.err
+    assert "skipped: " in done.err
     assert "cut.png" in done.err
     assert "1 of 3 images could not be read" in done.err
     assert len(files_under(tmp_path / "out")) == 4, "what could be read is written"
@@ -121,14 +120,6 @@ def test_the_options_reach_the_model(call: Call, chat: FakeChat, image: Path) ->
     stats = done.json[0]["stats"]
     assert stats["drafted"] == 0
     assert stats["passes"] >= stats["tokens"] - 1
-
-
-def test_the_last_argument_is_the_expression_unless_e_is_given() -> None:
-    assert split_arguments(["a.jpg", "b.jpg", "the dog"], [], KIND) == (
-        [Path("a.jpg"), Path("b.jpg")],
-        ["the dog"],
-    )
-    assert split_arguments(["a.jpg"], ["x", "y", "x"], KIND) == ([Path("a.jpg")], ["x", "y"])
 
 
 STEMS = [

@@ -1,4 +1,7 @@
-"""The command line: data to stdout, talk to stderr; exit codes 0, 1 (it failed), 2 (bad call)."""
+"""The command line: data to stdout, messages to stderr.
+
+Exit codes: 0 success, 1 failure, 2 a wrong call, 130 interrupted.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,14 @@ from text4seg.core.errors import LabelError, MissingExtraError, Text4SegError, U
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code; a user's error is one sentence on stderr."""
+    """Run the command line.
+
+    Args:
+        arguments: The words after the program's name; None for those of the process.
+
+    Returns:
+        The exit code. Of an error that the user can mend, one sentence is written to stderr.
+    """
     try:
         from text4seg.cli._console import UsageError, one_line
         from text4seg.cli.app import run
@@ -22,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {MissingExtraError(package, 'cli')}", file=sys.stderr)
         return 1
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # File names need not be text; where one is not, it is written with escapes.
+        # A file name need not be valid text; one that is not is written with escapes.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return run(arguments)
@@ -35,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader went away, as in `text4seg grammar … | head`: nothing more can be said to it.
+        # The reader closed the pipe, as in `text4seg grammar … | head`. Python would fail again as
+        # it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

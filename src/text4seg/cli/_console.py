@@ -1,4 +1,4 @@
-"""How the command line speaks: errors, data and progress."""
+"""Output of the command line: data, messages, errors and progress."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from rich.text import Text
 from text4seg.core.errors import Text4SegError
 
 DELAY_SECONDS = 2.0
-"""Work that takes longer shows a progress bar."""
+"""Work that takes longer than this shows a progress bar."""
 
 
 class UsageError(Exception):
-    """The call itself is wrong: exit code 2."""
+    """The call is wrong: exit code 2."""
 
 
 @contextmanager
 def usage_errors() -> Iterator[None]:
-    """Errors inside the block are the caller's: exit code 2."""
+    """Turn errors inside the block into `UsageError`s."""
     try:
         yield
     except Text4SegError as error:
@@ -42,29 +42,29 @@ def usage_errors() -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error as one line."""
+    """Write the message of an error on one line."""
     return " ".join(str(error).split())
 
 
 def log(text: str) -> None:
-    """Talk: to stderr."""
+    """Write a message to stderr."""
     print(text, file=sys.stderr)
 
 
 def print_json(record: Mapping[str, Any]) -> None:
-    """Data: one JSON object on a line of stdout."""
+    """Write one JSON object on a line of stdout."""
     print(json.dumps(record, ensure_ascii=False), flush=True)
 
 
 def print_text(text: str) -> None:
-    """Data: exactly this text, to the byte, whatever the encoding of the terminal."""
+    """Write this text to stdout as UTF-8, whatever the encoding of the terminal."""
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode())
     sys.stdout.buffer.flush()
 
 
 class _Rate(ProgressColumn):
-    """How much is done a second, or a minute where it is slow."""
+    """Units a second, or a minute where it is less than one a second."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -74,7 +74,7 @@ class _Rate(ProgressColumn):
 
 
 class ProgressBar:
-    """A progress bar on stderr that shows itself only once the work has taken a while."""
+    """A progress bar on stderr; nothing is shown where stderr is no terminal."""
 
     def __init__(self, what: str, total: float | None) -> None:
         console = Console(stderr=True)
@@ -92,33 +92,33 @@ class ProgressBar:
         self._task = self._progress.add_task(what, total=total)
 
     def advance(self, amount: float = 1.0) -> None:
-        """So much more is done."""
+        """Add to the completed amount."""
         self._progress.advance(self._task, amount)
 
     def describe(self, what: str) -> None:
-        """What is being done now."""
+        """Change the description."""
         self._progress.update(self._task, description=what)
 
     def resize(self, total: float) -> None:
-        """How much there is turns out to be this much."""
+        """Change the total."""
         self._progress.update(self._task, total=total)
 
     def reach(self, amount: float) -> None:
-        """So much is done by now."""
+        """Set the completed amount."""
         self._progress.update(self._task, completed=amount)
 
     def start(self) -> None:
-        """Show it."""
+        """Show the bar."""
         self._progress.start()
 
     def stop(self) -> None:
-        """Take it away again."""
+        """Remove the bar."""
         self._progress.stop()
 
 
 @contextmanager
 def progress(what: str, total: float | None = None) -> Iterator[ProgressBar]:
-    """A progress bar for the block; without a total it only shows that work goes on."""
+    """Show a progress bar once the block takes long; without a total, elapsed time alone."""
     bar = ProgressBar(what, total)
     timer = threading.Timer(DELAY_SECONDS, bar.start)
     timer.daemon = True

@@ -1,4 +1,4 @@
-"""Images and what is asked of them: the calls of `segment` and `ask` alike."""
+"""Arguments of `segment` and `ask`: images or folders, and expressions or questions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class QuestionKind(NamedTuple):
-    """How a verb speaks of what it asks: `expression`, `-e`, and a call to show as an example."""
+    """How a verb names what it asks: "expression", "-e", and an example for messages."""
 
     what: str
     option: str
@@ -26,7 +26,15 @@ class QuestionKind(NamedTuple):
 def split_arguments(
     arguments: list[str], asked: list[str], asking: QuestionKind
 ) -> tuple[list[Path], list[str]]:
-    """Images and what is asked of them: without the option that is the last argument.
+    """Split the arguments of a call; without the option, the question is the last argument.
+
+    Args:
+        arguments: The positional arguments.
+        asked: The values of the option.
+        asking: How the verb names them.
+
+    Returns:
+        The images and the questions, each without repetitions.
 
     Raises:
         UsageError: One of the two is missing.
@@ -43,10 +51,17 @@ def split_arguments(
 
 
 def find_images(arguments: list[Path], asking: QuestionKind) -> dict[Path, bool]:
-    """The images of a call in order, and of each whether it was found in a folder.
+    """Find the images of a call.
 
-    Images that were named are looked at beforehand, so that a slip costs nothing; of a folder
-    every file is taken that is named like an image, in the order of their names.
+    Named images are opened at once, so that a wrong name is reported before a model is loaded. Of a
+    folder, every file with an image's ending is taken, in the order of the names.
+
+    Args:
+        arguments: Images and folders.
+        asking: How the verb names what it asks.
+
+    Returns:
+        The images in order, and of each whether it was found in a folder.
 
     Raises:
         InputError: A named image cannot be read, or a folder has no image in it.
@@ -76,13 +91,17 @@ def find_images(arguments: list[Path], asking: QuestionKind) -> dict[Path, bool]
 def for_each_image(
     images: dict[Path, bool], answer: Callable[[Path], T], report: Callable[[Path, T], None]
 ) -> None:
-    """Answer about each image and report it at once.
+    """Answer about each image and report the answers at once.
+
+    Args:
+        images: As `find_images` returns them.
+        answer: Computes the answers about an image.
+        report: Prints them.
 
     Raises:
-        InputError: A named image cannot be read; or, at the end, some of a folder could not: they
-            were told and left out.
+        InputError: A named image cannot be read; or, at the end, images of a folder were skipped.
     """
-    left_out = 0
+    skipped = 0
     for number, (image, found) in enumerate(images.items(), start=1):
         try:
             with progress(f"image {number} of {len(images)}"):
@@ -90,9 +109,9 @@ def for_each_image(
         except InputError as error:
             if not found:
                 raise
-            log(f"left out: {one_line(error)}")
-            left_out += 1
+            log(f"skipped: {one_line(error)}")
+            skipped += 1
             continue
         report(image, answers)
-    if left_out:
-        raise InputError(f"{left_out} of {len(images)} images could not be read, as told above")
+    if skipped:
+        raise InputError(f"{skipped} of {len(images)} images could not be read; see above")

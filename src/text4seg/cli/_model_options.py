@@ -54,7 +54,18 @@ def load_segmenter(
     format_name: str | None = None,
     options: DecodingOptions | None = None,
 ) -> Segmenter:
-    """Load a model; on the first use of nano its pretrained parts are fetched."""
+    """Load a model; on the first use of nano its pretrained parts are fetched.
+
+    Args:
+        model: A model's name or folder.
+        refiner: As `get_refiner` reads it.
+        grid: Rows x columns; None for the model's default.
+        format_name: A text format; None for the model's default.
+        options: How masks are decoded.
+
+    Returns:
+        The segmenter. Options that deviate from what the model was trained with are logged.
+    """
     fetch_parts_of(model)
     with progress(f"loading {model}"):
         segmenter = Segmenter.from_pretrained(

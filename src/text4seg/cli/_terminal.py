@@ -1,4 +1,4 @@
-"""An answer as a person reads it in a terminal."""
+"""Segmentations as text for a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLORS = ("red", "blue", "yellow", "green", "magenta", "cyan")
 def print_grid(grid: DescriptorGrid) -> None:
     """Print a grid: a block for each cell in its label's color, and each row as run lengths."""
     console = Console(soft_wrap=True, highlight=False)
-    full, empty = ("█", "·") if _speaks_unicode(console) else ("#", ".")
+    full, empty = ("█", "·") if _supports_unicode(console) else ("#", ".")
     texts = get_format("rrle").encode(grid).splitlines()
     for row, text in zip(grid.cells.tolist(), texts, strict=True):
         line = Text("  ")
@@ -33,12 +33,12 @@ def _style(index: int) -> str:
     return COLORS[(index - 1) % len(COLORS)] if index else "dim"
 
 
-def _speaks_unicode(console: Console) -> bool:
+def _supports_unicode(console: Console) -> bool:
     return console.encoding.lower().replace("-", "").startswith("utf")
 
 
 def stats_line(segmentation: Segmentation) -> str:
-    """The figures of an answer in one line."""
+    """Summarize a segmentation in one line."""
     stats = segmentation.stats
     found = (
         "nothing found"

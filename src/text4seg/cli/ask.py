@@ -1,4 +1,4 @@
-"""`text4seg ask`: images and questions in, answers in words out."""
+"""`text4seg ask`: answers questions about images in words."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ask(
     ],
     questions: Annotated[
         list[str] | None,
-        typer.Option("--question", "-q", help="What to ask; again for several."),
+        typer.Option("--question", "-q", help="A question; repeatable."),
     ] = None,
     model: ModelOption = "nano",
     max_tokens: Annotated[
@@ -36,16 +36,16 @@ def ask(
         bool, typer.Option("--json", help="Print a JSON object for each image and question.")
     ] = False,
 ) -> None:
-    """Ask a question about an image, to be answered in words.
+    """Ask a question about an image and print the answer.
 
     \b
     text4seg ask cat.jpg "Is there a cat in the image?"
     text4seg ask a.jpg b.jpg "How many dogs are there?"
     text4seg ask images/ -q "What is in the image?" -q "Where is the dog?" --json
 
-    An image is opened once for all its questions. nano answers simple ones: whether something is
-    there, how many, of what color and where it is, and what is in the image. What cannot be read
-    of a folder is told and left out, and the exit code is 1 at the end.
+    An image is encoded once for all its questions. nano answers simple ones: whether something is
+    there, how many, of what color and where it is, and what is in the image. Images of a folder
+    that cannot be read are skipped with a message, and the exit code is 1 at the end.
     """  # noqa: D301 - the sign tells click to leave the lines alone
     named, asked = split_arguments(arguments, questions or [], KIND)
     with usage_errors():

@@ -1,4 +1,4 @@
-"""`text4seg grammar`: the language of a mask text, for a server or another program."""
+"""`text4seg grammar`: the grammar of a mask text, for constrained decoding elsewhere."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from text4seg.core.types import GridShape, check_label
 def grammar(
     labels: Annotated[
         list[str] | None,
-        typer.Option("--label", "-l", help="A label that may be written; again for more."),
+        typer.Option("--label", "-l", help="A label that may be written; repeatable."),
     ] = None,
     listed: Annotated[
-        str | None, typer.Option("--labels", help="Several labels at once, with commas between.")
+        str | None, typer.Option("--labels", help="Several labels, separated by commas.")
     ] = None,
     grid: GridOption = "16x16",
     format_name: FormatOption = "rrle",

@@ -1,4 +1,4 @@
-"""`text4seg segment`: images and expressions in, masks out."""
+"""`text4seg segment`: masks of what expressions name in images."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def segment(
     ],
     expressions: Annotated[
         list[str] | None,
-        typer.Option("--expression", "-e", help="What to look for; again for several."),
+        typer.Option("--expression", "-e", help="What to look for; repeatable."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -59,7 +59,7 @@ def segment(
     ] = "likeliest",
     background_bias: Annotated[
         float,
-        typer.Option(help="Added to the log-odds of background: below 0 marks more, above fewer."),
+        typer.Option(help="Added to the log-odds of background; below 0 marks more cells."),
     ] = 0.0,
     temperature: Annotated[
         float | None,
@@ -89,8 +89,8 @@ def segment(
     text4seg segment a.jpg b.jpg "the dog" -o out/
     text4seg segment images/ -e "the dog" -e "the ball" -o out/ --json
 
-    An image is opened once for all its expressions. Without -o nothing is written. What cannot be
-    read of a folder is told and left out, and the exit code is 1 at the end.
+    An image is encoded once for all its expressions. Without -o no files are written. Images of a
+    folder that cannot be read are skipped with a message, and the exit code is 1 at the end.
     """  # noqa: D301 - the sign tells click to leave the lines alone
     named, asked = split_arguments(arguments, expressions or [], KIND)
     with usage_errors():
@@ -118,8 +118,8 @@ def segment(
     stems = unique_stems(list(images), asked)
 
     def report(image: Path, answers: list[tuple[Segmentation, str]]) -> None:
-        for segmentation, draw in answers:
-            stem = stems[image, segmentation.expression] + draw
+        for segmentation, suffix in answers:
+            stem = stems[image, segmentation.expression] + suffix
             files = segmentation.save(out, stem) if out is not None else ()
             _report(image, segmentation, files, as_json=as_json)
 
@@ -129,7 +129,7 @@ def segment(
 def answer(
     segmenter: Segmenter, image: Path, expressions: list[str], samples: int | None
 ) -> list[tuple[Segmentation, str]]:
-    """The answers about an image, each with what tells its files from those of other draws."""
+    """The segmentations of an image, each with the suffix of its file names."""
     if samples is None:
         return [(one, "") for one in segmenter.segment_many(image, expressions)]
     return [
@@ -140,7 +140,7 @@ def answer(
 
 
 def unique_stems(images: list[Path], expressions: list[str]) -> dict[tuple[Path, str], str]:
-    """A file name for each image and expression; those that would be alike are numbered."""
+    """A file name for each image and expression; equal ones are numbered."""
     stems: dict[tuple[Path, str], str] = {}
     taken: set[str] = set()
     for image in images:

@@ -1,4 +1,4 @@
-"""`text4seg weights`: the pretrained parts of nano, fetched, verified and told of."""
+"""`text4seg weights`: fetches, verifies and lists the pretrained parts of nano."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def weights(
         bool,
         typer.Option(
             "--fetch/--where",
-            help="Fetch what is missing or damaged, or only tell what is where.",
+            help="Fetch what is missing or damaged, or only list the parts.",
         ),
     ] = True,
     folder: Annotated[
@@ -29,7 +29,7 @@ def weights(
 ) -> None:
     """Fetch and verify the pretrained parts of nano.
 
-    Each is known by its sha256; what is missing or damaged is fetched.
+    Each part is verified by its sha256; missing and damaged ones are fetched.
     """
     root = folder or weights_folder()
     if fetch:
@@ -60,7 +60,7 @@ def weights(
         path = part_path(name, root).relative_to(root)
         print(f"  {name:{width}}  {state:8}  {PARTS[name].size / 1e6:6.1f} MB  {path}")
     if not fetch and set(states.values()) != {"verified"}:
-        log("text4seg weights --fetch gets what is missing or damaged")
+        log("text4seg weights --fetch fetches what is missing or damaged")
 
 
 def _state(part: Part, root: Path) -> str:

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Call
+from tests.fakes import FakeChat
+from text4seg.cli._model_options import fetch_parts, load_segmenter
+from text4seg.decoding import DRAFTERS
+from text4seg.refine import REFINERS
+
+
+def test_the_help_lists_every_refiner_and_drafter(call: Call) -> None:
+    shown = call("segment", "--help").out.replace("-\n", "-")
+    words = shown.replace(",", " ").split()
+    assert {*REFINERS, *DRAFTERS} <= set(words)
+
+
+def test_a_model_is_loaded_with_its_options(chat: FakeChat) -> None:
+    segmenter = load_segmenter("any", refiner="smooth", grid="8x8", format_name="sd")
+    assert str(segmenter.shape) == "8x8"
+    assert segmenter.format.name == "sd"
+
+
+def test_fetching_says_how_much_and_where(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fetch_parts(tmp_path)
+    assert capsys.readouterr().err == ""  # the tests' table of parts is empty
