@@ -21,7 +21,7 @@ def test_the_last_argument_is_the_expression_unless_e_is_given() -> None:
 
 
 def test_a_lone_argument_is_refused_with_an_example() -> None:
-    with pytest.raises(UsageError, match='text4seg segment a.jpg "the dog"'):
+    with pytest.raises(UsageError, match=r"text4seg segment a\.jpg"):
         split_arguments(["a.jpg"], [], KIND)
 
 

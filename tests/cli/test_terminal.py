@@ -9,7 +9,7 @@ import pytest
 from text4seg.cli._terminal import print_grid
 from text4seg.core.types import DescriptorGrid
 
-GRID = DescriptorGrid(np.array([[0, 1], [2, 0]]), ("others", "a cat", "a dog"))
+GRID = DescriptorGrid(("others", "a cat", "a dog"), np.array([[0, 1], [2, 0]]))
 
 
 @pytest.mark.parametrize(
