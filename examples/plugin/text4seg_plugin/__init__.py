@@ -1,0 +1,1 @@
+"""Examples of text4seg plug-ins: a text format, a reader of data and a refiner."""
