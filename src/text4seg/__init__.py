@@ -1,8 +1,8 @@
 """Image segmentation by a language model that writes the mask as text.
 
-    from text4seg import Segmenter, open_image
-    segmenter = Segmenter.from_pretrained("nano")
-    segmentation = segmenter(open_image("image.jpg"), "the dog")
+    import text4seg as t4s
+    segmenter = t4s.Segmenter.from_pretrained("nano")
+    segmentation = segmenter("cat.jpg", "the cat")
 
 Names are loaded when first used: importing the package loads neither torch nor PIL.
 """
@@ -13,13 +13,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from text4seg.codec import get_format
+    from text4seg.codec import get_format, grammar
     from text4seg.core.errors import Text4SegError
     from text4seg.core.geometry import cells_to_mask, mask_to_grid
     from text4seg.core.types import Box, DescriptorGrid, GridShape, Size
     from text4seg.data import read_dataset
     from text4seg.data.build import build_dataset
     from text4seg.data.targets import decode_mask, encode_mask
+    from text4seg.decoding import DecodingOptions
     from text4seg.evaluation import EvaluationOptions, Report, evaluate, score
     from text4seg.images import open_image
     from text4seg.segmenter import Answer, Segmentation, Segmenter
@@ -30,6 +31,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Answer": "text4seg.segmenter",
     "Box": "text4seg.core.types",
+    "DecodingOptions": "text4seg.decoding",
     "DescriptorGrid": "text4seg.core.types",
     "EvaluationOptions": "text4seg.evaluation",
     "GridShape": "text4seg.core.types",
@@ -44,6 +46,7 @@ _HOMES = {
     "encode_mask": "text4seg.data.targets",
     "evaluate": "text4seg.evaluation",
     "get_format": "text4seg.codec",
+    "grammar": "text4seg.codec",
     "mask_to_grid": "text4seg.core.geometry",
     "open_image": "text4seg.images",
     "read_dataset": "text4seg.data",
@@ -54,6 +57,7 @@ _HOMES = {
 __all__ = [
     "Answer",
     "Box",
+    "DecodingOptions",
     "DescriptorGrid",
     "EvaluationOptions",
     "GridShape",
@@ -68,6 +72,7 @@ __all__ = [
     "encode_mask",
     "evaluate",
     "get_format",
+    "grammar",
     "mask_to_grid",
     "open_image",
     "read_dataset",

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from text4seg.core.errors import InputError
+from text4seg.core.types import Size
 from text4seg.data import Reader, RecordError, ReferringTarget, Sample
 from text4seg.data.interface import LayoutError, Source
 from text4seg.data.mask_sources import PolygonMask
 from text4seg.data.reports import ReadReport
 from text4seg.images import open_image
-from text4seg.core.types import Size
 
 LAYOUT = """\
 ROOT/
