@@ -9,7 +9,7 @@ from jaxtyping import Float32
 
 from text4seg.core.types import Size
 from text4seg.core.upsampling import cells_to_mask
-from text4seg.refine.interface import Refined, from_function
+from text4seg.refine.interface import RefinedMask, from_function
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -18,7 +18,9 @@ VANISHED = "the majority filter left no cell: the mask is that of the cells"
 
 
 @from_function
-def majority(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size) -> Refined:
+def majority(
+    image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size
+) -> RefinedMask:
     """A majority filter over the cells: single cells vanish, single holes are filled."""
     del image
     cells = probability >= 0.5
@@ -27,5 +29,5 @@ def majority(image: Image, probability: Float32[np.ndarray, "rows cols"], size: 
     votes = sum(padded[y : y + rows, x : x + cols] for y in range(3) for x in range(3))
     filtered = np.asarray(votes) >= 5
     if cells.any() and not filtered.any():
-        return Refined(cells_to_mask(cells, size), (VANISHED,))
-    return Refined(cells_to_mask(filtered, size))
+        return RefinedMask(cells_to_mask(cells, size), (VANISHED,))
+    return RefinedMask(cells_to_mask(filtered, size))
