@@ -1,7 +1,6 @@
-"""Masks in the formats of others, written by the libraries that own them.
+"""Masks in other formats: label images, cut-outs, outlines as SVG, detections of supervision.
 
-COCO's run lengths are in `core.rle`, binary masks in `pictures`; here are label pictures with a
-palette, cut-outs, outlines as SVG, and the detections of supervision.
+COCO's run lengths are in `core.run_lengths`, PNG files of one mask in `images`.
 """
 
 from __future__ import annotations
@@ -14,26 +13,25 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from text4seg.core.errors import InputError, MissingExtraError
-from text4seg.core.types import DescriptorGrid, Size
-from text4seg.core.upsampling import centers
 from text4seg.images import TINTS, image_to_png
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def grid_to_label_png(grid: DescriptorGrid, size: Size) -> bytes:
-    """An 8-bit PNG with a palette: the pixel value is the number of the label, 0 is background.
-
-    Raises `InputError` for more than 256 labels.
-    """
-    rows, cols = grid.cells.shape
-    at = np.ix_(centers(size.height, rows), centers(size.width, cols))
-    return label_map_to_png(grid.cells[at], len(grid.labels))
-
-
 def label_map_to_png(labels: Int[np.ndarray, "h w"], count: int) -> bytes:
-    """The same of the numbers of `count` labels, pixel by pixel."""
+    """Write a label map as an 8-bit PNG with a palette.
+
+    Args:
+        labels: The number of each pixel's label; 0 is the background.
+        count: The number of labels, with the background.
+
+    Returns:
+        The bytes of the file, whose pixel values are the numbers.
+
+    Raises:
+        InputError: There are more than 256 labels.
+    """
     from PIL import Image as Pillow
 
     if count > 256:
@@ -45,7 +43,18 @@ def label_map_to_png(labels: Int[np.ndarray, "h w"], count: int) -> bytes:
 
 
 def cut_out(image: Image, mask: Bool[np.ndarray, "h w"]) -> Image:
-    """The image as RGBA, transparent outside the mask; raises `InputError` on another size."""
+    """Cut an image out along a mask.
+
+    Args:
+        image: The image.
+        mask: A boolean array `h w` of its size.
+
+    Returns:
+        An RGBA image, transparent outside the mask.
+
+    Raises:
+        InputError: The sizes differ.
+    """
     from PIL import Image as Pillow
 
     if mask.shape != image.size[::-1]:
@@ -59,11 +68,20 @@ def cut_out(image: Image, mask: Bool[np.ndarray, "h w"]) -> Image:
 
 
 def masks_to_svg(masks: Mapping[str, Bool[np.ndarray, "h w"]]) -> str:
-    """Labelled masks of one size as outlines: one path a label, holes left open (even-odd).
+    """Write masks as outlines, found by OpenCV.
 
-    Found by OpenCV; an outline runs a quarter of a pixel inside the mask's edge, so that the
-    centers of exactly the mask's pixels lie in it. Raises `InputError` for no mask or different
-    sizes, `MissingExtraError` without OpenCV.
+    An outline runs a quarter of a pixel inside the mask's edge, so that the centers of exactly the
+    mask's pixels are inside it.
+
+    Args:
+        masks: Boolean arrays `h w` of one size by label.
+
+    Returns:
+        An SVG document with a path for each label; holes stay open (even-odd rule).
+
+    Raises:
+        InputError: There is no mask, or the sizes differ.
+        MissingExtraError: OpenCV is not installed.
     """
     sizes = {mask.shape for mask in masks.values()}
     if len(sizes) != 1:
@@ -96,10 +114,17 @@ def _path(mask: Bool[np.ndarray, "h w"]) -> str:
 def masks_to_detections(
     masks: Sequence[tuple[str, Bool[np.ndarray, "h w"], float]],
 ) -> Any:
-    """Label, mask and score of each thing as `supervision.Detections`.
+    """Make `supervision.Detections` of masks.
 
-    Class numbers count the labels in the order of their first appearance; the names stand in
-    `data["class_name"]`. Raises `MissingExtraError` without supervision.
+    Args:
+        masks: Label, boolean array `h w` and score of each thing.
+
+    Returns:
+        The detections. Class numbers count the labels in the order of their first appearance; the
+        names are in `data["class_name"]`.
+
+    Raises:
+        MissingExtraError: supervision is not installed.
     """
     try:
         import supervision

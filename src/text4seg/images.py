@@ -1,4 +1,4 @@
-"""Images and masks as picture files: opening them with checks, drawing a mask over an image."""
+"""Image files: opening images and masks with checks, writing PNG, drawing a mask over an image."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from text4seg.core.errors import InputError
 from text4seg.core.types import Size
 
 MAX_PIXELS = 100_000_000
-"""Largest image that is opened: a decoded picture takes three bytes a pixel."""
+"""The largest image that is opened: a decoded image takes three bytes per pixel."""
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-"""What the names of images end in, in folders that hold other files too."""
+"""The endings of image files, for folders that hold other files too."""
 
 TINTS = ((255, 64, 84), (24, 148, 255), (255, 170, 0), (20, 184, 120), (170, 90, 255))
-"""Colors of masks, in the order in which expressions are asked."""
+"""Colors of masks, in the order of the expressions."""
 
 # What Pillow's readers raise on damaged files; each of them has been seen.
 _BROKEN = (
@@ -46,7 +46,7 @@ _BROKEN = (
 
 
 def images_in(folder: Path) -> list[Path]:
-    """What is named like an image in a folder, not below it, in the order of the names."""
+    """List the images of a folder by name, not those of folders below it."""
     return sorted(one for one in folder.iterdir() if one.suffix.lower() in IMAGE_ENDINGS)
 
 
@@ -75,7 +75,7 @@ def open_image(
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The picture as RGB: transparent parts on white, deep greys scaled to 8 bits."""
+    """Convert an image to RGB: transparent parts on white, deep grays scaled to 8 bits."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _deep_to_rgb(image)
     if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
@@ -88,7 +88,19 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def check_image(
     path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS, content: bytes | None = None
 ) -> Size:
-    """The size that `open_image` would give, from the header alone; same errors but for damage."""
+    """Read the size of an image from its header.
+
+    Args:
+        path: The file; with `content`, a name for messages.
+        max_pixels: The most pixels that are accepted.
+        content: The bytes of an image that is not a file of its own.
+
+    Returns:
+        The size that `open_image` would give.
+
+    Raises:
+        InputError: As for `open_image`, except for damage behind the header.
+    """
     with _opened(path, max_pixels, content) as image:
         sideways = image.getexif().get(0x0112) in (5, 6, 7, 8)
         width, height = image.size[::-1] if sideways else image.size
@@ -98,9 +110,14 @@ def check_image(
 def open_mask(
     path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS
 ) -> Bool[np.ndarray, "h w"]:
-    """Read a mask: every pixel that is neither black nor wholly transparent belongs to it.
+    """Read a mask: every pixel that is neither black nor completely transparent belongs to it.
 
-    In a picture with a palette the first entry is the background, whatever its color.
+    Args:
+        path: The file. In an image with a palette the first entry is the background.
+        max_pixels: The most pixels that are opened.
+
+    Returns:
+        A boolean array `h w`.
 
     Raises:
         InputError: As for `open_image`.
@@ -118,10 +135,18 @@ def open_mask(
 def open_values(
     path: str | PathLike[str], *, max_pixels: int = MAX_PIXELS, content: bytes | None = None
 ) -> Int[np.ndarray, "..."]:
-    """The values of a picture of labels: `h w`, or `h w channels`; of a palette, the indices.
+    """Read the values of a label image.
+
+    Args:
+        path: The file; with `content`, a name for messages.
+        max_pixels: The most pixels that are opened.
+        content: The bytes of an image that is not a file of its own.
+
+    Returns:
+        Whole numbers, `h w` or `h w channels`; for a palette its indices.
 
     Raises:
-        InputError: As for `open_image`, or the values are no whole numbers.
+        InputError: As for `open_image`, or the values are not whole numbers.
     """
     with _opened(path, max_pixels, content) as image:
         values = np.asarray(image.convert("L") if image.mode == "1" else image)
@@ -131,12 +156,12 @@ def open_values(
 
 
 def mask_to_png(mask: Bool[np.ndarray, "h w"]) -> bytes:
-    """An 8-bit grey PNG with 255 where the mask is and 0 elsewhere."""
+    """Write a mask as an 8-bit gray PNG, 255 where it is set."""
     return image_to_png(Image.fromarray(mask.astype(np.uint8) * 255))
 
 
 def image_to_png(image: Image.Image) -> bytes:
-    """The picture as the bytes of a PNG file."""
+    """Write an image as the bytes of a PNG file."""
     buffer = io.BytesIO()
     image.save(buffer, format="PNG")
     return buffer.getvalue()
@@ -149,7 +174,16 @@ def draw_overlay(
     caption: str = "",
     tint: tuple[int, int, int] = TINTS[0],
 ) -> Image.Image:
-    """The image with the mask tinted and outlined, and a caption in the upper left corner.
+    """Draw an image with a mask tinted and outlined.
+
+    Args:
+        image: The image.
+        mask: A boolean array `h w` of its size.
+        caption: A text for the upper left corner.
+        tint: The color of mask and caption.
+
+    Returns:
+        A new RGB image.
 
     Raises:
         InputError: The mask has another size than the image.

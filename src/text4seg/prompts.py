@@ -1,8 +1,8 @@
-"""The only wording of questions and answers, shared by training and inference.
+"""The wording of questions and answers, shared by training and inference.
 
-A question names an expression; an answer is one sentence that ends in a colon, a new line and
-`<seg>`, then the mask as text, then `</seg>`. The first question is the default one; the others are
-there so that a model in training does not depend on a single wording.
+A question names an expression. An answer is one sentence that ends in a colon, a new line and
+`<seg>`, then the mask as text, then `</seg>`. The first question is the default; the others are
+there so that a model in training does not depend on one wording.
 """
 
 from __future__ import annotations
@@ -30,19 +30,35 @@ PLAIN_GRID = GridShape(16, 16)
 
 
 def on_grid(question: str, grid: GridShape) -> str:
-    """A question that tells the grid of its answer, so that one model can serve several."""
+    """Add the grid of the answer to a question, so that one model can serve several grids."""
     if grid == PLAIN_GRID:
         return question
     return f"{question} Use a grid of {grid.rows} rows and {grid.cols} columns."
 
 
 def question(expression: str, *, index: int = 0, grid: GridShape = PLAIN_GRID) -> str:
-    """The question in its `index`-th wording, counted around; any grid but 16x16 is named."""
+    """Word a question about one expression.
+
+    Args:
+        expression: The words that are asked for.
+        index: The number of the wording, counted around.
+        grid: The grid of the answer; any but 16x16 is named in the question.
+
+    Returns:
+        The user's text.
+    """
     return on_grid(QUESTIONS[index % len(QUESTIONS)].format(expression=expression), grid)
 
 
 def answer(body: str) -> str:
-    """The whole answer around a mask written as text (`body`, as a format encodes it)."""
+    """Make the whole answer around a mask.
+
+    Args:
+        body: The mask as text, as a format writes it.
+
+    Returns:
+        The assistant's text.
+    """
     return f"{ANSWER_PREFIX}{body}{SEG_CLOSE}"
 
 
@@ -78,5 +94,5 @@ PART: tuple[str, ...] = (
 
 
 def several(names: Sequence[str], *, grid: GridShape = PLAIN_GRID) -> str:
-    """The question for several names at once, in its first wording."""
+    """Word a question for several names at once, in its first wording."""
     return on_grid(SEVERAL[0].format(names="|".join(names)), grid)

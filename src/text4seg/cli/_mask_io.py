@@ -1,4 +1,4 @@
-"""What a mask text says, for the verbs that read one: a grid, or boxes with a grid each."""
+"""Reading mask text and JSON for the verbs `decode` and `convert`."""
 
 from __future__ import annotations
 

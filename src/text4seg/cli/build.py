@@ -1,4 +1,4 @@
-"""`text4seg build`: masks and expressions in, training samples out."""
+"""`text4seg build`: training samples from data sets with masks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from text4seg.data.mixture import get_mixture
 from text4seg.data.targets import TargetEncoder
 
 app = typer.Typer(
-    help="Make training samples of a collection of masks, and look at them.",
+    help="Build training samples from a data set with masks, and inspect them.",
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -77,9 +77,9 @@ def build_data(
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first fault.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Make training samples.
+    """Build training samples.
 
-    Interrupt it as you like: the same call again makes what is missing.
+    The command can be interrupted: the same call again makes the missing parts.
     """
     with usage_errors():
         mixture = get_mixture(preset, reader)
@@ -118,7 +118,7 @@ def _option(text: str) -> tuple[str, str]:
 
 
 def _tell(report: dict[str, Any]) -> None:
-    """What was left out or changed, with the first message of each kind."""
+    """Log what was left out or changed, with the first message of each kind."""
     for what in ("skipped", "mended", "filtered"):
         for kind, count in report[what].items():
             first = report["messages"].get(kind, [""])[0]
@@ -129,7 +129,7 @@ def _tell(report: dict[str, Any]) -> None:
 def readers(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """List the layouts that are read, with their files."""
+    """List the layouts with their files and options."""
     if as_json:
         listed = [
             {"name": name, "summary": READERS.get_summary(name), "layout": one.layout,
@@ -160,7 +160,7 @@ def inspect(
     ] = 200,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Count what a build holds, and draw some of it, before training."""
+    """Count what a build holds, and draw some samples, before training."""
     with usage_errors():
         tokens = None if tokenizer is None else _counter(tokenizer)
     built = open_build(folder)
@@ -180,7 +180,7 @@ def inspect(
 
 
 def _counter(path: Path) -> Callable[[str], int]:
-    """What counts the tokens of a text."""
+    """Make a function that counts the tokens of a text."""
     try:
         from tokenizers import Tokenizer
     except ImportError:

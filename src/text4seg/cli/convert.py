@@ -1,4 +1,4 @@
-"""`text4seg convert`: mask text to other formats, ours and those of others."""
+"""`text4seg convert`: mask text to other text formats, images and records."""
 
 from __future__ import annotations
 

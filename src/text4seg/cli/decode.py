@@ -1,4 +1,4 @@
-"""`text4seg decode`: mask text in, a mask picture out."""
+"""`text4seg decode`: a mask image from mask text."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _print(value: Value) -> None:
 
 
 def choose(value: Value, label: str | None) -> str:
-    """The label asked for, or the only one; raises `UsageError` where it is not clear."""
+    """Get the label asked for, or the only one; raises `UsageError` where it is not clear."""
     present = [name for name in value.labels if name != OTHERS]
     if label is not None:
         if present and label not in present:

@@ -1,4 +1,4 @@
-"""`text4seg encode`: masks in, mask text out."""
+"""`text4seg encode`: mask text from masks."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _encode_picture(path: Path, label: str, encoder: TargetEncoder, *, as_json: 
 
 @contextmanager
 def _file(path: Path) -> Iterator[Path]:
-    """The file itself; what comes in on stdin is kept in a temporary one."""
+    """Give the file itself, or a temporary one with the bytes of stdin."""
     if str(path) != "-":
         yield path
         return
@@ -105,7 +105,7 @@ def _starts_like_json(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(64).lstrip()[:1] in {b"{", b"["}
     except IsADirectoryError:
-        return False  # the reader of pictures tells it in its own words
+        return False  # open_mask reports it
     except (OSError, ValueError) as error:
         if isinstance(error, FileNotFoundError):
             return False

@@ -1,16 +1,16 @@
-"""Coverage without pixels: from COCO run lengths and polygons straight to the cells of a grid.
+"""Coverage without pixels: from COCO run lengths and polygons directly to the cells of a grid.
 
 A mask is a set of rectangles one pixel wide (its runs; COCO counts column by column) and, where a
-run goes on in the next column, of blocks of whole columns. The area of a rectangle in every cell
-falls apart into a factor for the rows and one for the columns. What lies above an edge fills the
-cells before its own, and its own by a rest: 1, …, 1, r, 0, …, 0, so two numbers tell the
-differences along an axis. A column of pixels lies in one cell or in two. All edges of all masks
-are therefore added up in one histogram, which is summed along the axis at the end: time goes with
-the number of runs, memory with runs and cells, and the image is never there. The sums are
-integers, so the result is that of `mask_to_coverage`, to the last bit.
+run continues in the next column, of blocks of whole columns. The area of a rectangle in a cell is
+the product of a factor for the rows and one for the columns. Along an axis, an edge covers the
+cells before its own completely and its own partly: 1, …, 1, r, 0, …, 0. Two numbers describe the
+differences of that sequence. All edges of all masks are therefore added up in one histogram, which
+is summed along the axis at the end. Time is proportional to the number of runs, memory to runs and
+cells; the image is never drawn. The sums are integers, so the result equals that of
+`mask_to_coverage` to the last bit.
 
-A polygon means the pixels that pycocotools draws for it, which is what COCO's own masks are;
-`core.polygons` finds their runs for a whole batch.
+A polygon means the pixels that pycocotools draws for it, as in COCO's own masks; `core.polygons`
+finds their runs for a whole batch.
 """
 
 from __future__ import annotations
@@ -54,9 +54,19 @@ stay in the processor's cache."""
 def rles_to_coverage(
     rles: Sequence[Mapping[str, Any]], shape: GridShape
 ) -> Float32[np.ndarray, "masks rows cols"]:
-    """The exact share of each cell under each mask, for COCO run lengths of any sizes.
+    """Compute how much of each cell each mask covers, from COCO run lengths.
 
-    About 15 µs a mask of 480 x 640 in a batch. Raises `InputError` where they describe no mask.
+    Takes about 15 µs for a mask of 480 x 640 in a batch.
+
+    Args:
+        rles: Run lengths of any sizes.
+        shape: Rows and columns of the grid over each mask.
+
+    Returns:
+        For each mask the exact share of each cell, from 0 to 1.
+
+    Raises:
+        InputError: Some run lengths describe no mask.
     """
     return runs_to_coverage(rles_to_runs(rles), shape)
 
@@ -64,26 +74,48 @@ def rles_to_coverage(
 def polygons_to_coverage(
     outlines: Sequence[Outline], shape: GridShape
 ) -> Float32[np.ndarray, "masks rows cols"]:
-    """The same for COCO polygons, given as (polygons of one mask, size of its image).
+    """Compute the same from COCO polygons.
 
-    About 25 µs a mask of 480 x 640 in a batch. Raises `InputError` for a list that is no polygon.
+    Takes about 25 µs for a mask of 480 x 640 in a batch.
+
+    Args:
+        outlines: The polygons of each mask with the size of its image.
+        shape: Rows and columns of the grid over each mask.
+
+    Returns:
+        For each mask the exact share of each cell, from 0 to 1.
+
+    Raises:
+        InputError: A list is no polygon.
     """
     return runs_to_coverage(polygons_to_runs(outlines), shape)
 
 
 def polygons_to_rle(polygons: Sequence[Sequence[float]], size: Size) -> dict[str, Any]:
-    """COCO polygons (flat lists x, y, x, y, … in pixels) as the run lengths of their union.
+    """Write the union of COCO polygons as run lengths, as pycocotools draws it.
 
-    Drawn by pycocotools, in time proportional to their length. Raises `InputError` for a list that
-    is no polygon, `MissingExtraError` without pycocotools.
+    Args:
+        polygons: Flat lists x, y, x, y, … in pixels.
+        size: The size of the image.
+
+    Returns:
+        `{"size": [height, width], "counts": …}`.
+
+    Raises:
+        InputError: A list is no polygon.
+        MissingExtraError: pycocotools is not installed.
     """
     return polygons_to_rles([(polygons, size)])[0]
 
 
 def polygons_to_rles(outlines: Sequence[Outline]) -> list[dict[str, Any]]:
-    """The same for many masks, given as (polygons of one mask, size of its image).
+    """Write many masks as run lengths; those of images of one size take one call.
 
-    Those of images of one size are drawn in one call.
+    Args:
+        outlines: The polygons of each mask with the size of its image.
+
+    Returns:
+        Run lengths of each mask; errors are those of `polygons_to_rle`.
     """
     try:
         from pycocotools import mask as coco
@@ -107,7 +139,7 @@ def polygons_to_rles(outlines: Sequence[Outline]) -> list[dict[str, Any]]:
 def runs_to_coverage(
     masks: Sequence[Runs], shape: GridShape
 ) -> Float32[np.ndarray, "masks rows cols"]:
-    """The exact share of each cell under each mask; see the head of this file for how."""
+    """Compute how much of each cell each mask covers; the module's docstring explains how."""
     found = np.empty((len(masks), shape.rows, shape.cols), dtype=np.float32)
     for at in range(0, len(masks), _AT_ONCE):
         _coverage(masks[at : at + _AT_ONCE], shape, found[at : at + _AT_ONCE])
@@ -231,7 +263,7 @@ def _axis(
 def runs_to_center_cells(
     masks: Sequence[Runs], shape: GridShape
 ) -> Bool[np.ndarray, "masks rows cols"]:
-    """The rule `center` without pixels: whether the pixel in the middle of each cell is set."""
+    """Apply the rule `center` without pixels: is the pixel in the middle of each cell set?"""
     found = np.zeros((len(masks), shape.rows, shape.cols), dtype=np.bool_)
     for mask, cells in zip(masks, found, strict=True):
         height, width = mask.size.height, mask.size.width
@@ -244,7 +276,7 @@ def runs_to_center_cells(
 def coverages_to_cells(
     coverages: Float[np.ndarray, "masks rows cols"], threshold: float = 0.5
 ) -> Bool[np.ndarray, "masks rows cols"]:
-    """`coverage_to_cells` for many masks at once, none of which is lost."""
+    """Apply `coverage_to_cells` to many masks at once; no mask is lost."""
     if not 0 < threshold <= 1:
         raise InputError(f"a threshold is above 0 and at most 1, got {threshold}")
     cells = np.asarray(coverages >= threshold)
@@ -258,12 +290,12 @@ def coverages_to_cells(
 def coverages_to_best_cells(
     coverages: Float[np.ndarray, "masks rows cols"],
 ) -> Bool[np.ndarray, "masks rows cols"]:
-    """For each mask the cells that, as blocks of pixels, have the greatest IoU with it.
+    """Find the cells that, as blocks of pixels, have the greatest IoU with each mask.
 
-    A cell of coverage c adds c to the intersection and 1 - c to the union, so it raises an IoU of
-    J where c is more than J / (1 + J): the best cells are the best-covered ones, and where to stop
-    is found by trying. Of a mask that the grid fits well this is a threshold of one half, of a
-    small one less. No mask is lost.
+    A cell of coverage c adds c to the intersection and 1 - c to the union, so it raises an IoU of J
+    if c > J / (1 + J). The best cells are therefore the best-covered ones, and every possible
+    number of them is tried. For a mask that the grid fits well the threshold is near one half, for
+    a small mask lower. No mask is lost.
     """
     cells = coverages.shape[1] * coverages.shape[2]
     shares = coverages.reshape(-1, cells).astype(np.float64)
@@ -278,14 +310,19 @@ def coverages_to_best_cells(
 def rles_to_cells(
     rles: Sequence[Mapping[str, Any]], shape: GridShape, rule: Rule = "coverage"
 ) -> Bool[np.ndarray, "masks rows cols"]:
-    """COCO run lengths of any sizes as cells by any rule; raises `InputError`."""
+    """Turn COCO run lengths of any sizes into cells by any rule.
+
+    Raises:
+        InputError: Some run lengths describe no mask.
+        UnknownNameError: There is no such rule.
+    """
     return _runs_to_cells(rles_to_runs(rles), shape, rule)
 
 
 def polygons_to_cells(
     outlines: Sequence[Outline], shape: GridShape, rule: Rule = "coverage"
 ) -> Bool[np.ndarray, "masks rows cols"]:
-    """The same for COCO polygons, given as (polygons of one mask, size of its image)."""
+    """Turn COCO polygons, each mask's with the size of its image, into cells by any rule."""
     return _runs_to_cells(polygons_to_runs(outlines), shape, rule)
 
 

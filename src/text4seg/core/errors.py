@@ -1,4 +1,4 @@
-"""Every error the package raises on purpose, in one tree under `Text4SegError`.
+"""All errors that the package raises on purpose, in one tree under `Text4SegError`.
 
 A message says what was expected, what was found, where, and what to do about it; an unknown name
 lists the known ones. Programs catch `Text4SegError`; the command line prints its message.
@@ -78,8 +78,10 @@ class UnknownNameError(Text4SegError, KeyError):
 class MaskSyntaxError(Text4SegError):
     """Text that is not in the language of a mask format.
 
-    `at` is the offset of the first wrong character in `text` (equal to `len(text)` when the text
-    stops too early); `line` and `column` count from 1; `found` is a short excerpt from there.
+    Attributes:
+        text: The text.
+        at: The offset of the first wrong character; `len(text)` where the text stops too early.
+        expected: What could be there.
     """
 
     def __init__(self, text: str, at: int, expected: str) -> None:

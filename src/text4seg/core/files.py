@@ -1,4 +1,4 @@
-"""Writing files so that a reader never meets half of one."""
+"""Files that are written completely or not at all, and their names."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from text4seg.core.errors import OutputError
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write `data` beside `path`, flush it to disk and rename it into place.
+    """Write a file beside its place, flush it to disk and rename it.
 
-    Missing parent folders are made. Raises `OutputError`; then `path` is as it was before and no
-    temporary file is left.
+    Args:
+        path: The file; missing parent folders are made.
+        data: Its content.
+
+    Raises:
+        OutputError: It cannot be written. Then `path` is unchanged and no temporary file is left.
     """
     target = Path(path)
     beside: str | None = None

@@ -1,8 +1,8 @@
-"""Between pixels and cells.
+"""Conversions between pixels and cells.
 
-The image is stretched onto the grid: of R rows and C columns, cell (r, c) covers the image from
-r/R to (r+1)/R of its height and from c/C to (c+1)/C of its width, whatever its aspect. Edges are
-kept as integer fractions, so nothing here is approximate unless it says so.
+The grid is stretched over the image: of R rows and C columns, cell (r, c) covers the image from
+r/R to (r+1)/R of its height and from c/C to (c+1)/C of its width. Edges are kept as integer
+fractions, so results are exact unless a docstring says otherwise.
 """
 
 from __future__ import annotations
@@ -44,9 +44,17 @@ OVERLAPS: tuple[Overlap, ...] = ("smallest", "first", "error")
 def mask_to_coverage(
     mask: Bool[np.ndarray, "h w"], shape: GridShape
 ) -> Float32[np.ndarray, "rows cols"]:
-    """The exact share of each cell, 0 to 1, that the mask covers; any size, any grid.
+    """Compute how much of each cell a mask covers. Cells may be smaller than pixels.
 
-    Cells may be smaller than pixels. The areas are integers until one last division.
+    Args:
+        mask: A boolean array `h w` of any size.
+        shape: Rows and columns of the grid over the mask.
+
+    Returns:
+        The exact share of each cell, from 0 to 1: areas are integers until one last division.
+
+    Raises:
+        InputError: The mask is not a boolean array of two dimensions.
     """
     checked = _check_mask(mask)
     height, width = checked.shape
@@ -72,12 +80,23 @@ def coverage_to_cells(
     threshold: float = 0.5,
     keep_nonempty: bool = True,
 ) -> Bool[np.ndarray, "rows cols"]:
-    """The cells covered by at least `threshold`, or by rule `iou` those that fit the mask best.
+    """Choose the cells of a mask from how much of each it covers.
 
-    With `keep_nonempty`, coverage that is nowhere that high but not zero keeps its best-covered
-    cells (all that share the highest value), so that a small thing never vanishes. The rule
-    `iou` takes the cells whose blocks have the greatest IoU with the mask, and needs neither. The
-    rule `center` looks at pixels and so is refused here: see `mask_to_grid`.
+    Args:
+        coverage: The share of each cell, from 0 to 1.
+        rule: `coverage` takes cells of at least `threshold`. `iou` takes the cells whose blocks
+            have the greatest IoU with the mask, without the other two arguments. `center` needs the
+            mask itself and is refused: see `mask_to_grid`.
+        threshold: Above 0 and at most 1.
+        keep_nonempty: Whether a mask below the threshold everywhere keeps its best-covered cells,
+            so that a small thing never vanishes.
+
+    Returns:
+        A boolean array `rows cols`.
+
+    Raises:
+        InputError: The threshold is out of range.
+        UnknownNameError: There is no such rule, or it is `center`.
     """
     if rule == "iou":
         return np.asarray(coverages_to_best_cells(coverage[None])[0])
@@ -133,14 +152,28 @@ def masks_to_grid(
     overlap: Overlap = "smallest",
     rule: Rule = "coverage",
 ) -> DescriptorGrid:
-    """Several labelled masks of one size as one grid, by the rules of `mask_to_grid`.
+    """Make one grid of several masks, by the rules of `mask_to_grid`.
 
-    A pixel under several masks belongs to the `smallest` of them (a part over its whole) or to
-    the `first`; or overlapping is an `error` (`InputError`). By `coverage` each cell takes what
-    covers most of it, background with its own share; by `iou` it takes, of the masks that it fits
-    best, the one that covers most of it. A tie goes to the label that stands first. A mask left
-    without a cell takes its best-covered ones, unless that would take the last cell of another.
-    `center` takes what the pixel in the middle shows, and may lose small things.
+    By `coverage` each cell takes the label that covers most of it, with the background's own share;
+    by `iou`, of the masks that it fits best, the one that covers most of it. A tie goes to the
+    first label. A mask without a cell takes its best-covered ones, unless that would take the last
+    cell of another. By `center` a cell takes what its middle pixel shows, and small things may
+    vanish.
+
+    Args:
+        masks: Boolean arrays of one size by label.
+        shape: Rows and columns of the grid.
+        overlap: Whom a pixel under several masks belongs to: the `smallest` (a part over its whole)
+            or the `first`; or `error`.
+        rule: `coverage`, `iou` or `center`.
+
+    Returns:
+        The grid; empty without masks.
+
+    Raises:
+        InputError: The sizes differ, or masks overlap and `overlap` is `error`.
+        LabelError: A label cannot be written.
+        UnknownNameError: There is no such rule or overlap.
     """
     if rule not in RULES:
         raise UnknownNameError("rule", str(rule), RULES)
@@ -210,7 +243,7 @@ def _keep_nonempty(
 
 
 def mask_to_box(mask: Bool[np.ndarray, "h w"]) -> Box | None:
-    """The smallest box around the pixels set, or None where there are none."""
+    """Find the smallest box around the pixels set; None where there are none."""
     rows = np.flatnonzero(mask.any(axis=1))
     cols = np.flatnonzero(mask.any(axis=0))
     if len(rows) == 0:
@@ -219,9 +252,18 @@ def mask_to_box(mask: Bool[np.ndarray, "h w"]) -> Box | None:
 
 
 def polygons_to_mask(polygons: Sequence[Sequence[float]], size: Size) -> Bool[np.ndarray, "h w"]:
-    """COCO polygons (flat lists x, y, x, y, … in pixels) as one mask, drawn by pycocotools.
+    """Draw COCO polygons as one mask, as pycocotools does.
 
-    Raises `InputError` for a list that is no polygon, `MissingExtraError` without pycocotools.
+    Args:
+        polygons: Flat lists x, y, x, y, … in pixels.
+        size: The size of the image.
+
+    Returns:
+        A boolean array `h w`.
+
+    Raises:
+        InputError: A list is no polygon.
+        MissingExtraError: pycocotools is not installed.
     """
     return rle_to_mask(polygons_to_rle(polygons, size))
 

@@ -1,7 +1,7 @@
-"""Several things of one class, told apart in the text: `dog 1`, `dog 2`.
+"""Several things of one class as labels with numbers: `dog 1`, `dog 2`.
 
-An instance is a label like any other, so every format, reader and grammar takes it as it stands.
-Only who asked for instances reads the number off again: `player 10` may as well be a whole name.
+An instance is a label like any other for every format, reader and grammar. Only callers that asked
+for instances split off the number: `player 10` may also be a whole name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,16 @@ _NUMBERED = re.compile(r"(.*[^ ]) ([1-9][0-9]{0,4})", re.DOTALL)
 
 
 def instance_label(name: str, number: int) -> str:
-    """The label of the `number`-th thing of a class, from 1; raises `LabelError`, `InputError`."""
+    """Make the label of one thing of a class.
+
+    Args:
+        name: The class.
+        number: The thing's number, from 1.
+
+    Raises:
+        LabelError: The name cannot be written.
+        InputError: The number is below 1.
+    """
     if number < 1:
         raise InputError(f"instances are counted from 1, got {number}")
     check_label(name)
@@ -29,7 +38,7 @@ def instance_label(name: str, number: int) -> str:
 
 
 def number_instances(names: Iterable[str]) -> list[str]:
-    """A label for each of some things, numbered within their class in the order given."""
+    """Make a label for each thing, numbered within its class in the order given."""
     met: Counter[str] = Counter()
     labels = []
     for name in names:
@@ -39,18 +48,18 @@ def number_instances(names: Iterable[str]) -> list[str]:
 
 
 def instance_labels(names: Sequence[str], most: int) -> list[str]:
-    """All labels of up to `most` instances of each class, for a grammar or a reader."""
+    """List all labels of up to `most` instances of each class, for a grammar or a reader."""
     return [instance_label(name, number) for name in names for number in range(1, most + 1)]
 
 
 def split_instance(label: str) -> tuple[str, int | None]:
-    """The class and the number of a label; no number where it does not end in one."""
+    """Split a label into class and number; the number is None where there is none."""
     match = _NUMBERED.fullmatch(label)
     return (match[1], int(match[2])) if match else (label, None)
 
 
 def select_class(grid: DescriptorGrid, name: str) -> Bool[np.ndarray, "rows cols"]:
-    """The cells of all instances of a class, and of the class itself."""
+    """Find the cells of all instances of a class, and of the class itself."""
     numbers = [
         at
         for at, label in enumerate(grid.labels)
@@ -60,7 +69,7 @@ def select_class(grid: DescriptorGrid, name: str) -> Bool[np.ndarray, "rows cols
 
 
 def grid_to_record(grid: DescriptorGrid) -> dict[str, Any]:
-    """A grid for JSON: `grid` ("16x16"), `labels` and `cells` (their numbers, row by row)."""
+    """Make a record for JSON: `grid` ("16x16"), `labels` and `cells` (their numbers by row)."""
     return {
         "grid": str(grid.shape),
         "labels": list(grid.labels),
@@ -69,7 +78,12 @@ def grid_to_record(grid: DescriptorGrid) -> dict[str, Any]:
 
 
 def record_to_grid(record: Any) -> DescriptorGrid:
-    """Read what `grid_to_record` wrote; raises `InputError` or `LabelError` for anything else."""
+    """Read what `grid_to_record` returned.
+
+    Raises:
+        InputError: The record has another form.
+        LabelError: A label cannot be written.
+    """
     try:
         shape = GridShape.parse(record["grid"])
         labels = tuple(record["labels"])

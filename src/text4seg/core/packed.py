@@ -1,8 +1,8 @@
-"""The strings of COCO's run lengths, many at once: from characters to numbers to runs.
+"""Decoding many strings of COCO run lengths at once: from characters to numbers to runs.
 
-A string packs each count, from the fourth on less the one two before it, into groups of five bits,
-lowest first, a sixth bit saying that more follow. Where anything is wrong the answer is None:
-`core.rle` then reads byte by byte, and says what and where.
+A string holds each count (from the fourth on, its difference to the count two before) in groups of
+five bits, lowest first; a sixth bit says that another group follows. Functions here return None
+where anything is wrong: `core.run_lengths` then reads byte by byte and reports what and where.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GROUPS = 7
 def packed_numbers(
     data: bytes,
 ) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]] | None:
-    """The numbers of a string and the places of their last bytes; None where something is wrong."""
+    """Read the numbers of a string and the places of their last bytes; None for a wrong string."""
     codes = np.frombuffer(data, dtype=np.uint8) - np.uint8(FIRST)  # what is below wraps around
     if len(codes) == 0 or codes.max() >= 64:
         return None
@@ -50,10 +50,9 @@ def packed_numbers(
 def packed_edges(
     parts: Sequence[bytes], pixels: Int64[np.ndarray, " masks"]
 ) -> tuple[Int64[np.ndarray, "runs 2"], Int64[np.ndarray, " masks"]] | None:
-    """Where each run begins and ends (just behind), and the number of the first run of each mask.
+    """Find where each run begins and ends (just behind), and the first run of each mask.
 
-    Some runs may be empty. `pixels` tells how many each mask has; None where the counts of one do
-    not sum to that.
+    Some runs may be empty. `pixels` has the size of each mask; None where counts do not sum to it.
     """
     found = packed_numbers(b"".join(parts))
     if found is None:

@@ -1,12 +1,11 @@
 """Polygons as runs of pixels: what pycocotools draws, for a whole batch, without drawing.
 
-pycocotools walks along an outline on a raster five times as fine as the pixels. Where a step of the
-walk passes the middle of a column of pixels it notes the row, and every second note of a column,
-from the top, begins a run. So a pixel is inside by the even-odd rule, and of an edge only those
-steps matter that pass the middle of a column: which they are, and their rows, follows from its two
-ends. All edges of a batch are therefore handled in a few array operations, in time proportional to
-the width of what they enclose. The arithmetic is that of pycocotools' `rleFrPoly`, rounding
-included (in plain IEEE doubles), so every pixel is the same.
+pycocotools follows an outline on a raster five times as fine as the pixels. Where a step passes the
+middle of a column of pixels it notes the row, and every second note of a column, from the top,
+begins a run: the even-odd rule. Only the steps that pass the middle of a column matter, and their
+rows follow from the two ends of an edge. All edges of a batch are therefore processed in a few
+array operations, in time proportional to the width of the polygons. The arithmetic is that of
+pycocotools' `rleFrPoly`, including its rounding in IEEE doubles, so every pixel is the same.
 """
 
 from __future__ import annotations
@@ -34,10 +33,19 @@ _AT_ONCE = 128  # masks in one turn: enough to share the cost of a call, few eno
 
 
 def polygons_to_runs(outlines: Sequence[Outline]) -> list[Runs]:
-    """The pixels inside the union of each mask's polygons; of no polygon, none.
+    """Find the pixels inside the union of each mask's polygons, as pycocotools draws it.
 
-    Equal to what pycocotools draws, to the last pixel. A run ends with its column, so that two may
-    touch. About 12 µs a mask of COCO in a batch. Raises `InputError` for a list that is no polygon.
+    A run ends with its column, so two runs may touch. Takes about 12 µs for a mask of COCO in a
+    batch.
+
+    Args:
+        outlines: The polygons of each mask with the size of its image.
+
+    Returns:
+        The runs of each mask.
+
+    Raises:
+        InputError: A list is no polygon.
     """
     found: list[Runs] = []
     for at in range(0, len(outlines), _AT_ONCE):
@@ -46,7 +54,11 @@ def polygons_to_runs(outlines: Sequence[Outline]) -> list[Runs]:
 
 
 def check_polygons(polygons: Sequence[Sequence[float]]) -> list[list[float]]:
-    """The polygons of one mask as floats; raises `InputError` where one is none."""
+    """Convert the polygons of one mask to floats.
+
+    Raises:
+        InputError: A list is no polygon.
+    """
     return [_checked(at, polygon) for at, polygon in enumerate(polygons)]
 
 

@@ -1,8 +1,8 @@
-"""A mask told box by box: each box has a grid of its own, so a small object gets the whole grid.
+"""Masks as boxes with a grid in each, so that a small object has the whole grid for itself.
 
-Boxes stand on a lattice of 100 by 100 parts of the image, so that two digits write an edge. A box
-from part 12 to part 30 covers the image from 12/100 to 31/100: both ends belong to it, and every
-pair of ends in order is a box. Boxes are rounded outward, so none cuts its object.
+Boxes lie on a lattice of 100 by 100 parts of the image, so that two digits write an edge. A box
+from part 12 to part 30 covers the image from 12/100 to 31/100: both ends belong to it. Boxes are
+rounded outward, so none cuts its object.
 """
 
 from __future__ import annotations
@@ -25,7 +25,14 @@ PARTS = 100
 
 @dataclass(frozen=True, slots=True)
 class LatticeBox:
-    """A box by the first and last part that belong to it, from 0 to 99, columns before rows."""
+    """A box by the first and last part that belong to it, from 0 to 99.
+
+    Attributes:
+        x0: The first column.
+        x1: The last column.
+        y0: The first row.
+        y1: The last row.
+    """
 
     x0: int
     x1: int
@@ -147,10 +154,21 @@ class Regions:
 def mask_to_region(
     mask: Bool[np.ndarray, "h w"], label: str, shape: GridShape, rule: Rule = "coverage"
 ) -> Region | None:
-    """One mask as the smallest box around it and a grid inside; None where nothing is set.
+    """Make the smallest box around one mask and the grid inside it.
 
-    Coverage is exact inside the box, whose edges may run through pixels. The rule `center` is
-    refused: what it would take is up to pixels that a cell may not even have.
+    Args:
+        mask: A boolean array `h w`.
+        label: Its label.
+        shape: Rows and columns of the grid inside the box.
+        rule: `coverage` or `iou`. Coverage is exact inside the box, whose edges may run through
+            pixels. `center` is refused: a cell may be smaller than a pixel.
+
+    Returns:
+        The region, or None for an empty mask.
+
+    Raises:
+        LabelError: The label cannot be written.
+        UnknownNameError: There is no such rule, or it is `center`.
     """
     check_label(label)
     around = mask_to_box(np.asarray(mask) != 0)
@@ -169,7 +187,16 @@ def masks_to_regions(
     shape: GridShape,
     rule: Rule = "coverage",
 ) -> Regions:
-    """Labelled masks, one box each, in the order given; labels may repeat, empty masks drop out."""
+    """Make one box for each labelled mask.
+
+    Args:
+        masks: Labels, which may repeat, with boolean arrays `h w`, in the order of the text.
+        shape: Rows and columns of the grid inside each box.
+        rule: `coverage` or `iou`.
+
+    Returns:
+        The regions; empty masks are left out. Errors are those of `mask_to_region`.
+    """
     found = (mask_to_region(mask, label, shape, rule) for label, mask in masks)
     return Regions(tuple(region for region in found if region is not None))
 

@@ -1,7 +1,7 @@
 """COCO run lengths: masks as the strings that pycocotools writes.
 
-COCO counts pixels column by column (column-major). Nothing outside this file knows that: masks
-go in and come out as ordinary `h w` arrays. `core.packed` tells how the strings are packed.
+COCO counts pixels column by column (column-major); masks here are ordinary `h w` arrays.
+`core.packed` describes the strings.
 """
 
 from __future__ import annotations
@@ -26,7 +26,14 @@ _AT_ONCE = 128  # masks read in one turn: memory does not grow with their number
 
 
 def mask_to_rle(mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:
-    """Write a mask as `{"size": [height, width], "counts": "…"}`, as pycocotools does."""
+    """Write a mask as COCO run lengths, with the same string as pycocotools.
+
+    Args:
+        mask: A boolean array `h w`.
+
+    Returns:
+        `{"size": [height, width], "counts": "…"}`.
+    """
     array = np.asarray(mask)
     if array.ndim != 2 or array.size == 0:
         raise InputError(f"a mask is a non-empty array of height x width, got shape {array.shape}")
@@ -41,9 +48,16 @@ def mask_to_rle(mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:
 
 
 def rle_to_mask(rle: Mapping[str, Any]) -> Bool[np.ndarray, "h w"]:
-    """Read COCO run lengths, compressed (`str` or `bytes`) or a plain list of counts.
+    """Read COCO run lengths.
 
-    Raises `InputError` where they do not describe a mask of the given size.
+    Args:
+        rle: `{"size": [height, width], "counts": …}` with a compressed text or bytes, or a list.
+
+    Returns:
+        A boolean array `h w`.
+
+    Raises:
+        InputError: They do not describe a mask of the given size.
     """
     size, counts = _read(rle)
     values = np.arange(len(counts)) % 2 == 1
@@ -52,20 +66,23 @@ def rle_to_mask(rle: Mapping[str, Any]) -> Bool[np.ndarray, "h w"]:
 
 
 def rle_area(rle: Mapping[str, Any]) -> int:
-    """The number of pixels set; raises `InputError`."""
+    """Count the pixels set; raises `InputError` as `rle_to_mask` does."""
     return int(_read(rle)[1][1::2].sum())
 
 
 def rle_to_box(rle: Mapping[str, Any]) -> Box | None:
-    """The smallest box around the pixels set, or None; raises `InputError`."""
+    """Find the smallest box around the pixels set, or None; raises `InputError`."""
     return rle_to_runs(rle).box
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Runs:
-    """A mask as its runs of pixels set, read once: measured and compared without its pixels.
+    """A mask as its runs of pixels set, measured and compared without drawing it.
 
-    `starts` and `ends` (just behind) count pixels in COCO's order; runs ascend, none is empty.
+    Attributes:
+        size: The size of the image.
+        starts: The first pixel of each run in COCO's order, ascending.
+        ends: The pixel just behind each run; no run is empty.
     """
 
     size: Size
@@ -109,7 +126,7 @@ class Runs:
 
 
 def rle_to_runs(rle: Mapping[str, Any]) -> Runs:
-    """Read COCO run lengths, compressed or a plain list of counts; raises `InputError`."""
+    """Read COCO run lengths, compressed or a list of counts; raises `InputError`."""
     size, counts = _read(rle)
     ends = np.cumsum(counts)[1::2]
     starts = ends - counts[1::2]
@@ -118,7 +135,7 @@ def rle_to_runs(rle: Mapping[str, Any]) -> Runs:
 
 
 def rles_to_runs(rles: Sequence[Mapping[str, Any]]) -> list[Runs]:
-    """`rle_to_runs` for many masks, many times faster where they are compressed strings."""
+    """Read many masks, much faster than one by one where they are compressed strings."""
     found: list[Runs] = []
     for at in range(0, len(rles), _AT_ONCE):
         turn = rles[at : at + _AT_ONCE]
@@ -164,7 +181,7 @@ def _strings(rles: Sequence[Mapping[str, Any]]) -> tuple[list[bytes], list[Size]
 
 
 def cells_to_runs(cells: Bool[np.ndarray, "rows cols"], size: Size) -> Runs:
-    """The runs of a grid's cells as blocks of pixels: those of `cells_to_mask`, without pixels."""
+    """Get the runs of a grid's cells as blocks of pixels, as `cells_to_mask` would draw them."""
     rows, cols = cells.shape
     # A pixel belongs to the cell that its center lies in: (2y + 1) R // 2H, so the first pixel of
     # row r is the smallest y with (2y + 1) R >= 2H r.

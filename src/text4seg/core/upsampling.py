@@ -1,7 +1,7 @@
-"""From cells back to pixels: blocks, interpolated probabilities, and runs followed from row to row.
+"""From cells back to pixels: blocks, interpolated probabilities, and runs joined from row to row.
 
-The image is stretched onto the grid, so a cell has a place in the image whatever its aspect; the
-value of a cell stands at its center, and a pixel is asked at its own.
+The grid is stretched over the image. The value of a cell is taken at its center, and that of a
+pixel at its own center.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ INTERPOLATIONS: tuple[Interpolation, ...] = ("nearest", "bilinear", "bicubic")
 
 
 def centers(count: int, length: int) -> Int64[np.ndarray, " count"]:
-    """For the middle of each of `count` parts, the index among `length` parts it falls into."""
+    """Find the index, among `length` parts, of the middle of each of `count` parts."""
     return (2 * np.arange(count, dtype=np.int64) + 1) * length // (2 * count)
 
 
@@ -44,17 +44,26 @@ def probability_to_mask(
     how: Interpolation = "nearest",
     threshold: float = 0.5,
 ) -> Bool[np.ndarray, "h w"]:
-    """The pixels whose interpolated probability is at least `threshold`."""
+    """Find the pixels whose interpolated probability is at least `threshold`."""
     return np.asarray(resize_probability(probability, size, how) >= threshold)
 
 
 def resize_probability(
     probability: Float[np.ndarray, "rows cols"], size: Size, how: Interpolation = "bilinear"
 ) -> Float32[np.ndarray, "h w"]:
-    """Probabilities of cells, taken as values at their centers, at the centers of pixels.
+    """Interpolate the probabilities of cells at the centers of pixels.
 
-    Beyond the outermost centers the outermost values go on. `bicubic` is Keys' kernel with
-    a = -1/2, its overshoot clipped to 0…1.
+    Args:
+        probability: An array `rows cols`; each value is taken at the center of its cell. Outside
+            the outermost centers the outermost values continue.
+        size: The size of the image.
+        how: `nearest`, `bilinear` or `bicubic` (Keys' kernel with a = -1/2, clipped to 0…1).
+
+    Returns:
+        An array `h w`.
+
+    Raises:
+        UnknownNameError: There is no such interpolation.
     """
     values = np.asarray(probability, dtype=np.float64)
     if how == "nearest":
@@ -95,9 +104,9 @@ def _keys(x: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
 
 
 def scanline_mask(cells: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndarray, "h w"]:
-    """The pixels where `scanline_probability` is at least one half.
+    """Find the pixels where `scanline_probability` is at least one half.
 
-    Where the image is smaller than the grid, a lone cell may fall between its pixels.
+    In an image smaller than the grid a single cell may fall between the pixels.
     """
     return np.asarray(scanline_probability(cells, size) >= 0.5)
 
@@ -105,14 +114,14 @@ def scanline_mask(cells: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.n
 def scanline_probability(
     cells: Bool[np.ndarray, "rows cols"], size: Size
 ) -> Float32[np.ndarray, "h w"]:
-    """Runs whose ends move straight from the middle of one row to the middle of the next.
+    """Interpolate runs whose ends move straight from the middle of one row to the next.
 
-    Columns of the text are finer than its rows, so its run ends are better known than its row
-    breaks. Along the middle of each row the signed distance to the nearest end of a run is taken
-    (shape-based interpolation, Raya and Udupa 1990, one dimension at a time), cut off at half the
-    height of a row, and interpolated linearly between rows. One half is the outline; 0 and 1 lie
-    half a row's height off. The edge of the image is no end of a run. Where a run has no partner
-    in the next row it tapers off instead of ending square.
+    Columns of the text are finer than its rows, so the ends of runs are known better than the rows
+    where they begin. Along the middle of each row the signed distance to the nearest end of a run
+    is taken (shape-based interpolation, Raya and Udupa 1990, one dimension at a time), cut off at
+    half the height of a row, and interpolated linearly between rows. The outline is at one half; 0
+    and 1 are half a row's height away. The edge of the image is not an end of a run. A run without
+    a partner in the next row becomes narrower instead of ending square.
     """
     grid = np.asarray(cells) != 0
     rows, cols = grid.shape

@@ -1,4 +1,4 @@
-"""Rows of parquet and Arrow files by number, with a row group in memory at a time."""
+"""Rows of parquet and Arrow files by number, with one row group in memory at a time."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ENDINGS = (".parquet", ".arrow")
 
 @dataclass(frozen=True, slots=True)
 class ArrowRows:
-    """Rows of several files, one after the other.
+    """Rows of several parquet or Arrow files, one file after the other.
 
     Attributes:
         files: The files.
-        starts: The number of each row group's first row, with its file and number there.
-        total: How many rows there are.
-        columns: Their names.
+        starts: For each row group the number of its first row, its file and its number there.
+        total: The number of rows.
+        columns: The names of the columns.
     """
 
     files: tuple[Path, ...]
@@ -35,7 +35,7 @@ class ArrowRows:
         return self.total
 
     def row(self, index: int) -> dict[str, Any]:
-        """One row as plain values."""
+        """Read one row as plain values."""
         first, file, group = self.starts[
             bisect_right(self.starts, index, key=lambda one: one[0]) - 1
         ]
@@ -44,7 +44,7 @@ class ArrowRows:
         return row
 
     def place(self, index: int) -> str:
-        """How messages name a row."""
+        """Name a row for messages."""
         first, file, _ = self.starts[bisect_right(self.starts, index, key=lambda one: one[0]) - 1]
         before = next(start for start, number, _ in self.starts if number == file)
         del first
@@ -52,11 +52,18 @@ class ArrowRows:
 
 
 def open_arrow_rows(root: Path, split: str | None) -> ArrowRows:
-    """The rows of a file, or of all files of a folder whose names hold the split.
+    """Open a file, or all files of a folder whose names contain the split.
+
+    Args:
+        root: A parquet or Arrow file, or a folder.
+        split: The split, or None for all files.
+
+    Returns:
+        The rows; one row group is in memory at a time.
 
     Raises:
-        InputError: There are none, or a file cannot be read.
-        MissingExtraError: Without pyarrow.
+        InputError: There is no file, or one cannot be read or has other columns.
+        MissingExtraError: pyarrow is not installed.
     """
     files = [root] if root.is_file() else _files(root, split)
     if not files:
@@ -128,7 +135,19 @@ def import_arrow() -> None:
 
 
 def read_picture(value: Any, folder: Path | None, where: str) -> tuple[Path, bytes | None]:
-    """The path of a picture, and its bytes where the row holds them."""
+    """Read a cell with an image, as the `datasets` library keeps them.
+
+    Args:
+        value: A path, or `{"bytes", "path"}`.
+        folder: The folder that paths start from.
+        where: The row, for messages.
+
+    Returns:
+        The path of the image, and its bytes where the row has them.
+
+    Raises:
+        RecordError: The cell is something else, or needs a folder of images.
+    """
     if isinstance(value, str):
         value = {"path": value, "bytes": None}
     if not isinstance(value, dict) or not (value.get("bytes") or value.get("path")):

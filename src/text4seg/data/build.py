@@ -202,7 +202,7 @@ def count_parts(dataset: CheckedDataset, plan: BuildPlan) -> int:
 
 
 def _prepare(job: BuildJob, parts: list[BuildPart]) -> dict[int, PartNote]:
-    """Check the folder, clear what a kill left half-written, and tell which parts are done."""
+    """Check the folder, remove half-written files of a killed run, and find the finished parts."""
     described = json.dumps(_describe(job), indent=1, sort_keys=True).encode()
     plan = job.out / PLAN
     if plan.exists():
@@ -282,7 +282,7 @@ _here: list[BuildJob] = []
 
 
 def _begin(job: BuildJob) -> None:
-    """In a new process: keep the job, and go when the parent has gone."""
+    """In a new process: keep the job, and exit when the parent has exited."""
     _here[:] = [job]
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -299,7 +299,7 @@ def _make_here(part: BuildPart) -> PartNote:
 
 
 def make_part(job: BuildJob, part: BuildPart) -> PartNote:
-    """Make one file and its note; the same bytes whenever and wherever it is done."""
+    """Make one file and its note; the bytes do not depend on when and where."""
     report = ReadReport(strict=job.dataset.selection.strict)
     records: list[Record] = []
     kinds: Counter[str] = Counter()
@@ -328,7 +328,7 @@ def make_part(job: BuildJob, part: BuildPart) -> PartNote:
         "samples": len(records),
         "images": len(part.images),
         "kinds": dict(sorted(kinds.items())),
-        # Each pass meets the same faults: they are told once.
+        # Every pass meets the same faults: they are counted once.
         "report": report.to_json() if part.turn == 0 else ReadReport().to_json(),
     }
     noted = job.out / NOTES / f"{part.number:05d}.json"
@@ -389,11 +389,11 @@ def _to_jpeg(image: Any) -> bytes:
 
 
 def _withdraw(job: BuildJob, notes: list[PartNote]) -> None:
-    """Remove what a build without a sample wrote, so that mended data may go into the folder."""
+    """Remove what a build without a sample wrote, so that the folder can be used again."""
     shutil.rmtree(job.out / NOTES, ignore_errors=True)
     for name in (PLAN, *(str(note["file"]) for note in notes)):
         (job.out / name).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # it holds what is not ours
+    with contextlib.suppress(OSError):  # other files are in it
         job.out.rmdir()
 
 
@@ -434,7 +434,7 @@ def _finish(job: BuildJob, notes: list[PartNote]) -> dict[str, Any]:
 
 
 def _write_dataset_info(job: BuildJob, notes: list[PartNote]) -> None:
-    """What LLaMA-Factory wants to know of a folder: a data set for each file."""
+    """Write the index that LLaMA-Factory needs: a data set for each file."""
     if job.plan.schema != "llama-factory":
         return
     columns = {"messages": "conversations", "images": "images"}

@@ -1,6 +1,6 @@
-"""Where everything stands in a file of COCO's layout: images, annotations, categories.
+"""The places of images, annotations and categories in a COCO file.
 
-Only places are kept, 32 bytes an annotation; records are read again when they are needed.
+Only places are kept, 32 bytes per annotation; records are read again when they are needed.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ class CocoIndex:
         return len(self.image_ids)
 
     def image(self, index: int) -> dict[str, Any]:
-        """The record of an image."""
+        """Read the record of an image."""
         record: dict[str, Any] = read_records(self.path, [self.image_places[index]])[0]
         return record
 
     def annotations(self, index: int) -> list[dict[str, Any]]:
-        """The records of an image's annotations."""
+        """Read the records of an image's annotations."""
         places = self.annotation_places[self.first[index] : self.first[index + 1]]
         return read_records(self.path, places)
 
     def find(self, ids: list[int]) -> list[dict[str, Any] | None]:
-        """The records of annotations by their ids; None for an id that is not there."""
+        """Read annotations by their ids; None for an id that does not exist."""
         if not len(self._by_id):
             return [None] * len(ids)
         at = np.searchsorted(self.annotation_ids, ids, sorter=self._by_id)
@@ -85,8 +85,13 @@ class _Parts:
 def index_coco(path: Path, report: ReadReport) -> CocoIndex:
     """Find every record of a COCO file in one pass.
 
-    Told to `report` and left out: records without ids, ids that come twice, annotations of images
-    that the file does not list, and what is cut off at its end.
+    Args:
+        path: The file.
+        report: Counts what is left out: records without ids, ids that are used twice, annotations
+            of images that the file does not list, and what is cut off at its end.
+
+    Returns:
+        The index.
 
     Raises:
         InputError: The file cannot be read, or lists no image.

@@ -13,7 +13,16 @@ from text4seg.data.reports import RecordError
 
 
 def image_of(image: dict[str, Any], folder: Path, file: Path) -> tuple[Path, Size]:
-    """Path and size of an image's record; raises `RecordError`."""
+    """Read the path and the size of an image's record.
+
+    Args:
+        image: The record.
+        folder: The folder of the images.
+        file: The annotation file, for messages.
+
+    Raises:
+        RecordError: A key is missing, or the path leads out of the folder.
+    """
     name, height, width = (image.get(key) for key in ("file_name", "height", "width"))
     where = f"{file}, image {image.get('id')}"
     if not isinstance(name, str) or not isinstance(height, int) or not isinstance(width, int):
@@ -27,7 +36,15 @@ def image_of(image: dict[str, Any], folder: Path, file: Path) -> tuple[Path, Siz
 
 
 def region_of(segmentation: object, size: Size) -> MaskSource:
-    """The pixels of a COCO `segmentation`; raises `RecordError` where it is none."""
+    """Read a COCO `segmentation`.
+
+    Args:
+        segmentation: Polygons, run lengths, or a list of run lengths.
+        size: The size of the image.
+
+    Raises:
+        RecordError: It is something else.
+    """
     if isinstance(segmentation, dict):
         try:
             return RunLengthMask.from_coco(segmentation)

@@ -35,7 +35,7 @@ from text4seg.images import TINTS, draw_overlay, open_image
 from text4seg.metrics import iou
 
 Count = Callable[[str], int]
-"""How many tokens a text has."""
+"""Counts the tokens of a text."""
 
 SHEET = 24
 _THUMB = 320

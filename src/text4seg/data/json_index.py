@@ -1,4 +1,4 @@
-"""Large JSON files read record by record: one pass finds where each record stands.
+"""Large JSON files read record by record: one pass finds the place of each record.
 
 Annotation files of hundreds of megabytes are lists of small records. `walk` goes over the records
 of chosen lists without ever holding the document; `read_records` reads single records again by

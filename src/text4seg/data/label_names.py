@@ -1,4 +1,4 @@
-"""The names of classes as people would say them."""
+"""Class names of data sets as words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _MADE_OF = re.compile(r"(ceiling|floor|wall)-(\w+)")
 
 
 def plain_name(name: str) -> str:
-    """A class name as words: no underscores, no marks of the annotators' trees.
+    """Turn a class name into words, without underscores and the marks of annotation schemes.
 
     `traffic_light` becomes `traffic light`, `wall-other-merged` of COCO panoptic `wall`,
     `floor-wood` of COCO-Stuff `wood floor`, `bow_(weapon)` of LVIS `bow (weapon)`.
@@ -20,6 +20,6 @@ def plain_name(name: str) -> str:
 
 
 def synonyms_of(name: str) -> tuple[str, tuple[str, ...]]:
-    """The first of several names with commas between them, and the others."""
+    """Split names with commas into the first name and the others."""
     first, *others = [part for part in map(plain_name, name.split(",")) if part] or [name]
     return first, tuple(others)

@@ -1,4 +1,4 @@
-"""Which questions are asked of an image: kinds, proportions, repeats."""
+"""Which questions are asked about an image: kinds, proportions, repeats."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from text4seg.core.errors import InputError, UnknownNameError
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """What one pass over the images asks.
+    """Which questions one pass over the images asks.
 
     Attributes:
-        passes: So many passes over all images, each with its own draw.
-        rounds: So many times an image with classes is taken in each pass.
-        crops: Sides in pixels of random square crops; empty for whole images. Expressions are
-            never cropped: "on the left" would change its meaning.
-        everything: Share of questions about all classes at once.
-        present: Share of questions about a few classes that are there.
-        distracted: Share of questions about a list of classes, some of which are not there.
-        single: Ask also of every class alone, once a round.
-        absent: Share of images with a question about one thing that is not there.
-        distractors: So many absent classes at most in a list.
-        synonyms: Share of questions that use another word, where the data set knows one.
-        turns: So many questions about an image stand in one conversation.
+        passes: The number of passes over all images, each with its own draw.
+        rounds: How often an image with classes is used in each pass.
+        crops: Sides in pixels of random square crops; empty for whole images. Expressions are never
+            cropped: "on the left" would change its meaning.
+        everything: The share of questions about all classes at once.
+        present: The share of questions about a few classes that are in the image.
+        distracted: The share of questions about a list of classes of which some are not there.
+        single: Whether every class is also asked for alone, once per round.
+        absent: The share of images with a question about one thing that is not there.
+        distractors: The most absent classes in a list.
+        synonyms: The share of questions that use another word, where the data set has one.
+        turns: The number of questions in one conversation.
     """
 
     passes: int = 1
@@ -80,7 +80,18 @@ PRESETS = ("plain", "paper")
 
 
 def get_mixture(preset: str, reader: str) -> Mixture:
-    """The mixture of a preset for a data set; raises `UnknownNameError`."""
+    """Get the mixture of a preset.
+
+    Args:
+        preset: `plain` or `paper`.
+        reader: The layout of the data set.
+
+    Returns:
+        The mixture.
+
+    Raises:
+        UnknownNameError: There is no such preset, or the paper does not use this data set.
+    """
     if preset not in PRESETS:
         raise UnknownNameError("preset", preset, PRESETS)
     if preset == "plain":

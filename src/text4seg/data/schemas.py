@@ -1,4 +1,4 @@
-"""Conversations as the trainers read them."""
+"""Records of conversations as trainers read them."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ def _turns(conversation: Conversation, mark: str) -> list[dict[str, str]]:
 SCHEMAS: Mapping[str, _Build] = MappingProxyType(
     {"trl": _messages, "ms-swift": _swift, "llama-factory": _sharegpt, "llava": _llava}
 )
-"""What makes a record of a conversation, its id and its picture, by the trainer's name."""
+"""For each trainer the function that makes a record of a conversation, an id and an image."""
 
 
 def get_schema(name: str) -> _Build:
-    """The schema of a trainer; raises `UnknownNameError`."""
+    """Get the function that makes a trainer's records; raises `UnknownNameError`."""
     if name not in SCHEMAS:
         raise UnknownNameError("schema", name, SCHEMAS)
     return SCHEMAS[name]
 
 
 def turns_of(record: Record) -> list[tuple[str, str]]:
-    """Questions and answers of a record of any schema."""
+    """Get the questions and answers of a record of any schema."""
     if "messages" in record:
         texts = [str(one["content"]) for one in record["messages"]]
     else:
@@ -77,5 +77,5 @@ def turns_of(record: Record) -> list[tuple[str, str]]:
 
 
 def image_of_record(record: Record) -> Any:
-    """The picture of a record of any schema: a path, or `{"bytes", "path"}`."""
+    """Get the image of a record of any schema: a path, or `{"bytes", "path"}`."""
     return record["images"][0] if "images" in record else record["image"]

@@ -1,4 +1,4 @@
-"""Files of records: JSON lines and parquet, always the same bytes for the same records."""
+"""Files of records, JSON lines or parquet: the same records always give the same bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,20 @@ _PICTURE = "images", "image"
 
 
 def records_to_bytes(records: Sequence[Record], kind: str, schema: str) -> bytes:
-    """A whole file of one kind; raises `UnknownNameError`, `MissingExtraError`."""
+    """Write a file of records.
+
+    Args:
+        records: The records of one schema.
+        kind: `jsonl` or `parquet`.
+        schema: The schema, which decides the columns of parquet.
+
+    Returns:
+        The bytes of the file.
+
+    Raises:
+        UnknownNameError: There is no such kind.
+        MissingExtraError: pyarrow is not installed.
+    """
     if kind == "jsonl":
         return "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in records).encode()
     if kind == "parquet":
@@ -72,7 +85,7 @@ def _picture(value: Any) -> dict[str, Any]:
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """The records of a file, one after the other; raises `InputError` naming the line."""
+    """Read the records of a file one after the other; `InputError` names a wrong line."""
     if path.suffix == ".parquet":
         from text4seg.data.arrow_rows import open_arrow_rows
 

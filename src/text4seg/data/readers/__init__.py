@@ -1,1 +1,1 @@
-"""One file a layout: where its files lie, what its records hold, what is wrong with them."""
+"""Readers of data sets, one module per layout or family of layouts."""

@@ -1,7 +1,7 @@
 """COCO instances: one JSON with images, annotations (polygons or run lengths) and categories.
 
 Exports of labelling tools in COCO's format (CVAT, Label Studio, Roboflow, labelme2coco …) are
-read too. The instances of a class are joined: what is asked is the class.
+read too. The instances of a class are joined to one target.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ or ROOT/
 
 @dataclass(frozen=True, slots=True)
 class CocoDataset:
-    """Images of a COCO file, with a class and all its instances an expression."""
+    """Images of a COCO file; each class with all its instances is a target."""
 
     index: CocoIndex
     images: Path

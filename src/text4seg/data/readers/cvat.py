@@ -1,6 +1,6 @@
 """CVAT for images 1.1: an XML file, or the ZIP archive as exported.
 
-An archive is read in place: nothing is unpacked, so nothing can climb out of a folder.
+An archive is read in place. Nothing is unpacked, so no name can lead out of a folder.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Shape = tuple[str, dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class CvatDataset:
-    """Images with a label and all its shapes an expression."""
+    """Images; each label with all its shapes is a target."""
 
     path: Path
     images: Path

@@ -1,7 +1,7 @@
 """Hugging Face data sets as files: parquet, or a folder that `save_to_disk` wrote.
 
 A row has a picture, a text and a mask: a picture too, or COCO run lengths. Pictures are
-`{"bytes", "path"}`, as `datasets.Image` keeps them. Nothing is fetched, and no script is run.
+`{"bytes", "path"}`, as `datasets.Image` keeps them. Nothing is downloaded, and no script is run.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class HuggingFaceDataset:
         return len(self.rows)
 
     def load(self, index: int, report: ReadReport) -> Sample:  # noqa: ARG002 - the protocol's
-        """One row: an image, and what is asked of it."""
+        """One row: an image and its targets."""
         row, where = self.rows.row(index), self.rows.place(index)
         image, mask, text = (row[self.columns[key]] for key in ("image", "mask", "text"))
         path, content = read_picture(image, self.images, where)

@@ -1,4 +1,4 @@
-"""Questions about images, one JSON object a line: `{"image", "expression", "mask", "set"}`."""
+"""Questions about images, one JSON object per line: `{"image", "expression", "mask", "set"}`."""
 
 from __future__ import annotations
 
@@ -25,16 +25,19 @@ IMAGES/<image>    --images; by default beside the file
 def read_jsonl(
     path: str | PathLike[str], images: str | PathLike[str], *, limit: int | None = None
 ) -> list[Sample]:
-    """Read and check a file of questions; questions about one image are gathered in one sample.
+    """Read and check a file of questions, strictly.
 
     A line is `{"image": path below the folder of images, "expression": text, "mask": COCO run
-    lengths of the image's size or null where nothing is meant, "set": name}`; the set may be
-    left out and is `all` then. Blank lines are skipped, further keys are ignored.
+    lengths of the image's size or null where nothing is meant, "set": name}`; without a set it is
+    `all`. Blank lines are skipped, other keys are ignored.
 
     Args:
         path: The file.
         images: The folder that image paths start from.
-        limit: Read only so many questions.
+        limit: The most questions to read.
+
+    Returns:
+        A sample for each image, with all questions about it.
 
     Raises:
         InputError: The file or an image cannot be read, or a line is wrong; both are named.

@@ -1,7 +1,7 @@
-"""Folders of label maps: a picture an image whose pixels are numbers of classes.
+"""Folders of label maps: for each image a picture whose pixels are numbers of classes.
 
-Cityscapes, Mapillary, clothing and floor plans come so, and so do most exports of segmentation
-tools. The image and its map share their path below the two folders, but for the ending.
+Cityscapes, Mapillary and most exports of segmentation tools have this layout. The image and its map
+have the same path below the two folders, except for the ending.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _NUMBERED = re.compile(r"\s*(\d+)\s*[:\t,;]\s*(.+?)\s*")
 
 @dataclass(frozen=True, slots=True)
 class LabelMapDataset:
-    """Images with their label maps, a class an expression.
+    """Images with their label maps; each class is a target.
 
     Attributes:
         name: The data set's name.
@@ -108,7 +108,7 @@ class LabelMapDataset:
 def pair_by_name(
     images: Path, maps: Path, *, suffixes: tuple[str, str] = ("", ""), ending: str = ".png"
 ) -> tuple[tuple[Path, Path], ...]:
-    """Every image below a folder with the map of the same relative name, sorted."""
+    """Pair every image below a folder with the map of the same relative name, sorted."""
     pairs = []
     for image in sorted(images.rglob(f"*{suffixes[0]}.*")):
         if image.suffix.lower() in IMAGE_ENDINGS and image.is_file():
@@ -119,7 +119,7 @@ def pair_by_name(
 
 
 def read_names(path: Path) -> dict[int, str]:
-    """Names by number, from lines (in order, or numbered) or JSON (a list, or by number)."""
+    """Read names by number from lines (in order, or numbered) or JSON (a list, or by number)."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

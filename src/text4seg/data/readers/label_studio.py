@@ -1,7 +1,7 @@
 """Label Studio: the JSON export, with polygons and brush strokes.
 
-Polygons are in per cent of the image's sides. A brush is the run-length code of Label Studio's
-own: a bit stream of the bytes of an RGBA picture, of which the last of four is the mask.
+Polygons are in percent of the image's sides. A brush is a run-length code of Label Studio: a bit
+stream of the bytes of an RGBA picture, of which every fourth byte is the mask.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ IMAGES/NAME.jpg     --images; by default beside the file; the last part of the t
 
 @dataclass(frozen=True, slots=True)
 class LabelStudioDataset:
-    """Tasks with a label and all its regions an expression."""
+    """Tasks; each label with all its regions is a target."""
 
     path: Path
     images: Path
@@ -120,11 +120,21 @@ def _region(value: dict[str, Any], size: Size) -> MaskSource:
 
 
 def decode_brush(code: list[int], expected: int) -> UInt8[np.ndarray, " n"]:
-    """The bytes of Label Studio's run-length code; `RecordError` unless they are so many.
+    """Decode Label Studio's run-length code.
 
-    32 bits tell how many values follow, 5 bits the length of a value less 1, and four times 4 bits
-    the lengths of counts less 1. Then come blocks: a bit (a run or single values), 2 bits that
+    32 bits hold the number of values, 5 bits the length of a value less 1, and four times 4 bits
+    the lengths of counts less 1. Then come blocks: one bit (a run or single values), 2 bits that
     choose a length, a count less 1 of that length, and the value or the values.
+
+    Args:
+        code: The bytes of the code.
+        expected: The number of values that the image needs.
+
+    Returns:
+        The values.
+
+    Raises:
+        RecordError: The code is damaged or has another number of values.
     """
     try:
         bits = "".join(map("{:08b}".format, bytes(code)))

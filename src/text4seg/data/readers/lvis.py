@@ -1,7 +1,7 @@
-"""LVIS, and PACO-LVIS with the parts of things; COCO's layout with differences.
+"""LVIS, and PACO-LVIS with the parts of things; variants of COCO's layout.
 
-LVIS names images by `coco_url`, tells synonyms, and lists for each image the classes that are
-verified to be absent; nothing is known of the others. PACO's part annotations carry a category
+LVIS names images by `coco_url`, has synonyms, and lists for each image the classes that are
+verified to be absent; nothing is known of the others. PACO's part annotations have a category
 `mug:handle` and, in `obj_ann_id`, the annotation of the whole thing.
 """
 
@@ -31,7 +31,7 @@ IMAGES/<file_name>                           --images holds train2017/ and val20
 
 @dataclass(frozen=True, slots=True)
 class LvisDataset:
-    """Images with a class, or a part of a class, and all its instances an expression."""
+    """Images; each class, or part of a class, with all its instances is a target."""
 
     index: CocoIndex
     images: Path

@@ -1,4 +1,4 @@
-"""Your own masks: images, and black-and-white pictures of what is meant in each."""
+"""Your own masks: images, and black-and-white mask pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT/
 
 @dataclass(frozen=True, slots=True)
 class MaskPairsDataset:
-    """Images with the masks that bear their names."""
+    """Images with the masks of the same names."""
 
     images: tuple[tuple[Path, tuple[tuple[str, Path], ...]], ...]
     classes: tuple[str, ...]

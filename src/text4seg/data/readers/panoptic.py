@@ -1,4 +1,4 @@
-"""COCO panoptic: a JSON of segments and a PNG an image whose colors are their ids."""
+"""COCO panoptic: a JSON of segments, and for each image a PNG whose colors are their ids."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ IMAGES/<file_name>                       --images; by default ROOT/<split>, or w
 
 @dataclass(frozen=True, slots=True)
 class PanopticDataset:
-    """Images with a class and all its segments an expression. Segments, unlike masks, are few."""
+    """Images; each class with all its segments is a target. The list of segments fits in memory."""
 
     path: Path
     images: Path

@@ -1,4 +1,4 @@
-"""PASCAL-Part: a MATLAB file an image with the masks of things and of their parts."""
+"""PASCAL-Part: for each image a MATLAB file with the masks of things and of their parts."""
 
 from __future__ import annotations
 

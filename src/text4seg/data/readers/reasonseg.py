@@ -1,4 +1,4 @@
-"""ReasonSeg: a JSON of polygons beside each image, and sentences that take some thought."""
+"""ReasonSeg: a JSON of polygons beside each image, and sentences that need reasoning."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """refCOCO, refCOCO+, refCOCOg and RefCLEF: `refs(*).p` beside `instances.json`.
 
-The pickle is a list of `{"ref_id", "ann_id", "image_id", "split", "sentences": [{"sent"}]}`; it
-holds plain values, and a pickle that asks to import anything at all is refused.
+The pickle is a list of `{"ref_id", "ann_id", "image_id", "split", "sentences": [{"sent"}]}`. It
+holds plain values; a pickle that asks to import anything is refused, since it could run code.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class _Plain(pickle.Unpickler):
 
 
 def load_plain_pickle(path: Path) -> Any:
-    """The plain values of a pickle; raises `InputError` for anything else."""
+    """Read the plain values of a pickle; raises `InputError` for anything else."""
     try:
         with path.open("rb") as file:
             return _Plain(file, encoding="latin1").load()
@@ -131,7 +131,7 @@ def load_plain_pickle(path: Path) -> Any:
 def group_refs(
     records: Any, split: str, index: CocoIndex, file: Path, report: ReadReport
 ) -> tuple[tuple[int, tuple[Ref, ...]], ...]:
-    """The refs of a split by image, in the order of their first appearance."""
+    """Group the refs of a split by image, in the order of their first appearance."""
     if not isinstance(records, list):
         raise InputError(f"{file} holds {type(records).__name__}, and a list of refs is expected")
     known = {number: at for at, number in enumerate(index.image_ids)}

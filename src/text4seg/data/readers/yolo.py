@@ -1,4 +1,4 @@
-"""YOLO segmentation (Ultralytics): a text file of polygons an image, in shares of its sides."""
+"""YOLO segmentation: a text file for each image, with polygons in shares of its sides."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT/labels/<split>/NAME.txt     or ROOT/<split>/labels/NAME.txt; "class x1 y1 x
 
 @dataclass(frozen=True, slots=True)
 class YoloDataset:
-    """Images with a class and all its polygons an expression."""
+    """Images; each class with all its polygons is a target."""
 
     pairs: tuple[tuple[Path, Path], ...]
     names: tuple[tuple[int, str], ...]
