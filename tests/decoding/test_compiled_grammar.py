@@ -235,3 +235,12 @@ def test_places_are_kept_within_bounds(
     grammar = compile_mask_grammar(get_format("rrle"), GridShape(9, 9), ("tiger",), bytewise)
     walk_anywhere(grammar.start())
     assert 0 < len(grammar.known) <= 5
+
+
+def test_runs_too_long_for_the_library_are_refused(wordy: Vocabulary) -> None:
+    """At 32x32 llguidance overflows the stack: an error, before the process dies."""
+    form = get_format("rle")
+    compile_mask_grammar(form, GridShape(28, 28), ("dog",), wordy)
+    with pytest.raises(GrammarError, match="rle cannot be decoded on a grid of 32x32"):
+        compile_mask_grammar(form, GridShape(32, 32), ("dog",), wordy)
+    compile_mask_grammar(get_format("rrle"), GridShape(64, 64), ("dog",), wordy)

@@ -35,6 +35,10 @@ CACHED_MASKS = 256
 KNOWN_PLACES = 2048
 """Places kept per grammar; one takes about half a kilobyte."""
 
+LONGEST_RUNS = 784
+"""Cells that runs may fill together. llguidance recurses over them: at 32×32 in `rle` it overflows
+the stack and ends the process."""
+
 # The 64×64 and 150-label grammars are long lists of small rules: over the defaults, yet quick.
 _LIMITS = {"max_grammar_size": 4_000_000, "initial_lexer_fuel": 20_000_000}
 
@@ -141,6 +145,11 @@ def compile_mask_grammar(
     cached = vocabulary.grammars.get(key)
     if isinstance(cached, CompiledGrammar):
         return cached
+    if form.syntax.covers_image and form.syntax.run_width(shape) > LONGEST_RUNS:
+        raise GrammarError(
+            f"the format {form.name} cannot be decoded on a grid of {shape}: its runs fill more "
+            f"than {LONGEST_RUNS} cells together; take the format 'rrle' or a smaller grid"
+        )
     for label in labels or ():
         check_writable(vocabulary, label)
     compiled = compile_grammar(
