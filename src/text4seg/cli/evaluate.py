@@ -200,7 +200,7 @@ def _evaluate(
         return None
     if out is not None:
         report = replace(report, records=list(read_journal(out, RECORDS)[1].values()))
-    return replace(report, run=run | report.run)
+    return replace(report, run={**run, **report.run})
 
 
 def _evaluate_classes(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -34,7 +34,7 @@ from text4seg.core.types import GridShape
 from text4seg.data import Selection, read_dataset
 from text4seg.evaluation import EvaluationOptions, TextReader
 from text4seg.evaluation.journal import write_records
-from text4seg.evaluation.scoring import MISSING, Missing
+from text4seg.evaluation.scoring import MISSING
 
 
 def score(
@@ -96,7 +96,7 @@ def score(
         samples = list(dataset)
     with progress("questions", sum(len(sample.targets) for sample in samples)) as bar:
         report = evaluation.score(
-            predictions, samples, options=options, text=text, missing=cast("Missing", missing),
+            predictions, samples, options=options, text=text, missing=missing,
             on_record=lambda _: bar.advance(),
         )  # fmt: skip
     lacking = report.run["missing"]

@@ -160,7 +160,7 @@ class ScoreRecord:
             InputError: It is no score record.
         """
         try:
-            values = {**record}  # type: ignore[dict-item]
+            values: dict[str, Any] = {**record}  # type: ignore[dict-item]
             truth = {"mask": None} | values["truth"]
             _read(truth, size=Size, box=Box)
             _read(values, pixels=Overlap, cells=Overlap)
