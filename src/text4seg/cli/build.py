@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from text4seg.cli._console import log, print_json, progress, usage_errors
-from text4seg.cli._text_options import FormatOption, GridOption
+from text4seg.cli._text_options import FormatOption, GridOption, list_names
 from text4seg.core.coverage import get_rule
 from text4seg.core.errors import InputError, MissingExtraError
 from text4seg.core.types import GridShape
@@ -19,7 +19,9 @@ from text4seg.data import READERS, Selection, read_dataset
 from text4seg.data.build import BuildPlan, build_dataset, count_parts
 from text4seg.data.deduplication import hold_out_images
 from text4seg.data.inspect import count_records, open_build, oracle_iou, write_sheet
-from text4seg.data.mixture import get_mixture
+from text4seg.data.mixture import PRESETS, get_mixture
+from text4seg.data.schemas import SCHEMAS
+from text4seg.data.shards import FILES
 from text4seg.data.targets import TargetEncoder
 
 app = typer.Typer(
@@ -32,7 +34,7 @@ app = typer.Typer(
 
 @app.command("data")
 def build_data(
-    reader: Annotated[str, typer.Argument(help="The layout, as `build readers` lists them.")],
+    reader: Annotated[str, typer.Argument(help="The layout; `build readers` lists them.")],
     path: Annotated[Path, typer.Argument(help="The folder or file of the annotations.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
     images: Annotated[Path | None, typer.Option(help="The folder of the images.")] = None,
@@ -41,38 +43,37 @@ def build_data(
         str | None, typer.Option(help="Only these classes, with commas between them.")
     ] = None,
     min_area: Annotated[
-        float, typer.Option(min=0, help="Least pixels of a mask; below 1, share of the image.")
+        float, typer.Option(min=0, help="Least pixels of a mask; below 1, a share of the image.")
     ] = 0.0,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many images.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="The most images to use.")] = None,
     option: Annotated[
-        list[str] | None, typer.Option(help="The reader's own option, KEY=VALUE.")
+        list[str] | None, typer.Option(help="An option of the layout, KEY=VALUE.")
     ] = None,
-    preset: Annotated[str, typer.Option(help="plain or paper.")] = "plain",
-    turns: Annotated[
-        int | None, typer.Option(min=1, help="So many questions a conversation.")
-    ] = None,
+    preset: Annotated[str, typer.Option(help=f"{list_names(PRESETS)}.")] = "plain",
+    turns: Annotated[int | None, typer.Option(min=1, help="Questions per conversation.")] = None,
     synonyms: Annotated[
         float | None, typer.Option(help="Share of questions that use another word.")
     ] = None,
     grid: GridOption = "16x16",
     format_name: FormatOption = "rrle",
     rule: Annotated[
-        str, typer.Option(help="coverage; iou, which fits best; or center as in the paper.")
+        str, typer.Option(help="coverage; iou, which fits best; or center, as in the paper.")
     ] = "coverage",
     schema: Annotated[
-        str, typer.Option(help="trl (and transformers), ms-swift, llama-factory or llava.")
+        str, typer.Option(help=f"Whose records are written: {list_names(SCHEMAS)}.")
     ] = "trl",
-    files: Annotated[str, typer.Option(help="jsonl or parquet.")] = "jsonl",
-    embed: Annotated[bool, typer.Option("--embed", help="Pictures inside parquet files.")] = False,
+    files: Annotated[str, typer.Option(help=f"{list_names(FILES)}.")] = "jsonl",
+    embed: Annotated[bool, typer.Option("--embed", help="Images inside parquet files.")] = False,
     hold_out: Annotated[
         str | None,
-        typer.Option(help="A split whose images, by id and by look, are left out."),
+        typer.Option(help="A split whose images are left out, by id and by look."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
-    processes: Annotated[int, typer.Option(min=1, help="So many work at once.")] = 1,
-    part_size: Annotated[int, typer.Option(min=1, help="Images a file.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of every draw.")] = 0,
+    processes: Annotated[int, typer.Option(min=1, help="The number of processes.")] = 1,
+    part_size: Annotated[int, typer.Option(min=1, help="Images per file.")] = 1000,
     check_images: Annotated[
-        bool, typer.Option("--check-images/--no-check-images", help="Look at each image's header.")
+        bool,
+        typer.Option("--check-images/--no-check-images", help="Check the header of each image."),
     ] = True,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first fault.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -150,13 +151,16 @@ def readers(
 def inspect(
     folder: Annotated[Path, typer.Argument(help="The folder of a finished build.")],
     page: Annotated[
-        Path | None, typer.Option("--html", help="Write a page with figures and drawn samples.")
+        Path | None, typer.Option("--html", help="Write a page with the figures and drawn samples.")
     ] = None,
     tokenizer: Annotated[
-        Path | None, typer.Option(help="A tokenizer.json, to count tokens a sample.")
+        Path | None, typer.Option(help="A tokenizer.json, to count the tokens of each sample.")
     ] = None,
     oracle: Annotated[
-        int, typer.Option(min=0, help="Images to measure the grid's best IoU on; 0 for none.")
+        int,
+        typer.Option(
+            min=0, help="Images on which the best IoU of the grid is measured; 0 for none."
+        ),
     ] = 200,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -20,9 +20,9 @@ from text4seg.data.mask_sources import (
     PolygonMask,
     RunLengthMask,
 )
+from text4seg.data.readers import READERS
 from text4seg.data.readers.jsonl import read_jsonl
 from text4seg.data.reading import CheckedDataset, Selection, read_dataset
-from text4seg.data.registry import READERS
 from text4seg.data.reports import ReadReport, RecordError
 
 __all__ = [

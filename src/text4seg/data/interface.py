@@ -1,7 +1,7 @@
-"""What every reader of a data set works with: where it lies, what it gives, how it is registered.
+"""The types that all readers share: where a data set lies, what it gives, and the reader itself.
 
-A layout is added with one new module that makes a `Reader` and one row in `data/registry.py`, or
-from an installed package through the entry-point group `text4seg.readers`.
+To add a layout, write a module with a `Reader` and a row in `data/readers/__init__.py`; a
+package of your own has an entry point in the group `text4seg.readers` instead.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from text4seg.data.interface import (
     Source,
 )
 from text4seg.data.mask_sources import MaskSource, join_masks
-from text4seg.data.registry import READERS
+from text4seg.data.readers import READERS
 from text4seg.data.reports import ReadReport, RecordError
 
 
