@@ -27,7 +27,7 @@ from text4seg.models.hf.loading import load_processor
 from text4seg.models.hf.prompts import Prompter, chat
 from text4seg.training.chats import Chat, one_turn, read_chats, read_validation
 from text4seg.training.collate import IGNORED, Collator, MaskWeights
-from text4seg.training.recipe import Data, Loss
+from text4seg.training.recipe import DataSection, LossSection
 
 IMAGES = Path(__file__).parents[2] / "examples" / "photos"
 CAT = IMAGES / "cat.jpg"
@@ -125,7 +125,7 @@ def test_weights_stand_on_digits_and_background_rows(prompter: Prompter) -> None
     batch = Collator(
         prompter,
         pad=0,
-        weights=MaskWeights(Loss(digits=3.0, background=0.5), FORMATS["rrle"].syntax),
+        weights=MaskWeights(LossSection(digits=3.0, background=0.5), FORMATS["rrle"].syntax),
     ).batch(chats)
     tokens = prompter.vocabulary.tokens
     found = {
@@ -158,7 +158,7 @@ def test_a_token_is_weighed_by_what_it_writes(
     format_name: str, text: str, tokens: list[str], expected: list[float]
 ) -> None:
     assert "".join(tokens) == text
-    weights = MaskWeights(Loss(digits=3.0, background=0.5), FORMATS[format_name].syntax)
+    weights = MaskWeights(LossSection(digits=3.0, background=0.5), FORMATS[format_name].syntax)
     assert weights.weigh(text, [token.encode() for token in tokens]) == expected
 
 
@@ -183,7 +183,7 @@ def test_chats_are_read_as_trainers_write_them(tmp_path: Path) -> None:
     ]  # fmt: skip
     file = tmp_path / "chats.jsonl"
     file.write_text("\n".join(map(json.dumps, lines)))
-    first, second = read_chats(file, Data(images=str(IMAGES)))
+    first, second = read_chats(file, DataSection(images=str(IMAGES)))
     assert first.messages == one_turn("Where is the cat?", "Here.")
     assert second.answers == ["There."]
 
@@ -207,19 +207,19 @@ def test_a_bad_chat_is_named(tmp_path: Path, record: dict, match: str) -> None:
     file = tmp_path / "chats.jsonl"
     file.write_text(json.dumps(record))
     with pytest.raises(InputError, match=match):
-        read_chats(file, Data(images=str(IMAGES)))
+        read_chats(file, DataSection(images=str(IMAGES)))
 
 
 def test_questions_become_chats(tmp_path: Path) -> None:
-    chats = read_chats(IMAGES / "examples.jsonl", Data(images=str(IMAGES), grid="4x4"))
+    chats = read_chats(IMAGES / "examples.jsonl", DataSection(images=str(IMAGES), grid="4x4"))
     assert chats[0].messages[0]["content"][0] == {"type": "image"}
     assert chats[1].answers[0] == prompts.answer("others *4" + "\n others *4" * 3 + "\n")
     with pytest.raises(InputError, match="cannot be read"):
-        read_chats(tmp_path / "none.jsonl", Data())
+        read_chats(tmp_path / "none.jsonl", DataSection())
 
 
 def test_answers_may_be_boxes_with_grids() -> None:
-    data = Data(images=str(IMAGES), grid="4x4", format="box")
+    data = DataSection(images=str(IMAGES), grid="4x4", format="box")
     there, absent = read_chats(IMAGES / "examples.jsonl", data)[:2]
     (region,) = FORMATS["box"].decode(body_of(there.answers[0]), GridShape(4, 4)).regions
     assert region.grid.shape == GridShape(4, 4)
@@ -243,7 +243,7 @@ def mask_pairs(folder: Path, count: int) -> Path:
 
 
 def test_a_folder_of_own_masks_is_learned_from_and_part_of_it_held_back(tmp_path: Path) -> None:
-    data = Data(layout="mask-pairs", hold_out=0.25, grid="4x4")
+    data = DataSection(layout="mask-pairs", hold_out=0.25, grid="4x4")
     folder = mask_pairs(tmp_path / "own", 12)
     data = dataclasses.replace(data, train=str(folder))
     learned, held = read_chats(folder, data), read_validation(data)
@@ -265,7 +265,7 @@ def test_images_inside_parquet_files_are_read(tmp_path: Path, prompter: Prompter
     row = {"image": {"bytes": CAT.read_bytes(), "path": "cat.jpg"}, "mask": rle, "text": "the cat"}
     file = tmp_path / "part.parquet"
     parquet.write_table(pa.Table.from_pylist([row]), file)
-    chats = read_chats(file, Data(layout="hugging-face", grid="4x4"))
+    chats = read_chats(file, DataSection(layout="hugging-face", grid="4x4"))
     assert chats[0].content == CAT.read_bytes()
     seen = Collator(prompter, pad=0).batch(chats)
     same = Collator(prompter, pad=0).batch([of(("Segment the cat in this image.", "x"))])
@@ -278,7 +278,7 @@ def test_parquet_files_of_a_build_are_the_json_lines(tmp_path: Path, embed: bool
     pytest.importorskip("pyarrow")
     from text4seg.data.shards import records_to_bytes
 
-    written = read_chats(IMAGES / "examples.jsonl", Data(images=str(IMAGES), grid="4x4"))[:3]
+    written = read_chats(IMAGES / "examples.jsonl", DataSection(images=str(IMAGES), grid="4x4"))[:3]
     records = [
         {
             "messages": [
@@ -294,7 +294,7 @@ def test_parquet_files_of_a_build_are_the_json_lines(tmp_path: Path, embed: bool
     ]  # fmt: skip
     file = tmp_path / "part-00000.parquet"
     file.write_bytes(records_to_bytes(records, "parquet", "trl"))
-    read = read_chats(file, Data())
+    read = read_chats(file, DataSection())
     assert [chat.messages for chat in read] == [chat.messages for chat in written]
     assert [chat.content is not None for chat in read] == [embed] * 3
     assert read[2].source.endswith("row 2")
@@ -307,13 +307,13 @@ def test_a_parquet_file_of_something_else_is_told(tmp_path: Path) -> None:
     file = tmp_path / "part.parquet"
     parquet.write_table(pa.Table.from_pylist([{"image": "a.jpg", "text": "the cat"}]), file)
     with pytest.raises(InputError, match=r"image, text, and no chats.*hugging-face"):
-        read_chats(file, Data())
+        read_chats(file, DataSection())
     with pytest.raises(InputError, match="no such file"):
-        read_chats(tmp_path / "none.parquet", Data())
+        read_chats(tmp_path / "none.parquet", DataSection())
     file.write_bytes(b"no parquet")
     with pytest.raises(InputError, match="cannot be read"):
-        read_chats(file, Data())
+        read_chats(file, DataSection())
     row = {"messages": [{"role": "user", "content": "Where?"}], "images": [None]}
     parquet.write_table(pa.Table.from_pylist([row]), file)
     with pytest.raises(InputError, match=r"row 0.*the image must be a path"):
-        read_chats(file, Data())
+        read_chats(file, DataSection())

@@ -1,7 +1,8 @@
-"""`text4seg export`: a trained model as one folder for servers."""
+"""`text4seg export`: write a trained model as one folder for servers."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -36,16 +37,7 @@ def export(
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "hf") from error
     if as_json:
-        print_json(
-            {
-                "folder": str(made.folder),
-                "family": made.family,
-                "side": made.side,
-                "sha256": dict(made.sha256),
-                "commands": dict(made.commands),
-                "notes": list(made.notes),
-            }
-        )
+        print_json({**asdict(made), "folder": str(made.folder)})
         return
     log(f"{made.family}, wrote {made.folder}")
     for name, command in made.commands.items():

@@ -1,4 +1,4 @@
-"""What a recipe's data files hold, as chats about images."""
+"""A recipe's data as chats about images: what every trainer learns from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from text4seg.data import Sample, Selection, read_dataset, read_jsonl
 from text4seg.data.arrow_rows import open_arrow_rows
 from text4seg.data.targets import TargetEncoder
 from text4seg.images import check_image, open_image
-from text4seg.training.recipe import Data
+from text4seg.training.recipe import DataSection
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,12 +29,15 @@ _ROLES = ("system", "user", "assistant")
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A chat about one image, as trainers read it, and where it was found.
+    """A chat about one image.
 
-    `messages` are `{"role", "content"}`, the content a list of `{"type": "image"}` and
-    `{"type": "text", "text"}`; the first question holds the image's place. `expression` is what is
-    asked for, where it is known apart from its wording; `content` are the bytes of an image that is
-    no file of its own.
+    Attributes:
+        image: The image's file, or its name where `content` has its bytes.
+        messages: `{"role", "content"}`; the content is a list of `{"type": "image"}` and
+            `{"type": "text", "text"}`. The first question holds the image's place.
+        source: File and line, for messages.
+        expression: What is asked for, where it is known apart from its wording.
+        content: The bytes of an image that is no file of its own.
     """
 
     image: Path
@@ -44,22 +47,32 @@ class Chat:
     content: bytes | None = None
 
     def open_image(self) -> Image:
-        """The image as upright RGB; raises `InputError`."""
+        """Open the image as upright RGB; raises `InputError`."""
         return open_image(self.image, content=self.content)
 
     @property
     def answers(self) -> list[str]:
-        """What the assistant says, turn by turn."""
+        """The assistant's texts, turn by turn."""
         return [text_of(m) for m in self.messages if m["role"] == "assistant"]
 
 
 def text_of(message: Mapping[str, Any]) -> str:
-    """The text of a message without its images."""
+    """Get the text of a message without its images."""
     return "".join(part.get("text", "") for part in message["content"])
 
 
-def read_chats(path: str | Path, data: Data) -> list[Chat]:
-    """Read a file of questions or of chats; which it is, its first line tells. Parquet holds chats.
+def read_chats(path: str | Path, data: DataSection) -> list[Chat]:
+    """Read what a recipe learns from.
+
+    A JSON Lines file holds questions or chats, as its first line tells; Parquet files hold chats;
+    any other layout holds images with masks.
+
+    Args:
+        path: The data of the recipe.
+        data: How it is laid out, and what is taught.
+
+    Returns:
+        The chats, without those about held-out images.
 
     Raises:
         InputError: The file, a line or an image cannot be used; file and line are named.
@@ -78,8 +91,18 @@ def read_chats(path: str | Path, data: Data) -> list[Chat]:
     return chats[: data.limit or None]
 
 
-def read_validation(data: Data) -> list[Sample]:
-    """The questions that are asked before and after; none where the recipe names none."""
+def read_validation(data: DataSection) -> list[Sample]:
+    """Read the questions of a recipe's validation.
+
+    Args:
+        data: The recipe's data.
+
+    Returns:
+        Images with their questions; none where the recipe has no validation.
+
+    Raises:
+        InputError: The file cannot be used, or too few images are held out.
+    """
     if data.validation:
         return read_samples(data.validation, data)
     if data.hold_out:
@@ -93,8 +116,19 @@ def read_validation(data: Data) -> list[Sample]:
     return []
 
 
-def read_samples(path: str | Path, data: Data) -> list[Sample]:
-    """Images with questions, of the recipe's layout; the first fault is an error."""
+def read_samples(path: str | Path, data: DataSection) -> list[Sample]:
+    """Read images with questions, of the recipe's layout.
+
+    Args:
+        path: A file or a folder.
+        data: Its layout.
+
+    Returns:
+        The samples.
+
+    Raises:
+        InputError: The first fault of the data.
+    """
     if data.layout == _QUESTIONS:
         return read_jsonl(path, data.images)
     images = None if data.images == "." else data.images
@@ -102,9 +136,17 @@ def read_samples(path: str | Path, data: Data) -> list[Sample]:
 
 
 def split_samples(samples: Sequence[Sample], share: float) -> tuple[list[Sample], list[Sample]]:
-    """Those to learn from and those held back: the images whose names' hashes come first.
+    """Split samples into those to learn from and those held out.
 
-    An image does not change sides when others are added or removed, but for the last few.
+    Held out are the images whose names' hashes come first, so an image does not change sides when
+    others are added or removed, but for the last few.
+
+    Args:
+        samples: The samples.
+        share: Share of the images to hold out.
+
+    Returns:
+        Samples to learn from, and held-out samples.
     """
     if not share:
         return list(samples), []
@@ -114,13 +156,21 @@ def split_samples(samples: Sequence[Sample], share: float) -> tuple[list[Sample]
 
 
 def first_names(names: Collection[str], share: float) -> set[str]:
-    """A share of the names: those whose hashes come first."""
+    """Get the share of some names whose hashes come first."""
     ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
     return set(ordered[: round(share * len(ordered))])
 
 
-def chats_of(samples: Sequence[Sample], data: Data) -> list[Chat]:
-    """One chat for each question, in its wording, with its mask in the recipe's format and grid."""
+def chats_of(samples: Sequence[Sample], data: DataSection) -> list[Chat]:
+    """Make a chat of each question, with its mask in the recipe's format and grid.
+
+    Args:
+        samples: Images with questions.
+        data: Format, grid and wordings.
+
+    Returns:
+        The chats, in the order of the questions.
+    """
     encoder = TargetEncoder(data.format, GridShape.parse(data.grid))
     chats: list[Chat] = []
     for sample in samples:
@@ -135,7 +185,7 @@ def chats_of(samples: Sequence[Sample], data: Data) -> list[Chat]:
 
 
 def one_turn(question: str, answer: str) -> Messages:
-    """The messages of one question about an image and its answer."""
+    """Write one question about an image and its answer as messages."""
     image, asked = {"type": "image"}, {"type": "text", "text": question}
     return (
         {"role": "user", "content": [image, asked]},
@@ -201,7 +251,7 @@ def _parse(record: Mapping[str, Any], images: Path, source: str) -> Chat:
     if isinstance(image, dict):
         content, image = image.get("bytes"), image.get("path")
         if content is not None and not image:
-            image = hashlib.sha256(content).hexdigest()  # a picture without a name
+            image = hashlib.sha256(content).hexdigest()  # an image without a name
     if not isinstance(image, str):
         raise InputError(f"{source}: the image must be a path, got {type(image).__name__}")
     messages = tuple(_message(message, source) for message in record["messages"])

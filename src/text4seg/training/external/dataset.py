@@ -1,6 +1,6 @@
-"""What a recipe's samples are for other trainers: chats about images that are squares already.
+"""A recipe's samples for other trainers: chats about images that are squares already.
 
-Other trainers keep an image's proportions, or cut it into tiles; a square that the encoder takes as
+Other trainers keep an image's proportions or cut it into tiles. A square that the encoder takes as
 it is leaves them nothing to do, so a cell of the grid stays where the text says it is.
 """
 
@@ -39,10 +39,17 @@ _ENTRY: Mapping[str, Any] = {
 
 
 def family_and_side(recipe: Recipe) -> tuple[Family | None, int]:
-    """The family of the recipe's model, None where the table has none, and its square's side.
+    """Find out what the recipe's model sees.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        Its family, None where the table has none; and the side of its square in pixels.
 
     Raises:
-        InputError: It is nano, or `model.side` alone could tell the square's side.
+        InputError: Other trainers do not know such models, or the family is unknown and the recipe
+            has no `model.side`.
         WeightsError: The folder holds no model's configuration.
     """
     from transformers import AutoConfig
@@ -69,10 +76,14 @@ def family_and_side(recipe: Recipe) -> tuple[Family | None, int]:
 
 
 def write_samples(recipe: Recipe, folder: Path) -> int:
-    """Write all that the recipe learns from as files of ms-swift and LLaMA-Factory.
+    """Write what a recipe learns from as files of ms-swift and LLaMA-Factory.
 
-    `chats.jsonl` with `images/` beside it, `dataset_info.json` for LLaMA-Factory, and
-    `text4seg.json`, which tells a `Segmenter` of the adapter that is trained on them.
+    These are `chats.jsonl` with `images/` beside it, `dataset_info.json` for LLaMA-Factory, and
+    `text4seg.json`, to be copied beside the adapter that is trained on them.
+
+    Args:
+        recipe: The recipe.
+        folder: The folder to write; it may not hold anything.
 
     Returns:
         The number of samples.
@@ -105,7 +116,7 @@ def write_samples(recipe: Recipe, folder: Path) -> int:
 
 
 def _records(chats: Sequence[Chat], made: Path, folder: Path, side: int) -> list[str]:
-    """The chats as JSON, their images written below `made`, which will become `folder`."""
+    """Write the chats as JSON, and their images below `made`, which will become `folder`."""
     from text4seg.models.hf.prompts import stretch
 
     names: dict[tuple[Path, bytes | None], str] = {}

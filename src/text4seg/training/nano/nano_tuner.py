@@ -50,7 +50,7 @@ from text4seg.training.nano.losses import names_loss, target_loss
 from text4seg.training.nano.name_init import init_names
 from text4seg.training.nano.new_names import add_names
 from text4seg.training.nano.precision import mixed_precision
-from text4seg.training.recipe import Loss
+from text4seg.training.recipe import LossSection
 from text4seg.training.trainer import check_finite, shared_settings, train_quietly
 from text4seg.training.tuner import Estimate
 
@@ -234,8 +234,8 @@ def check_recipe(recipe: Recipe) -> None:
         "lora.rank=0": recipe.lora.rank > 0,
         "model.quantize=none": recipe.model.quantize != "none",
         "model.side=0": recipe.model.side > 0,
-        "loss.digits=1.0": recipe.loss != Loss(background=recipe.loss.background),
-        "loss.background=1.0": recipe.loss != Loss(digits=recipe.loss.digits),
+        "loss.digits=1.0": recipe.loss != LossSection(background=recipe.loss.background),
+        "loss.background=1.0": recipe.loss != LossSection(digits=recipe.loss.digits),
     }
     wanted = [change for change, wrong in faults.items() if wrong]
     if wanted:
