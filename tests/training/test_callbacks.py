@@ -13,9 +13,7 @@ from PIL import Image
 
 pytest.importorskip("trl")
 
-from text4seg.core.errors import InputError
 from text4seg.training.callbacks import ValidationCallback
-from text4seg.training.finetune import check_trackers
 from text4seg.training.recipe import load_recipe
 from text4seg.training.tuner import ValidationResult
 
@@ -65,14 +63,3 @@ def test_trackio_gets_the_figures_and_the_pictures(
     assert step == 2
     assert shown["validation/0"].shape == (3, 4, 3)
     assert (tmp_path / "run" / "overlays" / "0-000002.png").is_file()
-
-
-def test_a_tracker_that_is_not_there_is_told_before_anything_is_loaded(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(
-        "text4seg.training.finetune.find_spec", lambda name: name != "trackio" or None
-    )
-    check_trackers(["tensorboard", "none", "all"])
-    with pytest.raises(InputError, match=r"trackio, not installed.*pip install trackio"):
-        check_trackers(["tensorboard", "trackio"])

@@ -240,16 +240,3 @@ def test_what_needs_all_weights_is_refused_at_once(
         with pytest.raises(InputError, match=match):
             begin(recipe)
     assert not (tmp_path / "run").exists()
-
-
-def test_one_process_alone_removes_what_is_half(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    half = tmp_path / FOLDER / "checkpoint-3"
-    half.mkdir(parents=True)
-    monkeypatch.setenv("RANK", "1")
-    assert last_finished(tmp_path) is None
-    assert half.is_dir()
-    monkeypatch.setenv("RANK", "0")
-    assert last_finished(tmp_path) is None
-    assert not half.exists()

@@ -6,7 +6,6 @@ import errno
 import json
 import multiprocessing
 import random
-import shlex
 import shutil
 import time
 from pathlib import Path
@@ -22,33 +21,16 @@ from safetensors.torch import load_file
 import text4seg
 from tests.reference.small_families import build
 from tests.reference.small_nano import small_tokenizer
-from text4seg.cli import main
+from tests.reference.small_recipe import IMAGES, write_recipe
 from text4seg.core.errors import InputError, OutputError
 from text4seg.core.types import GridShape
 from text4seg.models.defaults import ModelDefaults
 from text4seg.models.hf.model import HFModel
 from text4seg.training import tune_hf
 from text4seg.training.checkpoints import FOLDER, last_finished
-from text4seg.training.finetune import train
+from text4seg.training.finetune import check_trackers, train
 from text4seg.training.recipe import Recipe, load_recipe
 from text4seg.training.trainer import MaskTrainer, TrainingError
-
-IMAGES = Path(__file__).parents[2] / "examples" / "photos"
-ROOT = Path(__file__).parents[2]
-RECIPE = """
-model.folder = "{base}"
-data = {{ train = "{images}/examples.jsonl", images = "{images}", grid = "4x4" }}
-lora = {{ rank = 2, alpha = 4, dropout = 0.1 }}
-report.every = 1
-
-[training]
-steps = 6
-batch = 4
-device_batch = 2
-precision = "float32"
-gradient_checkpointing = false
-save_every = 2
-"""
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +40,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def file(base: Path, tmp_path: Path) -> Path:
-    file = tmp_path / "recipe.toml"
-    file.write_text(RECIPE.format(base=base, images=IMAGES))
-    return file
+    return write_recipe(tmp_path, base)
 
 
 def recipe_for(file: Path, output: Path, *more: str) -> Recipe:
@@ -137,6 +117,17 @@ def test_train_validates_without_the_command_line(
         text4seg.train(load_recipe(file), {"training.steps": 2})
 
 
+def test_a_tracker_that_is_not_there_is_told_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "text4seg.training.finetune.find_spec", lambda name: name != "trackio" or None
+    )
+    check_trackers(["tensorboard", "none", "all"])
+    with pytest.raises(InputError, match=r"trackio, not installed.*pip install trackio"):
+        check_trackers(["tensorboard", "trackio"])
+
+
 def test_a_loss_that_is_no_number_names_the_samples(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,107 +200,6 @@ def test_the_trained_grid_is_the_default_of_the_folder(
     for part in ("adapter", "merged"):
         assert ModelDefaults.load(trained.folder / part) == expected
     assert HFModel.load(trained.folder / "merged").defaults == expected
-
-
-def test_the_verb(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    changes = ["--set", f"output={tmp_path / 'run'}", "--set", "training.steps=1",
-               "--set", f"data.validation={IMAGES / 'examples.jsonl'}"]  # fmt: skip
-    assert main(["train", str(file), *changes, "--plan", "--json"]) == 0
-    plan = json.loads(capsys.readouterr().out)
-    assert plan["samples"] == 11
-    assert plan["images"] == 3
-    assert plan["steps"] == 1
-    assert 0 < plan["trained"] < plan["parameters"]
-    assert 0 < plan["loss_share"] < 1
-    assert not (tmp_path / "run").exists()
-    assert main(["train", str(file), *changes, "--plan"]) == 0
-    assert "hours" in capsys.readouterr().out
-    assert main(["train", str(file), *changes]) == 0
-    out = capsys.readouterr().out
-    assert "IoU before" in out
-    assert "present" in out
-    model = str(tmp_path / "run" / "adapter")
-    image = str(IMAGES / "cat.jpg")
-    assert main(["segment", image, "the cat", "--model", model, "--grid", "4x4", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["stats"]["format"] == "rrle"
-    assert main(["train", str(file), "--commands"]) == 0
-    told = capsys.readouterr()
-    assert "--samples" in told.out
-    assert "note: ms-swift does not know SmolVLM" in told.err
-
-
-def test_validation_and_pictures_go_to_the_tracker_and_change_nothing(
-    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    def changes(output: str, *more: str) -> list[str]:
-        given = (f"output={tmp_path / output}", "training.steps=4",
-                 f"data.validation={IMAGES / 'examples.jsonl'}", *more)  # fmt: skip
-        return [word for change in given for word in ("--set", change)]
-
-    watched = ('report.to=["tensorboard"]', "report.validate_every=2",
-               "report.questions=3", "report.pictures=1")  # fmt: skip
-    assert main(["train", str(file), *changes("watched", *watched)]) == 0
-    assert main(["train", str(file), *changes("plain")]) == 0
-    capsys.readouterr()
-    for name, value in weights(tmp_path / "plain").items():
-        torch.testing.assert_close(weights(tmp_path / "watched")[name], value)
-    events = next((tmp_path / "watched").rglob("events.out.tfevents.*")).parent
-    log = EventAccumulator(str(events)).Reload()
-    scalars = log.Tags()["scalars"]
-    key = next(tag for tag in scalars if tag.endswith("validation/present/grid_iou"))
-    assert [event.step for event in log.Scalars(key)] == [2, 4]
-    loss = next(tag for tag in scalars if tag.endswith("train/loss"))
-    assert [event.step for event in log.Scalars(loss)] == [1, 2, 3, 4]
-    assert [event.step for event in log.Images("validation/0")] == [2, 4]
-    assert len(list((tmp_path / "watched" / "overlays").glob("*.png"))) == 2
-
-
-def test_the_commands_of_the_docs_run(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Those of docs/train.md, with a toy for the model, and fewer steps."""
-    page = (ROOT / "docs" / "train.md").read_text()
-    commands = [line for line in page.splitlines() if line.startswith("text4seg ")]
-    assert len(commands) >= 3
-    questions = (IMAGES / "examples.jsonl").read_text()
-    for name in ("recipes", "examples"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    for image in IMAGES.glob("*.jpg"):
-        (tmp_path / image.name).symlink_to(image)
-    (tmp_path / "photo.jpg").symlink_to(IMAGES / "cat.jpg")
-    (tmp_path / "train.jsonl").write_text(questions)
-    monkeypatch.chdir(tmp_path)
-    for command in commands:
-        words = shlex.split(command.replace("MODEL", str(base)))[1:]
-        if words[0] == "train":
-            for change in ("steps=1", "precision=float32", "batch=2"):
-                words += ["--set", f"training.{change}"]
-        assert main(words) == 0, command
-    assert list((tmp_path / "out").glob("*.overlay.png"))
-
-
-def test_a_bad_call_is_told(
-    file: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["train", str(file), "--set", "training.step=1"]) == 2
-    assert "training.steps" in capsys.readouterr().err
-    assert main(["train", str(file), "--set", "model.folder=nano", "--plan"]) == 1
-    assert "--set lora.rank=0" in capsys.readouterr().err
-    assert main(["train", str(file), "--set", "model.folder=nowhere"]) == 1
-    assert "nowhere" in capsys.readouterr().err
-    assert main(["train", str(file), "--set", "model.quantize=4bit"]) == 1
-    assert "CUDA" in capsys.readouterr().err
-    assert main(["train", str(file), "--set", "training.batch=3"]) == 1
-    assert "multiple" in capsys.readouterr().err
-    assert main(["train", str(file), "--set", f"data.train={tmp_path / 'none'}"]) == 1
-    assert "cannot be read" in capsys.readouterr().err
 
 
 def run_noting(file: str, changes: tuple[str, ...], notes: str) -> None:

@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 
 from tests.reference.small_families import RECIPES, build
 from tests.reference.small_nano import small_tokenizer
-from text4seg.cli import main
 from text4seg.core.errors import InputError, WeightsError
 from text4seg.models.families import get_family
 from text4seg.models.hf.loading import image_reader, load_folder
@@ -138,18 +137,6 @@ def test_the_commands_of_llama_cpp_convert_both_parts() -> None:
         "llama-server -m 'my model'/model.gguf --mmproj 'my model'/mmproj.gguf",
     ]
     assert "llama.cpp" not in serving_commands(Path("m"), gguf=False)
-
-
-def test_the_verb(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["export", str(trained), "--out", str(tmp_path / "m"), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert "--mmproj" in told["commands"]["llama.cpp"]
-    assert main(["export", str(trained), "--out", str(tmp_path / "n")]) == 0
-    out = capsys.readouterr()
-    assert "sglang" in out.out
-    assert "SGLang's is from its documentation" in out.err
-    assert main(["export", str(trained), "--out", str(tmp_path / "n")]) == 1
-    assert "not empty" in capsys.readouterr().err
 
 
 def test_what_cannot_be_handed_over_is_said(trained: Path, tmp_path: Path) -> None:

@@ -28,7 +28,6 @@ from text4seg.models.families import get_family
 from text4seg.models.hf.loading import load_folder
 from text4seg.models.hf.model import HFModel
 from text4seg.segmenter import Segmenter
-from text4seg.training.chats import read_chats
 from text4seg.training.external.commands import external_commands
 from text4seg.training.recipe import Recipe, load_recipe
 from text4seg.training.trainer import linear_modules
@@ -167,27 +166,6 @@ def write_template(base: Path, before: str) -> None:
         first = "{% if messages[0]['role'] == 'system' %}" + refuse + "{% endif %}"
     file = base / "chat_template.jinja"
     file.write_text(first + file.read_text())
-
-
-def test_the_samples_are_squares_that_are_learned_from(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    base, file, out = toy("llava", tmp_path), write_recipe(tmp_path), tmp_path / "out"
-    assert main(["train", str(file), "--samples", str(out), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"folder": str(out), "samples": 4}
-    assert json.loads((out / "text4seg.json").read_text())["square"] == SIDE
-    entry = json.loads((out / "dataset_info.json").read_text())["text4seg"]
-    recipe = load_recipe(file)
-    given = read_chats(recipe.data.train, recipe.data)
-    written = read_chats(out / entry["file_name"], recipe.data)
-    prompter = HFModel.load(base).prompter
-    for before, after in zip(given, written, strict=True):
-        assert before.messages == after.messages
-        square = prompter.square(before.open_image())
-        assert square.tobytes() == Image.open(after.image).tobytes()
-    assert len(list((out / "images").iterdir())) == len({chat.image for chat in given})
-    assert main(["train", str(file), "--samples", str(out)]) == 1
-    assert "not empty" in capsys.readouterr().err
 
 
 def test_what_cannot_be_trained_elsewhere_is_said(tmp_path: Path) -> None:
