@@ -137,7 +137,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         "seconds": round(seconds),
         "cores": len(os.sched_getaffinity(0)),
         "weights": WEIGHTS,
-        "choice": provenance["choice"],
+        "interpolation": provenance["interpolation"],
         "aliases": provenance["aliases"],
         **figures,
     }

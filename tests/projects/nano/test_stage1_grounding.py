@@ -1,4 +1,4 @@
-"""Seeing is learned, and a training that was stopped goes on as if it had not been."""
+"""Grounding is learned, and a training that was stopped goes on as if it had not been."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> Non
     assert same(again[1], whole[1])
 
 
-def test_seeing_is_learned(tmp_path: Path) -> None:
+def test_grounding_is_learned(tmp_path: Path) -> None:
     settings = GroundingConfig(
         steps=60, warm_up=5, check_every=1000, average=0.9, learning_rate=3e-3
     )
@@ -157,7 +157,7 @@ def test_a_name_is_as_it_stands_in_a_sentence() -> None:
     assert torch.allclose(words.name("hot dog"), unit / unit.norm(), atol=1e-5)
 
 
-def test_a_new_fusion_is_told_its_constants() -> None:
+def test_a_new_fusion_has_its_constants() -> None:
     fusion, words = make_fusion(), make_words()
     assert torch.allclose(fusion.name_embedding[1], words.name(NAMES[1]))
     assert torch.allclose(fusion.detector_embedding[7], words.name("thing 7"))
@@ -172,13 +172,13 @@ class Believer(Fusion):
     def encode_image(self, features: Tensor) -> ImageState:
         return ImageState(features, features, features)
 
-    def ask(
+    def ground(
         self, image: ImageState, words: Tensor, mask: Tensor, phrases: Phrases | None = None
     ) -> tuple[Tensor, Tensor]:
         return image.cells, image.cells[..., 0]
 
 
-def test_the_check_scores_what_is_seen_on_unseen_images() -> None:
+def test_validation_scores_unseen_images() -> None:
     fusion = Believer(small_config(), HIDDEN)
     layer = np.zeros((16, 16), dtype=np.float32)
     layer[2:6, 3:9] = 1.0

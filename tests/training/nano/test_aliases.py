@@ -19,8 +19,8 @@ NAMES = ["cat", "dog", "sheep"]
 IMAGES = 6
 
 
-class FakeChat:
-    """A nano that sees each name where a channel of the features is above zero."""
+class FakeModel:
+    """A nano that finds each name where a channel of the features is above zero."""
 
     def __init__(self, seen: dict[str, int]) -> None:
         self.seen, self.asked = seen, 0
@@ -29,7 +29,7 @@ class FakeChat:
         config = SimpleNamespace(names=NAMES)
         self.model = SimpleNamespace(config=config, fusion=fusion, dtype=torch.float32)
 
-    def ask(self, image: SimpleNamespace, wording: str) -> SimpleNamespace:
+    def ground(self, image: SimpleNamespace, wording: str) -> SimpleNamespace:
         self.asked += 1
         for word, channel in self.seen.items():
             if word in wording:
@@ -89,21 +89,21 @@ CASES = [
 def test_a_word_is_read_as_the_name_that_finds_its_masks(
     asked: list[FineTuneQuestion], seen: dict[str, int], aliases: dict[str, str]
 ) -> None:
-    chat = FakeChat({"left Zorble": 0, **dict(sorted(seen.items(), reverse=True))})
+    chat = FakeModel({"left Zorble": 0, **dict(sorted(seen.items(), reverse=True))})
     told: list[tuple[int, int]] = []
     assert find_aliases(chat, asked, features(), lambda *at: told.append(at)) == aliases  # type: ignore[arg-type]
     assert [count for count, _ in told] == list(range(len(told)))
 
 
-def test_a_image_is_asked_by_a_name_once() -> None:
-    chat = FakeChat(KNOWN)
+def test_an_image_is_asked_by_a_name_once() -> None:
+    chat = FakeModel(KNOWN)
     both = questions("Zorble", 1) + questions("Wug", 2)
     find_aliases(chat, both, features())  # type: ignore[arg-type]
     assert chat.asked == IMAGES * (2 + len(NAMES))
 
 
 def test_weights_without_open_matching_have_none() -> None:
-    chat = FakeChat(KNOWN)
+    chat = FakeModel(KNOWN)
     chat.reader = None  # type: ignore[assignment]
     assert find_aliases(chat, questions("Zorble", 1), features()) == {}  # type: ignore[arg-type]
 

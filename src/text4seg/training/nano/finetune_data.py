@@ -147,7 +147,7 @@ class FeatureCache:
         """
         self._folder, self._encode = folder, encode
 
-    def of(self, chat: Chat) -> Tensor:
+    def get(self, chat: Chat) -> Tensor:
         """Get the features of a chat's image, `256 c`, from the cache if they are there.
 
         The file is named by the image's content, so a changed image is encoded anew.

@@ -67,7 +67,7 @@ def test_own_names_are_told_apart() -> None:
 
 def test_the_table_of_own_data() -> None:
     figures = {"grid_iou": 0.5, "miss_rate": 0.25, "n_acc": 0.9}
-    told = {"seconds": 610, "cores": 1, "weights": "nano v3", "choice": {"share": 0.5}}
+    told = {"seconds": 610, "cores": 1, "weights": "nano v3", "interpolation": {"share": 0.5}}
     row = {"names": "own", **told, "before": {**figures, "grid_iou": 0.1}, "after": figures}
     lines = own_data.table({"rows": [row]}).splitlines()
     assert lines[2:] == [
