@@ -28,6 +28,10 @@ class Registry(Mapping[str, T]):
 
     The metadata of installed packages is read on the first unknown name or the first iteration,
     never at import. Names come in the order: built in, registered, plug-ins by name.
+
+    Attributes:
+        kind: What the objects are, for messages.
+        group: The entry-point group of plug-ins.
     """
 
     def __init__(self, kind: str, group: str, builtin: Mapping[str, str | T]) -> None:
