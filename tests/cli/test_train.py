@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -91,8 +92,8 @@ def test_validation_and_pictures_go_to_the_tracker_and_change_nothing(
     assert len(list((tmp_path / "watched" / "overlays").glob("*.png"))) == 2
 
 
-def test_the_commands_of_the_docs_run(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_commands_and_the_code_of_the_docs_run(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Those of docs/train.md, with a toy for the model, and fewer steps."""
     page = (ROOT / "docs" / "train.md").read_text()
@@ -113,6 +114,13 @@ def test_the_commands_of_the_docs_run(
                 words += ["--set", f"training.{change}"]
         assert main(words) == 0, command
     assert list((tmp_path / "out").glob("*.overlay.png"))
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    # The same run as that of the commands, which is finished.
+    less = '"training.steps": 1, "training.precision": "float32", "training.batch": 2}'
+    code = code.replace("MODEL", str(base)).replace('"train.jsonl"}', f'"train.jsonl", {less}')
+    capsys.readouterr()
+    exec(code, {})
+    assert capsys.readouterr().out.startswith("runs/own-data ")
 
 
 def test_a_bad_call_is_told(
