@@ -42,6 +42,7 @@ def decode_batch(
     fed: dict[int, list[int]] = {}
     rows: dict[int, LogitRows] = {}
     try:
+        # Each round resumes the tasks that were fed, collects what they want, and makes one pass.
         waiting = list(range(len(tasks)))
         while len(results) < len(tasks):
             for number in waiting:
@@ -56,6 +57,7 @@ def decode_batch(
                 rows = dict(step(fed))
             waiting, fed = list(fed), {}
     finally:
+        # Closing a generator drops its draft from the cache.
         for work in works:
             work.close()
     return [results[number] for number in range(len(tasks))]
@@ -70,5 +72,5 @@ def _resume(
     except StopIteration as end:
         decoded: Decoded = end.value
         return decoded
-    except Text4SegError as error:
+    except Text4SegError as error:  # of this text alone; other errors end all of them
         return error

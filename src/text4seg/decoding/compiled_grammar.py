@@ -1,11 +1,11 @@
 """A grammar compiled for a vocabulary, and a place in it.
 
-llguidance does the work; this file turns its error states and panics into `GrammarError` and
-its two kinds of answers (forced tokens, masks) into one question: what may come next?
+llguidance does the work. This module turns its error states and panics into `GrammarError`, and its
+two kinds of results (forced tokens, token masks) into one: what may come next.
 
-What may come next in a row depends on how many of its cells are written, on the label of the last
-run, and on what stands behind that run. So the answers are remembered by these, and the library is
-asked only where such a place is new.
+What may come next in a line depends on how many of its cells are written, on the label of the last
+run, and on the text after that run. Results are cached by these (`codec.syntax.Cursor`), and the
+library is called only for places that are new.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class CompiledGrammar:
         self._matcher = matcher
 
     def start(self) -> GrammarState:
-        """A fresh place at the grammar's beginning."""
+        """A new place at the beginning of the text."""
         return GrammarState(self, self._matcher.deep_copy())
 
 
@@ -184,16 +184,19 @@ class GrammarState:
 
     Forced means: the grammar leaves no choice of bytes, so the tokenizer's canonical tokens for
     these bytes are taken as they are, or the mask leaves one token only. A forced stretch is
-    asked for once and walked to its end, so that its tokens do not depend on how it is fed.
+    computed once and walked to its end, so that its tokens do not depend on how it is fed.
     """
 
     def __init__(self, grammar: CompiledGrammar, matcher: Any) -> None:
         self._grammar = grammar
         self._vocabulary = grammar.vocabulary
         self._matcher = matcher
-        self._waiting: list[int] = []  # tokens that the matcher was not told of yet
+        # Tokens that the matcher has not consumed yet: it is only called where the cache misses.
+        self._waiting: list[int] = []
+        # The last token; how a tokenizer continues forced text may depend on it.
         self._last = -1
         self._cursor = None if grammar.cursor is None else grammar.cursor.copy()
+        # What may come next: forced tokens, or several allowed ones, or the end.
         self._forced: tuple[int, ...] = ()
         self._allowed: Int[np.ndarray, " allowed"] | None = None
         self._ended = False
@@ -242,6 +245,7 @@ class GrammarState:
 
     def take(self, token: int) -> None:
         """Take a token that is known to be forced or allowed here."""
+        # The end token is no text: the matcher never sees it.
         if token == self._vocabulary.eos:
             self._ended = True
             return
@@ -261,9 +265,11 @@ class GrammarState:
         walk ends behind them. This place stays where it is.
         """
         self._catch_up()
+        # The matcher validates a whole draft at once, which is much quicker than token by token.
         if not forcing:
             return list(tokens[: self._matcher.validate_tokens(list(tokens))])
         matcher = self._matcher.deep_copy()
+        # On a copy: take forced tokens as the grammar has them, and stop at the first difference.
         waiting = list(self._forced)
         taken: list[int] = []
         while len(taken) < len(tokens):
@@ -279,11 +285,12 @@ class GrammarState:
         allowed = self._allowed
         if allowed is None:
             return False
+        # Allowed ids are ascending.
         place = int(allowed.searchsorted(token))
         return place < len(allowed) and int(allowed[place]) == token
 
     def _catch_up(self) -> None:
-        """Tell the matcher of the tokens taken since it was last asked."""
+        """Let the matcher consume the tokens taken since it was last called."""
         if not self._waiting:
             return
         held = self._matcher.try_consume_tokens(self._waiting)
@@ -294,7 +301,7 @@ class GrammarState:
         self._waiting = []
 
     def _ask(self) -> None:
-        """Find out what may follow, once per place."""
+        """Compute what may follow, once per place."""
         if self._asked:
             return
         self._asked = True
@@ -307,6 +314,7 @@ class GrammarState:
         found = known.get(key)
         if found is None:
             if len(known) >= KNOWN_PLACES:
+                # Simpler than evicting one by one, and rare: a grid has few different places.
                 known.clear()
             found = known[key] = self._asked_of_matcher()
         self._forced, self._allowed, self._ended = found
@@ -328,7 +336,7 @@ class GrammarState:
         return _Next((), allowed, ended=False)
 
     def _check_forced(self, tokens: Sequence[int]) -> None:
-        """The one promise of a tokenizer that the text rests on: its tokens read as it wrote."""
+        """Check that the tokenizer's tokens decode to the text that the grammar forces."""
         forced = self._matcher.compute_ff_bytes()
         pieces = [self._vocabulary.tokens[token] for token in tokens]
         written = b"".join(pieces)

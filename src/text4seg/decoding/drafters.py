@@ -197,6 +197,7 @@ def guess_tokens(
         Token ids; fewer than `length` where the guess ends or leaves the grammar.
     """
     more = _tokenize(guess, vocabulary)
+    # Verify in growing batches: most guesses leave the grammar early or not at all.
     tokens: list[int] = []
     wanted = _BATCH
     while True:
@@ -217,6 +218,7 @@ def _tokenize(guess: Iterator[bytes], vocabulary: Vocabulary) -> Iterator[Sequen
     """The tokens of a guess, line by line; of many lines where tokens reach across line ends."""
     text = b""  # not yet tokenized
     for piece in guess:
+        # Lines are tokenized from a cache, because drafts repeat them.
         line = vocabulary.encode_line(piece) if piece.endswith(b"\n") else None
         if line is not None and (not text or text.endswith(b"\n")):
             if text:
@@ -224,6 +226,7 @@ def _tokenize(guess: Iterator[bytes], vocabulary: Vocabulary) -> Iterator[Sequen
                 text = b""
             yield line
             continue
+        # Without line ends, tokenize in chunks: a guess may be endless.
         text += piece
         if len(text) >= _CHUNK:
             whole = _decodable(text)

@@ -108,6 +108,7 @@ def decoding(
         The tokens with the choices behind them.
     """
     started = time.perf_counter()
+    # Without a context, the grammar still knows its format and grid, so rows can be drafted.
     grammar, options = task.grammar, task.options
     context = task.context or DraftContext(grammar.syntax, grammar.shape)
     drafter = make_drafter(options.draft, context)
@@ -131,6 +132,7 @@ def decoding(
         context=context,
     )
     logits: Logits | None = task.first_logits
+    # Tokens that `on_tokens` was called with.
     emitted = 0
 
     def emit() -> None:
@@ -140,6 +142,7 @@ def decoding(
             task.on_tokens(tuple(sampler.tokens[before:]))
 
     try:
+        # A pass is only made where the next token needs logits that no earlier pass computed.
         while not (complete := sampler.state.finished) and len(sampler.tokens) < options.max_tokens:
             skips = drafter.skips_forced and sampler.state.forced() is not None
             if logits is not None or skips:
@@ -155,6 +158,7 @@ def decoding(
         loop.settle()
         emit()
     finally:
+        # Also after an error: the cache then holds the text so far and nothing of a draft.
         loop.drop()
     return _decoded(sampler, loop, complete, time.perf_counter() - started)
 
@@ -175,6 +179,7 @@ def _total_bias(task: DecodingTask) -> Mapping[int, float] | Callable[[int], flo
     if not offset:
         return bias or None
     added = background_bias(task.grammar.vocabulary, offset)
+    # A bias may be a function where a table of the whole vocabulary would be wasteful.
     if callable(bias):
         own = bias
         return lambda token: own(token) + added.get(token, 0.0)
@@ -183,6 +188,7 @@ def _total_bias(task: DecodingTask) -> Mapping[int, float] | Callable[[int], flo
 
 
 def _decoded(sampler: Sampler, loop: SpeculativeLoop, complete: bool, seconds: float) -> Decoded:  # noqa: FBT001
+    # A decision may lie behind the last token where the token limit cut the text.
     chosen = sum(decision.index < len(sampler.tokens) for decision in sampler.decisions)
     stats = DecodingStats(
         passes=loop.count,

@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from text4seg.codec import Syntax
     from text4seg.decoding.drafters import DraftContext
 
-_THRESHOLDS = np.linspace(-3.0, 3.0, 25)  # log-odds above which a cell is taken for the target's
-_FORGETTING = 0.7  # what a line's mistakes still count one line later
-_PRIOR = 0.25  # mistakes by which a source has to be better than the one before it in the list
+# Log-odds above which a cell is taken for the target's.
+_THRESHOLDS = np.linspace(-3.0, 3.0, 25)
+# How much the mistakes of a line still count one line later: objects change slowly.
+_FORGETTING = 0.7
+# Mistakes by which a source has to be better than the one before it in the list, so that drafts do
+# not alternate between sources that are equally good.
+_PRIOR = 0.25
 
 
 class GridDraft:
@@ -94,6 +98,7 @@ class HeadDraft:
         return float(self._mistakes(written).min())
 
     def _mistakes(self, written: DraftPrefix) -> Float64[np.ndarray, " thresholds"]:
+        # All thresholds at once: thresholds × lines × cells a line.
         guessed = self._odds[None] > _THRESHOLDS[:, None, None]
         wrong = (guessed != (written.cells == 1)) * written.weight
         counts: Float64[np.ndarray, " thresholds"] = wrong.sum(axis=(1, 2))
@@ -124,6 +129,7 @@ class BestDraft:
 
     def guess(self, text: bytes, /) -> Iterator[bytes]:
         """The rest of the text as the best source has it."""
+        # Each source with its mistakes so far; guesses are lazy, only the best one is computed.
         written = read_prefix(self._syntax, text, self._shape, self._label)
         sources: list[tuple[float, Iterator[bytes]]] = []
         if self._head is not None:
@@ -164,8 +170,10 @@ def read_prefix(syntax: Syntax, text: bytes, shape: GridShape, label: bytes) -> 
     written = syntax.settled_cells(text, shape)
     cells = np.zeros(shape.cells, dtype=np.int64)
     cells[: len(written)] = [cell == label for cell in written]
+    # Cells that are not written weigh nothing.
     weight = np.zeros(shape.cells)
     weight[: len(written)] = 1.0
+    # The line of the last written cell has age 0.
     current = max(0, len(written) - 1) // lines.cols
     ages = np.maximum(0, current - np.arange(lines.rows))
     faded = weight.reshape(lines.rows, lines.cols) * (_FORGETTING**ages)[:, None]

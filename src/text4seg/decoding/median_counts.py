@@ -1,9 +1,9 @@
-"""Run lengths by their distribution instead of by their likeliest digits.
+"""Run lengths at the median of their distribution instead of by their likeliest digits.
 
-Greedy run tokens collapse: the probability of a run that ends about here is split over many
-lengths, and the one length that is sharply known, to the end of the row, wins. The median does not
-suffer from that. Its price is a pass here and there: where a count of one digit competes with
-counts of two, the digits that may follow have to be asked for.
+The likeliest digits are biased to long runs: the probability of a run that ends about here is split
+over many lengths, and the one length that is sharply known, to the end of the row, wins. The median
+has no such bias. Its price is a pass now and then: where a count of one digit competes with counts
+of two, the probabilities of the second digit have to be computed.
 """
 
 from __future__ import annotations
@@ -54,17 +54,18 @@ class MedianCounts:
             raise InputError(f"a bias is a finite number, got {self.bias}")
 
     def start(self, sampler: Sampler) -> Counting:
-        """The counts of one text."""
+        """The state of one text."""
         return Counting(self, sampler)
 
 
 class Counting:
-    """Follows one text: what is known of the count that is being written."""
+    """The count that is being written in one text, as far as its distribution is known."""
 
     def __init__(self, rule: MedianCounts, sampler: Sampler) -> None:
         self._rule = rule
         self._sampler = sampler
-        self._offset = -1  # of the open count in the text; -1: none is open
+        # Byte offset of the open count, which identifies it; -1: none is open.
+        self._offset = -1
         self._known: _Lengths | None = None
         self._chosen = b""
 
@@ -84,14 +85,14 @@ class Counting:
         return wanted
 
     def look(self, row: Logits) -> None:
-        """The logits behind the tokens that were wanted."""
-        assert self._known is not None, "it was asked for"  # noqa: S101
+        """Use the logits after the tokens that were wanted."""
+        assert self._known is not None, "wants() returned tokens"  # noqa: S101
         self._known.open_up(row)
 
     def keep(
         self, text: bytes, allowed: Int[np.ndarray, " allowed"]
     ) -> Int[np.ndarray, " kept"] | None:
-        """Places in ``allowed`` of the tokens that write the chosen count; None: all of them."""
+        """Places in `allowed` of the tokens that write the chosen count; None: all of them."""
         run = self._rule.syntax.open_run(text, self._rule.shape)
         if run is None or run.offset != self._offset or not self._chosen:
             return None
@@ -100,6 +101,7 @@ class Counting:
         return np.flatnonzero(np.array(fits)) if any(fits) else None
 
     def _begin(self, run: OpenRun, state: GrammarState, row: Logits) -> None:
+        # A positive bias ends runs of a label early and runs of the background late.
         sign = 1.0 if run.label == _BACKGROUND else -1.0
         floor = 1.0 / (1.0 + math.exp(sign * self._rule.bias))
         known = _Lengths(self._sampler, run.cells_left, floor)
@@ -108,18 +110,19 @@ class Counting:
 
 
 class _Lengths:
-    """The distribution of a count from 1 to ``most``, as far as it was asked for."""
+    """The distribution of a count from 1 to `most`, as far as it was computed."""
 
     def __init__(self, sampler: Sampler, most: int, floor: float) -> None:
         self._sampler = sampler
         self._floor = floor
-        self._told = np.zeros(most + 1)
+        self._mass = np.zeros(most + 1)
+        # Beginnings of counts whose next digit is not known: tokens, digits, probability, place.
         self._open: list[tuple[tuple[int, ...], bytes, float, GrammarState]] = []
 
     def add(
         self, path: tuple[int, ...], digits: bytes, mass: float, state: GrammarState, row: Logits
     ) -> bool:
-        """Share out ``mass`` of counts that begin with ``digits``; False if they are no counts."""
+        """Distribute the `mass` of counts that begin with `digits`; False if they are no counts."""
         allowed = state.allowed()
         if len(allowed) == 1:
             shares = np.ones(1)
@@ -132,10 +135,11 @@ class _Lengths:
             if not number:
                 return False
             count = int(number)
-            if not 1 <= count < len(self._told):
+            if not 1 <= count < len(self._mass):
                 return False
-            if len(number) < len(text) or count * 10 >= len(self._told):
-                self._told[count] += share
+            # The count is complete if something follows its digits, or no further digit fits.
+            if len(number) < len(text) or count * 10 >= len(self._mass):
+                self._mass[count] += share
                 continue
             after = state.copy()
             after.advance(token)
@@ -143,13 +147,14 @@ class _Lengths:
         return True
 
     def open_up(self, row: Logits) -> None:
-        """Replace what is least clear by what ``row`` says of it."""
+        """Replace the most probable open beginning by the counts that `row` gives."""
         path, digits, mass, state = self._open.pop(self._largest())
         if not self.add(path, digits, mass, state, row):
-            self._told[int(digits)] += mass
+            self._mass[int(digits)] += mass
 
     def unclear(self) -> tuple[int, ...] | None:
         """Tokens whose continuation decides; None if nothing does any more."""
+        # If the end is the same for the shortest and the longest open counts, no pass is needed.
         if not self._open or self._end(shortest=True) == self._end(shortest=False):
             return None
         return self._open[self._largest()][0]
@@ -162,15 +167,17 @@ class _Lengths:
         return max(range(len(self._open)), key=lambda at: self._open[at][2])
 
     def _end(self, *, shortest: bool) -> int:
-        told: Float64[np.ndarray, " counts"] = self._told.copy()
-        most = len(told) - 1
+        # Open beginnings are taken as the shortest, or as the longest, count that they can become.
+        mass_of: Float64[np.ndarray, " counts"] = self._mass.copy()
+        most = len(mass_of) - 1
         for _, digits, mass, _ in self._open:
             count = low = int(digits)
             high = count
             while low * 10 <= most:
                 low, high = low * 10, min(high * 10 + 9, most)
-            told[count if shortest else high] += mass
-        reached = told[::-1].cumsum()[::-1] / told.sum()
+            mass_of[count if shortest else high] += mass
+        # P(the run reaches cell n) = P(count >= n); the run ends where it falls below the floor.
+        reached = mass_of[::-1].cumsum()[::-1] / mass_of.sum()
         fits: Bool[np.ndarray, " counts"] = reached[1:] >= self._floor - 1e-9
         return max(1, int(fits.sum()))
 

@@ -144,6 +144,7 @@ class _Trace:
         ends = np.cumsum([0, *(len(tokens[token]) for token in decoded.tokens)]).tolist()
         places, choices = [], []
         for decision in decoded.decisions:
+            # A choice of the end token writes no text.
             if decision.index >= len(decoded.tokens):
                 continue
             written = decoded.tokens[decision.index]
@@ -160,6 +161,7 @@ class _Trace:
         Only alternatives that leave the text before `start` as it is: with their share among
         these, and whether they are the one written.
         """
+        # A token that was chosen before `start` may reach into it, at most by the longest token.
         for index in range(bisect_right(self.places, start - self.longest), len(self.places)):
             place = self.places[index]
             kept = []
@@ -170,6 +172,7 @@ class _Trace:
                     len(text) > start - place and self.text.startswith(text[: start - place], place)
                 ):
                     kept.append((text[start - place :], share, written))
+            # Renormalize among the alternatives that keep the text before `start`.
             total = sum(share for _, share, _ in kept)
             yield [
                 (text, share / total if total else 0.0, written) for text, share, written in kept
@@ -181,11 +184,13 @@ class _Trace:
         """The probability of each outcome at byte `start`; `taken` is what stands there."""
         told = np.zeros(outcomes.size)
         unclear: list[tuple[float, Int[np.ndarray, " outcomes"]]] = []
+        # The probability of the tokens written so far, from `start` on.
         path = 1.0
         for reading in self.readings(start):
             onward = 0.0
             for text, share, written in reading:
                 fitting = outcomes.fitting(text)
+                # One outcome: its share is certain. Several: the token is only their beginning.
                 if len(fitting) == 1:
                     told[fitting] += path * share
                 elif written:
@@ -196,6 +201,7 @@ class _Trace:
             if path == 0.0:
                 break
         told[taken] += path
+        # Unclear shares are distributed as the clear ones are, or evenly where none is clear.
         shares = told.copy()
         for mass, fitting in unclear:
             known = told[fitting]
@@ -225,6 +231,7 @@ def _of_runs(
     width = syntax.run_width(shape)
     table = np.zeros((shape.cells // width, len(names), width))
     for line, units in groupby(syntax.units(trace.text, shape), lambda unit: unit.line):
+        # P(no earlier run covers the cell).
         open_cells, label = np.ones(width), 0
         for unit in units:
             label = _index(names, trace.text[unit.start : unit.label_end])
@@ -232,6 +239,7 @@ def _of_runs(
             lengths = trace.distribution(
                 unit.count_start or 0, _Counts(width - unit.first), unit.length - 1
             )
+            # P(this run reaches the cell) = 1 - P(it ends before).
             reach = np.ones(width)
             reach[unit.first :] = 1.0 - np.concatenate([[0.0], np.cumsum(lengths[:-1])])
             _lay(table[line], open_cells * reach, shares, label, unit.first)
@@ -250,6 +258,7 @@ def _lay(
     start: int,
 ) -> None:
     """Add a run that covers each cell with probability `cover`, whatever its label, in place."""
+    # A label that was not chosen would have had some other count: assumed uniform over the rest.
     width = len(cover)
     fading = np.clip(1.0 - (np.arange(width) - start) / (width - start), 0.0, 1.0)
     spread = shares[:, None] * fading

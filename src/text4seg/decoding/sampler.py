@@ -23,22 +23,25 @@ if TYPE_CHECKING:
     from text4seg.models.interface import Logits
 
 LISTED_ALTERNATIVES = 1024
-"""A decision lists at most so many allowed tokens, the most probable ones."""
+"""A decision lists at most this many allowed tokens, the most probable ones."""
 
-_FEW = 48  # up to so many alternatives plain arithmetic is quicker than numpy
-
-Bias = "Mapping[int, float] | Callable[[int], float]"
+# Up to this many alternatives, plain Python arithmetic is quicker than numpy.
+_FEW = 48
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Draw each choice from the model's distribution instead of taking the best.
+    """Samples each choice from the model's distribution instead of taking the likeliest token.
 
-    One random number is used a choice, in the order of the text: the same ``seed`` writes the same
-    text with every draft.
+    One random number is used for each choice, in the order of the text: the same seed writes the
+    same text with every draft.
+
+    Attributes:
+        temperature: A number above zero.
+        seed: Of the random numbers.
 
     Raises:
-        InputError: the temperature is not above zero.
+        InputError: The temperature is not above zero.
     """
 
     temperature: float = 1.0
@@ -50,7 +53,15 @@ class Sampling:
 
 
 class Sampler:
-    """Writes a text token by token; each token is written once and stays."""
+    """Writes a text token by token; a token that is written stays.
+
+    Args:
+        vocabulary: The tokenizer.
+        state: Where the text stands in its grammar.
+        bias: Offsets of logits by token id.
+        sampling: None takes the likeliest token.
+        counts: Takes run lengths at the median; None takes the likeliest digits.
+    """
 
     def __init__(
         self,
@@ -68,30 +79,43 @@ class Sampler:
         self.log_probabilities: list[float] = []
         self.decisions: list[Decision] = []
         self._bias = bias
+        # Keyed by the identity of the array of allowed tokens, which grammars cache.
         self._offsets_of: dict[int, tuple[object, Float32[np.ndarray, " allowed"]]] = {}
         self._sampling = sampling
         self._random = np.random.default_rng(sampling.seed) if sampling else None
         self._count = counts.start(self) if counts else None
 
     def wants(self, row: Logits) -> tuple[int, ...] | None:
-        """Tokens that have to be tried before the next one can be written, or None.
+        """Tokens that have to be tried before the next one can be written.
 
-        The logits behind them go to ``look``; the tokens are not written by that.
+        Args:
+            row: The logits after the text.
+
+        Returns:
+            Tokens whose logits `look` needs; they are not written. None if there are none.
         """
         if self._count is None or self.state.finished or self.state.forced() is not None:
             return None
         return self._count.wants(bytes(self.text), self.state, row)
 
     def look(self, row: Logits) -> None:
-        """Take note of the logits behind the tokens last wanted."""
+        """Use the logits after the tokens that were last wanted."""
         if self._count is not None:
             self._count.look(row)
 
     def write(self, row: Logits | None) -> int | None:
-        """Write the next token: the forced one, else the one chosen by ``row``; None at the end."""
+        """Write the next token.
+
+        Args:
+            row: The logits after the text; None where the grammar forces the token.
+
+        Returns:
+            The token; None if the text has ended.
+        """
         token = self.state.forced()
         if token is None:
-            assert row is not None, "where there is a choice"  # noqa: S101
+            # The speculative loop never asks for a choice without logits.
+            assert row is not None, "a choice needs logits"  # noqa: S101
             token, log_probability = self._choose(row)
         else:
             log_probability = 0.0
@@ -122,11 +146,13 @@ class Sampler:
         if self._bias is not None:
             logits = logits + self._offsets(allowed)
         if len(logits) > _FEW:
-            place = int(np.argmax(logits))  # of a NaN, if there is one
+            # argmax finds a NaN, if there is one, so that `_check` reports it.
+            place = int(np.argmax(logits))
             self._check(float(logits[place]))
             shifted = logits - logits[place]
             shares: Float32[np.ndarray, " allowed"] = shifted - np.log(np.sum(np.exp(shifted)))
             return place, shares
+        # The same in plain Python; a sum shows whether any value is NaN.
         values = logits.tolist()
         best = max(values)
         self._check(best if not math.isnan(sum(values)) or math.isinf(best) else math.nan)
@@ -144,6 +170,7 @@ class Sampler:
         chosen, shares = self._weigh(row, allowed)
         self._note(allowed, shares)
         kept = self._count.keep(bytes(self.text), allowed) if self._count is not None else None
+        # The median decides which digits may follow; among these the likeliest token is taken.
         if kept is not None:
             chosen = int(kept[np.argmax(shares[kept])])
         elif self._sampling is not None:

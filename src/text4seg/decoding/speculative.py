@@ -1,7 +1,7 @@
-"""The model's side of decoding: what waits to be fed, what is guessed, and the cache.
+"""The speculative loop: which tokens the next forward pass is fed, and what of a draft is kept.
 
-A decoding is a generator: it yields the tokens of its next pass and is sent the rows of logits
-that follow them. So one loop feeds one sequence (``engine``) and another a batch (``batch``).
+The loop is a generator: it yields the tokens of a pass and is sent the logits that follow them. So
+`engine` can feed one sequence and `batched` several.
 """
 
 from __future__ import annotations
@@ -25,11 +25,16 @@ _MEASURE = 1 << 16  # tokens of a guess that only counts how many are missing
 
 
 class SpeculativeLoop:
-    """Writes with as few passes as the draft allows.
+    """Writes a text in as few forward passes as the draft allows.
 
     Args:
         rollback: Drops the last n tokens from the cache.
+        sampler: Chooses each token; holds the text so far.
+        drafter: Guesses what follows.
+        pass_cost: What a pass costs by its number of tokens.
+        max_tokens: Where to stop.
         max_context: How many tokens fit into the context after the prompt; None: no limit.
+        context: What the text is; used to estimate how long a text that does not fit would be.
     """
 
     def __init__(  # noqa: PLR0913 - the two sides of the loop and its limits
@@ -43,7 +48,9 @@ class SpeculativeLoop:
         max_context: int | None,
         context: DraftContext,
     ) -> None:
-        self.pending: list[int] = []  # written, not yet in the cache
+        # Tokens that are chosen but not yet in the cache.
+        self.pending: list[int] = []
+        # Statistics: passes, drafted tokens, drafted tokens that were kept, tokens fed.
         self.count = self.drafted = self.accepted = self.fed = 0
         self.drafter = drafter
         self._rollback = rollback
@@ -53,20 +60,31 @@ class SpeculativeLoop:
         self._max_tokens = max_tokens
         self._max_context = max_context
         self._context = context
-        self._ahead: list[int] = []  # tokens of the draft that are in the cache,
-        self._at = 0  # from here on not written
-        self._rows: LogitRows = ()  # of the last pass
-        self._place = 0  # in these rows: what follows the first token ahead
-        self._guessed = self._held = 0  # of the last draft
+        # The draft in the cache: tokens before `_at` are accepted, the others only guessed.
+        self._ahead: list[int] = []
+        self._at = 0
+        # The logits of the last pass, and the row that follows the last accepted token, plus one.
+        self._rows: LogitRows = ()
+        self._place = 0
+        # Of the last draft: its length and how much of it was accepted.
+        self._guessed = self._held = 0
         self._started = 0.0
         self._sent = 0
-        self._forcing = False  # until a draft fails on a token that was no choice
+        # Forced tokens are checked in drafts only once a draft failed on one: most tokenizers
+        # write them as the grammar does, and checking takes longer.
+        self._forcing = False
 
     def accept(self, row: Logits | None) -> Logits | None:
-        """Write on from ``row`` as long as the draft tells what follows or the grammar forces it.
+        """Write tokens as long as no new pass is needed.
 
-        Returns the row after what is written where the draft has it and the text is at its end,
-        else None. For texts without tokens to be tried; those need ``advance``.
+        A token needs no pass if the grammar forces it, or if the draft was right so far, so that
+        the logits after it are there. Median run lengths need `advance` instead.
+
+        Args:
+            row: The logits after the text; None if they are not there.
+
+        Returns:
+            The logits after what is written, if the last pass computed them.
         """
         sampler, state = self._sampler, self._sampler.state
         skips, at_hand = self.drafter.skips_forced, row is not None
@@ -75,15 +93,23 @@ class SpeculativeLoop:
             if not at_hand and not (skips and forced):
                 return None
             if row is None and not forced:
+                # A choice after accepted tokens: its logits came with the draft's pass.
                 row = self._rows[self._place - 1]
             at_hand = self._take(sampler.write(row), forced=forced)
             row = None
         return self._rows[self._place - 1] if at_hand else None
 
     def advance(self, row: Logits | None) -> Generator[list[int], LogitRows, Logits | None]:
-        """Write one token; the row after it where a draft has brought it along, else None.
+        """Write one token, with passes of their own for tokens that have to be tried first.
 
-        Without a row only a forced token can be written.
+        Args:
+            row: The logits after the text; None if the next token is forced.
+
+        Yields:
+            Tokens to try.
+
+        Returns:
+            The logits after the token, if a pass computed them.
         """
         sampler = self._sampler
         if row is not None:
@@ -94,13 +120,15 @@ class SpeculativeLoop:
         return self._rows[self._place - 1] if follows else None
 
     def _take(self, token: int | None, *, forced: bool) -> bool:
-        """Note what was written, None at the end; whether the row after it is at hand."""
+        """Compare a written token (None: the end) with the draft; whether its logits are there."""
         at, ahead = self._at, self._ahead
         if at < len(ahead) and ahead[at] == token:
             self._at += 1
             self._held += 1
             self._place += 1
             return True
+        # The draft is wrong from here on. If the token was forced, the tokenizer and the grammar
+        # disagree about it, and later drafts have to take forced tokens from the grammar.
         self._forcing |= forced and at < len(ahead)
         if token is not None:
             self.pending.append(token)
@@ -108,20 +136,20 @@ class SpeculativeLoop:
         return False
 
     def run(self) -> Generator[list[int], LogitRows, Logits]:
-        """Feed what is pending and a draft; the row after what was pending."""
+        """Feed the pending tokens with a draft; the logits after the pending tokens."""
         draft = self._draft()
         self._guessed = len(draft)
         return (yield from self._feed(draft))
 
     def drop(self) -> None:
-        """Cut what is left of the draft from the cache."""
+        """Drop what is left of the draft from the cache."""
         left = len(self._ahead) - self._at
         self._ahead, self._at = [], 0
         if left:
             self._rollback(left)
 
     def settle(self) -> None:
-        """Note how the last pass fared: its time, its draft. Drops what is left of the draft."""
+        """Learn from the last pass: its time and how much of its draft held."""
         self.drop()
         if self._sent:
             self._pass_cost.note(self._sent, time.perf_counter() - self._started)
@@ -138,21 +166,23 @@ class SpeculativeLoop:
         self.drafted += len(draft)
         self._place = len(fed) - len(draft)
         self.pending, self._ahead, self._at, self._rows = [], draft, 0, rows
+        # A model that returns fewer rows would silently shift every following choice.
         if len(rows) != len(fed):
             raise DecodingError(f"the model gave {len(rows)} rows of logits for {len(fed)} tokens")
         return rows[self._place - 1]
 
     def _try(self, tokens: list[int]) -> Generator[list[int], LogitRows, Logits]:
-        """The row behind tokens that are not written: the draft has it, or a pass of its own."""
+        """The logits after tokens that are not written, from the draft or a pass of their own."""
         if self._ahead[self._at : self._at + len(tokens)] != tokens:
-            self._guessed = self._held  # what is left of the draft was not wrong, only elsewhere
+            # The rest of the draft was not wrong, so it does not count as rejected.
+            self._guessed = self._held
             self.settle()
             self._check_context(len(tokens))
             yield from self._feed(tokens)
         return self._rows[self._place + len(tokens) - 1]
 
     def _draft(self) -> list[int]:
-        """Tokens guessed to follow."""
+        """Tokens guessed to follow the text."""
         self._check_context(0)
         written = len(self._sampler.tokens)
         limit = (
@@ -160,6 +190,7 @@ class SpeculativeLoop:
             if self._max_context is None
             else min(self._max_tokens, self._max_context)
         )
+        # Never draft past the end of the context or the token limit.
         length = min(self._length(len(self.pending)), limit - written)
         return self._guess(self.drafter, length) if length > 0 else []
 
@@ -172,5 +203,6 @@ class SpeculativeLoop:
         """Raise where the text and so many tokens more do not fit into the context."""
         written = len(self._sampler.tokens)
         if self._max_context is not None and written + more > self._max_context:
+            # An estimate for the error message: the text so far and a guess of its rest.
             needed = written + len(self._guess(RowDraft(self._context), _MEASURE))
             raise ContextError(self._max_context, max(needed, written + more))

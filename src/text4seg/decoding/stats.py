@@ -1,4 +1,4 @@
-"""What decoding hands back: tokens, the choices behind them, and what they cost."""
+"""The results of decoding: tokens, the choices behind them, and their cost."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DecodingStats:
-    """Counts of one decoding.
+    """What one decoding cost.
 
-    ``passes`` are forward passes after the prefill; ``fed`` tokens went through them, of which
-    ``drafted`` were guesses and ``accepted`` guesses that held. Of the ``tokens`` written,
-    ``forced`` were no choice of the model's.
+    Attributes:
+        passes: Forward passes after the prefill.
+        tokens: Tokens written.
+        forced: Of these, tokens that the grammar left no choice about.
+        drafted: Tokens that were guessed.
+        accepted: Of these, guesses that held.
+        fed: Tokens that went through the passes, drafts included.
+        seconds: Wall time.
     """
 
     passes: int
@@ -35,10 +40,12 @@ class DecodingStats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decision:
-    """One choice: ``tokens`` were allowed at place ``index`` of the answer.
+    """One choice of the model.
 
-    The log-probabilities are normalised among all allowed tokens, any bias included. Where very
-    many are allowed (open labels), only the most probable are listed.
+    Attributes:
+        index: The position of the token in the text.
+        tokens: The allowed tokens; where very many are allowed (open labels), the most probable.
+        log_probabilities: Normalized among all allowed tokens, any bias included.
     """
 
     index: int
@@ -48,10 +55,15 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """The tokens of a body, without an end token.
+    """A decoded text.
 
-    ``log_probabilities`` are given the grammar: 0 for a forced token, else the chosen token's
-    share among the allowed. ``complete`` is False if the token limit cut the text short.
+    Attributes:
+        tokens: The tokens of the text, without an end token.
+        log_probabilities: Of each token given the grammar: 0 for a forced token, else the chosen
+            token's share among the allowed.
+        decisions: The choices, in order.
+        stats: What the decoding cost.
+        complete: False if the token limit cut the text short.
     """
 
     tokens: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""The vocabulary as bytes: all that decoding knows about a tokenizer."""
+"""The vocabulary as bytes: all that decoding knows of a tokenizer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AFTER_LINE = b" others"  # a word that the next line may begin with
 
 
 def import_llguidance() -> ModuleType:
-    """The grammar library, or a clear sentence about the extra that brings it."""
+    """Import the grammar library; raises `MissingExtraError` where it is not installed."""
     try:
         import llguidance
     except ImportError as error:
@@ -31,17 +31,20 @@ def import_llguidance() -> ModuleType:
 
 
 class Vocabulary:
-    """Token bytes by id, the end token, and the tokenizer's canonical way to write bytes.
+    """A tokenizer as bytes, with the grammars that were compiled for it.
+
+    Build one for each tokenizer and keep it: compiled grammars and lines are cached on it.
 
     Args:
-        tokens: the bytes of every token, indexed by id; ids that stand for nothing hold ``b""``.
+        tokens: The bytes of every token, indexed by id; `b""` for ids without text.
             A model may give more logits than there are tokens (padded embeddings); the surplus is
             never chosen.
-        eos: id of the end token.
-        encode: bytes → ids, without added tokens. Called with valid UTF-8 only.
-        special: ids of control tokens; a grammar never allows them.
+        eos: The id of the end token.
+        encode: Converts bytes to ids, without added tokens. Called with valid UTF-8 only.
+        special: Ids of control tokens; a grammar never allows them.
 
-    One vocabulary is built per tokenizer and kept: grammars compiled for it are cached on it.
+    Raises:
+        InputError: `eos` is not an id.
     """
 
     def __init__(
@@ -57,24 +60,29 @@ class Vocabulary:
         self.tokens = list(tokens)
         self.eos = eos
         self.special = tuple(sorted({*special, eos}))
-        self.grammars: dict[Hashable, Any] = {}  # kept by text4seg.decoding.compiled_grammar
-        self.masks: dict[bytes, Int[np.ndarray, " allowed"]] = {}  # likewise
-        self.lines: dict[bytes, tuple[int, ...] | None] = {}  # kept by encode_line
-        self.pieces: dict[bytes, tuple[int, ...] | None] = {}  # likewise, before what follows
+        # Caches of `compiled_grammar`: compiled grammars, and token masks as arrays of ids.
+        self.grammars: dict[Hashable, Any] = {}
+        self.masks: dict[bytes, Int[np.ndarray, " allowed"]] = {}
+        # Caches of `encode_line`: whole lines, and their pieces with what follows them.
+        self.lines: dict[bytes, tuple[int, ...] | None] = {}
+        self.pieces: dict[bytes, tuple[int, ...] | None] = {}
         self._encode = encode
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def encode(self, text: bytes) -> list[int]:
-        """The canonical tokens of ``text``."""
+        """The canonical tokens of `text`."""
         return list(self._encode(text))
 
     def encode_line(self, line: bytes) -> tuple[int, ...] | None:
-        """The tokens of a line of text with its end, remembered; for guesses, which repeat lines.
+        """Tokenize a line of text with its line break, from a cache.
 
-        None where it has no tokens of its own, because they would reach into the next such line,
-        or because it is no UTF-8.
+        Args:
+            line: A line that a drafter guessed; drafts repeat lines.
+
+        Returns:
+            Its tokens; None if a token would reach into the next line, or the line is not UTF-8.
         """
         if line not in self.lines:
             if len(self.lines) >= KNOWN_LINES:
@@ -84,14 +92,14 @@ class Vocabulary:
         return self.lines[line]
 
     def _encode_in_pieces(self, line: bytes) -> tuple[int, ...] | None:
-        """The line's tokens from those of its runs or cells, which a mask has few of.
-
-        None where one does not keep to itself, whatever label follows.
-        """
+        """The line's tokens from those of its pieces; None where a token crosses a border."""
+        # A mask has few different runs, so their tokens are cached; tokenizing whole lines would
+        # cost more than the forward pass of a small model.
         *ended, last = line.split(b"|")
         pieces = [*(piece + b"|" for piece in ended), last]
         tokens: list[int] = []
         for at, piece in enumerate(pieces):
+            # A tokenizer may merge the end of a piece with the label that follows it.
             following = pieces[at + 1] if at + 1 < len(pieces) else _AFTER_LINE
             key = piece + following.partition(b" *")[0].rstrip(b"|\n")
             if key not in self.pieces:
@@ -105,7 +113,7 @@ class Vocabulary:
         return tuple(tokens)
 
     def _encode_before(self, piece: bytes, following: bytes) -> tuple[int, ...] | None:
-        """The tokens of ``piece`` where they are the same whether ``following`` follows or not."""
+        """The tokens of `piece` where they are the same whether `following` follows or not."""
         if not (_is_utf8(piece) and _is_utf8(following)):
             return None
         together, behind = self.encode(piece + following), self.encode(following)
@@ -116,12 +124,13 @@ class Vocabulary:
     def _encode_apart(self, line: bytes) -> tuple[int, ...] | None:
         if not _is_utf8(line):
             return None
+        # A line keeps to itself if two of them are twice its tokens.
         twice = tuple(self.encode(line + line))
         once = twice[: len(twice) // 2]
         return once if once * 2 == twice and self.decode(once) == line else None
 
     def decode(self, tokens: Iterable[int]) -> bytes:
-        """The bytes that ``tokens`` write."""
+        """The bytes that `tokens` write."""
         return b"".join(self.tokens[token] for token in tokens)
 
     @cached_property
@@ -140,7 +149,7 @@ def _is_utf8(text: bytes) -> bool:
 
 
 class _AsTokenizer:
-    """What ``llguidance.TokenizerWrapper`` asks of a tokenizer: four attributes and a call."""
+    """The attributes and the call that `llguidance.TokenizerWrapper` needs of a tokenizer."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.eos_token_id = vocabulary.eos
