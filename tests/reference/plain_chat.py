@@ -13,7 +13,7 @@ from text4seg import prompts
 from text4seg.core.types import GridShape
 from text4seg.decoding import Vocabulary
 from text4seg.models.hf.model import HFModel
-from text4seg.models.hf.prompts import chat
+from text4seg.models.hf.prompter import chat
 
 
 def whole_prompt(

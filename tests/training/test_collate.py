@@ -19,7 +19,7 @@ from text4seg import prompts
 from text4seg.codec import FORMATS
 from text4seg.models.families import get_family
 from text4seg.models.hf.loading import load_processor
-from text4seg.models.hf.prompts import Prompter, chat
+from text4seg.models.hf.prompter import Prompter, chat
 from text4seg.training.chats import Chat, one_turn, read_chats
 from text4seg.training.collate import IGNORED, Collator, MaskWeights
 from text4seg.training.recipe import DataSection, LossSection

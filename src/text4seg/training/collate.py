@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from text4seg.codec import Span, Syntax
-    from text4seg.models.hf.prompts import Prompter
+    from text4seg.models.hf.prompter import Prompter
     from text4seg.training.recipe import LossSection
 
 IGNORED = -100

@@ -140,7 +140,7 @@ def _skeleton(recipe: Recipe, chats: Sequence[Chat]) -> tuple[Any, list[Any]]:
     from text4seg.models.defaults import ModelDefaults, read_json
     from text4seg.models.families import get_family, square_side
     from text4seg.models.hf.loading import base_folder, load_processor
-    from text4seg.models.hf.prompts import Prompter
+    from text4seg.models.hf.prompter import Prompter
     from text4seg.training.collate import Collator
 
     folder = base_folder(Path(recipe.model.folder))

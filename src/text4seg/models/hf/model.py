@@ -1,4 +1,4 @@
-"""A local model behind the protocol of all models.
+"""Vision-language models of transformers behind the interface of all models.
 
 An image is encoded once. Where its tokens do not depend on the question, the prompt up to the last
 image token is prefilled once, too, and each question forks that cache.
@@ -17,7 +17,7 @@ from transformers import DynamicCache
 
 from text4seg.core.errors import WeightsError
 from text4seg.models.hf.loading import Loaded, load_folder
-from text4seg.models.hf.prompts import Prompter, chat
+from text4seg.models.hf.prompter import Prompter, chat
 from text4seg.models.interface import (
     Capabilities,
     ImageSession,
@@ -39,7 +39,11 @@ _PROBE = wording("it")
 
 
 class HFModel(VisionLanguageModel):
-    """A model of transformers, loaded, with what makes its inputs."""
+    """A model of transformers with what makes its inputs.
+
+    Args:
+        loaded: The model, its processor and its family.
+    """
 
     capabilities = Capabilities()
 
@@ -55,7 +59,14 @@ class HFModel(VisionLanguageModel):
 
     @classmethod
     def load(cls, folder: Path, *, device: str | None = None) -> HFModel:
-        """From a folder of weights, or of an adapter whose base model is on this machine.
+        """Load a model.
+
+        Args:
+            folder: Of weights, or of an adapter whose base model is on this machine.
+            device: As torch names it; by default a GPU if there is one.
+
+        Returns:
+            The model, ready for inference.
 
         Raises:
             UnknownNameError: The model is of a family that the table does not know.
@@ -93,6 +104,7 @@ class HFSession(ImageSession):
         self._chat = chat_
         self._square = chat_.prompter.square(image)
         inputs = self._inputs(_PROBE)
+        # Everything up to the last image token is the same for all questions about this image.
         ids: Tensor = inputs["input_ids"][0]
         places = (ids == chat_.model.config.image_token_id).nonzero()
         if not len(places):
@@ -100,6 +112,8 @@ class HFSession(ImageSession):
         self._prefix: list[int] = ids[: int(places[-1]) + 1].tolist()
         self._stepper = Stepper(chat_.model, chat_.family, chat_.new_cache())
         with torch.inference_mode():
+            # In a prefix language model, image tokens attend to the question: only the encoder's
+            # output can be shared, not the cache.
             if chat_.family.question_seen_by_image:
                 pixels = inputs["pixel_values"].to(chat_.model.device, chat_.model.dtype)
                 self._seen = {"image": chat_.model.get_image_features(pixels)}
@@ -129,6 +143,7 @@ class HFSession(ImageSession):
             if answer:  # none where words are asked for
                 first_logits = step(answer)[-1]
         else:
+            # The rest of the prompt and the prefix of the answer go through in one pass.
             tail = prompt[len(self._prefix) :]
             if prompt[: len(self._prefix)] != self._prefix:
                 raise WeightsError("the chat template writes the image after the question")
@@ -177,19 +192,22 @@ class LogitRows:
 
 
 class Stepper:
-    """Feeds tokens after a cache that can be cut back, as far as the last pass fed it.
+    """Feeds tokens after a cache that can be rolled back, as far as the last pass fed it.
 
-    Where a layer's state cannot be cut (a recurrent one), the cache from before the last pass is
-    kept, and a cut puts it back: the tokens that stay are fed again with the next pass. That costs
-    a copy of the cache a pass, and no pass.
+    Where a layer's state cannot be cropped (a recurrent one), the cache from before the last pass
+    is kept, and a rollback restores it: the tokens that stay are fed again with the next pass. That
+    costs a copy of the cache a pass, and no pass.
     """
 
     def __init__(self, model: Any, family: Family, cache: DynamicCache) -> None:
         self._model, self._family, self._cache = model, family, cache
-        self._length = 0  # tokens in the cache
-        self._shift = family.first_position  # of positions against the number of tokens
-        self._fed: list[int] = []  # by the last pass
-        self._cut = 0  # of them, to be taken back before the next one
+        # Tokens in the cache, and by how much positions differ from their number.
+        self._length = 0
+        self._shift = family.first_position
+        # What the last pass was fed, and how much of it is to be dropped before the next pass.
+        self._fed: list[int] = []
+        self._dropped = 0
+        # The cache before the last pass, where a layer cannot be cropped.
         self._before: DynamicCache | None = None
 
     def fork(self) -> Stepper:
@@ -199,7 +217,7 @@ class Stepper:
         return other
 
     def prefill(self, inputs: dict[str, Any], *, skip: str = "") -> LogitRow:
-        """Feed the beginning of a prompt, with its image; the logits after it."""
+        """Feed the beginning of a prompt with its image; returns the logits after it."""
         device, dtype = self._model.device, self._model.dtype
         given = {
             name: value.to(device, dtype if value.is_floating_point() else value.dtype)
@@ -220,6 +238,7 @@ class Stepper:
 
     def __call__(self, tokens: Sequence[int]) -> LogitRows:
         self._fed = [*self._take_back(), *tokens]
+        # Caches of transformers mark layers that cannot be cropped; others have no such mark.
         if not all(getattr(layer, "is_croppable", True) for layer in self._cache.layers):
             self._before = copy.deepcopy(self._cache)
         device, axes, count = self._model.device, self._family.rope_axes, len(self._fed)
@@ -236,11 +255,11 @@ class Stepper:
         return LogitRows(out.logits[0])
 
     def _take_back(self) -> list[int]:
-        """Apply the cuts since the last pass; the tokens that have to be fed again.
+        """Apply the rollbacks since the last pass; returns tokens that have to be fed again.
 
-        Once a pass: a layer that keeps a window forgets with the crop what another would need.
+        Once a pass, because a sliding-window layer forgets with a crop what a second would need.
         """
-        count, self._cut = self._cut, 0
+        count, self._dropped = self._dropped, 0
         if self._before is None:
             self._cache.crop(-count)
             self._length -= count
@@ -252,6 +271,6 @@ class Stepper:
         return self._fed[:-count]
 
     def rollback(self, n: int) -> None:
-        if self._cut + n > len(self._fed):
+        if self._dropped + n > len(self._fed):
             raise ValueError(f"cannot take back {n} tokens: the last pass fed {len(self._fed)}")
-        self._cut += n
+        self._dropped += n

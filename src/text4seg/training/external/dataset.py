@@ -117,7 +117,7 @@ def write_samples(recipe: Recipe, folder: Path) -> int:
 
 def _records(chats: Sequence[Chat], made: Path, folder: Path, side: int) -> list[str]:
     """Write the chats as JSON, and their images below `made`, which will become `folder`."""
-    from text4seg.models.hf.prompts import stretch
+    from text4seg.models.hf.prompter import stretch
 
     names: dict[tuple[Path, bytes | None], str] = {}
     records = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from text4seg.core.errors import InputError, WeightsError
 from text4seg.models.families import Family
-from text4seg.models.hf.vocabulary import token_table
+from text4seg.models.hf.token_table import token_table
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,19 +23,36 @@ Message = Mapping[str, Any]
 
 
 def stretch(image: Image, side: int) -> Image:
-    """The image as a square of so many pixels."""
+    """Stretch an image to a square.
+
+    Args:
+        image: Any mode.
+        side: In pixels.
+
+    Returns:
+        RGB of `side` × `side`.
+    """
     from PIL.Image import Resampling
 
     return image.convert("RGB").resize((side, side), Resampling.BICUBIC)
 
 
 class Prompter:
-    """Images and chats to tensors, for one family's processor."""
+    """Makes a model's inputs from images and chats.
+
+    Args:
+        family: The model's row in the table of families.
+        processor: The processor of transformers.
+        side: The side of the square that images are stretched to, in pixels.
+        eos: The token that ends an answer.
+    """
 
     def __init__(self, family: Family, processor: Any, *, side: int, eos: int) -> None:
         self.family, self.processor, self.side = family, processor, side
         self.vocabulary: TokenTable = token_table(processor.tokenizer, eos=eos)
+        # A question must not spell these: the tokenizer would read them as control tokens.
         self._control = [self._word(token) for token in self.vocabulary.special]
+        # A family with a template of our own has no start token to add.
         self._start = "" if family.template is not None else start_of(processor.tokenizer)
 
     def _word(self, token: int) -> str:
@@ -46,7 +63,13 @@ class Prompter:
         return stretch(image, self.side)
 
     def text(self, messages: Sequence[Message]) -> str:
-        """The chat as text, up to where the next answer begins.
+        """Write a chat as text, up to where the next answer begins.
+
+        Args:
+            messages: The turns so far.
+
+        Returns:
+            The text in the model's chat template.
 
         Raises:
             WeightsError: The folder's chat template cannot be used.
@@ -64,14 +87,20 @@ class Prompter:
         return str(text)
 
     def inputs(self, text: str, square: Image) -> dict[str, Any]:
-        """What the model takes for a prompt: `input_ids 1 n`, pixels, and what comes with them.
+        """Make the model's inputs of a prompt.
 
-        A template may leave the token that starts a text to the tokenizer (LLaVA-1.5's does), or
-        write it; it stands there once.
+        Args:
+            text: The prompt in the chat template.
+            square: The stretched image.
+
+        Returns:
+            `input_ids` of shape `1 n`, the pixels, and what the family needs besides.
 
         Raises:
             WeightsError: The processor does not fit the model.
         """
+        # A template may leave the token that starts a text to the tokenizer (LLaVA-1.5's does) or
+        # write it. Either way it is there once.
         try:
             made = self.processor(
                 text=[text if text.startswith(self._start) else self._start + text],
@@ -85,11 +114,12 @@ class Prompter:
                 f"the processor of {self.family.name} cannot read a square of {self.side} pixels: "
                 f"{error}"
             ) from error
+        # The mask would be all ones, and labels are made by the collator.
         dropped = ("attention_mask", "labels")
         return {name: value for name, value in made.items() if name not in dropped}
 
     def encode(self, text: str) -> list[int]:
-        """Text that continues a text as tokens; the spelling of a control token stays text."""
+        """Tokenize text that continues a text; the spelling of a control token stays text."""
         return list(self.vocabulary.encode(text.encode()))
 
     def check_question(self, question: str) -> None:
@@ -102,7 +132,7 @@ class Prompter:
 
 
 def start_of(tokenizer: Any) -> str:
-    """The token that a tokenizer puts before a text by itself; empty where it puts none."""
+    """The token that a tokenizer puts before a text by itself; empty if it puts none."""
     start = tokenizer.bos_token
     if not start or tokenizer("a")["input_ids"][:1] != [tokenizer.bos_token_id]:
         return ""

@@ -15,9 +15,17 @@ _SPACE = "\u2581"  # how SentencePiece writes a space
 
 
 def token_table(tokenizer: Any, *, eos: int) -> TokenTable:
-    """Both kinds of byte-complete vocabularies: GPT-2's byte letters, and SentencePiece's.
+    """Read a tokenizer as bytes.
 
-    `encode` continues a text: it puts no space before the first word.
+    Two kinds of vocabularies can spell every byte: byte-level BPE (GPT-2) and SentencePiece with
+    byte fallback.
+
+    Args:
+        tokenizer: A tokenizer of transformers with a fast version.
+        eos: The token that ends an answer.
+
+    Returns:
+        The table; its `encode` continues a text, so it puts no space before the first word.
 
     Raises:
         WeightsError: The tokenizer is of another kind, or has no fast version.
@@ -30,10 +38,12 @@ def token_table(tokenizer: Any, *, eos: int) -> TokenTable:
             f"{type(tokenizer).__name__} has no fast version (tokenizer.json), whose bytes are "
             "needed to write under a grammar"
         )
+    # A copy that continues texts and reads control tokens as text; the original stays as it is.
     described = json.loads(backend.to_str())
     plain = Tokenizer.from_str(json.dumps(_without_first_space(described)))
     plain.encode_special_tokens = True
     added = {int(token["id"]): token for token in described["added_tokens"]}
+    # Added tokens may lie beyond the vocabulary, with gaps between.
     size = max([backend.get_vocab_size() - 1, *added]) + 1
     words = [backend.id_to_token(index) for index in range(size)]
     read = _reader(described)
@@ -54,6 +64,7 @@ def _reader(described: dict[str, Any]) -> Any:
     """The function from a token as the vocabulary spells it to its bytes."""
     kinds = _types(described.get("decoder")) | _types(described.get("pre_tokenizer"))
     if "ByteLevel" in kinds:
+        # GPT-2 writes each byte as a printable letter.
         letters = _byte_letters()
         return lambda word: bytes(letters[letter] for letter in word if letter in letters)
     if described["model"].get("byte_fallback"):

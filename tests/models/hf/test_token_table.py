@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.reference.small_nano import small_tokenizer
 from text4seg.core.errors import WeightsError
-from text4seg.models.hf.vocabulary import token_table
+from text4seg.models.hf.token_table import token_table
 
 TEXTS = ["others *4| the dog\n", "é *12| chien noir", " leading", "x", "日本"]
 
