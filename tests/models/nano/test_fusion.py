@@ -8,7 +8,6 @@ from torch import Tensor
 
 from tests.reference.small_nano import DETECTOR, HIDDEN, NAMES, small_config, small_features
 from text4seg.models.nano.fusion import Fusion, ImageState
-from text4seg.models.nano.layers import Attention
 
 
 def make_fusion(seed: int = 0) -> Fusion:
@@ -111,13 +110,3 @@ def test_features_are_brought_to_mean_zero_before_they_are_read() -> None:
     moved = features.clone()
     moved[..., :visual] = moved[..., :visual] * 2.0 + 3.0
     assert torch.allclose(see(fusion, moved).cells, expected.cells, atol=1e-4)
-
-
-def test_attention_reads_what_it_may_read() -> None:
-    torch.manual_seed(0)
-    attention = Attention(8, 2)
-    x, memory = torch.randn(2, 3, 8), torch.randn(2, 5, 8)
-    mask = torch.tensor([[True, True, False, False, False], [True] * 5])
-    found = attention(x, memory, mask)
-    assert torch.allclose(found[0], attention(x[:1], memory[:1, :2])[0], atol=1e-6)
-    assert torch.allclose(found[1], attention(x[1:], memory[1:])[0], atol=1e-6)

@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
-from tokenizers import pre_tokenizers
 
 from tests.reference.plain import PlainGrammar, generate
 from tests.reference.small_nano import (
@@ -20,28 +17,24 @@ from tests.reference.small_nano import (
     SmallParts,
     small_features,
     small_model,
-    small_text,
-    small_tokenizer,
 )
 from text4seg.codec import get_format
-from text4seg.core.errors import InputError, WeightsError
+from text4seg.core.errors import WeightsError
 from text4seg.core.types import GridShape
 from text4seg.decoding import (
     DRAFTERS,
     Decoded,
+    DecodingOptions,
+    DecodingTask,
     DraftContext,
-    How,
-    Job,
     Vocabulary,
-    compile_grammar,
+    compile_mask_grammar,
     decode,
     decode_batch,
-    make_drafter,
 )
 from text4seg.images import open_image
-from text4seg.models.interface import PreparedPrompt, TokenTable
+from text4seg.models.interface import PreparedPrompt, TokenTable, VisionLanguageModel
 from text4seg.models.nano.nano_model import NanoModel, NanoSession
-from text4seg.models.nano.text.tokens import _stand_ins, token_bytes
 from text4seg.prompts import ANSWER_PREFIX, question
 from text4seg.segmenter import Segmenter
 
@@ -49,7 +42,7 @@ IMAGES = Path(__file__).parents[3] / "examples" / "photos"
 
 
 class OfImage:
-    """A model whose `generate` is told what the eyes saw, as a user of `transformers` would."""
+    """A model whose `generate` is given the image's features, as a user of `transformers` would."""
 
     def __init__(self, chat: NanoModel, features: torch.Tensor, shape: GridShape) -> None:
         self.model = chat.model
@@ -63,8 +56,22 @@ def vocabulary_of(table: TokenTable) -> Vocabulary:
     return Vocabulary(table.tokens, table.eos, table.encode, special=table.special)
 
 
-def lark(name: str, shape: GridShape, label: str) -> str:
-    return get_format(name).grammar(shape, (label,))
+def task_of(
+    asked: PreparedPrompt,
+    vocabulary: Vocabulary,
+    name: str,
+    shape: GridShape,
+    label: str,
+    draft: str,
+) -> DecodingTask:
+    form = get_format(name)
+    return DecodingTask(
+        asked.first_logits,
+        compile_mask_grammar(form, shape, (label,), vocabulary),
+        DecodingOptions(draft=draft),
+        DraftContext(form.syntax, shape, label, cell_log_odds=asked.cell_log_odds),
+        bias=asked.bias,
+    )
 
 
 def write(
@@ -75,16 +82,7 @@ def write(
     label: str,
     draft: str,
 ) -> Decoded:
-    grammar = compile_grammar(lark(name, shape, label), vocabulary)
-    known = DraftContext(shape, name, label, cell_odds=asked.cell_odds)
-    return decode(
-        asked.step,
-        asked.first_logits,
-        vocabulary,
-        grammar,
-        draft=make_drafter(draft, shape, known),
-        bias=asked.bias,
-    )
+    return decode(asked.step, task_of(asked, vocabulary, name, shape, label, draft))
 
 
 def write_plainly(
@@ -94,7 +92,7 @@ def write_plainly(
     shape = GridShape(*model.inputs["grid"])
     prompt = chat.text.prompt(question(label), ANSWER_PREFIX)
     processor = PlainGrammar(
-        vocabulary.matcher_tokenizer, lark(name, shape, label), len(prompt), bias
+        vocabulary.matcher_tokenizer, get_format(name).grammar(shape, (label,)), len(prompt), bias
     )
     return generate(model, prompt, processor)
 
@@ -129,7 +127,7 @@ def test_small_nano_writes_what_generate_writes(
     model = OfImage(small, features, shape)
     plain = write_plainly(model, small, small_words, label, name, None)
     for draft in DRAFTERS:
-        asked = session.ask(question(label), ANSWER_PREFIX, grid=(shape.rows, shape.cols))
+        asked = session.prepare(question(label), ANSWER_PREFIX, grid=(shape.rows, shape.cols))
         decoded = write(asked, small_words, name, shape, label, draft)
         assert list(decoded.tokens) == plain, draft
     grid = get_format(name).decode(small_words.decode(plain).decode(), shape, (label,))
@@ -160,10 +158,10 @@ def test_nano_writes_what_generate_writes(
 ) -> None:
     session = NanoSession(chat, seen)
     sides = (shape.rows, shape.cols)
-    bias = session.ask(question(label), ANSWER_PREFIX, grid=sides).bias
+    bias = session.prepare(question(label), ANSWER_PREFIX, grid=sides).bias
     plain = write_plainly(OfImage(chat, seen, shape), chat, vocabulary, label, name, bias)
     for draft in DRAFTERS:
-        asked = session.ask(question(label), ANSWER_PREFIX, grid=sides)
+        asked = session.prepare(question(label), ANSWER_PREFIX, grid=sides)
         decoded = write(asked, vocabulary, name, shape, label, draft)
         assert list(decoded.tokens) == plain, draft
     get_format(name).decode(vocabulary.decode(plain).decode(), shape, (label,))
@@ -186,7 +184,7 @@ def answers(
     for label in labels:
         if anew:
             session = NanoSession(chat, features)
-        asked = session.ask(question(label), ANSWER_PREFIX, grid=(6, 6))
+        asked = session.prepare(question(label), ANSWER_PREFIX, grid=(6, 6))
         first = np.asarray(asked.first_logits)
         decoded = write(asked, vocabulary, "sd", shape, label, "row")
         found.append((first.tolist(), asked.prompt_tokens, decoded.tokens))
@@ -214,14 +212,16 @@ def test_nanos_asks_of_one_session_equal_asks_alone(
 def test_asks_may_be_written_side_by_side(small: NanoModel, small_words: Vocabulary) -> None:
     """Neither disturbs the other's cache."""
     session, shape = NanoSession(small, small_features(3)[0]), GridShape(16, 16)
-    first, second = (session.ask(question(label), ANSWER_PREFIX) for label in ("dog", "hot dog"))
+    first, second = (
+        session.prepare(question(label), ANSWER_PREFIX) for label in ("dog", "hot dog")
+    )
     tokens = [small_words.encode(b"others| dog| dog|"), small_words.encode(b"hot dog| others|")]
     a = [np.asarray(row) for token in tokens[0] for row in first.step([token])]
     b = [np.asarray(row) for row in second.step(tokens[1])]
-    again = session.ask(question("dog"), ANSWER_PREFIX)
+    again = session.prepare(question("dog"), ANSWER_PREFIX)
     assert np.allclose(a, [np.asarray(row) for row in again.step(tokens[0])], atol=1e-3)
     written = write(
-        session.ask(question("dog"), ANSWER_PREFIX), small_words, "sd", shape, "dog", "row"
+        session.prepare(question("dog"), ANSWER_PREFIX), small_words, "sd", shape, "dog", "row"
     )
     assert written.complete
     assert len(b) == len(tokens[1])
@@ -237,47 +237,31 @@ def test_a_batch_writes_what_each_question_gets_alone(
     sessions = {seed: NanoSession(small, small_features(seed)[0]) for seed, _ in cases}
 
     def ask(seed: int, label: str) -> PreparedPrompt:
-        return sessions[seed].ask(question(label), ANSWER_PREFIX, grid=(shape.rows, shape.cols))
+        return sessions[seed].prepare(question(label), ANSWER_PREFIX, grid=(shape.rows, shape.cols))
 
     alone = [write(ask(*case), small_words, name, shape, case[1], "auto") for case in cases]
     assert len({len(decoded.tokens) for decoded in alone}) > 1
     asked = [ask(*case) for case in cases]
-    jobs = [
-        Job(
-            one.first_logits,
-            small_words,
-            compile_grammar(lark(name, shape, label), small_words),
-            How(
-                draft=make_drafter(
-                    draft, shape, DraftContext(shape, name, label, None, one.cell_odds)
-                )
-            ),
-        )
+    tasks = [
+        task_of(one, small_words, name, shape, label, draft)
         for one, (_, label), draft in zip(
             asked, cases, ["auto", "row", "none", "head"], strict=True
         )
     ]
-    together = decode_batch(small.join(asked), jobs)
+    together = decode_batch(small.batch(asked), tasks)
     for one, other in zip(together, alone, strict=True):
         assert isinstance(one, Decoded)
         assert one.tokens == other.tokens
         assert np.allclose(one.log_probabilities, other.log_probabilities, atol=1e-3)
 
 
-def test_questions_of_two_grids_share_no_passes(small: NanoModel) -> None:
-    session = NanoSession(small, small_features()[0])
-    asked = [session.ask(question("dog"), ANSWER_PREFIX, grid=grid) for grid in ((4, 4), (4, 5))]
-    with pytest.raises(InputError, match="one grid"):
-        small.join(asked)
-
-
 def test_the_cell_head_is_handed_out(small: NanoModel, monkeypatch: pytest.MonkeyPatch) -> None:
     session = NanoSession(small, small_features(9)[0])
-    odds = session.ask(question("dog"), ANSWER_PREFIX, grid=(4, 7)).cell_odds
+    odds = session.prepare(question("dog"), ANSWER_PREFIX, grid=(4, 7)).cell_log_odds
     assert odds is not None
     assert odds.shape == (4, 7)
     monkeypatch.setattr(small.model.config, "presence_threshold", 1e9)
-    absent = session.ask(question("dog"), ANSWER_PREFIX, grid=(4, 7)).cell_odds
+    absent = session.prepare(question("dog"), ANSWER_PREFIX, grid=(4, 7)).cell_log_odds
     assert absent is not None
     assert absent.max() < -10
 
@@ -290,7 +274,7 @@ def test_the_cells_of_another_grid_are_made_once(
     monkeypatch.setattr(
         small.model, "resample", lambda *given: [made.append(given[2]), resample(*given)][1]
     )
-    session.ask(question("dog"), ANSWER_PREFIX, grid=(4, 7)).step([1, 2])
+    session.prepare(question("dog"), ANSWER_PREFIX, grid=(4, 7)).step([1, 2])
     assert made == [(4, 7)]
 
 
@@ -298,31 +282,31 @@ def test_the_cells_of_another_grid_are_made_once(
 def test_a_question_is_read_once(
     chat: NanoModel, seen: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the fusion is asked is what the garments' gate looks at, and what training reads."""
+    """The threshold of garments is decided on the question as the fusion reads it."""
     session, reader, read = NanoSession(chat, seen), chat.reader, []
     assert reader is not None
     once = reader.read
     monkeypatch.setattr(reader, "read", lambda text: [read.append(text), once(text)][1])
-    asked = session.ask(question("the settee"), ANSWER_PREFIX)
+    asked = session.prepare(question("the settee"), ANSWER_PREFIX)
     assert read == [question("the settee")]
-    assert asked.cell_odds is not None
+    assert asked.cell_log_odds is not None
     words = torch.tensor([chat.encode(question("the settee"))])
     with torch.inference_mode():
         image = chat.model.fusion.encode_image(seen[None].float())
         _, logits = chat.model.ground(image, words, torch.ones_like(words, dtype=torch.bool))
-    offset = asked.cell_odds.ravel() - logits[0].numpy()
+    offset = asked.cell_log_odds.ravel() - logits[0].numpy()
     assert np.allclose(offset, -50.0 if asked.absent else 0.0, atol=1e-4)
 
 
 def test_a_session_counts_the_prompt(small: NanoModel) -> None:
-    asked = NanoSession(small, small_features()[0]).ask(question("dog"), ANSWER_PREFIX)
+    asked = NanoSession(small, small_features()[0]).prepare(question("dog"), ANSWER_PREFIX)
     assert asked.prompt_tokens == len(small.text.prompt(question("dog"), ANSWER_PREFIX))
     assert len(asked.first_logits) == len(small.vocabulary.tokens)
-    assert asked.room == 4096 - asked.prompt_tokens
+    assert asked.max_context == 4096 - asked.prompt_tokens
 
 
 @pytest.mark.nano
-def test_the_image_is_looked_at_once(
+def test_the_image_is_encoded_once(
     chat: NanoModel, cat: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[Image.Image] = []
@@ -330,9 +314,9 @@ def test_the_image_is_looked_at_once(
     monkeypatch.setattr(
         chat.vision_encoder, "encode", lambda image: [looks.append(image), look(image)][1]
     )
-    session = chat.open(cat)
+    session = chat.encode_image(cat)
     for label in ("the cat", "the dog"):
-        session.ask(question(label), ANSWER_PREFIX)
+        session.prepare(question(label), ANSWER_PREFIX)
     assert looks == [cat]
 
 
@@ -348,7 +332,7 @@ def test_the_bias_is_the_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chat.bias == dict.fromkeys(firsts, -0.5)
 
 
-def test_where_no_cell_reaches_the_gate_the_thing_is_absent(
+def test_where_no_cell_reaches_the_threshold_the_thing_is_absent(
     small: NanoModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logits = torch.tensor([[-3.0, 0.9]])
@@ -359,7 +343,7 @@ def test_where_no_cell_reaches_the_gate_the_thing_is_absent(
     assert not small.is_absent("dog", torch.tensor([[-3.0, 0.95]]))
 
 
-def test_one_of_several_has_a_gate_of_its_own(
+def test_one_of_several_has_a_threshold_of_its_own(
     small: NanoModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logits = torch.tensor([[-3.0, 0.5]])
@@ -370,7 +354,7 @@ def test_one_of_several_has_a_gate_of_its_own(
     assert small.is_absent("Segment the bright dog", logits)
 
 
-def test_look_alikes_have_a_gate_of_their_own(
+def test_look_alikes_have_a_threshold_of_their_own(
     small: NanoModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logits = torch.tensor([[-3.0, 1.5]])
@@ -383,16 +367,17 @@ def test_look_alikes_have_a_gate_of_their_own(
 
 
 @pytest.mark.parametrize("name", ["sd", "rrle", "rle"])
-def test_below_the_gate_the_answer_is_empty_in_every_format(
+def test_below_the_threshold_the_answer_is_empty_in_every_format(
     small: NanoModel, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Opened:
-        default_format = "sd"
+    class Encoded(VisionLanguageModel):
+        capabilities = small.capabilities
+        defaults = small.defaults
 
-        def open(self, image: Image.Image) -> NanoSession:
+        def encode_image(self, image: Image.Image) -> NanoSession:
             return NanoSession(small, small_features(9)[0])
 
-    segmenter = Segmenter(Opened(), format=name, grid="8x8")
+    segmenter = Segmenter(Encoded(), format=name, grid="8x8")
     image = Image.new("RGB", (64, 64))
     assert not segmenter(image, "dog").empty
     monkeypatch.setattr(small.model.config, "presence_threshold", 1e9)
@@ -404,23 +389,6 @@ def test_below_the_gate_the_answer_is_empty_in_every_format(
 
 
 # -- bytes ----------------------------------------------------------------------------------------
-
-
-def test_every_byte_has_its_letter() -> None:
-    letters = _stand_ins()
-    assert sorted(letters) == list(range(256))
-    assert sorted(letters.values()) == sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = small_tokenizer()
-    assert all(tokenizer.token_to_id(letter) is not None for letter in letters.values())
-
-
-TEXT = small_text()
-TABLE = token_bytes(TEXT)
-
-
-@given(st.text(max_size=30))
-def test_the_bytes_of_tokens_are_the_bytes_of_the_text(text: str) -> None:
-    assert b"".join(TABLE[token] for token in TEXT.encode(text)) == text.encode()
 
 
 @pytest.mark.parametrize("content", SPECIAL)
@@ -440,12 +408,12 @@ def test_a_label_that_spells_a_control_token_is_written(
 ) -> None:
     label, shape = "the <extra_13> dog", GridShape(3, 3)
     session = NanoSession(small, small_features(1)[0])
-    asked = session.ask(question(label), ANSWER_PREFIX, grid=(3, 3))
+    asked = session.prepare(question(label), ANSWER_PREFIX, grid=(3, 3))
     for name in ("sd", "rrle"):
         decoded = write(asked, small_words, name, shape, label, "none")
         text = small_words.decode(decoded.tokens).decode()
         assert get_format(name).encode(get_format(name).decode(text, shape, (label,))) == text
-        asked = session.ask(question(label), ANSWER_PREFIX, grid=(3, 3))
+        asked = session.prepare(question(label), ANSWER_PREFIX, grid=(3, 3))
 
 
 def test_the_table_knows_the_end_and_the_control_tokens(small: NanoModel) -> None:
@@ -471,7 +439,7 @@ def test_a_saved_copy_is_the_shipped_model(
     chat.model.save_pretrained(tmp_path)
     again = NanoModel.load(tmp_path)
     first = [
-        np.asarray(NanoSession(one, seen).ask(question("the cat"), ANSWER_PREFIX).first_logits)
+        np.asarray(NanoSession(one, seen).prepare(question("the cat"), ANSWER_PREFIX).first_logits)
         for one in (chat, again)
     ]
     assert np.array_equal(*first)

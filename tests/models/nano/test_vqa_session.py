@@ -15,7 +15,6 @@ from tests.reference.small_answers import (
     answering_model,
     boxed_features,
 )
-from tests.reference.small_nano import small_config
 from text4seg.core.errors import InputError, WeightsError
 from text4seg.models.nano.checkpoint import (
     has_vqa_head,
@@ -24,46 +23,8 @@ from text4seg.models.nano.checkpoint import (
     save_model,
 )
 from text4seg.models.nano.nano_model import NanoModel, NanoSession
-from text4seg.models.nano.text.question_types import QUESTION_TYPES, ParsedQuestion, parse_question
-from text4seg.models.nano.vqa_evidence import evidence_width, name_features
-from text4seg.models.nano.vqa_head import SLOTS, NameScores, VqaHead, choose_names
-from text4seg.models.nano.vqa_session import gather_evidence
+from text4seg.models.nano.vqa_head import SLOTS
 from text4seg.segmenter import Segmenter
-from text4seg.segmenter.answering import reply
-
-
-@pytest.mark.parametrize(
-    ("question", "kind", "expression"),
-    [
-        ("Is there a dog in the image?", "there", "the dog"),
-        ("Are there any dogs?", "there", "the dogs"),
-        ("Do you see a red car?", "there", "the red car"),
-        ("can you see  an Umbrella in this picture", "there", "the umbrella"),
-        ("Is a dog visible in the image?", "there", "the dog"),
-        ("Does the image show a cup left of the lamp?", "there", "the cup left of the lamp"),
-        ("How many dogs are there?", "count", "the dogs"),
-        ("How many people can you see in this picture?", "count", "the people"),
-        ("How many dogs are on the left?", "count", "the dogs on the left"),
-        ("How many cups?", "count", "the cups"),
-        ("what color is the skirt?", "color", "the skirt"),
-        ("What is the color of the tie in the image?", "color", "the tie"),
-        ("Where is the cup?", "where", "the cup"),
-        ("Where in the picture are the dogs?", "where", "the dogs"),
-        ("What is in the image?", "names", None),
-        ("What's in this picture?", "names", None),
-        ("What do you see?", "names", None),
-        ("What is this?", "name", None),
-        ("Why is he smiling?", "other", None),
-        ("Is there the?", "there", "the the"),
-        ("dog", "other", None),
-        ("?", "other", None),
-    ],
-)
-def test_what_a_question_asks(question: str, kind: str, expression: str | None) -> None:
-    read = parse_question(question)
-    assert read.kind in QUESTION_TYPES
-    if question != "Is there the?":
-        assert read == ParsedQuestion(kind, expression)
 
 
 def test_masks_are_the_same_with_and_without_answers() -> None:
@@ -71,7 +32,7 @@ def test_masks_are_the_same_with_and_without_answers() -> None:
     found = []
     for answers in (False, True):
         session = NanoSession(answering_chat(answers=answers), boxed_features())
-        asked = session.ask("Segment the cat in this image.", "Here:\n<seg>")
+        asked = session.prepare("Segment the cat in this image.", "Here:\n<seg>")
         rows = asked.step([5, 6, 7])
         found.append(torch.from_numpy(rows[2].__array__()))
     assert torch.equal(*found)
@@ -80,20 +41,20 @@ def test_masks_are_the_same_with_and_without_answers() -> None:
 def test_weights_without_it_say_what_to_do() -> None:
     session = NanoSession(answering_chat(answers=False), boxed_features())
     with pytest.raises(WeightsError, match=r"not taught to answer in words.*nano vqa --start"):
-        session.ask_words("Is there a cat?")
+        session.prepare_vqa("Is there a cat?")
 
 
 def test_control_tokens_are_no_question() -> None:
     session = NanoSession(answering_chat(), boxed_features())
     with pytest.raises(InputError, match="control tokens only"):
-        session.ask_words("<|im_start|> <|im_end|>?")
+        session.prepare_vqa("<|im_start|> <|im_end|>?")
 
 
 def test_an_answer_is_written_as_one_pass_would_write_it() -> None:
     """Token by token, with a cut between, as with all tokens and what they are given at once."""
     chat = answering_chat()
     session = NanoSession(chat, boxed_features())
-    asked = session.ask_words("How many cats are there?")
+    asked = session.prepare_vqa("How many cats are there?")
     first, second = asked.step([9])[0].__array__(), asked.step([11, 12])[1].__array__()
     asked.step.rollback(3)
     again = asked.step([9, 11, 12])
@@ -135,50 +96,6 @@ def test_questions_are_given_different_things() -> None:
     assert names.shape[1] == one.shape[1]
 
 
-def test_evidence_is_finite_and_tells_images_and_things_apart() -> None:
-    chat = answering_chat()
-    model = chat.model
-    assert chat.reader is not None
-    found = []
-    for seen in (boxed_features(), boxed_features(1), torch.zeros_like(boxed_features())):
-        with torch.inference_mode():
-            image = model.fusion.encode_image(seen[None])
-            asked = ["the cat", "the dog"]
-            found.append(gather_evidence(model, chat.reader, chat.encode, image, asked))
-    for one in found:
-        assert one.shape == (2, evidence_width(model.config))
-        assert one.isfinite().all()
-    assert not torch.allclose(found[0][0], found[0][1])
-    assert not torch.allclose(found[0], found[1])
-
-
-def test_names_come_things_first_the_largest_first_and_at_least_one() -> None:
-    names = ["cat", "dog", "cup", "wall"]
-    named = NameScores(
-        torch.tensor([[1.0, -1.0, 2.0, 3.0]]),
-        torch.tensor([[0.1, 0.9, 0.5, 0.8]]),
-        torch.tensor([True, True, True, False]),
-    )
-    assert choose_names(named, names) == ["cup", "cat", "wall"]
-    assert choose_names(named, names, most=1) == ["cup"]
-    nothing = named._replace(logits=torch.tensor([[-3.0, -1.0, -2.0, -4.0]]))
-    assert choose_names(nothing, names) == ["dog"]
-
-
-def test_names_are_added_behind_the_known_ones() -> None:
-    reader = VqaHead(small_config(), 8)
-    reader.add_names(["zebra", "widget"])
-    assert reader.detected.tolist()[-2:] == [22, -1]
-    model = answering_model()
-    with torch.inference_mode():
-        features = name_features(
-            model.fusion.encode_image(boxed_features()[None]), torch.tensor([15, 16, -1])
-        )
-    assert reader.name_offset.shape == (5,)
-    assert features.shape == (1, 3, 5)
-    assert features.isfinite().all()
-
-
 @pytest.mark.parametrize("answers", [True, False])
 def test_it_is_saved_and_loaded(tmp_path: Path, *, answers: bool) -> None:
     model = answering_model(answers=answers)
@@ -200,7 +117,7 @@ def test_shipped_nano_answers_or_says_that_it_cannot(chat: NanoModel, cat: Image
     segmenter = Segmenter(chat)
     if chat.model.vqa_head is None:
         with pytest.raises(WeightsError, match="not taught to answer in words"):
-            segmenter.answer(cat, "Is there a cat in the image?")
+            segmenter.ask(cat, "Is there a cat in the image?")
         return
     asked = {
         "Is there a cat in the image?": "yes",
@@ -208,9 +125,8 @@ def test_shipped_nano_answers_or_says_that_it_cannot(chat: NanoModel, cat: Image
         "How many cats are there?": "one",
         "What is this?": "cat",
     }
-    answers = segmenter.answer_many(cat, list(asked))
+    answers = segmenter.ask_many(cat, list(asked))
     assert [answer.text for answer in answers] == list(asked.values())
     assert all(answer.finished for answer in answers)
-    session = chat.open(cat)
-    unknown = reply(session, "Why is it smiling?", max_tokens=20)
+    unknown = segmenter.ask(cat, "Why is it smiling?")
     assert unknown.text == "I do not know"

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, pre_tokenizers
 
 from projects.nano.mask_tokens import MaskTokenizer
 from tests.reference.small_nano import SPECIAL, small_text, small_tokenizer
 from text4seg.codec import get_format
 from text4seg.core.errors import WeightsError
 from text4seg.core.types import OTHERS, DescriptorGrid
-from text4seg.models.nano.text.tokens import PromptTokenizer
+from text4seg.models.nano.text.tokens import PromptTokenizer, _stand_ins, token_bytes
 from text4seg.prompts import ANSWER_PREFIX, question
 
 LABELS = ["dog", "the dog", "the hot dog on the left", "t-shirt", "Großmutter", "犬", "a"]
@@ -66,3 +66,20 @@ def test_answers_to_train_on_are_the_tokens_of_the_codecs_text(
         whole = [*text.encode(ANSWER_PREFIX), *answer.tokens, *text.encode("</seg>"), text.end]
         assert text.encode(f"{ANSWER_PREFIX}{body}</seg><|im_end|>") == whole
         assert text.encode(prompt + body) == text.encode(prompt) + answer.tokens
+
+
+def test_every_byte_has_its_letter() -> None:
+    letters = _stand_ins()
+    assert sorted(letters) == list(range(256))
+    assert sorted(letters.values()) == sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = small_tokenizer()
+    assert all(tokenizer.token_to_id(letter) is not None for letter in letters.values())
+
+
+TEXT = small_text()
+TABLE = token_bytes(TEXT)
+
+
+@given(st.text(max_size=30))
+def test_the_bytes_of_tokens_are_the_bytes_of_the_text(text: str) -> None:
+    assert b"".join(TABLE[token] for token in TEXT.encode(text)) == text.encode()
