@@ -9,9 +9,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from text4seg.conversions import cut_out, label_map_to_png, masks_to_detections, masks_to_svg
+from text4seg.conversions import (
+    cut_out,
+    label_map_to_png,
+    masks_to_coco,
+    masks_to_detections,
+    masks_to_svg,
+    record_to_value,
+    value_to_record,
+    value_to_text,
+)
 from text4seg.core.errors import InputError
-from text4seg.core.types import DescriptorGrid
+from text4seg.core.geometry import mask_to_grid
+from text4seg.core.run_lengths import rle_to_mask
+from text4seg.core.types import DescriptorGrid, GridShape, Size
+from text4seg.data.targets import decode_mask
 
 MASK = np.zeros((20, 30), dtype=np.bool_)
 MASK[4:12, 5:25] = True
@@ -64,3 +76,25 @@ def test_detections_of_supervision() -> None:
     assert np.array_equal(found.mask[1], ~MASK)
     assert found.data["class_name"].tolist() == ["dog", "cat", "dog"]
     assert len(masks_to_detections([])) == 0
+
+
+def test_between_a_grid_and_boxes_the_pixels_count() -> None:
+    size, shape = Size(20, 30), GridShape(4, 4)
+    grid = mask_to_grid(MASK, "a dog", shape)
+    with pytest.raises(InputError, match="--size"):
+        value_to_text(grid, "box", grid=shape)
+    boxes = decode_mask(value_to_text(grid, "box", grid=shape, size=size), grid=shape, format="box")
+    ((label, pixels),) = boxes.things(size)
+    assert label == "a dog"
+    assert np.array_equal(pixels, grid.mask("a dog", size))
+    text = value_to_text(boxes, "rrle", grid=shape, size=size)
+    assert text == value_to_text(grid, "rrle", grid=shape)
+    assert record_to_value(value_to_record(boxes)) == boxes
+    assert record_to_value(value_to_record(grid)) == grid
+
+
+def test_coco_annotations_hold_the_masks() -> None:
+    full, nothing = masks_to_coco([("dog", MASK), ("cat", ~MASK & False)])
+    assert np.array_equal(rle_to_mask(full["segmentation"]), MASK)
+    assert (full["bbox"], full["area"]) == ([5, 4, 20, 8], MASK.sum())
+    assert (nothing["category_name"], nothing["area"]) == ("cat", 0)

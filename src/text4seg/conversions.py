@@ -1,4 +1,4 @@
-"""Masks in other formats: label images, cut-outs, outlines as SVG, detections of supervision.
+"""Masks in other forms: text, JSON, COCO, label images, cut-outs, SVG, detections of supervision.
 
 COCO's run lengths are in `core.run_lengths`, PNG files of one mask in `images`.
 """
@@ -12,11 +12,100 @@ from xml.etree import ElementTree as ET
 import numpy as np
 from jaxtyping import Bool, Int
 
+from text4seg.codec import get_format
 from text4seg.core.errors import InputError, MissingExtraError
+from text4seg.core.geometry import mask_to_box, masks_to_grid
+from text4seg.core.instances import grid_to_record, record_to_grid
+from text4seg.core.regions import Regions, masks_to_regions
+from text4seg.core.run_lengths import mask_to_rle
+from text4seg.core.types import OTHERS, Box, DescriptorGrid, GridShape, Size
 from text4seg.images import TINTS, image_to_png
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+Value = DescriptorGrid | Regions
+"""What a text format reads and writes: a grid, or boxes with a grid each."""
+
+
+def value_to_record(value: Value) -> dict[str, Any]:
+    """Make a record for JSON of a grid, or of boxes with their grids.
+
+    Args:
+        value: What a text format reads.
+
+    Returns:
+        `labels` with `grid` and `cells`, or with `regions`.
+    """
+    if isinstance(value, Regions):
+        return {"labels": list(value.labels), "regions": value.to_record()}
+    return grid_to_record(value)
+
+
+def record_to_value(record: Any) -> Value:
+    """Read what `value_to_record` returned.
+
+    Raises:
+        InputError: The record has another form.
+        LabelError: A label cannot be written.
+    """
+    if isinstance(record, dict) and "regions" in record:
+        return Regions.from_record(record["regions"])
+    return record_to_grid(record)
+
+
+def value_to_text(
+    value: Value, format_name: str, *, grid: GridShape, size: Size | None = None
+) -> str:
+    """Write a value as text of any format.
+
+    Args:
+        value: A grid, or boxes with their grids.
+        format_name: The name of a text format.
+        grid: The grid of the text, where boxes become a grid or a grid becomes boxes.
+        size: The size of the image, whose pixels lie between a grid and boxes.
+
+    Returns:
+        The text.
+
+    Raises:
+        UnknownNameError: There is no such format.
+        InputError: The size is needed and missing.
+    """
+    form = get_format(format_name)
+    if form.syntax.covers_image == isinstance(value, DescriptorGrid):
+        return form.encode(value)
+    if size is None:
+        raise InputError("between boxes and a grid the pixels count: give the image's --size")
+    if not form.syntax.covers_image:
+        return form.encode(masks_to_regions(value.things(size), grid))
+    masks = {label: value.mask(label, size) for label in value.labels if label != OTHERS}
+    return form.encode(masks_to_grid(masks, grid))
+
+
+def masks_to_coco(things: Sequence[tuple[str, Bool[np.ndarray, "h w"]]]) -> list[dict[str, Any]]:
+    """Make COCO annotations of labelled masks.
+
+    Args:
+        things: Label and boolean array `h w` of each.
+
+    Returns:
+        Annotations with `segmentation`, `bbox`, `area`, `iscrowd`, and `category_name` instead of
+        the ids that only a data set has.
+    """
+    found = []
+    for label, mask in things:
+        box = mask_to_box(mask) or Box(0, 0, 0, 0)
+        found.append(
+            {
+                "category_name": label,
+                "segmentation": mask_to_rle(mask),
+                "bbox": [box.x0, box.y0, box.width, box.height],
+                "area": int(mask.sum()),
+                "iscrowd": 0,
+            }
+        )
+    return found
 
 
 def label_map_to_png(labels: Int[np.ndarray, "h w"], count: int) -> bytes:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import text4seg
-from text4seg.codec import ALL_FORMATS
+from text4seg.codec import FORMATS
 from text4seg.core.coverage import RULES
 from text4seg.core.errors import InputError, LabelError, MaskSyntaxError, UnknownNameError
 from text4seg.core.geometry import mask_to_grid
@@ -18,7 +18,7 @@ MASK = np.zeros((64, 96), dtype=bool)
 MASK[16:32, 24:72] = True
 PAIRS = [
     (form, rule)
-    for form in ALL_FORMATS
+    for form in FORMATS
     for rule in RULES
     if not (TargetEncoder(form).has_boxes and rule == "center")
 ]
@@ -46,7 +46,7 @@ def test_text_there_and_back(form: str, rule: str) -> None:
         decode_mask(f"{text}|", grid="4x4", format=form)
 
 
-@pytest.mark.parametrize("form", ALL_FORMATS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_nothing_is_a_text_too(form: str) -> None:
     encoder = TargetEncoder(form, GridShape(4, 4))
     assert decode_mask(encoder.encode([]), grid="4x4", format=form).is_empty

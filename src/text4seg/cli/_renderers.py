@@ -7,16 +7,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from text4seg.cli._console import UsageError
-from text4seg.cli._mask_io import Value, value_to_label_map, value_to_mask, value_to_things
-from text4seg.conversions import cut_out, label_map_to_png, masks_to_detections, masks_to_svg
-from text4seg.core.geometry import mask_to_box
+from text4seg.conversions import (
+    Value,
+    cut_out,
+    label_map_to_png,
+    masks_to_coco,
+    masks_to_detections,
+    masks_to_svg,
+)
 from text4seg.core.run_lengths import mask_to_rle
-from text4seg.core.types import OTHERS, Box, Size
+from text4seg.core.types import OTHERS, Size
 from text4seg.images import image_to_png, mask_to_png
 
 if TYPE_CHECKING:
@@ -35,12 +40,12 @@ class RenderRequest:
     def mask(self) -> np.ndarray:
         """The pixels of the label that is wanted, or of all labels."""
         if self.label is None:
-            return np.asarray(value_to_label_map(self.value, self.size) > 0)
-        return value_to_mask(self.value, self.label, self.size)
+            return np.asarray(self.value.label_map(self.size) > 0)
+        return self.value.mask(self.label, self.size)
 
     def things(self) -> list[tuple[str, np.ndarray]]:
         """What is wanted, thing by thing."""
-        found = value_to_things(self.value, self.size)
+        found = self.value.things(self.size)
         return [one for one in found if self.label in (None, one[0])]
 
 
@@ -51,7 +56,7 @@ def to_png(request: RenderRequest) -> bytes:
 
 def to_labels(request: RenderRequest) -> bytes:
     """A picture with a palette, whose values are the numbers of the labels."""
-    labels = value_to_label_map(request.value, request.size)
+    labels = request.value.label_map(request.size)
     return label_map_to_png(labels, len(request.value.labels))
 
 
@@ -66,24 +71,13 @@ def to_svg(request: RenderRequest) -> bytes:
     """Outlines, a path for each label."""
     labels = [name for name in request.value.labels if name != OTHERS]
     wanted = [name for name in labels if request.label in (None, name)] or [request.label or ""]
-    masks = {name: value_to_mask(request.value, name, request.size) for name in wanted}
+    masks = {name: request.value.mask(name, request.size) for name in wanted}
     return masks_to_svg(masks).encode()
 
 
 def to_coco(request: RenderRequest) -> bytes:
     """Annotations as COCO writes them, with `category_name` for want of its ids."""
-    found = [{"category_name": label, **_annotation(mask)} for label, mask in request.things()]
-    return (json.dumps(found, ensure_ascii=False) + "\n").encode()
-
-
-def _annotation(mask: np.ndarray) -> dict[str, Any]:
-    box = mask_to_box(mask) or Box(0, 0, 0, 0)
-    return {
-        "segmentation": mask_to_rle(mask),
-        "bbox": [box.x0, box.y0, box.width, box.height],
-        "area": int(mask.sum()),
-        "iscrowd": 0,
-    }
+    return (json.dumps(masks_to_coco(request.things()), ensure_ascii=False) + "\n").encode()
 
 
 def to_detections(request: RenderRequest) -> bytes:

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from text4seg.cli._console import UsageError, log, print_json, print_text, usage_errors
-from text4seg.cli._mask_io import Value, read_value, to_form, value_to_record
+from text4seg.cli._mask_io import read_value
 from text4seg.cli._renderers import KINDS, RenderRequest, check_kind
 from text4seg.cli._text_options import FORMATS_HELP
 from text4seg.cli.decode import choose, parse_size
 from text4seg.codec import FORMATS, Repair, get_format
+from text4seg.conversions import Value, value_to_record, value_to_text
 from text4seg.core.errors import UnknownNameError
 from text4seg.core.files import write_atomically
 from text4seg.core.types import GridShape, Size
@@ -104,7 +105,7 @@ def convert(
 def _text(value: Value, to: str, shape: GridShape, pixels: Size | None) -> str:
     if to == JSON:
         return json.dumps(value_to_record(value), ensure_ascii=False) + "\n"
-    return to_form(value, get_format(to), shape, pixels)
+    return value_to_text(value, to, grid=shape, size=pixels)
 
 
 def _record(value: Value, to: str, data: bytes, out: Path | None) -> dict[str, Any]:

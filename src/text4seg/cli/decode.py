@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 
 from text4seg.cli._console import UsageError, log, print_json, usage_errors
-from text4seg.cli._mask_io import Value, read_value, value_to_mask
+from text4seg.cli._mask_io import read_value
 from text4seg.cli._terminal import print_grid
 from text4seg.cli._text_options import FormatOption
 from text4seg.codec import get_format
-from text4seg.conversions import masks_to_svg
+from text4seg.conversions import Value, masks_to_svg
 from text4seg.core.errors import InputError
 from text4seg.core.files import write_atomically
 from text4seg.core.regions import Regions
@@ -50,7 +50,7 @@ def decode(
         text_format = get_format(format_name)
     value, repairs = read_value(file, text_format, shape, salvage=salvage)
     name = choose(value, label)
-    mask = value_to_mask(value, name, pixels)
+    mask = value.mask(name, pixels)
     if out is not None:
         svg = out.suffix.lower() == ".svg"
         write_atomically(out, masks_to_svg({name: mask}).encode() if svg else mask_to_png(mask))

@@ -24,8 +24,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64
 from text4seg.core.errors import InputError, MissingExtraError, UnknownNameError
 from text4seg.core.polygons import Outline, check_polygons, polygons_to_runs
 from text4seg.core.run_lengths import Runs, rles_to_runs
-from text4seg.core.types import GridShape, Size
-from text4seg.core.upsampling import centers
+from text4seg.core.types import GridShape, Size, centers
 
 Rule = Literal["coverage", "iou", "center"]
 """How a mask becomes cells: those at least half covered, those that together fit it best, or those

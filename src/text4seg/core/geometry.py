@@ -22,13 +22,13 @@ from text4seg.core.types import (
     DescriptorGrid,
     GridShape,
     Size,
+    centers,
     check_label,
 )
 from text4seg.core.upsampling import (
     INTERPOLATIONS,
     Interpolation,
     cells_to_mask,
-    centers,
     interpolation_weights,
     probability_to_mask,
     resize_probability,

@@ -126,6 +126,15 @@ class Regions:
             return np.zeros((size.height, size.width), dtype=np.bool_)
         return np.asarray(self.label_map(size) == self.labels.index(label))
 
+    def things(self, size: Size) -> list[tuple[str, Bool[np.ndarray, "h w"]]]:
+        """Take the regions apart, each label of each with its pixels: regions may share a label."""
+        return [
+            (label, Regions((region,)).mask(label, size))
+            for region in self.regions
+            for label in region.grid.labels
+            if label != OTHERS
+        ]
+
     def to_record(self) -> list[dict[str, Any]]:
         """Ready for JSON: a box (x0, x1, y0, y1 in hundredths) and the grid inside, for each."""
         return [

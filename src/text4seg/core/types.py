@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Int32, Int64
 
 from text4seg.core.errors import InputError, LabelError
 
@@ -209,6 +209,11 @@ def _short(text: str) -> str:
     return ascii(text if len(text) <= 60 else text[:59] + "…")
 
 
+def centers(count: int, length: int) -> Int64[np.ndarray, " count"]:
+    """Find the index, among `length` parts, of the middle of each of `count` parts."""
+    return (2 * np.arange(count, dtype=np.int64) + 1) * length // (2 * count)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DescriptorGrid:
     """One label for every cell of a grid, kept in one canonical form.
@@ -334,6 +339,43 @@ class DescriptorGrid:
         if label not in self.labels:
             return np.zeros(self.cells.shape, dtype=np.bool_)
         return np.asarray(self.cells == self.labels.index(label))
+
+    def label_map(self, size: Size) -> Int32[np.ndarray, "h w"]:
+        """Enlarge the cells to pixels: every pixel takes the cell that its center lies in.
+
+        Args:
+            size: The size of the image.
+
+        Returns:
+            For each pixel the number of its label in `labels`.
+        """
+        rows, cols = self.cells.shape
+        at = np.ix_(centers(size.height, rows), centers(size.width, cols))
+        return np.asarray(self.cells[at], dtype=np.int32)
+
+    def mask(self, label: str, size: Size) -> Bool[np.ndarray, "h w"]:
+        """Find the pixels of a label.
+
+        Args:
+            label: Any word.
+            size: The size of the image.
+
+        Returns:
+            A boolean array, all False where the grid does not have the label.
+        """
+        number = self.labels.index(label) if label in self.labels else -1
+        return np.asarray(self.label_map(size) == number)
+
+    def things(self, size: Size) -> list[tuple[str, Bool[np.ndarray, "h w"]]]:
+        """Take the grid apart.
+
+        Args:
+            size: The size of the image.
+
+        Returns:
+            Each label but the background with its pixels.
+        """
+        return [(label, self.mask(label, size)) for label in self.labels if label != OTHERS]
 
     def rows_of_labels(self) -> list[list[str]]:
         """Get the words of the cells.

@@ -9,18 +9,13 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int64
+from jaxtyping import Bool, Float, Float32, Float64
 
 from text4seg.core.errors import UnknownNameError
-from text4seg.core.types import Size
+from text4seg.core.types import Size, centers
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 INTERPOLATIONS: tuple[Interpolation, ...] = ("nearest", "bilinear", "bicubic")
-
-
-def centers(count: int, length: int) -> Int64[np.ndarray, " count"]:
-    """Find the index, among `length` parts, of the middle of each of `count` parts."""
-    return (2 * np.arange(count, dtype=np.int64) + 1) * length // (2 * count)
 
 
 def cells_to_mask(cells: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndarray, "h w"]:

@@ -21,10 +21,8 @@ from text4seg.codec.answer import body_of
 from text4seg.core.coverage import Rule, get_rule
 from text4seg.core.errors import InputError, MaskSyntaxError
 from text4seg.core.files import write_atomically
-from text4seg.core.geometry import cells_to_mask
-from text4seg.core.regions import Regions
 from text4seg.core.run_lengths import cells_to_runs, rle_to_runs
-from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size
+from text4seg.core.types import OTHERS, GridShape, Size
 from text4seg.data.build import MANIFEST, PLAN
 from text4seg.data.mask_sources import MaskSource
 from text4seg.data.reading import Selection, read_dataset
@@ -191,13 +189,6 @@ def _read(built: FinishedBuild, answer: str) -> Value | None:
         return None
 
 
-def _mask(value: Value | None, label: str, size: Size) -> np.ndarray:
-    if isinstance(value, Regions):
-        return value.mask(label, size)
-    grid = value or DescriptorGrid.empty(GridShape(1, 1))
-    return cells_to_mask(grid.select(label), size)
-
-
 def oracle_iou(built: FinishedBuild, *, images: int = 200) -> dict[str, Any] | None:
     """Measure the best IoU that the grid allows: true masks, encoded and decoded again.
 
@@ -236,7 +227,7 @@ def oracle_iou(built: FinishedBuild, *, images: int = 200) -> dict[str, Any] | N
 def _best_iou(mask: MaskSource, encoder: TargetEncoder) -> float:
     if encoder.has_boxes:
         pixels = mask.to_mask()
-        return iou(_mask(encoder.to_value([("a", pixels)]), "a", mask.size), pixels)
+        return iou(encoder.to_value([("a", pixels)]).mask("a", mask.size), pixels)
     (cells,) = encoder.to_cells([mask])
     best = cells_to_runs(cells, mask.size)
     true = rle_to_runs(mask.undrawn_rle() or mask.to_rle())
@@ -296,9 +287,9 @@ def _cards(built: FinishedBuild, record: Record) -> Iterator[str]:
         value = _read(built, answer)
         drawn = image.copy()
         names = [] if value is None else [label for label in value.labels if label != OTHERS]
-        for at, label in enumerate(names):
-            size = Size(drawn.height, drawn.width)
-            mask = _mask(value, label, size)
+        size = Size(drawn.height, drawn.width)
+        masks = [] if value is None else [value.mask(label, size) for label in names]
+        for at, mask in enumerate(masks):
             drawn = draw_overlay(drawn, mask, tint=TINTS[at % len(TINTS)])
         said = "".join(
             f'<b style="color:rgb{TINTS[at % len(TINTS)]}">{html.escape(label)}</b> '

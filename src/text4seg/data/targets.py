@@ -10,6 +10,7 @@ from jaxtyping import Bool
 
 from text4seg.codec import DEFAULT_FORMAT, get_format
 from text4seg.codec.answer import SEG_OPEN, body_of
+from text4seg.conversions import Value
 from text4seg.core.coverage import (
     Rule,
     coverages_to_best_cells,
@@ -18,12 +19,10 @@ from text4seg.core.coverage import (
     rles_to_cells,
 )
 from text4seg.core.errors import InputError
-from text4seg.core.regions import Regions
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, Size, check_label
 from text4seg.data.mask_sources import MaskSource, sources_to_coverage
 
 LabeledMask = tuple[str, Bool[np.ndarray, "h w"]]
-Value = DescriptorGrid | Regions
 
 
 @dataclass(frozen=True, slots=True)

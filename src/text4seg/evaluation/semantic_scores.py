@@ -18,8 +18,7 @@ from jaxtyping import Float32, Int64
 
 from text4seg.core.errors import InputError
 from text4seg.core.geometry import resize_probability
-from text4seg.core.types import Size
-from text4seg.core.upsampling import centers
+from text4seg.core.types import Size, centers
 from text4seg.data import Sample
 from text4seg.metrics import class_ious, confusion_matrix, mean_class_iou
 from text4seg.metrics.semantic import VOID
