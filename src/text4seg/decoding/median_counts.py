@@ -53,12 +53,12 @@ class MedianCounts:
         if not math.isfinite(self.bias):
             raise InputError(f"a bias is a finite number, got {self.bias}")
 
-    def start(self, sampler: Sampler) -> Counting:
+    def start(self, sampler: Sampler) -> CountState:
         """The state of one text."""
-        return Counting(self, sampler)
+        return CountState(self, sampler)
 
 
-class Counting:
+class CountState:
     """The count that is being written in one text, as far as its distribution is known."""
 
     def __init__(self, rule: MedianCounts, sampler: Sampler) -> None:

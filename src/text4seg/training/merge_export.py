@@ -26,7 +26,7 @@ from text4seg.training.checkpoints import ADAPTER, MERGED
 from text4seg.training.model_card import CARD, PROVENANCE, render_card, sha256, versions
 
 if TYPE_CHECKING:
-    from text4seg.models.hf.loading import Loaded
+    from text4seg.models.hf.loading import LoadedModel
 
 _PROCESSOR = "preprocessor_config.json"
 _FLAT = re.compile(r"^((?:model\.)?vision_tower\.)(?!vision_model\.)")
@@ -131,7 +131,7 @@ def _provenance(folder: Path) -> dict[str, Any]:
 
 
 def _write(
-    loaded: Loaded, folder: Path, made: Path, output: Path, provenance: Mapping[str, Any]
+    loaded: LoadedModel, folder: Path, made: Path, output: Path, provenance: Mapping[str, Any]
 ) -> ExportResult:
     from text4seg.models.hf.loading import base_folder, has_processor
     from text4seg.training.tune_hf import copy_processor
@@ -185,7 +185,7 @@ def _nested(tensors: Mapping[str, Any]) -> dict[str, Any]:
     return {_FLAT.sub(r"\1vision_model.", name): told for name, told in tensors.items()}
 
 
-def _write_processor(loaded: Loaded, made: Path) -> None:
+def _write_processor(loaded: LoadedModel, made: Path) -> None:
     """Write the processor's settings, without crop, pad and tiles, and the chat template."""
     processor = loaded.processor
     settings = json.loads(processor.image_processor.to_json_string())

@@ -21,7 +21,7 @@ _MISFITS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeErr
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Loaded:
+class LoadedModel:
     """A model with what makes its inputs."""
 
     family: Family
@@ -31,7 +31,7 @@ class Loaded:
     defaults: ModelDefaults
 
 
-def load_folder(folder: Path, *, device: str | None = None, **options: Any) -> Loaded:
+def load_folder(folder: Path, *, device: str | None = None, **options: Any) -> LoadedModel:
     """A model that `save_pretrained` wrote, or an adapter together with its base model.
 
     `options` go to transformers, such as a `quantization_config`.
@@ -50,7 +50,7 @@ def load_folder(folder: Path, *, device: str | None = None, **options: Any) -> L
     source = folder if has_processor(folder) else base
     processor = load_processor(source, family)
     side = defaults.square or square_side(family, model.config)
-    return Loaded(family, model.eval(), processor, side, defaults)
+    return LoadedModel(family, model.eval(), processor, side, defaults)
 
 
 def base_folder(folder: Path) -> Path:

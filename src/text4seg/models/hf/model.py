@@ -16,7 +16,7 @@ import torch
 from transformers import DynamicCache
 
 from text4seg.core.errors import WeightsError
-from text4seg.models.hf.loading import Loaded, load_folder
+from text4seg.models.hf.loading import LoadedModel, load_folder
 from text4seg.models.hf.prompter import Prompter, chat
 from text4seg.models.interface import (
     Capabilities,
@@ -47,7 +47,7 @@ class HFModel(VisionLanguageModel):
 
     capabilities = Capabilities()
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: LoadedModel) -> None:
         self.model, self.family = loaded.model, loaded.family
         self.defaults = replace(loaded.defaults, square=loaded.side)
         self.prompter = Prompter(
