@@ -48,12 +48,12 @@ from text4seg.evaluation import (
     ClassReport,
     EvaluationOptions,
     Report,
-    ScoreRecord,
     compare_runs,
     evaluate_classes,
 )
 from text4seg.evaluation.class_tasks import CLASS_TASKS, ClassTask, class_names
 from text4seg.evaluation.journal import IMAGES, RECORDS, Journal, read_journal
+from text4seg.evaluation.page import OpenImage
 from text4seg.evaluation.report import TASKS, Task, tables_to_markdown
 from text4seg.models import load_defaults
 from text4seg.refine import get_refiner
@@ -64,6 +64,33 @@ Settings = dict[str, Any]
 app = typer.Typer(invoke_without_command=True, add_completion=False, rich_markup_mode=None)
 
 
+TaskOption = Annotated[
+    str,
+    typer.Option(
+        help="What it is judged by: res, gres (targets may be absent), rec; or, of data sets "
+        "with classes, semantic (mIoU) and instances (AP)."
+    ),
+]
+NamesOption = Annotated[
+    str | None,
+    typer.Option(help="semantic, instances: only these names, with commas between them."),
+]
+TogetherOption = Annotated[
+    int, typer.Option(min=1, help="semantic: so many names in one question, if it knows how.")
+]
+LimitOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Ask only the first so many questions; of names, images."),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="Keep the run in this folder, go on with it, report."),
+]
+PredictionsOption = Annotated[
+    Path | None, typer.Option(help="Write every answer to this file, one JSON object a line.")
+]
+
+
 @app.callback()
 def evaluate(
     context: typer.Context,
@@ -72,37 +99,18 @@ def evaluate(
     layout: LayoutOption = "jsonl",
     split: SplitOption = None,
     option: ReaderOption = None,
-    task: Annotated[
-        str,
-        typer.Option(
-            help="What it is judged by: res, gres (targets may be absent), rec; or, of data sets "
-            "with classes, semantic (mIoU) and instances (AP)."
-        ),
-    ] = "res",
+    task: TaskOption = "res",
     empty_below: EmptyBelowOption = None,
-    names: Annotated[
-        str | None,
-        typer.Option(help="semantic, instances: only these names, with commas between them."),
-    ] = None,
-    together: Annotated[
-        int, typer.Option(min=1, help="semantic: so many names in one question, if it knows how.")
-    ] = 1,
+    names: NamesOption = None,
+    together: TogetherOption = 1,
     model: ModelOption = "nano",
     grid: ModelGridOption = None,
     format_name: ModelFormatOption = None,
     refiner: RefinerOption = "none",
-    limit: Annotated[
-        int | None,
-        typer.Option(min=1, help="Ask only the first so many questions; of names, images."),
-    ] = None,
+    limit: LimitOption = None,
     boundary: BoundaryOption = False,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Keep the run in this folder, go on with it, report."),
-    ] = None,
-    predictions: Annotated[
-        Path | None, typer.Option(help="Write every answer to this file, one JSON object a line.")
-    ] = None,
+    out: OutOption = None,
+    predictions: PredictionsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure a model on questions whose true masks are known.
@@ -114,50 +122,39 @@ def evaluate(
     if context.invoked_subcommand is not None:
         return
     with usage_errors():
-        shape = None if grid is None else GridShape.parse(grid)
-        get_refiner(refiner)
-        if format_name is not None:
-            get_format(format_name)
+        shape = _check_model(grid, format_name, refiner)
         data = check_places(data, out, predictions)
         _check_task(task, names, together, predictions)
     run = {
-        "model": model,
-        "data": str(data),
-        "layout": layout,
-        "split": split,
-        "grid": str(shape or load_defaults(model).grid),
-        "format": format_name,
-        "refiner": refiner,
-        "limit": limit,
-    }
+        "model": model, "data": str(data), "layout": layout, "split": split,
+        "grid": str(shape or load_defaults(model).grid), "format": format_name,
+        "refiner": refiner, "limit": limit,
+    }  # fmt: skip
     load = partial(load_segmenter, model, refiner=refiner, grid=shape, format_name=format_name)
     by_class = task in CLASS_TASKS
     dataset = read_dataset(
         layout, data, split=split, images=images, options=parse_options(option),
         selection=Selection(strict=True, limit=limit if by_class else None),
     )  # fmt: skip
-    samples = list(dataset)
-    if not samples:
+    if not (samples := list(dataset)):
         raise InputError(f"{data} holds no question")
     if by_class:
-        wanted = None if names is None else tuple(name.strip() for name in names.split(","))
+        wanted = names if names is None else [name.strip() for name in names.split(",")]
         chosen = ClassOptions(cast("ClassTask", task), class_names(dataset, wanted), together)
-        found = _evaluate_classes(samples, chosen, load, run | {"data": data.name}, out)
-        if found is not None:
-            _show_classes(found, out, as_json=as_json)
+        _show_classes(_evaluate_classes(samples, chosen, load, run, out), out, as_json=as_json)
         return
-    options = EvaluationOptions(
-        cast("Task", task), empty_below, boundary, limit, images_of(data, images)
-    )
-    report = _evaluate(samples, options, load, run, out)
-    if report is None:
-        return
-    if predictions is not None:
-        lines = "".join(f"{_prediction(record)}\n" for record in report.records)
-        write_atomically(predictions, lines.encode())
-    if out is not None:
-        write_report(out, report, image_opener(samples, options.root))
-    print_report(report.to_json(), report.tables(), as_json=as_json)
+    root = images_of(data, images)
+    options = EvaluationOptions(cast("Task", task), empty_below, boundary, limit, root)
+    opener = image_opener(samples, root)
+    _show(_evaluate(samples, options, load, run, out), opener, out, predictions, as_json=as_json)
+
+
+def _check_model(grid: str | None, format_name: str | None, refiner: str) -> GridShape | None:
+    """The grid; refuses what there is not before a model is loaded."""
+    get_refiner(refiner)
+    if format_name is not None:
+        get_format(format_name)
+    return None if grid is None else GridShape.parse(grid)
 
 
 def _check_task(task: str, names: str | None, together: int, predictions: Path | None) -> None:
@@ -211,6 +208,7 @@ def _evaluate_classes(
     out: Path | None,
 ) -> ClassReport | None:
     """The report of a task with names; None in all processes but the first."""
+    run = run | {"data": Path(run["data"]).name}
     settings = run | asdict(options)
     with processes(out) as share:
         journal = None
@@ -232,7 +230,9 @@ def _evaluate_classes(
     return replace(report, run=run)
 
 
-def _show_classes(report: ClassReport, out: Path | None, *, as_json: bool) -> None:
+def _show_classes(report: ClassReport | None, out: Path | None, *, as_json: bool) -> None:
+    if report is None:
+        return
     record, tables = report.to_json(), report.tables()
     if out is not None:
         write_atomically(out / "report.json", (json.dumps(record, indent=1) + "\n").encode())
@@ -264,7 +264,28 @@ def compare(
         print_table(table)
 
 
-def _prediction(record: ScoreRecord) -> str:
-    truth = record.truth
-    named = {"image": truth.image, "expression": truth.expression, "set": truth.set}
-    return json.dumps(named | record.prediction.to_json())
+def _show(
+    report: Report | None,
+    opener: OpenImage,
+    out: Path | None,
+    predictions: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    if report is None:
+        return
+    if predictions is not None:
+        _write_predictions(predictions, report)
+    if out is not None:
+        write_report(out, report, opener)
+    print_report(report.to_json(), report.tables(), as_json=as_json)
+
+
+def _write_predictions(path: Path, report: Report) -> None:
+    """Write the file that `text4seg score` reads; raises `OutputError`."""
+    lines = []
+    for record in report.records:
+        truth = record.truth
+        named = {"image": truth.image, "expression": truth.expression, "set": truth.set}
+        lines.append(json.dumps(named | record.prediction.to_json()) + "\n")
+    write_atomically(path, "".join(lines).encode())

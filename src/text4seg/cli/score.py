@@ -36,36 +36,41 @@ from text4seg.evaluation import EvaluationOptions, TextReader
 from text4seg.evaluation.journal import write_records
 from text4seg.evaluation.scoring import MISSING
 
+PredictionsArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PREDICTIONS",
+        help="JSON lines with masks (run lengths, polygons) or raw text; or a folder of PNGs.",
+    ),
+]
+TaskOption = Annotated[
+    str, typer.Option(help="What it is judged by: res, gres (targets may be absent) or rec.")
+]
+TextGridOption = Annotated[
+    str | None, typer.Option("--grid", help="Rows x columns of raw text; needed to read it.")
+]
+MissingOption = Annotated[
+    str, typer.Option(help=f"Questions without a prediction: {', '.join(MISSING)} (leave out).")
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Write the records and the reports there.")
+]
+
 
 def score(
-    predictions: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PREDICTIONS",
-            help="JSON lines with masks (run lengths, polygons) or raw text; or a folder of PNGs.",
-        ),
-    ],
+    predictions: PredictionsArgument,
     data: DataOption = None,
     images: ImagesOption = None,
     layout: LayoutOption = "jsonl",
     split: SplitOption = None,
     option: ReaderOption = None,
-    task: Annotated[
-        str, typer.Option(help="What it is judged by: res, gres (targets may be absent) or rec.")
-    ] = "res",
+    task: TaskOption = "res",
     empty_below: EmptyBelowOption = None,
-    grid: Annotated[
-        str | None, typer.Option(help="Rows x columns of raw text; needed to read it.")
-    ] = None,
+    grid: TextGridOption = None,
     format_name: FormatOption = "rrle",
-    missing: Annotated[
-        str,
-        typer.Option(help=f"Questions without a prediction: {', '.join(MISSING)} (leave out)."),
-    ] = "error",
+    missing: MissingOption = "error",
     boundary: BoundaryOption = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write the records and the reports there.")
-    ] = None,
+    out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score predictions of any model against true masks.
@@ -99,14 +104,12 @@ def score(
             predictions, samples, options=options, text=text, missing=missing,
             on_record=lambda _: bar.advance(),
         )  # fmt: skip
-    lacking = report.run["missing"]
     run = {"predictions": str(predictions), "data": str(data), "layout": layout, "split": split}
     report = replace(report, run={**run, **report.run})
-    if lacking:
+    if lacking := report.run["missing"]:
         what = "count as empty answers" if missing == "empty" else "are left out"
         log(f"{lacking} questions have no prediction and {what}")
     if out is not None:
         write_records(out, report.run, report.records)
-        opener = image_opener(samples, options.root) if images is not None else None
-        write_report(out, report, opener)
+        write_report(out, report, image_opener(samples, options.root) if images else None)
     print_report(report.to_json(), report.tables(), as_json=as_json)
