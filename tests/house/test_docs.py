@@ -95,9 +95,12 @@ def test_the_guide_to_segmenting_is_true(
     stems = [f"coffee.the-cup.{number}" for number in (1, 2, 3)]
     for stem in ("cat.the-cat", *stems):
         assert (tmp_path / "out" / f"{stem}.mask.png").exists()
-    (code,) = commands.blocks(page.read_text(), "python")
-    exec(compile(code, str(page), "exec"), {})
-    assert "passes for" in capsys.readouterr().out
+    names: dict[str, Any] = {}
+    for code in commands.blocks(page.read_text(), "python"):
+        exec(compile(code, str(page), "exec"), names)
+    printed = capsys.readouterr().out
+    assert "passes for" in printed
+    assert "16 rows of" in printed
     record = json.loads(commands.run('text4seg segment examples/photos/cat.jpg "the cat" --json'))
     table = page.read_text().partition("| field | content |")[2].partition("\n\n")[0]
     fields = re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))
