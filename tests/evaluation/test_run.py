@@ -13,7 +13,9 @@ import pytest
 from tests.evaluation.conftest import asked, block, rectangle
 from tests.fakes import FakeChat
 from tests.fakes import block as grid_block
+from text4seg import models
 from text4seg.core.errors import InputError
+from text4seg.core.run_lengths import mask_to_rle
 from text4seg.data import Sample
 from text4seg.evaluation import EvaluationOptions, ScoreRecord, evaluate
 from text4seg.evaluation.journal import RECORDS, Journal, Share, read_journal
@@ -192,3 +194,24 @@ def test_options_name_images_and_limit_targets(samples: list[Sample]) -> None:
     ]  # fmt: skip
     assert report.records[0].boundary == 1.0
     assert report.run == {"grid": "16x16", "format": "sd"}
+
+
+def test_the_lines_of_the_guide_run(
+    samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide = (ROOT / "docs" / "evaluation.md").read_text()
+    lines = guide.split("```python\n")[1].split("```")[0]
+    monkeypatch.setattr(models, "load", lambda name: model())
+    monkeypatch.chdir(tmp_path)
+    mask = mask_to_rle(block(0, 32))
+    targets = [
+        {"image": f"images/{sample.image.name}", "expression": expression, "mask": true}
+        for sample in samples
+        for expression, true in (("the dog", mask), ("the cat", None))
+    ]
+    for name in ("val.jsonl", "predictions.jsonl"):
+        Path(name).write_text("".join(json.dumps(line) + "\n" for line in targets))
+    found: dict[str, object] = {}
+    exec(lines, found)
+    assert found["report"].summaries["all"].giou == 1.0  # type: ignore[attr-defined]
+    assert found["theirs"].summaries["all"].n_acc == 1.0  # type: ignore[attr-defined]

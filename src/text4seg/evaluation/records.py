@@ -6,8 +6,9 @@ so what several processes wrote, or a killed run left behind, is put together ex
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, get_args
 
 from jaxtyping import Bool
 
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 
     from text4seg.segmenter import Segmentation
 
-T = TypeVar("T")
+
+_NESTED: Mapping[str, type[Any]] = {
+    "size": Size, "box": Box, "pixels": Overlap, "cells": Overlap,
+}  # fmt: skip
+"""Fields that are lists in JSON, and what they are lists of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +166,9 @@ class ScoreRecord:
         """
         try:
             values: dict[str, Any] = {**record}  # type: ignore[dict-item]
-            truth = {"mask": None} | values["truth"]
-            _read(truth, size=Size, box=Box)
-            _read(values, pixels=Overlap, cells=Overlap)
-            values |= {
-                "truth": GroundTruth(**truth),
-                "prediction": Prediction(**values["prediction"]),
-            }
-            return cls(**values)
+            truth = GroundTruth(**{"mask": None} | _read(values.pop("truth")))
+            prediction = Prediction(**values.pop("prediction"))
+            return cls(truth, prediction, **_read(values))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"this is no score record: {error!r}") from error
 
@@ -179,17 +179,16 @@ def grid_of(cells: Bool[np.ndarray, "rows cols"]) -> str:
 
 
 def _known(value: Any, *, without: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The fields of a dataclass that are not None; sizes, boxes and counts as lists."""
+    """The fields of a dataclass that are not None; those of `_NESTED` as lists."""
     found = {}
-    for one in fields(value):
-        field_value = getattr(value, one.name)
-        if one.name not in without and field_value is not None:
-            nested = isinstance(field_value, Size | Box | Overlap)
-            found[one.name] = list(_known(field_value).values()) if nested else field_value
+    for name in (one.name for one in fields(value) if one.name not in without):
+        known = getattr(value, name)
+        if known is not None:
+            found[name] = list(astuple(known)) if name in _NESTED else known
     return found
 
 
-def _read(values: dict[str, Any], **types: type[Any]) -> None:
-    for name, kind in types.items():
-        if values.get(name) is not None:
-            values[name] = kind(*values[name])
+def _read(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _NESTED[name](*value) if name in _NESTED else value for name, value in values.items()
+    }
