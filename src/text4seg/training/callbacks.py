@@ -77,6 +77,7 @@ class ValidationCallback(TrainerCallback):
             return
         training = model.training
         try:
+            # Validation must not move the random numbers: the training would depend on it.
             with torch.random.fork_rng():
                 result = self._validate(self._get_model())
         finally:
@@ -103,14 +104,7 @@ class ValidationCallback(TrainerCallback):
 
 
 def flatten(figures: Figures) -> dict[str, float]:
-    """Flatten scores for a tracker.
-
-    Args:
-        figures: Scores of sets.
-
-    Returns:
-        Those that are numbers, as `validation/SET/NAME`.
-    """
+    """Flatten the scores that are numbers to `validation/SET/NAME`, for trackers."""
     return {
         f"validation/{name}/{key}": float(value)
         for name, of_set in figures.items()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Messages = tuple[Mapping[str, Any], ...]
-_QUESTIONS = "jsonl"
+_QUESTIONS = "jsonl"  # the layout whose files may hold chats as well
 _PARQUET = ".parquet"
 _ROLES = ("system", "user", "assistant")
 
@@ -78,6 +78,7 @@ def read_chats(path: str | Path, data: DataSection) -> list[Chat]:
         InputError: The file, a line or an image cannot be used; file and line are named.
     """
     if data.layout == _QUESTIONS and _holds_chats(Path(path)):
+        # Chats have no masks to score by, so they cannot be asked as a validation.
         if data.hold_out:
             raise InputError(
                 f"{path} holds chats; data.hold_out takes images out of questions: give "
@@ -117,20 +118,10 @@ def read_validation(data: DataSection) -> list[Sample]:
 
 
 def read_samples(path: str | Path, data: DataSection) -> list[Sample]:
-    """Read images with questions, of the recipe's layout.
-
-    Args:
-        path: A file or a folder.
-        data: Its layout.
-
-    Returns:
-        The samples.
-
-    Raises:
-        InputError: The first fault of the data.
-    """
+    """Read images with questions, of the recipe's layout; the first fault raises `InputError`."""
     if data.layout == _QUESTIONS:
         return read_jsonl(path, data.images)
+    # The default would be the working directory; a layout knows its own place.
     images = None if data.images == "." else data.images
     return list(read_dataset(data.layout, path, images=images, selection=Selection(strict=True)))
 
@@ -157,24 +148,18 @@ def split_samples(samples: Sequence[Sample], share: float) -> tuple[list[Sample]
 
 def first_names(names: Collection[str], share: float) -> set[str]:
     """Get the share of some names whose hashes come first."""
+    # Hashes, not a seed: the split depends on nothing but the names.
     ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
     return set(ordered[: round(share * len(ordered))])
 
 
 def chats_of(samples: Sequence[Sample], data: DataSection) -> list[Chat]:
-    """Make a chat of each question, with its mask in the recipe's format and grid.
-
-    Args:
-        samples: Images with questions.
-        data: Format, grid and wordings.
-
-    Returns:
-        The chats, in the order of the questions.
-    """
+    """Make a chat of each question, with its mask in the recipe's format and grid."""
     encoder = TargetEncoder(data.format, GridShape.parse(data.grid))
     chats: list[Chat] = []
     for sample in samples:
         for target in sample.targets:
+            # In turns, not at random: the same data gives the same chats.
             index = len(chats) if data.wordings == "varied" else 0
             wording = prompts.question(target.expression, index=index, grid=encoder.grid)
             masks = [] if target.mask is None else [(target.expression, target.mask.to_mask())]
@@ -197,6 +182,7 @@ def _holds_chats(path: Path) -> bool:
     if path.suffix == _PARQUET:
         return True
     try:
+        # Files from Windows begin with a byte-order mark, which utf-8-sig skips.
         with path.open(encoding="utf-8-sig") as lines:
             first = next((line for line in lines if line.strip()), "{}")
         return "messages" in json.loads(first)
@@ -208,12 +194,13 @@ def _holds_chats(path: Path) -> bool:
 
 def _read_written(path: Path, images: Path) -> list[Chat]:
     chats = []
-    checked: set[Path] = set()
+    checked: set[Path] = set()  # many chats are about the same image
     for source, record in _records(path):
         try:
             chat = _parse(json.loads(record) if isinstance(record, str) else record, images, source)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"{source} is no chat of a trainer: {error!r}") from error
+        # A broken image is found now, not after hours of training.
         if chat.content is not None:
             check_image(chat.image, content=chat.content)
         elif chat.image not in checked:
@@ -257,6 +244,7 @@ def _parse(record: Mapping[str, Any], images: Path, source: str) -> Chat:
     messages = tuple(_message(message, source) for message in record["messages"])
     if not messages or messages[-1]["role"] != "assistant":
         raise InputError(f"{source}: the last message must be an answer of the assistant")
+    # Where the image's tokens go must be unambiguous.
     places = sum(part["type"] == "image" for m in messages for part in m["content"])
     if places != 1:
         raise InputError(f"{source}: the messages hold {places} places for the one image")
@@ -267,6 +255,7 @@ def _message(message: Mapping[str, Any], source: str) -> Mapping[str, Any]:
     role, content = message["role"], message["content"]
     if role not in _ROLES:
         raise InputError(f"{source}: the role {role!r} is none of {', '.join(_ROLES)}")
+    # Content is a text with <image> in it (LLaVA's way), or a list of parts (transformers' way).
     parts: list[dict[str, Any]]
     if isinstance(content, str):
         before, mark, after = content.partition("<image>")

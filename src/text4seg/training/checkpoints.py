@@ -39,14 +39,7 @@ class MarkFinished(TrainerCallback):
 
 
 def last_finished(output: Path) -> Path | None:
-    """Find the newest finished checkpoint; the leading process removes unfinished ones.
-
-    Args:
-        output: The run's folder.
-
-    Returns:
-        The checkpoint's folder; None if there is none.
-    """
+    """Find the newest finished checkpoint; the leading process removes unfinished ones."""
     found: dict[int, Path] = {}
     for folder in (output / FOLDER).glob("checkpoint-*"):
         match = _NAME.fullmatch(folder.name)
@@ -74,6 +67,7 @@ def lock_output_dir(output: Path, recipe: Recipe) -> None:
     if file.is_file():
         theirs = _comparable(json.loads(file.read_text(encoding="utf-8")))
         differing = sorted(key for key in mine | theirs if mine.get(key) != theirs.get(key))
+        # Without weights there is nothing that another recipe could mix with.
         if differing and (last_finished(output) or (output / ADAPTER).exists()):
             raise InputError(
                 f"{output} holds a run of another recipe ({', '.join(differing)} differ): name "

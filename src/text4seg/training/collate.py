@@ -82,6 +82,7 @@ class MaskWeights:
         rows: list[float] = []
         counts: list[bool] = []
         for line in _split_lines(text, self._syntax.spans(text)):
+            # A row of background alone says little: all its labels are the word for background.
             labels = {text[span.start : span.end] for span in line if span.kind == "label"}
             weight = self._loss.background if labels == {OTHERS} else 1.0
             for span in line:
@@ -154,8 +155,9 @@ class Collator:
                 row.weights + [0.0] * missing for row, missing in zip(rows, short, strict=True)
             ]
             batch["loss_weights"] = torch.tensor(weights)
-        first = made[0][1]
-        for name in first:
+        # What comes with a token (token types) is padded like the tokens; what belongs to an image
+        # is joined, as families concatenate the patches of all images of a batch.
+        for name in made[0][1]:
             parts = [extras[name] for _, extras in made]
             if isinstance(parts[0], list):
                 batch[name] = _stack(parts, short, 0)
@@ -177,6 +179,7 @@ class Collator:
             InputError: The image cannot be read, or the chat cannot be written in the template.
         """
         prompter, row = self._prompter, TokenRow()
+        # The image stands in the first question, so the processor is needed once.
         turns = [i for i, message in enumerate(chat.messages) if message["role"] == "assistant"]
         written = prompter.text(chat.messages[: turns[0]])
         inputs = prompter.inputs(written, prompter.square(chat.open_image()))
@@ -187,6 +190,7 @@ class Collator:
             if name != "input_ids" and value.shape == shape
         }
         row.prompt(inputs["input_ids"][0].tolist())
+        # The template is applied once per turn, so that every prompt is the one of inference.
         for place, turn in enumerate(turns):
             answer = text_of(chat.messages[turn])
             self._answer(row, answer)
@@ -199,7 +203,7 @@ class Collator:
         return row, {**types, **image}
 
     def _answer(self, row: TokenRow, answer: str) -> None:
-        inside = False
+        inside = False  # only what is between <seg> and </seg> has syntax to weigh
         for piece in _PIECES.split(answer):
             ids = self._prompter.encode(piece)
             weights = [1.0] * len(ids)
@@ -208,6 +212,7 @@ class Collator:
                 weights = self._weights.weigh(piece, [tokens[token] for token in ids])
             row.answer(ids, weights)
             inside = piece.endswith(SEG_OPEN)
+        # Without a learned end the model would write on behind </seg>.
         row.answer([self._prompter.vocabulary.eos], [1.0])
 
     def _next_question(self, row: TokenRow, written: str, chat: Chat, turn: int) -> str:
@@ -219,6 +224,7 @@ class Collator:
             )
         tokenizer = self._prompter.processor.tokenizer
         ids = tokenizer(text[len(written) :], add_special_tokens=False)["input_ids"]
+        # The template may end the answer with the token that was appended above.
         row.prompt(ids[1:] if ids[:1] == [self._prompter.vocabulary.eos] else ids)
         return text
 

@@ -40,6 +40,7 @@ def own_gpu() -> str:
 
 def sharding() -> str | None:
     """Get what shards the weights: `FSDP`, `ZeRO-3`, or None."""
+    # accelerate hands its configuration to the processes in these variables alone.
     if _is_set("ACCELERATE_USE_FSDP"):
         return _FSDP
     if _is_set("ACCELERATE_USE_DEEPSPEED") and _zero_stage() == 3:
@@ -63,20 +64,10 @@ def _zero_stage() -> int:
 
 
 def count_steps(recipe: Recipe, samples: int) -> int:
-    """Count the optimizer steps of a recipe.
-
-    Args:
-        recipe: The recipe.
-        samples: How many samples an epoch has.
-
-    Returns:
-        The steps.
-
-    Raises:
-        InputError: The batch cannot be shared among the processes.
-    """
+    """Count a recipe's optimizer steps; raises `InputError` for a batch that cannot be shared."""
     training = recipe.training
     per_step = training.device_batch * world_size()
+    # A remainder would change the batch, hence what is learned, with the number of processes.
     if training.batch % per_step:
         raise InputError(
             f"training.batch={training.batch} is no multiple of training.device_batch="
@@ -88,18 +79,11 @@ def count_steps(recipe: Recipe, samples: int) -> int:
 
 
 def check_sharding(recipe: Recipe) -> None:
-    """Check that a recipe can be trained with sharded weights, if they are.
-
-    Args:
-        recipe: The recipe.
-
-    Raises:
-        InputError: A setting needs all of the weights in one process, or FSDP is of its first
-            version.
-    """
+    """Raise `InputError` for settings that need all weights in one process, if they are sharded."""
     kind = sharding()
     if kind is None:
         return
+    # The first version flattens weights, so that none can be read by its name.
     if kind == _FSDP and os.environ.get("FSDP_VERSION", "1") != "2":
         raise InputError("FSDP is wanted in its second version: fsdp_version: 2 for accelerate")
     if not find_tuner(recipe.model.folder).can_shard:
@@ -120,14 +104,7 @@ def check_sharding(recipe: Recipe) -> None:
 
 
 def move_to_ask(model: Any) -> None:
-    """Move a whole model to the GPU of this process, if there is one.
-
-    Args:
-        model: The model.
-
-    Raises:
-        InputError: It does not fit there.
-    """
+    """Move a whole model to this process's GPU, if any; raises `InputError` if it does not fit."""
     import torch
 
     if not torch.cuda.is_available():
@@ -142,11 +119,7 @@ def move_to_ask(model: Any) -> None:
 
 
 def name_layers(trainer: Any) -> None:
-    """Tell FSDP which layers to shard one by one, where its configuration names none.
-
-    Args:
-        trainer: A trainer of transformers.
-    """
+    """Tell FSDP which layers to shard one by one, where its configuration names none."""
     plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
     if plugin is None or plugin.transformer_cls_names_to_wrap:
         return
@@ -159,15 +132,7 @@ def name_layers(trainer: Any) -> None:
 
 
 def learned_weights(model: Any) -> dict[str, Tensor]:
-    """Gather the trained weights of a sharded model; every process has to call this.
-
-    Args:
-        model: The trained model.
-
-    Returns:
-        Whole tensors on the CPU by parameter; empty in all but the leading process, to save
-        memory.
-    """
+    """Gather the trained weights by name, whole, on the CPU; every process has to call this."""
     learned: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:

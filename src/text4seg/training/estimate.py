@@ -49,20 +49,7 @@ def estimate(recipe: Recipe) -> Estimate:
 
 
 def estimate_hf(recipe: Recipe, chats: Sequence[Chat]) -> Estimate:
-    """Estimate the training of a Hugging Face model.
-
-    Args:
-        recipe: The recipe.
-        chats: What it learns from.
-
-    Returns:
-        The estimate for this machine.
-
-    Raises:
-        InputError: The model has no layer to train, or a setting cannot be used.
-        WeightsError: The folder holds no model's configuration.
-        UnknownNameError: The model is of no known family.
-    """
+    """Estimate the training of a Hugging Face model; raises as `estimate`."""
     model, rows = _skeleton(recipe, chats)
     config = model.config.get_text_config()
     lengths = [len(row.ids) for row in rows]
@@ -102,15 +89,7 @@ def estimate_hf(recipe: Recipe, chats: Sequence[Chat]) -> Estimate:
 
 
 def to_hours(operations: float, speed: float) -> float:
-    """Convert operations to hours.
-
-    Args:
-        operations: Multiplications and additions.
-        speed: Operations a second of a large matrix product.
-
-    Returns:
-        Hours, at the share of that speed that a training reaches.
-    """
+    """Convert operations to hours, at the share of a product's speed that a training reaches."""
     return operations / (speed * _UTILISATION) / 3600
 
 
@@ -155,20 +134,13 @@ def _skeleton(recipe: Recipe, chats: Sequence[Chat]) -> tuple[Any, list[Any]]:
     processor = load_processor(folder, family)
     prompter = Prompter(family, processor, side=side, eos=processor.tokenizer.eos_token_id or 0)
     collator = Collator(prompter, pad=0)
+    # Evenly over the data: sorted files may begin with the shortest samples.
     every = max(1, len(chats) // _COUNTED)
     return model, [collator.encode(chat)[0] for chat in chats[::every][:_COUNTED]]
 
 
 def measure_speed(seconds: float = 0.3, *, precision: str = "bfloat16") -> tuple[str, float]:
-    """Measure how fast this machine multiplies large matrices.
-
-    Args:
-        seconds: How long to measure.
-        precision: Name of a torch dtype.
-
-    Returns:
-        The device's name, and its operations a second.
-    """
+    """Measure this device: its name, and the operations a second of a large matrix product."""
     import torch
 
     gpu = torch.cuda.is_available()

@@ -67,6 +67,7 @@ def train(
     from text4seg.training.checkpoints import lock_output_dir
     from text4seg.training.model_card import write_model_card
 
+    # One process asks and writes; the others only train.
     leading = is_leading()
     if leading:
         lock_output_dir(output, recipe)
@@ -88,14 +89,7 @@ def train(
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """Check that the trackers of `report.to` are installed.
-
-    Args:
-        names: Names of transformers' trackers.
-
-    Raises:
-        InputError: One is not installed.
-    """
+    """Raise `InputError` for a tracker of `report.to` that is not installed."""
     missing = [name for name in names if name in _TRACKERS and not find_spec(name)]
     if missing:
         raise InputError(

@@ -86,6 +86,7 @@ def export(source: Path, output: Path) -> ExportResult:
             f'the folder as it is; Segmenter.from_pretrained("{folder}") loads it if it is nano'
         ) from error
     record = _provenance(folder)
+    # Written beside its place and moved: a failed export leaves nothing behind.
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as beside:
@@ -101,17 +102,7 @@ def export(source: Path, output: Path) -> ExportResult:
 
 
 def find_model(source: Path) -> Path:
-    """Find the folder of a model.
-
-    Args:
-        source: A model's folder, or a run of training that holds one.
-
-    Returns:
-        The model's folder.
-
-    Raises:
-        InputError: There is no such folder.
-    """
+    """Find the folder of a model: the given one, or the one inside a run of training."""
     # The merged model first: an adapter would have to be merged again.
     for name in (MERGED, ADAPTER):
         if (source / name).is_dir() and not (source / "config.json").is_file():
@@ -123,6 +114,7 @@ def find_model(source: Path) -> Path:
 
 def _provenance(folder: Path) -> dict[str, Any]:
     """Read what the training wrote beside its model; empty where there is nothing."""
+    # A run keeps it beside merged/ and adapter/, an exported folder inside.
     for place in (folder, folder.parent):
         if (place / PROVENANCE).is_file():
             found = json.loads((place / PROVENANCE).read_text(encoding="utf-8"))
@@ -137,7 +129,7 @@ def _write(
     from text4seg.training.tune_hf import copy_processor
 
     family = loaded.family
-    loaded.model.save_pretrained(made)
+    loaded.model.save_pretrained(made)  # an adapter was merged when it was loaded
     if family.nested_encoder:
         nest_encoder(made)
     copy_processor(folder if has_processor(folder) else base_folder(folder), made)
@@ -192,6 +184,7 @@ def _write_processor(loaded: LoadedModel, made: Path) -> None:
     settings |= dict(loaded.family.image_options)
     if loaded.family.stretches:
         square = {"height": loaded.side, "width": loaded.side}
+        # As segmentation stretches: bicubic, to the square, whatever the proportions.
         settings |= {"do_resize": True, "size": square, "resample": Resampling.BICUBIC}
     # Servers look a class up by its name: transformers' own, not the one that reads images here.
     for key in ("image_processor_type", "processor_class"):
@@ -199,6 +192,7 @@ def _write_processor(loaded: LoadedModel, made: Path) -> None:
     kept: dict[str, Any] = {}
     if (made / _PROCESSOR).is_file():
         kept = json.loads((made / _PROCESSOR).read_text(encoding="utf-8"))
+    # transformers 5 names some classes by their backend, which older servers do not know.
     named = kept.get("image_processor_type") or type(processor.image_processor).__name__
     settings |= {
         "image_processor_type": named.removesuffix("Pil"),
@@ -206,20 +200,13 @@ def _write_processor(loaded: LoadedModel, made: Path) -> None:
     }
     write_atomically(made / _PROCESSOR, (json.dumps(settings, indent=2) + "\n").encode())
     template = made / "chat_template.jinja"
+    # Some families' checkpoints have no template; then the table's is used and must go along.
     if not template.is_file() and processor.chat_template:
         write_atomically(template, processor.chat_template.encode())
 
 
 def serving_commands(folder: Path, *, gguf: bool) -> dict[str, str]:
-    """Write the commands that serve a folder.
-
-    Args:
-        folder: The exported folder.
-        gguf: Whether llama.cpp's converter knows the architecture.
-
-    Returns:
-        Commands by the server's name.
-    """
+    """Write the commands that serve a folder, by the server's name."""
     path = shlex.quote(str(folder))
     commands = {
         "vLLM": f"vllm serve {path} --limit-mm-per-prompt '{{\"image\": 1}}'",

@@ -21,16 +21,7 @@ _PACKAGES = ("text4seg", "torch", "transformers", "trl", "peft", "accelerate", "
 
 
 def write_model_card(recipe: Recipe, result: TrainResult, chats: Sequence[Chat]) -> None:
-    """Write `README.md` and `provenance.json` into the trained folder.
-
-    Args:
-        recipe: The recipe.
-        result: What was trained.
-        chats: What it learned from.
-
-    Raises:
-        OSError: A file cannot be written.
-    """
+    """Write `README.md` and `provenance.json` into the trained folder."""
     record = make_provenance(recipe, result, chats)
     text = json.dumps(record, indent=2) + "\n"
     write_atomically(result.folder / PROVENANCE, text.encode())
@@ -38,16 +29,7 @@ def write_model_card(recipe: Recipe, result: TrainResult, chats: Sequence[Chat])
 
 
 def make_provenance(recipe: Recipe, result: TrainResult, chats: Sequence[Chat]) -> dict[str, Any]:
-    """Record everything that made the weights.
-
-    Args:
-        recipe: The recipe.
-        result: What was trained.
-        chats: What it learned from.
-
-    Returns:
-        A record for JSON: recipe, hashes of the data, figures, versions.
-    """
+    """Record everything that made the weights: recipe, hashes of the data, scores, versions."""
     files = [recipe.data.train, recipe.data.validation]
     return {
         "recipe": recipe.to_dict(),
@@ -55,9 +37,10 @@ def make_provenance(recipe: Recipe, result: TrainResult, chats: Sequence[Chat]) 
         "samples": len(chats),
         "images": len({chat.image for chat in chats}),
         "steps": result.steps,
+        # Top-level keys, so that a kind of model can report under names of its own.
+        **result.details,
         "seconds": round(result.seconds, 1),
         "loss": result.loss,
-        **result.details,
         "notes": list(result.notes),
         "before": dict(result.before),
         "after": dict(result.after),
@@ -66,16 +49,10 @@ def make_provenance(recipe: Recipe, result: TrainResult, chats: Sequence[Chat]) 
 
 
 def render_card(record: Mapping[str, Any]) -> str:
-    """Write the model card.
-
-    Args:
-        record: What `make_provenance` recorded, or what was read from its file.
-
-    Returns:
-        Markdown with the front matter of the Hugging Face hub.
-    """
+    """Write the model card, in Markdown, of what `make_provenance` recorded."""
     data, model = record["recipe"]["data"], record["recipe"]["model"]
     lines = [
+        # Metadata that the hub's model pages are found by.
         "---",
         "library_name: transformers",
         "pipeline_tag: image-segmentation",
@@ -91,11 +68,12 @@ def render_card(record: Mapping[str, Any]) -> str:
         "```python",
         "from text4seg import Segmenter",
         "",
-        f'segmenter = Segmenter.from_pretrained("FOLDER", grid="{data["grid"]}")',
+        'segmenter = Segmenter.from_pretrained("FOLDER")',
         'segmenter("image.jpg", "the dog").save("out", "image")',
         "```",
         "",
         *_table(record["before"], record["after"]),
+        # Runs of earlier versions have no notes.
         *(f"- {note}" for note in record.get("notes", ())),
         "",
         f"The recipe, the versions and the hashes of the data are in `{PROVENANCE}`.",
@@ -133,6 +111,7 @@ def sha256(file: Path) -> str:
         The SHA-256 of the file's content; of a folder, that of its files' names and sizes, as
         reading all images would take longer than some trainings.
     """
+    # Names and sizes stand for a folder: hashing all its images may take longer than training.
     if file.is_dir():
         files = sorted(path for path in file.rglob("*") if path.is_file())
         listed = "".join(f"{path.relative_to(file)}\t{path.stat().st_size}\n" for path in files)

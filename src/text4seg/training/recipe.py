@@ -193,7 +193,11 @@ class Recipe:
     report: ReportSection = field(default_factory=ReportSection)
 
     def to_dict(self) -> dict[str, Any]:
-        """Get nested plain values, for JSON."""
+        """Convert to JSON.
+
+        Returns:
+            Nested plain values.
+        """
         return dataclasses.asdict(self)
 
 
@@ -230,6 +234,7 @@ def _parse(override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
     if not equals:
         raise InputError(f"--set needs section.key=value, got {override!r}")
+    # A bare word is a string, so that paths need no quotes on the command line.
     try:
         return key.strip(), tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -255,6 +260,7 @@ def _build(kind: type[Any], settings: Mapping[str, Any], section: str) -> Any:
     made = {}
     for name, value in settings.items():
         key = f"{section}{name}"
+        # A misspelt key would silently keep its default.
         if name not in hints:
             raise UnknownNameError("key of a recipe", key, [f"{section}{known}" for known in hints])
         made[name] = _value(hints[name], value, key)
@@ -274,6 +280,7 @@ def _value(hint: Any, value: Any, key: str) -> Any:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise InputError(f'{key} must be a list of names such as ["tensorboard"]: {value!r}')
         return tuple(value)
+    # TOML tells 1 from 1.0, people do not. True is an int to isinstance, hence type().
     if hint is float and type(value) is int:
         value = float(value)
     if type(value) is not hint:
@@ -283,6 +290,7 @@ def _value(hint: Any, value: Any, key: str) -> Any:
     return value
 
 
+# Bounds stand apart from the dataclasses: a table is read, and tested, at a glance.
 _AT_LEAST = {
     "training.batch": 1,
     "training.device_batch": 1,
@@ -317,6 +325,7 @@ _BOUNDS: tuple[tuple[str, Callable[[float, float], bool], Mapping[str, float]], 
 
 
 def _check(recipe: Recipe) -> None:
+    # Bounds first: reading data or a model with a wrong value fails later and says less.
     for words, holds, bounds in _BOUNDS:
         for key, bound in bounds.items():
             if not holds(value := _get(recipe, key), bound):
@@ -332,6 +341,7 @@ def _check_data(data: DataSection) -> None:
         raise UnknownNameError("data.layout", data.layout, READERS)
     if data.hold_out and data.validation:
         raise InputError("give data.validation or data.hold_out, not both")
+    # Both raise for a value that they cannot read.
     get_format(data.format)
     GridShape.parse(data.grid)
 

@@ -43,6 +43,7 @@ class MaskTrainer(SFTTrainer):
         Raises:
             TrainingError: The loss is not finite.
         """
+        # Neither is an argument of a model.
         index, weights = inputs.pop("sample_index", None), inputs.pop("loss_weights", None)
         if weights is None:
             found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
@@ -53,20 +54,13 @@ class MaskTrainer(SFTTrainer):
                 loss = loss * self.accelerator.num_processes
             found = (loss, outputs) if return_outputs else loss
         loss = found[0] if return_outputs else found
+        # Before the step: weights that became NaN could not be saved from.
         check_finite(loss, index, self.chats, self.state.global_step)
         return found
 
 
 def train_quietly(trainer: Trainer, resumed: Path | None) -> tuple[int, float | None]:
-    """Train.
-
-    Args:
-        trainer: The trainer.
-        resumed: A checkpoint to go on from.
-
-    Returns:
-        The steps in all, and the last logged loss.
-    """
+    """Train, from a checkpoint on if there is one; return the steps in all and the last loss."""
     # It prints to stdout, which belongs to the results.
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
@@ -97,17 +91,7 @@ def weighted_loss(
 
 
 def check_finite(loss: Tensor, index: Tensor | None, chats: Sequence[Chat], step: int) -> None:
-    """Check that a loss is a finite number.
-
-    Args:
-        loss: The loss of a batch.
-        index: Indices of the batch's chats.
-        chats: All chats.
-        step: The optimizer step, from 0.
-
-    Raises:
-        TrainingError: It is not; the batch's samples are named.
-    """
+    """Raise `TrainingError` for a loss that is not finite, naming the batch's samples."""
     if torch.isfinite(loss.detach()).all():
         return
     sources = [chats[i].source for i in index.tolist()] if index is not None and chats else []
@@ -120,15 +104,7 @@ def check_finite(loss: Tensor, index: Tensor | None, chats: Sequence[Chat], step
 
 
 def linear_modules(model: Any, family: Family) -> list[str]:
-    """Find the linear layers that are trained, as in the paper.
-
-    Args:
-        model: A model of transformers.
-        family: The row of its family.
-
-    Returns:
-        Names of the linear layers of the language model and of the projector.
-    """
+    """Name the linear layers of the language model and of the projector, as in the paper."""
     parts = (f"{family.language}.", f"{family.projector}.")
     return [
         name

@@ -137,6 +137,7 @@ class HFTuner:
         if sharding():
             model.to("cpu")  # each process moves its shards to its GPU
         names = linear_modules(model, self._loaded.family)
+        # The vision encoder and all embeddings stay frozen either way.
         if self.recipe.lora.rank:
             adapter = self._adapter(names)
         else:
@@ -201,6 +202,7 @@ class HFTuner:
         model = self._tuned
         if self.recipe.lora.rank:
             adapter = output / ADAPTER
+            # PEFT would write the path as it was given, which may be relative.
             base = str(self.folder.resolve())
             model.peft_config["default"].base_model_name_or_path = base
             model.save_pretrained(adapter)
@@ -216,12 +218,7 @@ class HFTuner:
 
 
 def copy_processor(source: Path, target: Path) -> None:
-    """Copy the files of tokenizer and processor as they are.
-
-    Args:
-        source: A model's folder.
-        target: A folder that exists.
-    """
+    """Copy the files of tokenizer and processor as they are."""
     weights = (".safetensors", ".bin", ".index.json", ".md", ".gitattributes")
     mine = {"config.json", "generation_config.json", DEFAULTS_FILE, "adapter_config.json"}
     for file in sorted(source.iterdir()):

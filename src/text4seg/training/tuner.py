@@ -115,15 +115,34 @@ class Tuner(Protocol):
     portable: ClassVar[bool]
 
     def __init__(self, recipe: Recipe) -> None:
-        """Load the recipe's model; raises `InputError` for settings it has no use for."""
+        """Load the recipe's model.
+
+        Args:
+            recipe: The recipe.
+
+        Raises:
+            InputError: This kind of model has no use for a setting.
+        """
 
     @classmethod
     def estimate(cls, recipe: Recipe, chats: Sequence[Chat]) -> Estimate:
-        """Estimate what the training takes, before any weights are loaded."""
+        """Estimate what the training takes.
+
+        Args:
+            recipe: The recipe.
+            chats: What it learns from.
+
+        Returns:
+            The estimate for this machine.
+        """
         ...
 
     def model(self) -> VisionLanguageModel:
-        """Get the model as it is now, ready to be asked."""
+        """Get the model as it is now.
+
+        Returns:
+            The model, ready to be asked.
+        """
         ...
 
     def fit(
@@ -133,15 +152,33 @@ class Tuner(Protocol):
         progress: ProgressFn,
         validate: ValidateFn | None = None,
     ) -> tuple[int, float | None]:
-        """Train from the last finished checkpoint on; return the steps and the last loss."""
+        """Train from the last finished checkpoint on.
+
+        Args:
+            chats: What to learn.
+            output: The run's folder.
+            progress: Called after each step.
+            validate: Called every `report.validate_every` steps.
+
+        Returns:
+            The optimizer steps in all, and the last logged loss.
+        """
         ...
 
     def save(self, output: Path) -> None:
-        """Write the folders that a `Segmenter` loads."""
+        """Write the folders that a `Segmenter` loads, with their `ModelDefaults`.
+
+        Args:
+            output: The run's folder.
+        """
         ...
 
     def report(self) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-        """Get the `details` and the `notes` of the result."""
+        """Report what is particular to this kind of model.
+
+        Returns:
+            The `details` and the `notes` of the `TrainResult`.
+        """
         ...
 
 
@@ -167,6 +204,7 @@ def find_tuner(folder: str) -> type[Tuner]:
     Raises:
         MissingExtraError: A package that it needs is not installed.
     """
+    # Trainers are heavy and an extra of the package: they are imported here, not at import time.
     try:
         return TUNERS["nano" if is_nano(folder) else "hf"]
     except ModuleNotFoundError as error:

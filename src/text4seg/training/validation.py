@@ -89,6 +89,7 @@ class Validator:
         samples: Sequence[Sample],
         on_record: Callable[[ScoreRecord], None] | None = None,
     ) -> list[ScoreRecord]:
+        # The recipe's format and grid, whatever the model was taught before: it is to be compared.
         data = self._recipe.data
         segmenter = Segmenter(model, grid=data.grid, format=data.format)
         return list(evaluate(segmenter, samples, on_record=on_record).records)
@@ -99,15 +100,8 @@ def _get_figures(records: Sequence[ScoreRecord]) -> Figures:
 
 
 def sample_evenly(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """Take some questions at even distances.
-
-    Args:
-        samples: Images with their questions.
-        count: How many questions to take; all where there are fewer.
-
-    Returns:
-        The images that are left, each with the questions that were taken.
-    """
+    """Take some questions at even distances; the images that are left, each with those taken."""
+    # Over questions, not images: an image may have many.
     places = [(at, i) for at, sample in enumerate(samples) for i in range(len(sample.targets))]
     count = min(count, len(places))
     taken: dict[int, list[int]] = {}
@@ -122,20 +116,12 @@ def sample_evenly(samples: Sequence[Sample], count: int) -> list[Sample]:
 def draw_answers(
     records: Sequence[ScoreRecord], samples: Sequence[Sample], count: int
 ) -> list[tuple[str, Image]]:
-    """Draw the first answers about things that are in the image.
-
-    Args:
-        records: Scored answers.
-        samples: The images that they are about.
-        count: How many to draw.
-
-    Returns:
-        Numbered images: on the left the true mask, on the right the answered one.
-    """
+    """Draw the first answers about present things: the true mask left, the answered one right."""
     import PIL.Image
 
     images = {sample.image.as_posix(): sample for sample in samples}
     drawn: list[tuple[str, Image]] = []
+    # Absent things have nothing to show.
     for record in [record for record in records if record.truth.mask is not None][:count]:
         image = images[record.truth.image].open_image()
         image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))

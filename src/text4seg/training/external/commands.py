@@ -80,23 +80,13 @@ def external_commands(recipe: Recipe, call: Sequence[str]) -> ExternalCommands:
 
 
 def own_system(folder: Path, family: Family) -> str:
-    """Get the system prompt that a model's chat template writes by itself.
-
-    Other trainers would put their own there, which `Segmenter` does not write.
-
-    Args:
-        folder: The model's folder.
-        family: Its family.
-
-    Returns:
-        The system prompt; empty if there is none.
-    """
+    """Get the system prompt that a model's chat template writes by itself; empty if none."""
     from jinja2 import TemplateError
 
     from text4seg.models.hf.loading import load_processor
 
     processor = load_processor(folder, family)
-    probe = "PROBE"
+    probe = "PROBE"  # marks where a given system prompt would stand
 
     def written(*roles: str) -> str:
         chat = [
@@ -111,6 +101,7 @@ def own_system(folder: Path, family: Family) -> str:
         except (TemplateError, ValueError, KeyError, TypeError):
             return ""  # the template takes no system prompt
 
+    # What surrounds the probe is written for any system prompt; the rest, without one, is its own.
     before, found, after = written("system", "user").partition(probe)
     plain = written("user")
     if not found or not (plain.startswith(before) and plain.endswith(after)):
@@ -131,12 +122,13 @@ def _ms_swift(recipe: Recipe, family: Family | None, system: str | None) -> str:
         "tuner_type": "lora" if recipe.lora.rank else "full",
         **_lora(recipe),
         **({"target_modules": "all-linear"} if recipe.lora.rank else {}),
+        # As here: vision frozen, projector trained.
         "freeze_vit": "true",
         "freeze_aligner": "false",
         **_settings(recipe),
         "torch_dtype": recipe.training.precision,
         "output_dir": output,
-        "add_version": "false",
+        "add_version": "false",  # else the folder's name has the time in it
     }
     if recipe.model.quantize == "4bit":
         options |= {"quant_method": "bnb", "quant_bits": 4}
@@ -159,7 +151,7 @@ def _llama_factory(recipe: Recipe, family: Family | None, system: str | None, si
         **({} if system is None else {"default_system": system}),
         "dataset_dir": _samples(recipe),
         "dataset": DATASET,
-        "image_max_pixels": side**2,
+        "image_max_pixels": side**2,  # by default it shrinks large squares
         "cutoff_len": _LONGEST,
         "finetuning_type": "lora" if recipe.lora.rank else "full",
         **_lora(recipe),
@@ -204,7 +196,7 @@ def _settings(recipe: Recipe) -> dict[str, object]:
     training = recipe.training
     settings: dict[str, object] = {
         "num_train_epochs": training.epochs,
-        "max_steps": training.steps or -1,
+        "max_steps": training.steps or -1,  # -1: as many as the epochs have
         "per_device_train_batch_size": training.device_batch,
         "gradient_accumulation_steps": max(1, training.batch // training.device_batch),
         "learning_rate": training.learning_rate,

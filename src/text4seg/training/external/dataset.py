@@ -57,6 +57,7 @@ def family_and_side(recipe: Recipe) -> tuple[Family | None, int]:
     from text4seg.models.hf.loading import CONFIG
 
     folder = Path(recipe.model.folder)
+    # Asked first: the name of the embedded model is no folder to read.
     if not find_tuner(recipe.model.folder).portable:
         raise InputError(f"{folder} is trained by text4seg train alone")
     try:
@@ -98,6 +99,7 @@ def write_samples(recipe: Recipe, folder: Path) -> int:
     chats = read_chats(recipe.data.train, recipe.data)
     defaults = recipe.data.defaults(square=side)
     texts = {"dataset_info.json": json.dumps({DATASET: _ENTRY}, indent=2)}
+    # Written beside its place and moved: a failure leaves nothing behind.
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
@@ -122,6 +124,7 @@ def _records(chats: Sequence[Chat], made: Path, folder: Path, side: int) -> list
     names: dict[tuple[Path, bytes | None], str] = {}
     records = []
     for chat in chats:
+        # Many chats are about one image: it is written once.
         image = chat.image, chat.content
         if image not in names:
             names[image] = f"images/{len(names):06d}.png"
@@ -129,6 +132,7 @@ def _records(chats: Sequence[Chat], made: Path, folder: Path, side: int) -> list
         messages = [
             {"role": message["role"], "content": _written(message)} for message in chat.messages
         ]
+        # Absolute, as each trainer resolves relative paths from elsewhere.
         record = {"messages": messages, "images": [str(folder / names[image])]}
         records.append(json.dumps(record, ensure_ascii=False))
     return records
