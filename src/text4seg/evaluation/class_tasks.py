@@ -24,7 +24,7 @@ CLASS_TASKS: tuple[ClassTask, ...] = get_args(ClassTask)
 
 @dataclass(frozen=True, slots=True)
 class ClassOptions:
-    """What is asked of every image.
+    """The task and the names to ask for in every image.
 
     Attributes:
         task: `semantic` or `instances`.
@@ -43,7 +43,7 @@ class ClassReport:
     """The figures of a class task.
 
     Attributes:
-        options: What was asked.
+        options: The task and the names.
         results: The result of each image by its number.
         run: What else was run, as the caller says it.
     """

@@ -23,13 +23,13 @@ NAMES = {name: COLUMNS[name][0] for name in COMPARED if name in COLUMNS} | {
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The differences of each set and figure, and the errors of both runs.
+    """A paired comparison of two runs.
 
     Attributes:
-        questions: How many were asked in both.
-        unpaired: How many in one alone.
-        differences: By set and figure.
-        errors: By set, of the first and of the second run.
+        questions: How many questions are in both runs.
+        unpaired: How many are in one run alone.
+        differences: B - A by set and figure.
+        errors: Counts of verdicts by set, of the first and of the second run.
     """
 
     questions: int
@@ -38,7 +38,7 @@ class Comparison:
     errors: dict[str, tuple[dict[str, int], dict[str, int]]]
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """The comparison as plain values."""
         return asdict(self)
 
     def tables(self) -> list[Table]:

@@ -1,4 +1,4 @@
-"""Kinds of questions and kinds of errors: where a model is good, and how it fails."""
+"""Groups of score records: by size of the target, by position words, by kind of error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIZES: Mapping[str, tuple[float, float]] = {
     "5 – 20 %": (0.05, 0.2),
     "20 % and more": (0.2, 1.01),
 }
-"""Sizes of what is meant, as shares of the image; 5 % are 13 cells of 16×16."""
+"""Sizes of targets as shares of the image; 5 % are 13 cells of 16×16."""
 
 POSITIONS: Mapping[str, str] = {
     "left, right": r"left|right|leftmost|rightmost|lefthand|righthand",
@@ -47,15 +47,15 @@ MEANINGS: Mapping[Verdict, str] = {
     "coarse": f"the right object, IoU from {WRONG_BELOW} to {RIGHT_FROM}",
     "grid too coarse": f"the same, where the grid itself allows no {RIGHT_FROM}",
     "wrong object": f"IoU below {WRONG_BELOW}",
-    "missed": "it is there, and the answer is empty",
-    "hallucinated": "it is not there, and the answer is not empty",
+    "missed": "the target is present, and the answer is empty",
+    "hallucinated": "the target is absent, and the answer is not empty",
     "unparsable": "nothing of the text could be read",
 }
-"""What each verdict says."""
+"""The definition of each verdict."""
 
 
 def size_group(record: ScoreRecord) -> str | None:
-    """The size of what is meant; None where nothing is."""
+    """The size group of a target; None where it is absent."""
     if not record.present:
         return None
     return next(name for name, (low, high) in SIZES.items() if low <= record.share < high)
@@ -88,10 +88,17 @@ def by_position(records: Sequence[ScoreRecord]) -> dict[str, list[ScoreRecord]]:
 
 
 def verdict(record: ScoreRecord, *, empty_below: int = 1) -> Verdict:
-    """What became of a question: the error split.
+    """Classify a record by its kind of error.
 
     The thresholds of IoU, 0.5 for right and 0.1 for having found the object at all, are those of
     TIDE (Bolya et al., ECCV 2020, §2.2).
+
+    Args:
+        record: The record.
+        empty_below: An answer of fewer pixels counts as empty.
+
+    Returns:
+        One of `VERDICTS`.
     """
     pixels = record.pixels.emptied(empty_below)
     if record.prediction.validity == "unparsable":
@@ -109,7 +116,7 @@ def verdict(record: ScoreRecord, *, empty_below: int = 1) -> Verdict:
 
 
 def error_split(records: Sequence[ScoreRecord], *, empty_below: int = 1) -> dict[Verdict, int]:
-    """How many questions there are of each verdict, zeros too."""
+    """Count the records of each verdict, zeros too."""
     counts: dict[Verdict, int] = dict.fromkeys(VERDICTS, 0)
     for record in records:
         counts[verdict(record, empty_below=empty_below)] += 1

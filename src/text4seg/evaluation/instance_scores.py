@@ -64,7 +64,21 @@ def average_precision(
     kind: str = "segm",
     named: tuple[str, str] = ("the truth", "the results"),
 ) -> dict[str, float | None]:
-    """The same of an annotation document and results in memory; `named` are for messages."""
+    """Compute `instance_ap` of an annotation document and results in memory.
+
+    Args:
+        document: The annotation document.
+        found: The results.
+        kind: `segm` or `bbox`.
+        named: What messages call the two.
+
+    Returns:
+        As `instance_ap`.
+
+    Raises:
+        InputError: The results do not fit the document.
+        MissingExtraError: faster-coco-eval is not installed.
+    """
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError:
@@ -98,22 +112,31 @@ def instances_of(sample: Sample, names: Sequence[str]) -> list[dict[str, Any]]:
 def answered_instances(
     segmenter: Segmenter, image: Image, names: Sequence[str], *, chunk: int = 32
 ) -> list[dict[str, Any]]:
-    """What a model finds under each name, taken apart into things that do not touch.
+    """Split the mask of each name into connected components.
 
-    The score of a thing is the mean probability of its cells' name under its pixels. Models that
-    number instances are not asked to: two things that touch are one here.
+    Two instances that touch are one component.
+
+    Args:
+        segmenter: The segmenter.
+        image: The image.
+        names: The names to ask for.
+        chunk: How many names are asked together; the image is encoded once for them.
+
+    Returns:
+        For each component the place of its name, its mask as run lengths, and its score: the mean
+        probability of the name over its pixels.
     """
     found = []
     size = Size(image.height, image.width)
     for start in range(0, len(names), chunk):
         answers = segmenter.segment_many(image, names[start : start + chunk])
         for place, answer in enumerate(answers, start=start):
-            sure = resize_probability(answer.probability, size, "nearest")
+            probability = resize_probability(answer.probability, size, "nearest")
             found += [
                 {
                     "category": place,
                     "segmentation": mask_to_rle(thing),
-                    "score": float(sure[thing].mean()),
+                    "score": float(probability[thing].mean()),
                 }
                 for thing in _pieces(answer.mask)
             ]
@@ -133,7 +156,7 @@ def _pieces(mask: Bool[np.ndarray, "h w"]) -> Iterator[Bool[np.ndarray, "h w"]]:
 def score_instances(
     segmenter: Segmenter, sample: Sample, names: Sequence[str], *, chunk: int = 32
 ) -> dict[str, Any]:
-    """Truth and answers of one image as plain values; raises `InputError`."""
+    """Give ground truth and answers of one image as plain values; raises `InputError`."""
     image = sample.open_image()
     return {
         "size": [image.height, image.width],
@@ -145,7 +168,7 @@ def score_instances(
 def average_precision_of(
     results: Mapping[int, Mapping[str, Any]], names: Sequence[str]
 ) -> dict[str, float | None]:
-    """AP over images, by their numbers; all figures 0 where nothing was answered."""
+    """Compute AP over images from their results; all figures are 0 where nothing was answered."""
     document: dict[str, Any] = {
         "images": [
             {"id": number, "height": one["size"][0], "width": one["size"][1]}
@@ -165,7 +188,10 @@ def average_precision_of(
                     "area": rle_area(true["segmentation"]),
                 }
             )
-        answers += [_record(number, said) | {"score": said["score"]} for said in one["answers"]]
+        answers += [
+            _record(number, predicted) | {"score": predicted["score"]}
+            for predicted in one["answers"]
+        ]
     if not document["annotations"]:
         raise InputError("no image has a thing of these names: there is nothing to score")
     if not answers:

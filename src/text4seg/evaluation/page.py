@@ -94,7 +94,15 @@ def save_report(report: Report, folder: Path, open_image: OpenImage | None = Non
 
 
 def failures(records: Sequence[ScoreRecord], *, empty_below: int = 1) -> list[ScoreRecord]:
-    """What went wrong, worst first; among equals, what covers most of the image."""
+    """Select the records that are not right.
+
+    Args:
+        records: The records.
+        empty_below: An answer of fewer pixels counts as empty.
+
+    Returns:
+        The failures, lowest IoU first; among equals, the largest first.
+    """
     wrong = [record for record in records if verdict(record, empty_below=empty_below) != "right"]
     return sorted(
         wrong,
@@ -143,7 +151,7 @@ def _picture(
 
 
 def _grid(record: ScoreRecord) -> list[list[str]] | None:
-    """What became of each cell of the text: hit, extra, missed or none."""
+    """For each cell of the text: hit, extra, missed or none."""
     prediction = record.prediction
     form = FORMATS.get(prediction.format or "")
     if prediction.grid is None or form is None or prediction.text is None:
@@ -152,9 +160,9 @@ def _grid(record: ScoreRecord) -> list[list[str]] | None:
         return None
     shape = GridShape.parse(prediction.grid)
     read = form.salvage(find_body(prediction.text), shape, (record.truth.expression,))
-    said = read.value.select(record.truth.expression)
-    true = np.zeros_like(said)
+    predicted = read.value.select(record.truth.expression)
+    true = np.zeros_like(predicted)
     if record.truth.mask is not None:
         true = coverage_to_cells(mask_to_coverage(rle_to_mask(record.truth.mask), shape))
     names = np.array(["none", "missed", "extra", "hit"])
-    return [list(map(str, line)) for line in names[true + 2 * said]]
+    return [list(map(str, line)) for line in names[true + 2 * predicted]]

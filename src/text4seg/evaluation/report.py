@@ -52,7 +52,7 @@ _SHORT = ("questions", "grid_iou", "pixel_iou", "oracle_iou", "t_acc", "n_acc")
 
 @dataclass(frozen=True, slots=True)
 class EvaluationOptions:
-    """What is measured, and of what.
+    """What an evaluation measures.
 
     Attributes:
         task: What it is judged by: `res` (referring segmentation), `gres` (targets may be absent)
@@ -85,7 +85,7 @@ class EvaluationOptions:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """All that is to be said about some score records.
+    """The figures of some score records.
 
     Attributes:
         records: The records.
@@ -226,8 +226,8 @@ def _by_set(report: Mapping[str, Any]) -> Table:
         values = [cells[key] for cells in sets.values()]
         if all(value == "–" for value in values):
             continue
-        sure = [_interval(report, name, key) for name in sets]
-        shown = [f"{value} {extra}".strip() for value, extra in zip(values, sure, strict=True)]
+        intervals = [_interval(report, name, key) for name in sets]
+        shown = [f"{value} {extra}".strip() for value, extra in zip(values, intervals, strict=True)]
         rows.append((COLUMNS[key][0], *shown))
     note = "In brackets: 95 % bootstrap intervals over images." if report["intervals"] else ""
     return Table("Figures", ("", *sets), tuple(rows), note)

@@ -1,4 +1,4 @@
-"""Open-vocabulary semantic segmentation: every pixel one of some names, judged by mean IoU.
+"""Open-vocabulary semantic segmentation: each pixel gets one of some names; scored by mean IoU.
 
 Each name is asked for by itself, so any model that segments by an expression can do it, however
 many names there are: a pixel goes to the name that is likeliest in its cell among those whose
@@ -35,16 +35,19 @@ NONE = -1
 def label_map(
     segmenter: Segmenter, image: Image, names: Sequence[str], *, chunk: int = 32, together: int = 1
 ) -> Int64[np.ndarray, "h w"]:
-    """The index of a name for each pixel, -1 where none of them is.
+    """Label each pixel with one of some names.
 
     Args:
-        segmenter: What answers for each name.
+        segmenter: The segmenter.
         image: The image.
         names: The names, each a legal label.
         chunk: How many names are asked together; the image is opened once for them, and their
             answers are held in memory. It does not change the result.
         together: How many names are put into one question; with more than one, all answers are
             taken as cells.
+
+    Returns:
+        The place of a name in `names` for each pixel, -1 where none of them is.
     """
     if together > 1:
         return _named_together(segmenter, image, names, together)
@@ -58,12 +61,12 @@ def label_map(
                 continue
             # A refiner may go beyond the cells of the text: there the probability is that of
             # its cell, but at least a little above nothing.
-            sure: Float32[np.ndarray, "h w"] = resize_probability(
+            probability: Float32[np.ndarray, "h w"] = resize_probability(
                 answer.probability, size, "nearest"
             )
-            likelier = answer.mask & (np.maximum(sure, 1e-6) > best)
+            likelier = answer.mask & (np.maximum(probability, 1e-6) > best)
             labels[likelier] = index
-            best[likelier] = np.maximum(sure, 1e-6)[likelier]
+            best[likelier] = np.maximum(probability, 1e-6)[likelier]
     return labels
 
 
@@ -77,13 +80,13 @@ def _named_together(
         number = np.array([place.get(label, NONE) for label in grid.labels], dtype=np.int64)
         rows, cols = grid.cells.shape
         at = np.ix_(centers(image.height, rows), centers(image.width, cols))
-        said = number[grid.cells[at]]
-        labels = np.where(labels == NONE, said, labels)
+        predicted = number[grid.cells[at]]
+        labels = np.where(labels == NONE, predicted, labels)
     return labels
 
 
 def true_map(sample: Sample, names: Sequence[str], size: Size) -> Int64[np.ndarray, "h w"]:
-    """The index of the true name for each pixel; void where nobody annotated one.
+    """Give the place of the true name of each pixel; void where nobody annotated one.
 
     Where masks overlap, the smaller thing lies in front.
 
@@ -144,15 +147,25 @@ def score_semantics(
     chunk: int = 32,
     together: int = 1,
 ) -> dict[str, Any]:
-    """The confusion of one image as plain values: `cells` are [true, answered, pixels].
+    """Count the confusion of one image.
+
+    Args:
+        segmenter: The segmenter.
+        sample: The image with the masks of its names.
+        names: The names to ask for.
+        chunk: As in `label_map`.
+        together: As in `label_map`.
+
+    Returns:
+        `cells`, a list of [true name, answered name, pixels], as plain values.
 
     Raises:
         InputError: The image or a mask is broken.
     """
     image = sample.open_image()
     truth = true_map(sample, names, Size(image.height, image.width))
-    said = label_map(segmenter, image, names, chunk=chunk, together=together)
-    matrix = confusion_matrix(said, truth, len(names), void=_void(names))
+    predicted = label_map(segmenter, image, names, chunk=chunk, together=together)
+    matrix = confusion_matrix(predicted, truth, len(names), void=_void(names))
     at = np.argwhere(matrix)
     return {"cells": [[*pair, int(matrix[tuple(pair)])] for pair in at.tolist()]}
 

@@ -1,4 +1,4 @@
-"""From the records of a set to its figures."""
+"""The figures of a set of score records, their intervals, and how tables write them."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def summarize_set(records: Sequence[ScoreRecord], *, empty_below: int = 1) -> Su
 
 
 Part = Callable[[ScoreRecord, int], tuple[float, float]]
-"""A record's part of a figure's numerator and denominator, given the least pixels of an answer."""
+"""A record's share of a figure's numerator and denominator, given `empty_below`."""
 
 
 def _of_pixels(name: str, *, of_present: bool) -> Part:
@@ -197,10 +197,15 @@ def parts_of(records: Sequence[ScoreRecord], empty_below: int) -> np.ndarray:
 
 
 def intervals_of(records: Sequence[ScoreRecord], *, empty_below: int = 1) -> dict[str, Interval]:
-    """The figures of `COMPARED` with bootstrap intervals over images; those over nothing left out.
+    """Compute the figures of `COMPARED` with bootstrap intervals over images.
 
-    Of a single image there is nothing to draw: its intervals are as narrow as they are useless,
-    and are left out too.
+    Args:
+        records: The score records.
+        empty_below: An answer of fewer pixels counts as empty.
+
+    Returns:
+        The intervals by figure, without figures over nothing; empty for a single image, whose
+        resamples are all alike.
     """
     images = [record.truth.image for record in records]
     if len(set(images)) < 2:

@@ -41,11 +41,11 @@ def vqa_accuracy(answer: str, answers: Sequence[str]) -> float:
 
     Antol et al., VQA, ICCV 2015, §5. With fewer than four answers, whether it is one of them.
     """
-    said, true = normalized(answer), [normalized(one) for one in answers]
+    given, true = normalized(answer), [normalized(one) for one in answers]
     if len(true) < 4:
-        return float(said in true)
-    agreeing = true.count(said)
-    scores = [min(1.0, (agreeing - (one == said)) / 3) for one in true]
+        return float(given in true)
+    agreeing = true.count(given)
+    scores = [min(1.0, (agreeing - (one == given)) / 3) for one in true]
     return sum(scores) / len(scores)
 
 
