@@ -24,9 +24,9 @@ from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.geometry import coverage_to_cells, mask_to_coverage
 from text4seg.core.types import Size
 from text4seg.data import read_jsonl
+from text4seg.decoding import RUN_LENGTHS, DecodingOptions
 from text4seg.images import open_image
-from text4seg.segmenter import Choices, Segmenter
-from text4seg.segmenter.generation import RUNS
+from text4seg.segmenter import Segmenter
 
 BIASES = (0.0, -0.7)
 SEED = 0
@@ -39,24 +39,27 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     samples = list(chain.from_iterable(read_jsonl(file, arguments.images) for file in files))
     random.Random(SEED).shuffle(samples)
     first = Segmenter.from_pretrained("nano", format=arguments.format)
-    ways = [Choices(runs, bias) for runs, bias in product(RUNS, BIASES)]
-    writers = {
-        way: Segmenter(first.chat, format=arguments.format, choices=way).writer for way in ways
+    ways = [
+        DecodingOptions(run_lengths=run_lengths, background_bias=bias)
+        for run_lengths, bias in product(RUN_LENGTHS, BIASES)
+    ]
+    generators = {
+        way: Segmenter(first.model, format=arguments.format, options=way).generator for way in ways
     }
-    found: dict[Choices, list[tuple[float, int]]] = {way: [] for way in ways}
+    found: dict[DecodingOptions, list[tuple[float, int]]] = {way: [] for way in ways}
     absent_right = dict.fromkeys(ways, 0)
     absent = 0
     for sample in samples:
         if absent + len(found[ways[0]]) >= arguments.limit:
             break
         image = open_image(sample.image)
-        session = first.chat.open(image)
+        session = first.model.encode_image(image)
         for asked in sample.targets:
             absent += asked.mask is None
             truth = asked.to_mask(Size(image.height, image.width))
             cells = coverage_to_cells(mask_to_coverage(truth, first.shape))
-            for way, writer in writers.items():
-                written = writer.write(session, asked.expression)
+            for way, generator in generators.items():
+                written = generator.generate(session, asked.expression)
                 said = written.grid.select(asked.expression)
                 if asked.mask is None:
                     absent_right[way] += not said.any()
@@ -66,7 +69,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         print(f"{absent + len(found[ways[0]])} of {arguments.limit}", file=sys.stderr)
     results = [
         {
-            "runs": way.runs,
+            "runs": way.run_lengths,
             "bias": way.background_bias,
             "grid_iou": float(np.mean([iou for iou, _ in found[way]])),
             "passes": float(np.mean([passes for _, passes in found[way]])),

@@ -24,8 +24,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.annotations import read_objects
-from text4seg.codec import RRLE
 from text4seg.codec.batch_codec import decode_many, polygons_to_texts, rles_to_texts
+from text4seg.codec.rrle import RRLE
 from text4seg.core.coverage import polygons_to_rle
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.types import GridShape, Size

@@ -159,7 +159,7 @@ def ways_of(segmenters: dict[str, Segmenter], image_path: Path, *, large: bool) 
     from text4seg.models.nano.nano_model import NanoSession
 
     image = open_image(image_path)
-    chat: Any = segmenters["engine, sd"].chat
+    chat: Any = segmenters["engine, sd"].model
     generate = Generate(chat, image)
     features = chat.vision_encoder.encode(image)
 
@@ -167,7 +167,7 @@ def ways_of(segmenters: dict[str, Segmenter], image_path: Path, *, large: bool) 
         def answer(expression: str) -> int:
             # A new session each time, so that the engine pays for the prefill as `generate` does.
             session = NanoSession(chat, features)
-            return segmenters[name].writer.write(session, expression).costs.tokens
+            return segmenters[name].generator.generate(session, expression).costs.tokens
 
         return answer
 
@@ -188,8 +188,8 @@ def time_nano(images: Sequence[Path], expressions: Sequence[str], *, large: bool
     first = Segmenter.from_pretrained("nano", format="sd")
     segmenters = {
         "engine, sd": first,
-        "engine, rrle": Segmenter(first.chat, format="rrle"),
-        "engine, rrle, 64x64": Segmenter(first.chat, format="rrle", grid="64x64"),
+        "engine, rrle": Segmenter(first.model, format="rrle"),
+        "engine, rrle, 64x64": Segmenter(first.model, format="rrle", grid="64x64"),
     }
     seconds: dict[str, list[float]] = {}
     tokens: dict[str, list[int]] = {}
@@ -259,7 +259,7 @@ def time_config(file: Path, batches: Sequence[int], masks: int, *, toy: bool) ->
         started, passes = time.perf_counter(), 0
         for at in range(0, len(texts), batch):
             step = ForcedBatch(model, vocabulary, texts[at : at + batch])
-            passes += step.write(grammar, SMALL, pass_cost)
+            passes += step.write(grammar, pass_cost)
         took = (time.perf_counter() - started) / len(texts)
         peak = torch.cuda.max_memory_allocated() if device == "cuda" else None
         results.append({"batch": batch, "seconds": took, "passes": passes, "peak_bytes": peak})

@@ -14,12 +14,11 @@ from text4seg.core.types import DescriptorGrid, GridShape
 from text4seg.decoding import (
     CompiledGrammar,
     Decoded,
-    How,
-    Job,
+    DecodingOptions,
+    DecodingTask,
     MeasuredPassCost,
     Vocabulary,
     decode_batch,
-    make_drafter,
 )
 
 PROMPT = 300  # tokens of an image and a question
@@ -131,12 +130,15 @@ class ForcedBatch:
         self._cache.rollback(sequence, n)
         self._scripts[sequence].rollback(n)
 
-    def write(self, grammar: CompiledGrammar, shape: GridShape, pass_cost: MeasuredPassCost) -> int:
+    def write(self, grammar: CompiledGrammar, pass_cost: MeasuredPassCost) -> int:
         """Write all texts; the passes they took together."""
-        how = How(draft=make_drafter("row", shape), pass_cost=pass_cost)
-        jobs = [Job(script.row_at(0), self._vocabulary, grammar, how) for script in self._scripts]
+        options = DecodingOptions("row")
+        tasks = [
+            DecodingTask(script.row_at(0), grammar, options, pass_cost=pass_cost)
+            for script in self._scripts
+        ]
         longest = 0
-        for decoded, text in zip(decode_batch(self, jobs), self._texts, strict=True):
+        for decoded, text in zip(decode_batch(self, tasks), self._texts, strict=True):
             if not isinstance(decoded, Decoded):
                 raise decoded
             if self._vocabulary.decode(decoded.tokens) != text:

@@ -75,12 +75,12 @@ def check_format(
     form: Format[Any], text: str, shape: GridShape, labels: Sequence[str] | None
 ) -> None:
     """Hold one text against the contracts of one format."""
-    from text4seg.codec import BoxWise
-
-    if isinstance(form, BoxWise):
-        regions = form.salvage(text, shape, labels)
-        strict = keeps_contract(form, text, shape, labels, regions.repairs, regions.regions)
-        grids = [region.grid for region in regions.regions.regions]
+    salvage = form.salvage(text, shape, labels)
+    strict = keeps_contract(form, text, shape, labels, salvage.repairs, salvage.value)
+    if form.syntax.covers_image:
+        grids = [salvage.value]
+    else:
+        grids = [region.grid for region in salvage.value.regions]
         # One more box makes longer text of the same language.
         if (
             strict
@@ -88,10 +88,6 @@ def check_format(
             and form.decode(text + text, shape, labels).regions[len(grids)].grid != grids[0]
         ):
             raise AssertionError("two texts after each other are not both read")
-    else:
-        salvage = form.salvage(text, shape, labels)
-        keeps_contract(form, text, shape, labels, salvage.repairs, salvage.grid)
-        grids = [salvage.grid]
     for grid in grids:
         if grid.shape != shape:
             raise AssertionError("salvage gives a grid of another shape")
@@ -130,7 +126,7 @@ def keeps_contract(
 
 def seeds(count: int) -> list[str]:
     """Valid texts of every format to start from, and some with what models write around them."""
-    from text4seg.codec import BOX, FORMATS
+    from text4seg.codec import FORMATS
     from text4seg.core.regions import LatticeBox, Region, Regions
     from text4seg.core.types import DescriptorGrid
 
@@ -143,7 +139,8 @@ def seeds(count: int) -> list[str]:
         grid = DescriptorGrid.build(names, cells.astype(np.int32))
         box = LatticeBox(at, at + 9, 2 * at, 99 - at)
         regions = Regions((Region(box, grid),) * (at % 3))
-        for text in (*(form.encode(grid) for form in FORMATS.values()), BOX.encode(regions)):
+        for form in FORMATS.values():
+            text = form.encode(grid if form.syntax.covers_image else regions)
             texts += [text, f"Sure:\n<seg>{text}</seg>", f"```\n{text}```"]
     return texts
 

@@ -25,7 +25,14 @@ from benchmarks.rounding import questions
 from text4seg.codec import get_format
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.types import GridShape
-from text4seg.decoding import UNBOUNDED, DraftContext, compile_mask_grammar, decode, make_drafter
+from text4seg.decoding import (
+    UNBOUNDED,
+    DecodingOptions,
+    DecodingTask,
+    DraftContext,
+    compile_mask_grammar,
+    decode,
+)
 from text4seg.images import open_image
 from text4seg.segmenter import Segmenter
 
@@ -41,19 +48,19 @@ def write_all(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     deadline = time.monotonic() + 60 * arguments.minutes
     files = [Path(name) for name in arguments.data.split(",")]
     asked = questions(files, arguments.images)
-    writers: dict[str, Any] = {}
+    generators: dict[str, Any] = {}
     for image, texts in asked:
         left = [text for text in texts if (image.name, text) not in done]
         if len(kept) >= arguments.limit or time.monotonic() > deadline:
             break
         if not left:
             continue
-        if not writers:
+        if not generators:
             first = Segmenter.from_pretrained("nano")
-            writers = {name: Segmenter(first.chat, format=name).writer for name in FORMATS}
-        session = first.chat.open(open_image(image))
+            generators = {name: Segmenter(first.model, format=name).generator for name in FORMATS}
+        session = first.model.encode_image(open_image(image))
         for text in left:
-            kept.append(write_one(writers, session, text) | {"image": image.name})
+            kept.append(write_one(generators, session, text) | {"image": image.name})
             if arguments.keep is not None:
                 with arguments.keep.open("a") as file:
                     file.write(json.dumps(kept[-1]) + "\n")
@@ -61,11 +68,11 @@ def write_all(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     return kept
 
 
-def write_one(writers: dict[str, Any], session: Any, expression: str) -> dict[str, Any]:
-    asked = writers["sd"].ask(session, expression)
-    texts = {name: writer.write(session, expression).text for name, writer in writers.items()}
-    odds = np.round(asked.cell_odds, 2).tolist()
-    return {"expression": expression, "absent": asked.absent, "odds": odds, **texts}
+def write_one(generators: dict[str, Any], session: Any, expression: str) -> dict[str, Any]:
+    prompt = generators["sd"].prepare(session, expression).prompt
+    texts = {name: one.generate(session, expression).text for name, one in generators.items()}
+    odds = np.round(prompt.cell_log_odds, 2).tolist()
+    return {"expression": expression, "absent": prompt.absent, "odds": odds, **texts}
 
 
 def read_kept(file: Path | None) -> list[dict[str, Any]]:
@@ -86,15 +93,15 @@ def count(rows: Sequence[dict[str, Any]]) -> Iterator[dict[tuple[str, str], int]
         labels = () if row["absent"] else (row["expression"],)
         for name in FORMATS:
             grammar = compile_mask_grammar(get_format(name), SHAPE, labels, vocabulary)
-            known = DraftContext(SHAPE, name, row["expression"], cell_odds=np.array(row["odds"]))
+            context = DraftContext(
+                grammar.syntax, SHAPE, row["expression"], cell_log_odds=np.array(row["odds"])
+            )
             text = row[name].encode()
             for draft in DRAFTS:
                 script = Script(vocabulary, text)
-                drafter = make_drafter(draft, SHAPE, known)
-                first = script.row_at(0)
-                found = decode(
-                    script, first, vocabulary, grammar, draft=drafter, pass_cost=UNBOUNDED
-                )
+                options, first = DecodingOptions(draft), script.row_at(0)
+                task = DecodingTask(first, grammar, options, context, pass_cost=UNBOUNDED)
+                found = decode(script, task)
                 if vocabulary.decode(found.tokens) != text:
                     raise InputError(f"the text of {row['expression']!r} was not written")
                 passes[name, draft] = found.stats.passes

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.annotations import outline_to_rle, read_objects
-from text4seg.codec import RRLE
 from text4seg.codec.box import BOX
+from text4seg.codec.rrle import RRLE
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.geometry import Rule, coverage_to_cells, mask_to_coverage, mask_to_grid
 from text4seg.core.regions import masks_to_regions

@@ -29,11 +29,12 @@ from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.types import GridShape
 from text4seg.decoding import (
     UNBOUNDED,
+    DecodingOptions,
+    DecodingTask,
     PassCost,
     Vocabulary,
     compile_mask_grammar,
     decode,
-    make_drafter,
 )
 
 Clock = Callable[[], float]
@@ -79,15 +80,14 @@ def measure(
     grammar = compile_mask_grammar(form, SHAPE, ("dog",), vocabulary)
     compiled = clock() - started
     kind, pass_cost = DRAFTS[draft]
-    drafter = make_drafter(kind, SHAPE)
+    options = DecodingOptions(kind)
     passes: list[int] = []
 
     def write(text: bytes) -> float:
         script = Timed(vocabulary, text, clock)
         started = clock()
-        decoded = decode(
-            script, script.row_at(0), vocabulary, grammar, draft=drafter, pass_cost=pass_cost
-        )
+        task = DecodingTask(script.row_at(0), grammar, options, pass_cost=pass_cost)
+        decoded = decode(script, task)
         took = clock() - started - script.seconds
         passes.append(decoded.stats.passes)
         return 1000 * took / decoded.stats.passes

@@ -30,12 +30,13 @@ from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import GridShape
 from text4seg.decoding import (
     UNBOUNDED,
+    DecodingOptions,
     DecodingStats,
+    DecodingTask,
     PassCost,
     Vocabulary,
     compile_mask_grammar,
     decode,
-    make_drafter,
 )
 
 if TYPE_CHECKING:
@@ -175,9 +176,9 @@ def write(
     for title in drafts:
         draft, pass_cost = DRAFTS[title]
         script = Script(vocabulary, text)
-        drafter = make_drafter(draft, shape)
-        first = script.row_at(0)
-        decoded = decode(script, first, vocabulary, grammar, draft=drafter, pass_cost=pass_cost)
+        options = DecodingOptions(draft)
+        task = DecodingTask(script.row_at(0), grammar, options, pass_cost=pass_cost)
+        decoded = decode(script, task)
         if vocabulary.decode(decoded.tokens) != text:
             raise InputError(f"draft {title!r} did not write the true text of a {label!r}")
         stats[title] = decoded.stats

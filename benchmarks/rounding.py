@@ -27,7 +27,7 @@ from typing import Any
 
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.data import read_jsonl
-from text4seg.decoding import UNBOUNDED
+from text4seg.decoding import UNBOUNDED, DecodingOptions
 from text4seg.images import open_image
 from text4seg.segmenter import Segmenter
 
@@ -54,18 +54,22 @@ class Twice:
     def __init__(self, dtype: str, draft: str, form: str, grid: str) -> None:
         import torch
 
-        first = Segmenter.from_pretrained("nano", format=form, grid=grid, draft="none")
-        chat: Any = first.chat
-        chat.model.to(getattr(torch, dtype))
-        self.chat, self.plain = chat, first
-        self.drafted = Segmenter(chat, format=form, grid=grid, draft=draft, pass_cost=UNBOUNDED)
+        plain = DecodingOptions("none")
+        first = Segmenter.from_pretrained("nano", format=form, grid=grid, options=plain)
+        model: Any = first.model
+        model.model.to(getattr(torch, dtype))
+        self.model, self.plain = model, first
+        drafted = DecodingOptions(draft)
+        self.drafted = Segmenter(
+            model, format=form, grid=grid, options=drafted, pass_cost=UNBOUNDED
+        )
 
     def compare(self, image: Path, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
         """For each question whether the two differ, and in how many cells."""
-        session = self.chat.open(open_image(image))
+        session = self.model.encode_image(open_image(image))
         for text in texts:
-            one = self.plain.writer.write(session, text)
-            many = self.drafted.writer.write(session, text, previous=one.grid)
+            one = self.plain.generator.generate(session, text)
+            many = self.drafted.generator.generate(session, text, previous=one.grid)
             cells = one.grid.select(text) != many.grid.select(text)
             yield {
                 "image": image.name,

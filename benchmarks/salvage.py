@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.annotations import outline_to_rle, read_objects
-from text4seg.codec import RRLE
 from text4seg.codec.batch_codec import rles_to_texts
+from text4seg.codec.rrle import RRLE
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.types import GridShape
 
@@ -138,7 +138,7 @@ def measure(texts: list[tuple[str, str]]) -> list[dict[str, object]]:
         for label, body in texts:
             clean = RRLE.decode(body, SHAPE, [label]).select(label)
             text = damage(body, label, random)
-            ours = RRLE.salvage(text, SHAPE, [label]).grid.select(label)
+            ours = RRLE.salvage(text, SHAPE, [label]).value.select(label)
             scores.append((agreement(ours, clean), agreement(baseline(text, label), clean)))
         ours_mean, theirs = np.mean(scores, axis=0)
         rows.append({"damage": name, "salvage": round(float(ours_mean), 4)})

@@ -17,6 +17,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -31,7 +32,7 @@ from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.geometry import mask_to_grid
 from text4seg.core.types import GridShape, Size
 from text4seg.data import ReferringTarget, read_jsonl
-from text4seg.decoding import DraftContext, compile_mask_grammar, decode, make_drafter
+from text4seg.decoding import DecodingOptions, compile_mask_grammar, decode
 from text4seg.images import open_image
 from text4seg.segmenter import Segmenter
 
@@ -57,28 +58,31 @@ class Clock:
 class Engine:
     """The engine for one format and grid, made to write texts with nano's passes."""
 
-    def __init__(self, chat: Any, form: str, shape: GridShape) -> None:
-        self.writer = Segmenter(chat, format=form, grid=shape).writer
-        self.form, self.shape, self.chat = form, shape, chat
+    def __init__(self, model: Any, form: str, shape: GridShape) -> None:
+        self.generator = Segmenter(model, format=form, grid=shape).generator
+        self.form, self.shape, self.model = form, shape, model
 
     def write(self, features: Any, expression: str, text: str, draft: str) -> tuple[int, int]:
         """Write a text after a prefill of its own; tokens and passes."""
         from text4seg.models.nano.nano_model import NanoSession
 
-        writer = self.writer
-        asked = writer.ask(NanoSession(self.chat, features), expression)
-        vocabulary = writer.vocabulary_of(asked.vocabulary)
-        grammar = compile_mask_grammar(writer.form, self.shape, (expression,), vocabulary)
-        known = DraftContext(self.shape, self.form, expression, cell_odds=asked.cell_odds)
-        step = ForcedStep(asked.step, vocabulary, text.encode())
-        decoded = decode(
-            step,
-            step.first_logits,
-            vocabulary,
-            grammar,
-            draft=make_drafter(draft, self.shape, known),
-            pass_cost=writer.pass_cost,
+        prepared = self.generator.prepare(NanoSession(self.model, features), expression)
+        prompt, task = prepared.prompt, prepared.task
+        vocabulary = task.grammar.vocabulary
+        # The model may find the thing absent; the text to write marks it all the same.
+        grammar = compile_mask_grammar(
+            self.generator.form, self.shape, (prepared.label,), vocabulary
         )
+        step = ForcedStep(prompt.step, vocabulary, text.encode())
+        task = replace(
+            task,
+            first_logits=step.first_logits,
+            grammar=grammar,
+            options=DecodingOptions(draft),
+            bias=None,
+            max_context=None,
+        )
+        decoded = decode(step, task)
         if vocabulary.decode(decoded.tokens) != text.encode():
             raise InputError(f"nano was not made to write the true mask of {expression!r}")
         return decoded.stats.tokens, decoded.stats.passes
@@ -99,16 +103,16 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.limit < 1:
         raise InputError(f"--limit is at least 1, got {arguments.limit}")
     asked_of = list(islice(things(arguments.data, arguments.images), arguments.limit))
-    chat: Any = Segmenter.from_pretrained("nano").chat
-    engines = [Engine(chat, form, shape) for shape in (SMALL, LARGE) for form in FORMATS]
+    model: Any = Segmenter.from_pretrained("nano").model
+    engines = [Engine(model, form, shape) for shape in (SMALL, LARGE) for form in FORMATS]
     clock = Clock()
     for image_path, asked in asked_of:
         image, expression = open_image(image_path), asked.expression
         mask = asked.to_mask(Size(image.height, image.width))
-        generate, features = Generate(chat, image), chat.vision_encoder.encode(image)
+        generate, features = Generate(model, image), model.vision_encoder.encode(image)
         grids = {shape: mask_to_grid(mask, expression, shape) for shape in (SMALL, LARGE)}
         for engine in engines:
-            text = engine.writer.form.encode(grids[engine.shape])
+            text = engine.generator.form.encode(grids[engine.shape])
             if not clock.found:
                 engine.write(features, expression, text, "row")  # grammars are compiled once
             if engine.shape == SMALL:

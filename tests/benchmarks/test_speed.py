@@ -14,7 +14,7 @@ from tests.reference.toy import CacheOf, Noise, train_tokenizer
 from text4seg.codec import get_format
 from text4seg.core.errors import InputError
 from text4seg.core.types import DescriptorGrid, GridShape, Size
-from text4seg.decoding import compile_mask_grammar, decode
+from text4seg.decoding import DecodingTask, compile_mask_grammar, decode
 
 
 def test_ratios_are_over_the_faster_engine() -> None:
@@ -68,7 +68,7 @@ def test_a_model_is_made_to_write_a_text() -> None:
     real = CacheOf(Noise(wordy, 1))
     step = ForcedStep(real, wordy, text)
     grammar = compile_mask_grammar(get_format("rrle"), shape, ("dog",), wordy)
-    decoded = decode(step, step.first_logits, wordy, grammar)
+    decoded = decode(step, DecodingTask(step.first_logits, grammar))
     assert wordy.decode(decoded.tokens) == text
     assert real.passes == decoded.stats.passes > 0
     assert real.cache == list(decoded.tokens)[: len(real.cache)]
