@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from text4seg.codec.answer import SEG_CLOSE, SEG_OPEN
 from text4seg.core.types import GridShape
 
+# Models are trained on these words: a change would change what a trained model is asked.
 QUESTIONS: tuple[str, ...] = (
     "Segment {expression} in this image.",
     "Where is {expression}? Answer with a mask.",
     "Please write the mask of {expression}.",
-    "Show which part of the image is {expression}.",
+    "Show which part of the photo is {expression}.",
     "Can you segment {expression}?",
 )
 DEFAULT_QUESTION = QUESTIONS[0]
@@ -65,14 +66,14 @@ def answer(body: str) -> str:
 EVERYTHING: tuple[str, ...] = (
     "Segment everything in this image.",
     "Please name and segment all that can be seen.",
-    "Write a mask with every thing and every surface of the image.",
+    "Write a mask with every thing and every surface of the photo.",
     "What is where in this image? Answer with a mask.",
 )
 """Questions for all that an image shows."""
 
 SEVERAL: tuple[str, ...] = (
     "Segment these in this image: {names}.",
-    "Which parts of the image are {names}? Answer with one mask.",
+    "Which parts of the photo are {names}? Answer with one mask.",
     "Please write one mask of {names}, as far as they are there.",
     "Find {names} and segment what you find.",
 )
