@@ -1,4 +1,4 @@
-"""Masks in the formats of others, for `text4seg convert`: pictures, outlines, records."""
+"""Renderers of `text4seg convert`: masks as images, outlines and records of other tools."""
 
 from __future__ import annotations
 
@@ -30,7 +30,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RenderRequest:
-    """A value, the size of its image, the image if there is one, and the label that is wanted."""
+    """What to render.
+
+    Attributes:
+        value: The mask.
+        size: The size of its image.
+        image: The image, if there is one.
+        label: The label to render; None is all of them.
+    """
 
     value: Value
     size: Size
@@ -38,37 +45,37 @@ class RenderRequest:
     label: str | None = None
 
     def mask(self) -> np.ndarray:
-        """The pixels of the label that is wanted, or of all labels."""
+        """Get the pixels of the label, or of all labels."""
         if self.label is None:
             return np.asarray(self.value.label_map(self.size) > 0)
         return self.value.mask(self.label, self.size)
 
     def things(self) -> list[tuple[str, np.ndarray]]:
-        """What is wanted, thing by thing."""
+        """Get each object of the label, or of all labels."""
         found = self.value.things(self.size)
         return [one for one in found if self.label in (None, one[0])]
 
 
 def to_png(request: RenderRequest) -> bytes:
-    """White where the mask is."""
+    """Render an image that is white where the mask is."""
     return mask_to_png(request.mask())
 
 
 def to_labels(request: RenderRequest) -> bytes:
-    """A picture with a palette, whose values are the numbers of the labels."""
+    """Render an image with a palette, whose values are the indices of the labels."""
     labels = request.value.label_map(request.size)
     return label_map_to_png(labels, len(request.value.labels))
 
 
 def to_cutout(request: RenderRequest) -> bytes:
-    """The image, transparent outside the mask."""
+    """Render the image, transparent outside the mask."""
     if request.image is None:
         raise UsageError("a cut-out is cut from an image: give it with --image")
     return image_to_png(cut_out(request.image, request.mask()))
 
 
 def to_svg(request: RenderRequest) -> bytes:
-    """Outlines, a path for each label."""
+    """Render outlines, a path for each label."""
     labels = [name for name in request.value.labels if name != OTHERS]
     wanted = [name for name in labels if request.label in (None, name)] or [request.label or ""]
     masks = {name: request.value.mask(name, request.size) for name in wanted}
@@ -76,12 +83,12 @@ def to_svg(request: RenderRequest) -> bytes:
 
 
 def to_coco(request: RenderRequest) -> bytes:
-    """Annotations as COCO writes them, with `category_name` for want of its ids."""
+    """Render annotations as in COCO, with `category_name` in place of its ids."""
     return (json.dumps(masks_to_coco(request.things()), ensure_ascii=False) + "\n").encode()
 
 
 def to_detections(request: RenderRequest) -> bytes:
-    """What `supervision.JSONSink` writes of the masks as detections, and their run lengths."""
+    """Render what `supervision.JSONSink` writes of the masks as detections, with run lengths."""
     things = request.things()
     detections = masks_to_detections([(label, mask, 1.0) for label, mask in things])
     import supervision
@@ -92,28 +99,33 @@ def to_detections(request: RenderRequest) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """A format of others: its writer, and whether it can stand on stdout as text."""
+class Renderer:
+    """A way to render.
+
+    Attributes:
+        write: Renders a request.
+        is_text: Whether the result is text, which may go to stdout.
+    """
 
     write: Callable[[RenderRequest], bytes]
     is_text: bool
 
 
-KINDS: Mapping[str, Kind] = MappingProxyType(
+RENDERERS: Mapping[str, Renderer] = MappingProxyType(
     {
-        "png": Kind(to_png, is_text=False),
-        "labels": Kind(to_labels, is_text=False),
-        "cutout": Kind(to_cutout, is_text=False),
-        "svg": Kind(to_svg, is_text=True),
-        "coco": Kind(to_coco, is_text=True),
-        "detections": Kind(to_detections, is_text=True),
+        "png": Renderer(to_png, is_text=False),
+        "labels": Renderer(to_labels, is_text=False),
+        "cutout": Renderer(to_cutout, is_text=False),
+        "svg": Renderer(to_svg, is_text=True),
+        "coco": Renderer(to_coco, is_text=True),
+        "detections": Renderer(to_detections, is_text=True),
     }
 )
 
 
-def check_kind(kind: str, out: Path | None, size: Size | None, image: Path | None) -> None:
-    """Refuse what cannot be written, before anything is read; raises `UsageError`."""
-    if not KINDS[kind].is_text and out is None:
+def check_rendering(kind: str, out: Path | None, size: Size | None, image: Path | None) -> None:
+    """Raise `UsageError` for what cannot be rendered, before anything is read."""
+    if not RENDERERS[kind].is_text and out is None:
         raise UsageError(f"{kind} is a picture: give its file with -o")
     if size is None and image is None:
         raise UsageError(f"{kind} is made of pixels: give --size, or the image: --image")

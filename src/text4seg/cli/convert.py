@@ -10,7 +10,7 @@ import typer
 
 from text4seg.cli._console import UsageError, log, print_json, print_text, usage_errors
 from text4seg.cli._mask_io import read_value
-from text4seg.cli._renderers import KINDS, RenderRequest, check_kind
+from text4seg.cli._renderers import RENDERERS, RenderRequest, check_rendering
 from text4seg.cli._text_options import FORMATS_HELP
 from text4seg.cli.decode import choose, parse_size
 from text4seg.codec import FORMATS, Repair, get_format
@@ -71,11 +71,11 @@ def convert(
     with usage_errors():
         shape = GridShape.parse(grid)
         form = None if format_name == JSON else get_format(format_name)
-        if to not in {*KINDS, *FORMATS, JSON}:
-            raise UnknownNameError("format to convert to", to, (*FORMATS, JSON, *KINDS))
+        if to not in {*RENDERERS, *FORMATS, JSON}:
+            raise UnknownNameError("format to convert to", to, (*FORMATS, JSON, *RENDERERS))
         pixels = None if size is None else parse_size(size)
-        if to in KINDS:
-            check_kind(to, out, pixels, image)
+        if to in RENDERERS:
+            check_rendering(to, out, pixels, image)
     value, repairs = read_value(file, form, shape, salvage=salvage)
     for repair in repairs:
         log(f"repaired {repair}")
@@ -86,10 +86,10 @@ def convert(
                 f"{opened} is {opened.height}x{opened.width}, and --size says {pixels}"
             )
         pixels = Size(opened.height, opened.width)
-    if to in KINDS:
-        assert pixels is not None  # noqa: S101 - check_kind refuses None; this tells mypy
+    if to in RENDERERS:
+        assert pixels is not None  # noqa: S101 - check_rendering refuses None; this tells mypy
         wanted = None if label is None else choose(value, label)
-        data = KINDS[to].write(RenderRequest(value, pixels, opened, wanted))
+        data = RENDERERS[to].write(RenderRequest(value, pixels, opened, wanted))
     else:
         data = _text(value, to, shape, pixels).encode()
     if out is not None:
@@ -116,7 +116,7 @@ def _record(value: Value, to: str, data: bytes, out: Path | None) -> dict[str, A
         return record | value_to_record(value)
     if to in FORMATS or to == "svg":
         return record | {"text": data.decode()}
-    return record | ({to: json.loads(data)} if KINDS[to].is_text else {})
+    return record | ({to: json.loads(data)} if RENDERERS[to].is_text else {})
 
 
 def _repaired(repairs: tuple[Repair, ...]) -> dict[str, Any]:
