@@ -47,6 +47,20 @@ def test_pages_link_only_to_pages(page: Path) -> None:
             assert (page.parent / target).resolve().is_relative_to(DOCS), target
 
 
+def test_the_architecture_shows_the_plugin_and_the_registries() -> None:
+    page = (DOCS / "architecture.md").read_text()
+    (shown,) = commands.blocks(page, "toml")
+    plugin = tomllib.loads((ROOT / "examples" / "plugin" / "pyproject.toml").read_text())
+    assert tomllib.loads(shown)["project"] == {
+        "entry-points": plugin["project"]["entry-points"],
+    }
+    rows = re.findall(r"`(\w+)` in `([\w./]+)` \|", page)
+    assert len(rows) >= 6
+    for name, file in rows:
+        source = (ROOT / "src" / "text4seg" / file).read_text()
+        assert re.search(rf"^{name}\b.* = ", source, re.MULTILINE), f"{name} is not in {file}"
+
+
 @pytest.mark.skipif(
     importlib.util.find_spec("zensical") is None, reason="the extra `docs` is not installed"
 )
