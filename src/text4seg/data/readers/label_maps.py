@@ -24,7 +24,7 @@ from text4seg.images import IMAGE_ENDINGS
 
 LAYOUT = """\
 ROOT/
-  images/[<split>/]….jpg     --images for another folder; images
+  images/[<split>/]….jpg     --images for another folder; or leftImg8bit/
   masks/[<split>/]….png      or labels/, annotations/; 8- or 16-bit numbers of classes
   names.txt                  or labels.txt, classes.txt: a name a line, from 0, or "7: road";
                              or index.json {"labels": [names], "<split>": [names of files]}
