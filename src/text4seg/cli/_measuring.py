@@ -74,7 +74,7 @@ def parse_options(given: list[str] | None) -> dict[str, str]:
 
 
 def images_of(data: Path, images: Path | None) -> Path:
-    """The folder from which rows name images."""
+    """The folder from which records name images."""
     return images if images is not None else data if data.is_dir() else data.parent
 
 
@@ -83,17 +83,17 @@ def processes(out: Path | None) -> Iterator[Share]:
     """This process's share; at the end of the block, the first waits for the others.
 
     Raises:
-        UsageError: There are several processes and no folder to put their rows together in.
+        UsageError: There are several processes and no folder to put their records together in.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield Share()
         return
     if out is None:
-        raise UsageError("several processes need a folder for their rows: give one with -o")
+        raise UsageError("several processes need a folder for their records: give one with -o")
     import torch
     from accelerate import PartialState
 
-    # On processors alone accelerate joins the processes only if it is told that it is so.
+    # On processors alone accelerate joins the processes only if it is said so.
     state = PartialState(cpu=not torch.cuda.is_available())
     if state.num_processes != int(os.environ["WORLD_SIZE"]):
         # Otherwise every process would answer everything, into one file.
