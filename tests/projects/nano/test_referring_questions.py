@@ -18,7 +18,7 @@ from projects.nano.referring_questions import (
 )
 from projects.nano.scenes import Scene, Thing
 from text4seg.models.nano.encoders.detector import COCO_CLASSES
-from text4seg.models.nano.text.lexicon import HELD_OUT, HYPERNYMS, SYNONYMS, words_for
+from text4seg.models.nano.text.lexicon import HELD_OUT, HYPERNYMS, synonyms, words_for
 
 KNOWN = frozenset({"cat", "dog", "cup", "car", "person"})
 
@@ -56,14 +56,14 @@ def name_in(expression: str) -> str:
     found = [
         name
         for name in KNOWN
-        if any(spelled in expression for spelled in (name, *SYNONYMS.get(name, ())))
+        if any(spelled in expression for spelled in (name, *synonyms().get(name, ())))
     ]
     assert found, expression
     return max(found, key=len)
 
 
 def name_or_none(asked: SyntheticQuestion) -> str | None:
-    spelled = {w: name for name in KNOWN for w in (name, *SYNONYMS.get(name, ()))}
+    spelled = {w: name for name in KNOWN for w in (name, *synonyms().get(name, ()))}
     return next((name for w, name in spelled.items() if w in asked.expression), None)
 
 
@@ -205,7 +205,7 @@ def test_no_name_holds_a_side_that_a_mirror_would_turn() -> None:
     names = {
         *COCO_CLASSES,
         *(n for family in _FAMILIES for n in family),
-        *sum(SYNONYMS.values(), ()),
+        *sum(synonyms().values(), ()),
     }
     assert not [name for name in names if "left" in name or "right" in name]
 

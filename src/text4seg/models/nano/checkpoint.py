@@ -53,10 +53,12 @@ def save_model(model: NanoForConditionalGeneration, folder: Path) -> None:
         for name, value in model.state_dict().items()
         if name != _EMBEDDING and name not in _CLASSIFIER
     }
+    # Serialised first, so that the hash is of the very bytes that are written.
     data = save(state, metadata={"format": "pt"})
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / WEIGHTS, data)
     write_atomically(folder / HASH, f"{hashlib.sha256(data).hexdigest()}  {WEIGHTS}\n".encode())
+    # The configuration comes last: a folder with one is whole.
     write_atomically(folder / CONFIG, (model.config.to_json_string() + "\n").encode())
 
 
@@ -91,6 +93,7 @@ def load_model(folder: Path, parts: PretrainedParts) -> NanoForConditionalGenera
     try:
         state = {parameter_name(name): value for name, value in load(data).items()}
         model = NanoForConditionalGeneration(NanoConfig.from_dict(settings))
+        # `save_pretrained` writes all tensors, `save_model` leaves out what a part brings.
         if _EMBEDDING not in state:
             state[_EMBEDDING] = parts.embedding()
         if model.fusion.matching is not None and _CLASSIFIER[0] not in state:
@@ -140,6 +143,7 @@ def _file_name(parameter: str) -> str:
 def _check_hash(folder: Path, data: bytes) -> None:
     """Raise `WeightsError` where the weights are not those of the sha256 beside them."""
     file = folder / HASH
+    # `save_pretrained` writes no hash; then there is nothing to compare with.
     if not file.is_file():
         return
     expected = file.read_bytes().decode("ascii", "replace").partition(" ")[0]

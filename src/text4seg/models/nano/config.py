@@ -86,6 +86,7 @@ class NanoConfig(PreTrainedConfig):
         answers: bool = False,
         **rest: Any,
     ) -> None:
+        # Lists are copied, so that a change of one configuration never reaches another one.
         self.language = language or {}
         self.names = list(names or [])
         self.width = width

@@ -128,6 +128,7 @@ class Fusion(nn.Module):
             The image state; without `objects` and `colors` where the features lack them.
         """
         full, features = features, features[:, : self._cells, : self._channels]
+        # The class map has a scale of its own, so it has a projection of its own.
         visual, boxes = features[..., :-_DETECTOR], features[..., -_DETECTOR:]
         visual = (visual - self.feature_mean) / self.feature_std
         x = self.visual(visual.clamp(-8, 8)) + self.boxes(spread_scores(boxes)) + self.place
@@ -136,6 +137,7 @@ class Fusion(nn.Module):
         state = ImageState(self.narrow(x), self.name_head(x), boxes)
         if self.matching is None:
             return state
+        # EfficientNet's final features stand first in the channels.
         classes = self.matching.classify(features[..., :-_DETECTOR][..., :FINAL_CHANNELS])
         state = replace(state, classes=classes, meanings=self.matching.mean_of_cells(x))
         # Features kept by earlier versions have neither objects nor colors.
@@ -183,9 +185,10 @@ class Fusion(nn.Module):
         if phrases is not None and self.matching is not None:
             assert image.classes is not None  # noqa: S101 - made together
             assert image.meanings is not None  # noqa: S101
-            seen = (image.names.sigmoid(), image.boxes, image.classes.exp())
-            found = self.matching.look_up(seen, phrases)
-            x = x + self.matching(found, seen, image.classes, image.meanings, phrases)
+            evidence = (image.names.sigmoid(), image.boxes, image.classes.exp())
+            found = self.matching.look_up(evidence, phrases)
+            x = x + self.matching(found, evidence, image.classes, image.meanings, phrases)
+            # Phrases also join the question's tokens, so that the layers below can attend to them.
             query = torch.cat([query, self.matching.token(phrases.vectors)], dim=1)
             mask = torch.cat([mask, phrases.mask], dim=1)
             attributes, objects, colors = phrases.attributes, image.objects, image.colors
@@ -195,9 +198,9 @@ class Fusion(nn.Module):
                 and objects is not None
                 and colors is not None
             ):
-                evidence = _gather_evidence(self.matching, found, seen, attributes)
+                spatial_evidence = _gather_evidence(self.matching, found, evidence, attributes)
                 placed, of_boxes = self.spatial(
-                    objects, colors, evidence, attributes.to(x), query, mask
+                    objects, colors, spatial_evidence, attributes.to(x), query, mask
                 )
                 x = x + placed
         for layer in self.layers:
@@ -207,12 +210,12 @@ class Fusion(nn.Module):
 
     def _match_channels(self, image: ImageState, words: Tensor, mask: Tensor) -> Tensor:
         """`b n 8`: of the fusion's names and the detector's, the largest and the sum of what is
-        seen in a cell, weighted by powers of the name's similarity to the question.
+        found in a cell, weighted by powers of the name's similarity to the question.
         """
         windows, window_mask = _windows(words, mask)
         windows = functional.normalize(self.similar(windows).float(), dim=-1)
         channels = []
-        for known, seen in (
+        for known, evidence in (
             (self.name_embedding, image.names.float().sigmoid()),
             (self.detector_embedding, image.boxes.float()),
         ):
@@ -222,17 +225,20 @@ class Fusion(nn.Module):
             similarity = cosine.amax(dim=1).clamp_min(0.0)
             for power in _MATCH_POWERS:
                 weight = similarity[:, :, None] ** power
-                channels += [(seen * weight.transpose(1, 2)).amax(dim=-1), (seen @ weight)[..., 0]]
+                channels += [
+                    (evidence * weight.transpose(1, 2)).amax(dim=-1),
+                    (evidence @ weight)[..., 0],
+                ]
         return torch.stack(channels, dim=-1).to(words.dtype)
 
 
 def _gather_evidence(
     matching: OpenVocabularyMatcher,
     found: Sequence[ListMatch],
-    seen: Sequence[Tensor],
+    evidence: Sequence[Tensor],
     attributes: AttributeTensors,
 ) -> SpatialEvidence:
-    """Where and as which classes the asked things, and their landmarks, are seen.
+    """Where and as which classes the asked things, and their landmarks, are found.
 
     Only the questions with a landmark are looked up a second time.
     """
@@ -243,7 +249,7 @@ def _gather_evidence(
         vectors = attributes.landmarks[rows, None]
         there = torch.ones(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
         landmarks = Phrases(vectors, there)
-        marked = matching.look_up([s[rows] for s in seen], landmarks, found)
+        marked = matching.look_up([s[rows] for s in evidence], landmarks, found)
         of_cells = of_cells.index_copy(0, rows, _most(marked))
         of_classes = of_classes.index_copy(0, rows, marked[1].alike)
     return SpatialEvidence(cells, classes, of_cells, of_classes)

@@ -32,6 +32,7 @@ class Attention(nn.Module):
         Returns:
             `b n width`.
         """
+        # Keys and values come from one projection; heads are split before they are parted.
         query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         key, value = (
             self.key_value(memory)
@@ -39,6 +40,7 @@ class Attention(nn.Module):
             .transpose(1, 2)
             .chunk(2, dim=1)
         )
+        # One mask for all heads and queries.
         readable = None if mask is None else mask[:, None, None, :]
         y = functional.scaled_dot_product_attention(query, key, value, attn_mask=readable)
         out: Tensor = self.out(y.transpose(1, 2).flatten(2))
@@ -92,6 +94,7 @@ class Layer(nn.Module):
         Returns:
             `b n width`.
         """
+        # Pre-norm: the sum itself passes through all layers unscaled.
         y = self.norm1(x)
         x = x + self.attention(y, y, mask)
         if self.cells:

@@ -37,6 +37,7 @@ class LogitRow:
         """The logits of some tokens, by id, float32."""
         index = torch.from_numpy(np.array(tokens))  # a copy: torch warns of read-only arrays
         with torch.inference_mode():
+            # A gather of a few rows, instead of the product with all of them.
             rows = self._vocabulary[index]
             logits: Float32[np.ndarray, " n"] = (rows @ self._hidden).float().numpy()
         return logits

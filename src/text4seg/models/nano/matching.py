@@ -1,8 +1,8 @@
 """Open-vocabulary matching: which cells may be what a phrase means, whatever its words.
 
 Phrases and the words of three lists (the names of the fusion's head, the detector's classes, the
-image classifier's classes) are sentence embeddings. What a list's network sees in a cell counts for
-a phrase as far as the embeddings of name and phrase are alike. Besides, each cell has a learned
+image classifier's classes) are sentence embeddings. What a list's network finds in a cell counts
+for a phrase as far as the embeddings of name and phrase are alike. Besides, each cell has a learned
 embedding of its own in the same space, as in open-vocabulary segmentation (LSeg, Li et al. 2022,
 arXiv:2201.03546).
 
@@ -221,12 +221,12 @@ class OpenVocabularyMatcher(nn.Module):
         return near * self.scale.exp() + self.offset
 
     def look_up(
-        self, seen: Sequence[Tensor], phrases: Phrases, before: Sequence[ListMatch] = ()
+        self, evidence: Sequence[Tensor], phrases: Phrases, before: Sequence[ListMatch] = ()
     ) -> list[ListMatch]:
         """Match phrases with each list.
 
         Args:
-            seen: For each list, the evidence for its names in the cells, `q n names`, 0 to 1.
+            evidence: For each list, the evidence for its names in the cells, `q n names`, 0 to 1.
             phrases: What is looked for.
             before: An earlier look-up, whose adapted words are used again.
 
@@ -236,7 +236,7 @@ class OpenVocabularyMatcher(nn.Module):
         adapted = [found.words for found in before]
         adapted = adapted or [words.adapted(self.adapter) for words in self.word_lists]
         made = []
-        for words, turned, there in zip(self.word_lists, adapted, seen, strict=True):
+        for words, turned, there in zip(self.word_lists, adapted, evidence, strict=True):
             near = words(phrases, self.adapter, turned)
             alike = words.alike(near)
             made.append(ListMatch(turned, near, alike, _largest(there, alike)))
@@ -245,7 +245,7 @@ class OpenVocabularyMatcher(nn.Module):
     def forward(
         self,
         looked_up: Sequence[ListMatch],
-        seen: Sequence[Tensor],
+        evidence: Sequence[Tensor],
         classes: Tensor,
         meanings: Tensor,
         phrases: Phrases,
@@ -254,7 +254,7 @@ class OpenVocabularyMatcher(nn.Module):
 
         Args:
             looked_up: The result of `look_up`.
-            seen: The evidence that it was made of.
+            evidence: What it was made of.
             classes: Log-probabilities of the classifier, `q n 1000`.
             meanings: The cells' own embeddings, `q n 384`.
             phrases: What is looked for.
@@ -263,7 +263,7 @@ class OpenVocabularyMatcher(nn.Module):
             An addition to the cell states, `q n narrow`.
         """
         found: list[Tensor] = []
-        for one, there in zip(looked_up, seen, strict=True):
+        for one, there in zip(looked_up, evidence, strict=True):
             # Two readings of one list: all names that are alike, and nearly only the nearest one.
             chosen = torch.softmax(one.near * 25.0, dim=-1)
             weights = torch.stack([one.alike, chosen], dim=-1)
@@ -283,11 +283,11 @@ class OpenVocabularyMatcher(nn.Module):
         return made
 
 
-def _largest(seen: Tensor, alike: Tensor) -> Tensor:
+def _largest(evidence: Tensor, alike: Tensor) -> Tensor:
     """The strongest evidence in each cell, weighted by likeness: `q n`.
 
     Only the twelve likest names are compared, which is much less work than all 1,000 classes.
     """
     best = alike.topk(min(12, alike.shape[-1]), dim=-1)
-    index = best.indices[:, None, :].expand(-1, seen.shape[1], -1)
-    return (seen.gather(2, index) * best.values[:, None, :]).amax(dim=-1)
+    index = best.indices[:, None, :].expand(-1, evidence.shape[1], -1)
+    return (evidence.gather(2, index) * best.values[:, None, :]).amax(dim=-1)

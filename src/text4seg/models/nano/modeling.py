@@ -86,6 +86,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def __init__(self, config: NanoConfig) -> None:
         super().__init__(config)
+        # Kept as a dict in the configuration: a nested object would be saved with all its defaults.
         language = LlamaConfig(**config.language)
         language._attn_implementation = "sdpa"
         self.fusion = Fusion(config, language.hidden_size)
@@ -184,6 +185,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 raise RuntimeError("nano needs set_question_reader(…) before it is asked")
             question_ids, mask, phrases = self.question_reader(question_ids, mask)
         if phrases is not None:
+            # The sentence encoder is float32, whatever the model was converted to.
             phrases = replace(phrases, vectors=phrases.vectors.to(self.dtype))
         words = self.language.embed_tokens(question_ids)
         states, logits = self.fusion.ground(image, words, mask, phrases)
@@ -247,6 +249,8 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if grid == (side, side):
             return states, logits
         maps = torch.cat([states, logits[..., None]], -1).transpose(1, 2).unflatten(2, (side, side))
+        # States are interpolated with the logits, so that both stay those of one cell. Antialiasing
+        # averages where the grid is coarser: a thin thing must not fall between two cells.
         maps = functional.interpolate(
             maps.float(), size=grid, mode="bilinear", antialias=min(grid) < side
         )
@@ -275,6 +279,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 else 0
             )
             stop = row.index(end, start) if end in row[start:] else len(row)
+            # Never empty: attention over no token is undefined.
             spans.append(torch.tensor(row[start:stop] or [end], device=input_ids.device))
         mask = [torch.ones(len(span), dtype=torch.bool, device=input_ids.device) for span in spans]
         pad = nn.utils.rnn.pad_sequence
@@ -321,14 +326,15 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if features is not None:
             image = self.fusion.encode_image(features.to(embedded.dtype))
             places = input_ids == self.config.image_token
-            seen = self.image_embeddings(image).to(embedded.dtype)
-            embedded = embedded.masked_scatter(places[..., None], seen)
+            image_tokens = self.image_embeddings(image).to(embedded.dtype)
+            embedded = embedded.masked_scatter(places[..., None], image_tokens)
             if cell_states is None:
                 cell_states, target_logits = self.ground(image, *self.question_of(input_ids))
         if cell_states is not None and target_logits is not None:
             if pointers is None:
                 pointers = self.pointers_of(input_ids, shape)
             read = self.read_cells(cell_states, target_logits, pointers, shape, resampled=resampled)
+            # Added, not concatenated: the layers of SmolLM2 keep their width and their cache.
             embedded = embedded + read.to(embedded.dtype)
         return self.language(inputs_embeds=embedded, **language), cell_states, target_logits
 
@@ -352,19 +358,17 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
         Args:
             input_ids: `b t`.
-            features: Of the vision encoder, `b 288 2060`; they come with the tokens that hold the
-                image's places.
-            cell_states: `b 256 d` of the previous output, in later steps.
-            target_logits: `b 256` of the previous output, in later steps.
+            features: With the tokens that hold the image's places; see `read`.
+            cell_states: Of the previous output, in later steps.
+            target_logits: Likewise.
             pointers: `b t 3`, in later steps.
             grid: Rows and columns of the mask; 16×16 by default.
-            attention_mask: As of any language model.
-            position_ids: Likewise.
-            past_key_values: Likewise.
-            use_cache: Likewise.
+            attention_mask: As of any language model, likewise the next three.
+            position_ids: Positions of the tokens.
+            past_key_values: The cache.
+            use_cache: Whether to extend it.
             labels: `b t`, -100 where ignored; they are shifted here.
             logits_to_keep: The last so many positions; 0 for all.
-            **_: What `generate` passes besides; ignored.
 
         Returns:
             Logits and what the next step needs.
@@ -391,6 +395,7 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         vocabulary = self.language.embed_tokens.weight
         if labels is None:
             return None, hidden[:, -keep:] @ vocabulary.T
+        # Most positions are prompt: logits of 49,152 tokens for them would only fill memory.
         wanted = labels[:, 1:] != _IGNORED
         logits = hidden[:, :-1][wanted] @ vocabulary.T
         return functional.cross_entropy(logits.float(), labels[:, 1:][wanted]), logits
@@ -409,12 +414,13 @@ class NanoForConditionalGeneration(PreTrainedModel, GenerationMixin):
         **rest: Any,
     ) -> dict[str, Any]:
         """What `generate` feeds next: new tokens with their pointers, features only at first."""
-        seen = 0 if past_key_values is None else past_key_values.get_seq_length()
+        past = 0 if past_key_values is None else past_key_values.get_seq_length()
+        # Read off the whole text each time: `generate` hands over no state of the tracker.
         pointers = self.pointers_of(input_ids, grid or (self.config.cells, self.config.cells))
         return {
-            "input_ids": input_ids[:, seen:],
-            "pointers": pointers[:, seen:],
-            "features": features if seen == 0 else None,
+            "input_ids": input_ids[:, past:],
+            "pointers": pointers[:, past:],
+            "features": features if past == 0 else None,
             "cell_states": cell_states,
             "target_logits": target_logits,
             "grid": grid,

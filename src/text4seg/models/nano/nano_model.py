@@ -89,6 +89,7 @@ class NanoModel(VisionLanguageModel):
         # A second tokenizer for users' words, to which control tokens are ordinary text.
         self._plain = parts.tokenizer()
         self._plain.encode_special_tokens = True
+        # Weights without open matching read the question by its tokens alone.
         self.embed: Sentences | None = None
         self.reader: PhraseReader | None = None
         matching = model.fusion.matching
@@ -146,6 +147,7 @@ class NanoModel(VisionLanguageModel):
     @cached_property
     def bias(self) -> dict[int, float] | None:
         """Offset of the word `others`, chosen on validation images for the best IoU, if any."""
+        # `others` is one token with and another without a space before it; both begin a run.
         offset = self.model.config.others_bias
         if not offset:
             return None
@@ -187,6 +189,7 @@ class NanoModel(VisionLanguageModel):
     def threshold_kind(self, question: str, read: str | None = None) -> ThresholdKind:
         """Which threshold of the configuration decides whether the thing is there."""
         config = self.model.config
+        # `the cup left of the lamp` tells nothing of several cups apart.
         related = config.attributes and find_attributes(question)[1].relation
         if config.position_threshold is not None and not related and _POSITIONED.search(question):
             return "position"
@@ -204,6 +207,7 @@ class NanoModel(VisionLanguageModel):
         Raises:
             InputError: A prompt is of another model, or the grids differ.
         """
+        # A prompt does not name its model, so its step is checked.
         steps = [one.step for one in prompts if isinstance(one.step, NanoStep)]
         if len(steps) < len(prompts):
             raise InputError("only questions that this model was asked can share its passes")
@@ -238,15 +242,15 @@ class NanoSession(ImageSession):
     """One image: its encoding by the fusion, and the language model's cache of the prompt so far.
 
     Args:
-        chat: The model.
+        nano: The model.
         features: Of the vision encoder, `288 2060`.
     """
 
-    def __init__(self, chat: NanoModel, features: Tensor) -> None:
-        self._chat = chat
-        self._prefix = chat.text.image_prefix()
-        self._cache = DynamicCache(config=chat.model.language.config)
-        model = chat.model
+    def __init__(self, nano: NanoModel, features: Tensor) -> None:
+        self._nano = nano
+        self._prefix = nano.text.image_prefix()
+        self._cache = DynamicCache(config=nano.model.language.config)
+        model = nano.model
         with torch.inference_mode():
             self._image: ImageState = model.fusion.encode_image(features[None].to(model.dtype))
             ids = torch.tensor([self._prefix])
@@ -255,6 +259,7 @@ class NanoSession(ImageSession):
             embedded = embedded.masked_scatter(
                 places[..., None], model.image_embeddings(self._image)
             )
+            # Only the cache is of use: the next token is the question's.
             model.language(inputs_embeds=embedded, past_key_values=self._cache, use_cache=True)
 
     def label_for(self, expression: str) -> str:
@@ -267,18 +272,18 @@ class NanoSession(ImageSession):
         article, _, rest = bare.partition(" ")
         if article.lower() == "the" and rest:
             return f"the {rest}"
-        return expression if bare in self._chat.taught_names else f"the {bare}"
+        return expression if bare in self._nano.taught_names else f"the {bare}"
 
     def prepare(
         self, question: str, answer_prefix: str, *, grid: tuple[int, int] = (16, 16)
     ) -> PreparedPrompt:
         """Prefill a question and the beginning of its answer; `grid`: rows, columns."""
-        chat, text = self._chat, self._chat.text
-        asked = chat.encode(question)
+        nano, text = self._nano, self._nano.text
+        asked = nano.encode(question)
         # The cache is copied: a session answers many questions, each behind the image alone.
-        target = chat.ground(self._image, question)
+        target = nano.ground(self._image, question)
         step = NanoStep(
-            chat.model,
+            nano.model,
             copy.deepcopy(self._cache),
             states=target.states,
             logits=target.logits,
@@ -291,11 +296,11 @@ class NanoSession(ImageSession):
         return PreparedPrompt(
             step,
             first,
-            chat.vocabulary,
+            nano.vocabulary,
             length,
-            bias=chat.bias,
+            bias=nano.bias,
             cell_log_odds=step.odds - (_ABSENT_ODDS if target.absent else 0.0),
-            max_context=chat.model.config.language["max_position_embeddings"] - length,
+            max_context=nano.model.config.language["max_position_embeddings"] - length,
             absent=target.absent,
         )
 
@@ -306,4 +311,4 @@ class NanoSession(ImageSession):
             WeightsError: The weights were not taught to answer in words.
             InputError: The question holds control tokens only.
         """
-        return self._chat.vqa.prepare(question, self._image, self._cache, prefix=self._prefix)
+        return self._nano.vqa.prepare(question, self._image, self._cache, prefix=self._prefix)

@@ -60,11 +60,11 @@ def choose_lengths(
     Returns:
         `b t`.
     """
-    length, seen = lengths.gather(1, cell), inside.gather(1, cell)
+    length, shown = lengths.gather(1, cell), inside.gather(1, cell)
     last = cell % cols + length == cols
     after = lengths.gather(1, (cell + 1).clamp_max(inside.shape[1] - 1))
     back = torch.where((length == 1) & ~last, 1 + after, torch.ones_like(length))
-    return torch.where((named == NOWHERE) | (seen == (named == 1)), length, back)
+    return torch.where((named == NOWHERE) | (shown == (named == 1)), length, back)
 
 
 def next_digits(length: Tensor, written: Tensor) -> Tensor:
@@ -77,6 +77,7 @@ def next_digits(length: Tensor, written: Tensor) -> Tensor:
     Returns:
         0 to 9, or 10 where the number is whole or does not begin with `written`.
     """
+    # Grids have fewer than 1,000 columns, so three digits do.
     length = length.clamp_max(_LONGEST)
     first = torch.where(
         length >= 100, length // 100, torch.where(length >= 10, length // 10, length)
@@ -99,12 +100,14 @@ def describe_runs(logits: Tensor, pointers: Tensor, cols: int) -> Tensor:
         `b t 14`: whether the cell is of the target, whether it is not, whether its run reaches the
         end of the row; amid a run length also its next digit, or its end, as one of eleven.
     """
+    # Where a pointer is `NOWHERE` the result means nothing; the caller masks it.
     cell, written, named = pointers.unbind(-1)
     cell = cell.clamp_min(0)
     inside = logits > 0
     lengths = measure_runs(inside, cols)
-    length, seen = lengths.gather(1, cell), inside.gather(1, cell)
+    length, shown = lengths.gather(1, cell), inside.gather(1, cell)
     wanted = choose_lengths(inside, lengths, cell, named, cols)
     digit = functional.one_hot(next_digits(wanted, written.clamp_min(0)), _END + 1)
+    # Outside a run length no digit is due, and all eleven stay zero.
     digit = digit * (written >= 0)[..., None]
-    return torch.cat([torch.stack([seen, ~seen, cell % cols + length == cols], -1), digit], -1)
+    return torch.cat([torch.stack([shown, ~shown, cell % cols + length == cols], -1), digit], -1)

@@ -77,6 +77,7 @@ class NanoStep:
 
     def __call__(self, tokens: Sequence[int]) -> LogitRows:
         """Feed tokens; row i of the result are the logits after token i."""
+        # Pointers first: the pass needs to know which cell each token's successor writes.
         pointers = self.track(tokens)
         with torch.inference_mode():
             out, _, _ = self._model.read(
@@ -94,6 +95,7 @@ class NanoStep:
     def rollback(self, n: int) -> None:
         """Drop the last `n` fed tokens."""
         if n:
+            # Cache and tracker are always cut together, or pointers would run ahead of the text.
             self._cache.crop(-n)
             self.untrack(n)
 
@@ -127,6 +129,7 @@ class NanoBatch:
         for place, (sequence, tokens) in enumerate(fed.items()):
             ids[place, : len(tokens)] = torch.tensor(list(tokens))
             pointers[place, : len(tokens)] = torch.tensor(self._steps[sequence].track(tokens))
+        # Sequences have caches of several lengths, so each token's position is passed explicitly.
         mask, positions = self._cache.begin(sequences, counts)
         with torch.inference_mode():
             out, _, _ = self._model.read(

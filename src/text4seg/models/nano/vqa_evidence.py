@@ -1,7 +1,7 @@
 """Evidence for answers in words: what the fusion finds of a thing, as one vector.
 
 Where a mask's tokens are given the state of the cell that they write, the tokens of an answer in
-words are given a summary of all cells: how surely and where the thing is seen, its colors, and the
+words are given a summary of all cells: how surely and where the thing is found, its colors, and the
 detector's boxes of its kind. `vqa_head` turns it into vectors for the tokens of the answer.
 
 Shapes: `q` questions, `n` = 256 cells, `k` boxes, `b` images, `e` numbers of evidence.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _CELLS, _COLORS, _BOXES = 16, 12, 8
 # Boxes are counted from several scores on: which one is right depends on the class.
 _SCORES = (0.2, 0.3, 0.4, 0.5, 0.6)
-# Counts are told as nearness to 0, 1, 2, 3 and 4; beyond that the logarithm remains.
+# Counts are coded as nearness to 0, 1, 2, 3 and 4; beyond that the logarithm remains.
 _COUNTS = 5
 _STEEP = 30.0
 # Target logits from which on connected cells are counted as patches.
@@ -54,17 +54,17 @@ def name_features(image: ImageState, detected: Tensor) -> Tensor:
         `b names 5`: maximum, mean of the best eight cells and mean share of the fusion's own head,
         the detector's best box, and whether the detector has that class.
     """
-    seen = image.names.float()
-    best = seen.topk(8, dim=1).values.mean(dim=1)
-    share = torch.logit(seen.sigmoid().mean(dim=1).clamp(1e-4, 1 - 1e-4))
-    knows = (detected >= 0).to(seen)
-    score = torch.zeros(len(seen), len(COCO_CLASSES)).to(seen)
+    names = image.names.float()
+    best = names.topk(8, dim=1).values.mean(dim=1)
+    share = torch.logit(names.sigmoid().mean(dim=1).clamp(1e-4, 1 - 1e-4))
+    knows = (detected >= 0).to(names)
+    score = torch.zeros(len(names), len(COCO_CLASSES)).to(names)
     if image.objects is not None:
         index = image.objects[..., 0].long()
         score = score.scatter_reduce(1, index, image.objects[..., 1].float(), "amax")
     boxed = score[:, detected.clamp_min(0)] * knows
     return torch.stack(
-        [seen.amax(dim=1) / 4, best / 4, share / 4, boxed * 2 - knows, knows.expand_as(boxed)], -1
+        [names.amax(dim=1) / 4, best / 4, share / 4, boxed * 2 - knows, knows.expand_as(boxed)], -1
     )
 
 

@@ -62,9 +62,12 @@ class VqaHead(nn.Module):
     def __init__(self, config: NanoConfig, hidden: int) -> None:
         super().__init__()
         width = evidence_width(config)
+        # Evidence mixes counts, logits and shares; stage 3 measures its mean and deviation.
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("deviation", torch.ones(width))
+        # Not saved: it follows from the names.
         self.register_buffer("detected", classes_of(config.names), persistent=False)
+        # States are many and redundant, so they are narrowed before they meet the numbers.
         self.state = nn.Linear(config.fusion_width, _NARROW // 2)
         self.read = nn.Sequential(
             nn.Linear(width - config.fusion_width + _NARROW // 2 + len(QUESTION_TYPES), _WIDTH),
@@ -98,6 +101,7 @@ class VqaHead(nn.Module):
         scaled = ((evidence - self.mean) / self.deviation).clamp(-5.0, 5.0)
         states, numbers = scaled[:, : self._states], scaled[:, self._states :]
         read = self.read(torch.cat([self.state(states), numbers, asked], dim=-1))
+        # The type goes around the network as well: it decides the first word of most answers.
         return torch.cat([read, asked], dim=-1)
 
     def say(self, found: Tensor) -> Tensor:

@@ -77,6 +77,7 @@ class VqaPrompter:
         head = self.model.vqa_head
         if head is None:
             raise WeightsError(UNTAUGHT)
+        # Control tokens are dropped when the question is read; nothing may be left to answer.
         check_words(question, self.vocabulary)
         with torch.inference_mode():
             given = self.lead_tokens(head, image, question)
@@ -95,6 +96,7 @@ class VqaPrompter:
         """What the tokens of the answer are given, `t hidden`."""
         asked = parse_question(question)
         if asked.kind in ("names", "name"):
+            # The language model spells the names; what is in the image is decided here.
             named = head.named(image)
             most = {"most": 1} if asked.kind == "name" else {}
             names = choose_names(named, self.model.config.names, **most)
@@ -147,6 +149,7 @@ def gather_evidence(
     mask = pad([torch.ones(len(row), dtype=torch.bool) for row in rows], batch_first=True)
     known = set(model.config.look_alikes)
     taken = torch.tensor([not known.isdisjoint(find_attributes(one.text)[0]) for one in read])
+    # One image for all questions: its encoding is repeated, not computed again.
     return find_evidence(
         model.fusion,
         image.select(torch.zeros(len(read), dtype=torch.long)),
@@ -180,6 +183,7 @@ class WordStep:
         embed = self._language.embed_tokens
         with torch.inference_mode():
             embedded = embed(torch.tensor([list(tokens)])).clone()
+            # Answers may be longer than what is given: then the model goes on by itself.
             here = self._given[self._at : self._at + len(tokens) - plain]
             embedded[0, plain : plain + len(here)] += here
             self._at += len(tokens) - plain

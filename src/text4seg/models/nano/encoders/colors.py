@@ -102,6 +102,7 @@ def shares_of(names: UInt8[np.ndarray, "h w"], mask: np.ndarray) -> Float32[np.n
 def clear_color(shares: Float32[np.ndarray, " 12"]) -> str | None:
     """The color over half of a thing is of, and twice as much as of any other, if there is one."""
     second, first = np.sort(shares)[-2:]
+    # A doubtful color is no color: training must neither ask for it nor call it wrong.
     if first < 0.5 or second > first / 2:
         return None
     return COLORS[int(shares.argmax())]

@@ -29,6 +29,7 @@ def select_objects(detections: Float32[np.ndarray, "n 6"]) -> Float32[np.ndarray
     Returns:
         The 32 surest things in order; rows of zeros where there are fewer.
     """
+    # Stable, so that equal scores keep the detector's order.
     order = np.argsort(-detections[:, 1], kind="stable")
     kept: list[Float32[np.ndarray, " 6"]] = []
     for row in detections[order]:

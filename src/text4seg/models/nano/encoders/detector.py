@@ -69,6 +69,7 @@ class Detector:
         kept = [
             [_CATEGORY_TO_CLASS[int(category)], score, *np.clip(box, 0.0, 1.0)]
             for _, category, score, *box in found
+            # Faint boxes are kept: the fusion learned how much to believe of them.
             if score >= _MIN_SCORE and int(category) in _CATEGORY_TO_CLASS
         ]
         return np.asarray(kept, dtype=np.float32).reshape(-1, 6)
@@ -97,6 +98,7 @@ def detect_in_parts(
     for top in (0, side - part):
         for left in (0, side - part):
             boxes = detect(np.ascontiguousarray(pixels[top : top + part, left : left + part]))
+            # Inner borders alone: at the image's own border things may well end.
             cut = (boxes[:, 2] < _BORDER) if left else (boxes[:, 4] > 1 - _BORDER)
             cut |= (boxes[:, 3] < _BORDER) if top else (boxes[:, 5] > 1 - _BORDER)
             boxes = boxes[~cut]
@@ -121,6 +123,7 @@ def detections_to_map(
     """
     result = np.zeros((rows, cols, len(COCO_CLASSES)), dtype=np.float32)
     for class_index, score, x0, y0, x1, y1 in detections:
+        # The share of a cell under a box is the product of the shares along both axes.
         down = _interval_coverage(y0, y1, rows)
         along = _interval_coverage(x0, x1, cols)
         layer = result[:, :, int(class_index)]

@@ -36,6 +36,7 @@ class SamePadConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
         """`b c h w` → `b c' ⌈h/stride⌉ ⌈w/stride⌉`."""
         pads: list[int] = []
+        # torch pads the last axis first.
         for axis in (1, 0):
             size, kernel, stride = input.shape[2 + axis], self.kernel_size[axis], self.stride[axis]
             out = -(-size // stride)
@@ -71,6 +72,7 @@ class InvertedBottleneck(nn.Module):
         super().__init__()
         wide = channels_in * expansion
         self.expands = expansion != 1
+        # A shortcut needs equal shapes at both ends.
         self.residual = stride == 1 and channels_in == channels_out
         if self.expands:
             self._expand_conv = _conv(channels_in, wide, 1)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor
 
+# Their hashes name the folder, so that another version of a part is converted anew.
 _CONVERTED = ("smollm2", "efficientnet-lite0", "mobilesam", "minilm")
 _LITE, _VIT, _LANGUAGE, _TOKENIZER, _SENTENCES, _SENTENCES_TOKENIZER = _FILES = (
     "efficientnet.safetensors",
@@ -131,6 +132,7 @@ def get_parts(
     root = root or weight_files.weights_folder()
     weight_files.fetch_all(root, progress)
     folder = root / f"nano-{_version()}"
+    # Whole or not at all: a folder that lacks a file is made again.
     if not all((folder / name).is_file() for name in _FILES):
         if progress:
             progress("converting")
@@ -176,6 +178,7 @@ def _write_converted(root: Path, folder: Path) -> None:
     )
     save_file({name: value.contiguous() for name, value in lite.items()}, folder / _LITE)
     sam = torch.load(weight_files.locate("mobilesam", root), weights_only=True, map_location="cpu")
+    # Only MobileSAM's image encoder, without its classifier, is of use here.
     encoder = {
         name.removeprefix(_ENCODER): value.contiguous()
         for name, value in sam.items()

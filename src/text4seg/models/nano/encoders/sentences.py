@@ -44,6 +44,7 @@ class Sentences:
     def __init__(self, weights: dict[str, Tensor], tokenizer: Tokenizer) -> None:
         from transformers import BertConfig, BertModel
 
+        # Made without memory and filled by assignment: no random initialisation is computed.
         with torch.device("meta"):
             self._model: Any = BertModel(BertConfig(**_SETTINGS), add_pooling_layer=False)
         self._model.load_state_dict({k: v.float() for k, v in weights.items()}, assign=True)
@@ -72,6 +73,7 @@ class Sentences:
         for phrase, vector in zip(new, self._embed(new) if new else (), strict=True):
             self._known[phrase] = vector.clone()  # a view would keep all of them alive
         vectors = torch.stack([self._known[p] for p in phrases])
+        # Used phrases move to the end, so that the least used ones leave first.
         for phrase in asked:
             self._known.move_to_end(phrase)
         while len(self._known) > _REMEMBERED:

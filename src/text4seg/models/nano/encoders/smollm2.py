@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 HEADS, KEY_VALUE_HEADS, WIDTH, VOCABULARY = 9, 3, 576, 49152
+# llama.cpp's names of a layer's tensors → transformers'.
 _NAMES = {
     "attn_norm": "input_layernorm",
     "ffn_norm": "post_attention_layernorm",
@@ -32,6 +33,7 @@ _NAMES = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+# Tensors whose rows llama.cpp reorders, and their heads.
 _PERMUTED = {"attn_q": HEADS, "attn_k": KEY_VALUE_HEADS}
 _NORMAL_TOKEN = 1
 
@@ -116,6 +118,7 @@ def read_tokenizer(file: Path) -> Tokenizer:
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
+    # What GGUF marks as other than a normal token are the control tokens.
     special = [token for token, kind in zip(tokens, kinds, strict=True) if kind != _NORMAL_TOKEN]
     tokenizer.add_special_tokens(
         [AddedToken(token, special=True, normalized=False) for token in special]

@@ -72,6 +72,7 @@ class VisionEncoder:
     ) -> None:
         from safetensors.torch import load_file
 
+        # Evaluation mode: batch norms use their stored statistics.
         self._lite = efficientnet.EfficientNetLite0().eval()
         self._lite.load_state_dict(load_file(efficientnet_weights))
         self._vit = tinyvit.TinyViT().eval()
@@ -104,13 +105,14 @@ class VisionEncoder:
         stage, neck = self._vit(pixels)
         pool = torch.nn.functional.adaptive_avg_pool2d
         maps = [final, pool(middle, CELLS), pool(stage, CELLS), pool(neck, CELLS)]
-        seen = torch.cat([m.flatten(2) for m in maps], dim=1)[0].T
+        visual = torch.cat([m.flatten(2) for m in maps], dim=1)[0].T
         found = detect_in_parts(self._detector.detect, square)
         boxes = detections_to_map(found, CELLS, CELLS)
         colors = colors_of_cells(square, CELLS)
+        # One tensor for cells and objects, so that a cache keeps an image in one file.
         features = torch.zeros(ROWS, COLUMNS)
         features[: CELLS * CELLS] = torch.cat(
-            [seen, *(torch.from_numpy(m).reshape(CELLS * CELLS, -1) for m in (boxes, colors))], 1
+            [visual, *(torch.from_numpy(m).reshape(CELLS * CELLS, -1) for m in (boxes, colors))], 1
         )
         features[CELLS * CELLS :, :WIDTH] = torch.from_numpy(select_objects(found))
         return ImageFeatures(features.half(), found, neck)

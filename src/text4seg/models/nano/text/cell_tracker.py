@@ -119,17 +119,20 @@ class CellTracker:
     def advance(self, state: WriterState, token: int) -> WriterState:  # noqa: PLR0911 - a case a line
         """The state after one more token."""
         opened, row, col, length, named = state
+        # Chat turns are followed, too: a user's text may hold a `<seg>` that begins no mask.
         if token == self.turn:
             return WriterState(_SPEAKER)
         if opened < 0:
             answers = opened == _SPEAKER and token == self.assistant
             return WriterState(0 if answers else _USER)
+        # Not all of `<seg>` yet; a token that does not fit may begin it anew.
         if opened < len(self.open):
             if token == self.open[opened]:
                 return WriterState(opened + 1)
             return WriterState(int(token == self.open[0]))
         if token in self.close:
             return WriterState()
+        # A run without a count is of one cell.
         if token in self.bar:
             return WriterState(opened, row, col + max(length, 1))
         if token in self.newline:
@@ -158,6 +161,7 @@ class CellTracker:
 
     def point(self, state: WriterState, rows: int, cols: int) -> CellPointer:
         """What the token after that state writes, in a grid of `rows` and `cols`."""
+        # Behind the last cell nothing is pointed at, so a text that is too long cannot fail.
         inside = state.opened == len(self.open) and state.row < rows and state.col < cols
         if not inside:
             return OUTSIDE_MASK

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 IMAGENET = Path(__file__).parent / "data" / "imagenet.tsv"
 THESAURUS = Path(__file__).parent / "data" / "thesaurus.tsv.gz"
+_SYNONYMS = Path(__file__).parent / "data" / "synonyms.tsv"
 # Every tenth of ImageNet's classes is kept out of training, to measure words that were not taught.
 _HELD_OUT_EVERY, _HELD_OUT_AT = 10, 7
 
@@ -39,144 +40,6 @@ HELD_OUT = {
     "sunglasses": "eyewear", "purse": "clutch", "bag": "tote", "skirt": "miniskirt",
     "t-shirt": "tee", "stockings": "hosiery",
 }  # fmt: skip
-
-SYNONYMS = {
-    "accessories": ("accessory",),
-    "airplane": ("plane", "aircraft", "aeroplane", "airliner"),
-    "backpack": ("knapsack", "school bag"),
-    "baseball bat": ("bat",),
-    "baseball glove": ("mitt", "catcher's mitt"),
-    "bear": ("grizzly", "brown bear"),
-    "bed": ("double bed",),
-    "bench": ("park bench",),
-    "bicycle": ("bike", "push bike"),
-    "bird": ("birds",),
-    "blazer": ("sports jacket",),
-    "boat": ("ship", "rowing boat", "sailboat"),
-    "book": ("novel", "textbook"),
-    "boots": ("boot",),
-    "bottle": ("water bottle", "wine bottle"),
-    "bowl": ("soup bowl",),
-    "bra": ("brassiere",),
-    "bracelet": ("bangle",),
-    "building": ("tower block", "edifice"),
-    "bus": ("autobus", "omnibus", "double-decker"),
-    "cabinet": ("cupboard",),
-    "cake": ("birthday cake", "pastry"),
-    "car": ("automobile", "sedan"),
-    "cat": ("kitty", "kitten", "tomcat"),
-    "cell phone": ("phone", "mobile phone", "cellphone", "telephone"),
-    "chair": ("armchair", "stool"),
-    "clock": ("wall clock", "alarm clock"),
-    "coat": ("overcoat", "trench coat"),
-    "couch": ("sofa", "loveseat"),
-    "cow": ("bull", "ox", "calf"),
-    "cup": ("teacup", "coffee cup"),
-    "curtain": ("drapes", "curtains"),
-    "dining table": ("table", "kitchen table"),
-    "dirt": ("soil", "earth"),
-    "dog": ("puppy", "doggy", "pooch"),
-    "donut": ("doughnut",),
-    "door": ("doorway",),
-    "dress": ("frock", "sundress"),
-    "earrings": ("earring",),
-    "fire hydrant": ("hydrant", "fireplug"),
-    "floor": ("flooring",),
-    "flower": ("blossom", "flowers"),
-    "frisbee": ("flying disc",),
-    "glasses": ("spectacles", "eyeglasses"),
-    "gloves": ("mittens", "glove"),
-    "grass": ("lawn", "meadow"),
-    "gravel": ("pebbles",),
-    "hair": ("haircut", "curls"),
-    "hair drier": ("hair dryer", "blow dryer"),
-    "handbag": ("shoulder bag",),
-    "hat": ("cap", "beanie"),
-    "heels": ("high heels", "stilettos"),
-    "hoodie": ("hooded sweatshirt",),
-    "horse": ("mare", "stallion", "foal"),
-    "hot dog": ("hotdog", "frankfurter"),
-    "house": ("cottage", "home"),
-    "jacket": ("leather jacket",),
-    "jeans": ("blue jeans", "denim pants"),
-    "jumper": ("knitted top",),
-    "keyboard": ("computer keyboard",),
-    "kite": ("paper kite",),
-    "knife": ("table knife",),
-    "laptop": ("laptop computer", "macbook", "portable computer"),
-    "light": ("lamp", "lantern"),
-    "microwave": ("microwave oven",),
-    "mirror": ("looking glass",),
-    "motorcycle": ("motorbike", "scooter"),
-    "mountain": ("hill", "mountains"),
-    "mouse": ("computer mouse",),
-    "necklace": ("pendant",),
-    "orange": ("tangerine", "oranges"),
-    "pants": ("trousers", "chinos"),
-    "pavement": ("sidewalk", "footpath"),
-    "person": ("people", "human", "human being", "somebody", "pedestrian"),
-    "pillow": ("cushion",),
-    "pizza": ("slice of pizza",),
-    "potted plant": ("plant", "plant in a pot"),
-    "purse": ("evening bag",),
-    "railroad": ("railway", "train tracks"),
-    "refrigerator": ("fridge", "freezer"),
-    "remote": ("remote control", "tv remote"),
-    "river": ("stream",),
-    "road": ("street", "asphalt"),
-    "rock": ("stone", "boulder"),
-    "roof": ("rooftop",),
-    "rug": ("carpet", "mat"),
-    "sand": ("beach",),
-    "sandals": ("flip-flops",),
-    "sandwich": ("burger", "sub"),
-    "scarf": ("shawl",),
-    "scissors": ("shears",),
-    "sea": ("ocean",),
-    "sheep": ("ram", "ewe"),
-    "shelf": ("bookshelf", "shelves"),
-    "shirt": ("dress shirt",),
-    "shoes": ("shoe",),
-    "shorts": ("short pants", "bermudas"),
-    "sink": ("basin", "wash basin"),
-    "skateboard": ("longboard",),
-    "skis": ("ski",),
-    "sky": ("clouds", "the heavens"),
-    "sneakers": ("trainers", "tennis shoes", "running shoes"),
-    "socks": ("sock",),
-    "spoon": ("teaspoon",),
-    "sports ball": ("ball", "soccer ball", "tennis ball"),
-    "stairs": ("staircase", "steps"),
-    "stockings": ("pantyhose",),
-    "stop sign": ("road sign",),
-    "suit": ("business suit",),
-    "suitcase": ("travel bag", "trunk"),
-    "sunglasses": ("shades", "dark glasses"),
-    "surfboard": ("surf board",),
-    "sweater": ("knitwear",),
-    "swimwear": ("bathing suit", "swimsuit", "bikini"),
-    "t-shirt": ("tshirt",),
-    "teddy bear": ("teddy", "stuffed animal", "plush toy"),
-    "tennis racket": ("racket", "racquet"),
-    "tie": ("cravat", "bow tie"),
-    "tights": ("leotards",),
-    "toilet": ("lavatory", "loo", "toilet bowl"),
-    "toothbrush": ("electric toothbrush",),
-    "towel": ("bath towel",),
-    "traffic light": ("traffic signal", "stop light"),
-    "train": ("railway carriage", "tram"),
-    "tree": ("trees", "oak"),
-    "truck": ("pickup", "van", "pickup truck"),
-    "tv": ("television", "screen", "tv set", "monitor"),
-    "umbrella": ("brolly", "sunshade"),
-    "vase": ("flower vase",),
-    "vest": ("waistcoat",),
-    "wallet": ("billfold",),
-    "watch": ("wristwatch",),
-    "window blind": ("blinds", "shutter"),
-    "wine glass": ("glass", "champagne glass"),
-}
-"""Other words for the names of things, as training asks for them."""
 
 HYPERNYMS = {
     "fruit": ("apple", "orange", "banana"),
@@ -220,6 +83,7 @@ def imagenet_classes() -> tuple[ImagenetClass, ...]:
     """The 1,000 classes in the order of the classifier's logits, without words held out."""
     classes = []
     for index, line in enumerate(IMAGENET.read_text(encoding="utf-8").splitlines()):
+        # A line a class, in the order of the logits.
         wnid, name, others, kinds = line.split("\t")
         classes.append(
             ImagenetClass(
@@ -235,19 +99,27 @@ def imagenet_classes() -> tuple[ImagenetClass, ...]:
 
 def _allowed(words: Iterable[str]) -> tuple[str, ...]:
     """Those words that contain none of `HELD_OUT`."""
+    # Spaces on both sides: only whole words count.
     held = [f" {word} " for word in HELD_OUT.values()]
     return tuple(w for w in words if w and not any(h in f" {w} " for h in held))
 
 
+@cache
+def synonyms() -> dict[str, tuple[str, ...]]:
+    """Name of a thing → other words for it, as training asks for them."""
+    lines = _SYNONYMS.read_text(encoding="utf-8").splitlines()
+    return {name: tuple(words.split("|")) for name, words in (line.split("\t") for line in lines)}
+
+
 def words_for(names: Sequence[str]) -> list[tuple[str, ...]]:
     """Each name with the other words for it."""
-    return [(name, *_allowed(SYNONYMS.get(name, ()))) for name in names]
+    return [(name, *_allowed(synonyms().get(name, ()))) for name in names]
 
 
 @cache
 def core_words() -> frozenset[str]:
     """Words for things of which training has human masks."""
-    return frozenset(word for words in words_for([*COCO_CLASSES, *SYNONYMS]) for word in words)
+    return frozenset(word for words in words_for([*COCO_CLASSES, *synonyms()]) for word in words)
 
 
 @cache

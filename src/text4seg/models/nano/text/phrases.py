@@ -87,6 +87,7 @@ def find_attributes(question: str) -> tuple[list[str], Attributes]:
 def _find_expression(question: str) -> str:
     """The expression in a question of a known wording, else the question without its verb."""
     asked = question.strip()
+    # The wordings of training come first: they say exactly where the expression is.
     for wording in _WORDINGS:
         found = wording.fullmatch(asked)
         if found:
@@ -162,6 +163,7 @@ class PhraseReader:
             if self._is_taught(phrase):
                 continue
             meant = self._meant(phrase, core)
+            # Both are matched: the word itself, and what it is read as.
             phrases += meant
             word = meant[0] if meant else STAND_IN
             text = re.sub(rf"\b{re.escape(phrase)}\b", lambda _: word, text, flags=re.IGNORECASE)  # noqa: B023
@@ -223,6 +225,7 @@ class PhraseReader:
         if phrase in self._config.aliases:
             return [self._config.aliases[phrase]]
         singulars = _singulars(phrase)
+        # Plurals are frequent among untaught words, and need no embedding.
         for words in (core, taught_words()):
             for single in singulars:
                 if single in words:
@@ -244,6 +247,7 @@ class PhraseReader:
                 for name, score in zip(found, close, strict=True):
                     scores[name] = max(scores.get(name, 0.0), score + _TOLD)
         last = phrase.rsplit(" ", maxsplit=1)[-1]
+        # `garden gnome` → `gnome`: in English the last word says what a thing is.
         if not scores and last != phrase:
             return [last] if last in taught_words() else self._meant(last, core)
         best = max(scores.values(), default=0.0)

@@ -17,6 +17,7 @@ _TAIL = rf"(?:\s+(?:here|there|visible|shown|to\s+be\s+seen))?(?:\s+{_IN_IMAGE})
 _SEE = r"(?:(?:do|can|could)\s+you\s+(?:see|find|spot|count)|can\s+be\s+seen|does\s+it\s+show)"
 _BE = r"(?:is|are)"
 _PLACE = r"(?:on|at|in|to|under|above|below|near|next\s+to|left\s+of|right\s+of)\s.+?"
+# In order: the first that fits the whole question decides, so special wordings stand first.
 _PATTERNS: tuple[tuple[str, str], ...] = (
     ("count", rf"how\s+many\s+(?P<thing>.+?)\s+(?:{_BE}|{_SEE})\b{_TAIL}"),
     ("count", rf"how\s+many\s+(?P<thing>.+?)\s+does\s+(?:the|this)\s+{_IMAGE}\s+(?:show|have)"),
@@ -87,7 +88,9 @@ def parse_question(question: str) -> ParsedQuestion:
             continue
         if "thing" not in pattern.groupindex:
             return ParsedQuestion(kind)
+        # The expression gets `the`, as in questions for masks.
         thing = _ARTICLE.sub("", found["thing"].strip().lower())
+        # `how many dogs are on the left` is about `the dogs on the left`.
         if "place" in pattern.groupindex:
             thing = f"{thing} {found['place'].lower()}"
         if thing:

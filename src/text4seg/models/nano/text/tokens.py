@@ -30,6 +30,7 @@ class PromptTokenizer:
     def __init__(self, tokenizer: Tokenizer, *, image_token: int, image_tokens: int) -> None:
         self.tokenizer = tokenizer
         self.cell_tracker = CellTracker.from_tokenizer(tokenizer)
+        # Any other tokenizer would be silently wrong from here on.
         end = tokenizer.token_to_id(END_OF_TURN)
         if end is None:
             raise WeightsError(f"the tokenizer has no {END_OF_TURN}: it is not SmolLM2's")
@@ -47,6 +48,7 @@ class PromptTokenizer:
 
     def after_image(self, question: str, answer_prefix: str) -> list[int]:
         """The question, the change of turns and the beginning of the answer."""
+        # Encoded apart, so that no token spans a border between two of them.
         return self.encode(question) + self.encode(_BETWEEN) + self.encode(answer_prefix)
 
     def prompt(self, question: str, answer_prefix: str) -> list[int]:
