@@ -41,15 +41,10 @@ from projects.nano.stage1_grounding import (
     train_grounding,
     validate_grounding,
 )
-from projects.nano.stage2_writing import BatchSampler, WritingConfig, train_decoder
-from projects.nano.stage3_vqa import (
-    ANSWER,
-    VqaConfig,
-    count_shards,
-    fingerprint,
-    iterate_evidence,
-    train_vqa,
-)
+from projects.nano.stage2_writing import BatchSampler, train_decoder
+from projects.nano.stage3_vqa import ANSWER, VqaConfig, train_vqa
+from projects.nano.vqa_evidence import count_shards, fingerprint, iterate_evidence
+from projects.nano.writing_samples import WritingConfig
 from text4seg.models.nano.checkpoint import has_vqa_head, load_model, save_model
 from text4seg.models.nano.config import NanoConfig
 from text4seg.models.nano.encoders.detector import COCO_CLASSES

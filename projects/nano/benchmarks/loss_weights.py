@@ -28,7 +28,8 @@ from rich.progress import track
 from projects.nano.batches import Batches
 from projects.nano.benchmarks.cells import SHAPE, add_arguments, by_image, open_store, true_cells
 from projects.nano.scenes import read_collection
-from projects.nano.stage2_writing import BatchSampler, WritingConfig, train_decoder
+from projects.nano.stage2_writing import BatchSampler, train_decoder
+from projects.nano.writing_samples import WritingConfig
 from text4seg.metrics import iou
 from text4seg.metrics.bootstrap import compare_ratios
 from text4seg.models.nano.encoders.parts import get_parts

@@ -14,17 +14,14 @@ from hypothesis import strategies as st
 
 from projects.nano.batches import ImageBatch
 from projects.nano.mask_tokens import MaskTokenizer
-from projects.nano.stage2_writing import (
+from projects.nano.stage2_writing import BatchSampler, overlap_loss, train_decoder, writing_loss
+from projects.nano.writing_samples import (
     _LONGEST_BODY,
-    BatchSampler,
     Sample,
     TokenBatch,
     WritingConfig,
     collate,
     make_sample,
-    overlap_loss,
-    train_decoder,
-    writing_loss,
 )
 from tests.reference.small_nano import LABELS, small_features, small_model, small_text
 from text4seg.codec import get_format

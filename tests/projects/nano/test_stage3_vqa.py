@@ -12,14 +12,8 @@ import torch
 
 from projects.nano.feature_store import FeatureStore
 from projects.nano.scenes import Scene
-from projects.nano.stage3_vqa import (
-    ImageEvidence,
-    VqaConfig,
-    VqaLosses,
-    count_shards,
-    iterate_evidence,
-    train_vqa,
-)
+from projects.nano.stage3_vqa import VqaConfig, VqaLosses, train_vqa
+from projects.nano.vqa_evidence import ImageEvidence, count_shards, iterate_evidence
 from tests.projects.nano.test_vqa_questions import SCENE
 from tests.reference.small_answers import answering_chat, boxed_features
 from text4seg.models.nano.nano_model import NanoModel

@@ -58,6 +58,7 @@ def find_aliases(
     for one in questions:
         if one.name is not None and one.name not in chat.model.config.names:
             asked[one.name].append(one)
+    # A word that is never present in these images cannot be told from any other.
     words = {word: _some(given) for word, given in asked.items() if _present(given)}
     search, found = _Search(chat, features), {}
     for count, (word, given) in enumerate(words.items()):
@@ -94,6 +95,7 @@ class _Search:
         # The user's own wording comes first, so that a name has to be better than it.
         wordings.insert(0, [one.wording for one in questions])
         found = [self._logits(questions, asked) for asked in wordings]
+        # By the loss and not by IoU, which ignores how sure the model is of absent targets.
         losses = [float(_entropy(logits, truth).sum()) for logits in found]
         best = min(range(len(found)), key=losses.__getitem__)
         return names[best - 1] if best and _overlap(found[best], truth) >= _FOUND else None
@@ -119,6 +121,7 @@ class _Search:
         """Rank names by the name head alone, which needs no question: by loss, and by overlap."""
         seen = torch.cat([self._image(one.image).names for one in questions]).float()  # q 256 names
         losses = _entropy(seen, truth[..., None].expand_as(seen)).sum((0, 1))
+        # Soft IoU: a name may be found everywhere a little, which a threshold would hide.
         shares, there = seen.sigmoid(), truth[..., None]
         both = (shares * there).sum(1)
         overlaps = (both / ((shares + there).sum(1) - both))[truth.any(1)].mean(0)

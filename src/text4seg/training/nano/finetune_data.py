@@ -105,6 +105,7 @@ def read_questions(
         InputError: A chat has several questions, several labels or no valid mask; its source is
             named.
     """
+    # Images get their numbers in the order of first use, so all questions about one share it.
     places: dict[Path, int] = {}
     return [
         _read(chat, places.setdefault(chat.image, len(places)), format_name, grid) for chat in chats
@@ -129,6 +130,7 @@ def _read(chat: Chat, image: int, format_name: str, shape: GridShape) -> FineTun
             f"{chat.source}: nano learns one thing a sample, this answer names {len(labels)}: "
             f"{', '.join(labels[:3])}"
         )
+    # Averaging to nano's cells turns a finer mask into coverage, as the annotations of stage 1 are.
     marked = torch.from_numpy((np.asarray(grid.cells) > 0).astype(np.float32))
     cells = functional.adaptive_avg_pool2d(marked[None], CELLS)[0]
     wording = text_of(next(m for m in chat.messages if m["role"] == "user"))
@@ -156,6 +158,7 @@ class FeatureCache:
 
         from text4seg.core.files import write_atomically
 
+        # Rows of a parquet file have no path of their own, only content.
         content = chat.content if chat.content is not None else chat.image.read_bytes()
         file = self._folder / f"{hashlib.sha256(content).hexdigest()[:32]}.safetensors"
         if file.is_file():
@@ -183,6 +186,7 @@ class FineTuneData:
 
     def __post_init__(self) -> None:
         for question in self.questions:
+            # An expression that singles out one thing says nothing of its whole kind.
             if question.name is not None:
                 self._asked[question.image].append(question)
 
@@ -203,6 +207,7 @@ class FineTuneData:
             The batch.
         """
         asked = [self.questions[number] for number in numbers]
+        # Several questions about an image share its encoding, which is most of a step's time.
         images = list(dict.fromkeys(question.image for question in asked))
         place = {image: index for index, image in enumerate(images)}
         image = torch.tensor([place[question.image] for question in asked])
@@ -275,6 +280,7 @@ class Augmentation:
     def draw(cls, count: int, random: np.random.Generator) -> Augmentation:
         """Draw changes for so many images: half mirrored, half zoomed by 0.8 to 1.5 and shifted."""
         still = random.random(count) < _STILL
+        # Even in the logarithm: enlarging by half and shrinking to two thirds are as frequent.
         zoom = np.where(still, 1.0, np.exp(random.uniform(np.log(0.8), np.log(1.5), count)))
         shift = np.where(still[:, None], 0.0, random.uniform(-0.5, 0.5, (count, 2)))
         mirrored = torch.from_numpy(random.random(count) < 0.5)
@@ -292,4 +298,5 @@ class Augmentation:
 
 def _swap(words: str) -> str:
     """Exchange the words left and right."""
+    # The null character holds the place of "left" meanwhile.
     return words.replace("left", "\0").replace("right", "left").replace("\0", "right")

@@ -106,6 +106,7 @@ def blend(fusion: nn.Module, before: Weights, after: Weights, *, share: float, k
     with torch.no_grad():
         for name, value in fusion.named_parameters():
             value.copy_(torch.lerp(before[name], after[name], share))
+            # New rows were nothing before training, so there is nothing to interpolate with.
             if name.startswith(_NAME_ROWS):
                 value[known:] = after[name][known:]
 
@@ -130,6 +131,7 @@ def interpolate(
     Returns:
         The best share, and the scores at each of `SHARES`.
     """
+    # A copy: `blend` overwrites the module that the weights after training are in.
     after, found = weights_of(fusion), []
     for share in SHARES:
         blend(fusion, before, after, share=share, known=known)
@@ -159,6 +161,7 @@ def select_best(
         gains = found - scores[0]
         error = gains.std() / math.sqrt(max(1, len(gains)))
         lossless = all(gains[group].mean() >= 0 for group in groups)
+        # A gain within the standard error is chance; then the weights before are the safer choice.
         if lossless and gains.mean() > max(most, error):
             best, most = place, float(gains.mean())
     return best
@@ -214,6 +217,7 @@ def score(
         IoU of each question, `q`.
     """
     chat.model.eval()
+    # Each image is encoded once for all of its questions.
     paths = sorted({question.image for question in questions})
     with torch.inference_mode():
         images = {
@@ -225,6 +229,7 @@ def score(
 
 def _iou(chat: NanoModel, image: ImageState, question: FineTuneQuestion) -> float:
     target = chat.ground(image, question.wording)
+    # As in use: nothing is marked if the target counts as absent by its threshold.
     seen = (target.logits[0] > 0).numpy() & (not target.absent)
     truth = (question.cells.flatten() > _HALF).numpy()
     union = int((seen | truth).sum())

@@ -117,6 +117,7 @@ def _examples(
                 some = list(images[start : start + _BATCH])
                 fusion.encode_image(data.features[some].float())
                 coverage, annotated = data.coverage(some)
+                # Rows of known names stay as they are: refitting them on few images overfits.
                 covered.append(coverage[:, first:].flatten(2).transpose(1, 2))
                 asked.append(annotated[:, None, first:])
     finally:
@@ -128,6 +129,7 @@ def _examples(
 
 def _nearest(examples: CellExamples, head: nn.Linear, name: int, known: int) -> int:
     """Find the known name whose row predicts the masks of a new one best."""
+    # All cells of an image have a weight for a name, or none has.
     asked = examples.weights[:, 0, name] > 0
     logits = functional.linear(examples.states[asked], head.weight[:known], head.bias[:known])
     truth = examples.covered[asked, :, name, None].expand_as(logits)
@@ -140,6 +142,7 @@ def _counts(examples: CellExamples, start: tuple[Tensor, Tensor]) -> list[int]:
     # Every image is held out once; a fold counts by the weight of its cells.
     fold = torch.arange(len(examples.states)) % _FOLDS
     losses = torch.zeros(len(_COUNTS), len(start[0]))
+    # With a single image there is nothing to hold out: all losses are 0, and no step is taken.
     for held in range(min(_FOLDS, len(examples.states)) if len(examples.states) > 1 else 0):
         rest, back = examples.of(fold != held), examples.of(fold == held)
         share = back.weights.sum((0, 1))
@@ -154,11 +157,12 @@ def _descend(
 ) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
     """Yield the rows and biases after each of `_COUNTS` steps of Adam."""
     rows, bias = (part.detach().clone().requires_grad_() for part in start)
-    optimiser = torch.optim.Adam([rows, bias], lr=_LEARNING_RATE)
+    optimizer = torch.optim.Adam([rows, bias], lr=_LEARNING_RATE)
     for step in range(_COUNTS[-1] + 1):
         if step in _COUNTS:
             yield step, (rows.detach().clone(), bias.detach().clone())
+        # The caller may be inside `no_grad` between two yields.
         with torch.enable_grad():
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             examples.loss(rows, bias).sum().backward()
-            optimiser.step()
+            optimizer.step()

@@ -100,7 +100,9 @@ def add_names(
         embedded = torch.stack([embed_name(tokenizer, tokens, name) for name in new]).to(
             fusion.name_embedding
         )
+        # A mixture of similar names is a better start than noise where there are no masks to fit.
         share = _alike(embedded, fusion.name_embedding)
+        # A larger layer whose first rows are the old ones: answers about known names do not change.
         grown = nn.Linear(head.in_features, len(known) + len(new))
         grown.weight.copy_(torch.cat([head.weight, share @ head.weight]))
         grown.bias.copy_(torch.cat([head.bias, share @ head.bias]))
@@ -112,6 +114,7 @@ def add_names(
         fusion.matching.add_names(embed(new))
         model.config.word_lists = fusion.matching.list_sizes()
         model.config.words = [*model.config.words, *new]
+    # Answers in words list names, too.
     if model.vqa_head is not None:
         model.vqa_head.add_names(new)
     model.config.names = [*known, *new]
@@ -120,6 +123,7 @@ def add_names(
 
 def embed_name(tokenizer: Tokenizer, embedding: Tensor, name: str) -> Tensor:
     """Mean token embedding of a name as it stands inside a sentence (after a space), normalised."""
+    # Tokens differ at the start of a text; questions have the name after a space.
     unit = functional.normalize(embedding[tokenizer.encode(" " + name).ids].float(), dim=-1)
     return functional.normalize(unit.mean(0), dim=-1)
 
