@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -19,13 +19,17 @@ from text4seg.core.errors import InputError
 from text4seg.core.types import OTHERS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from jaxtyping import Bool, Float64, Int
 
     from text4seg.codec import OpenRun, Syntax
     from text4seg.core.types import GridShape
     from text4seg.decoding.compiled_grammar import GrammarState
-    from text4seg.decoding.sampler import Sampler
     from text4seg.models.interface import Logits
+
+LogShares: TypeAlias = "Callable[[Logits, np.ndarray], np.ndarray]"
+"""Logits and allowed token ids to the log-probabilities of these tokens."""
 
 _DIGITS = re.compile(rb"[0-9]*")
 _BACKGROUND = OTHERS.encode()
@@ -53,17 +57,25 @@ class MedianCounts:
         if not math.isfinite(self.bias):
             raise InputError(f"a bias is a finite number, got {self.bias}")
 
-    def start(self, sampler: Sampler) -> CountState:
-        """The state of one text."""
-        return CountState(self, sampler)
+    def start(self, tokens: Sequence[bytes], log_shares: LogShares) -> CountState:
+        """Begin a text.
+
+        Args:
+            tokens: The bytes of every token.
+            log_shares: The log-probabilities of allowed tokens, given logits.
+
+        Returns:
+            The state of that text.
+        """
+        return CountState(self, tokens, log_shares)
 
 
 class CountState:
     """The count that is being written in one text, as far as its distribution is known."""
 
-    def __init__(self, rule: MedianCounts, sampler: Sampler) -> None:
+    def __init__(self, rule: MedianCounts, tokens: Sequence[bytes], log_shares: LogShares) -> None:
         self._rule = rule
-        self._sampler = sampler
+        self._tokens, self._log_shares = tokens, log_shares
         # Byte offset of the open count, which identifies it; -1: none is open.
         self._offset = -1
         self._known: _Lengths | None = None
@@ -96,7 +108,7 @@ class CountState:
         run = self._rule.syntax.open_run(text, self._rule.shape)
         if run is None or run.offset != self._offset or not self._chosen:
             return None
-        tokens = self._sampler.vocabulary.tokens
+        tokens = self._tokens
         fits = [_spells(run.digits + tokens[token], self._chosen) for token in allowed.tolist()]
         return np.flatnonzero(np.array(fits)) if any(fits) else None
 
@@ -104,7 +116,7 @@ class CountState:
         # A positive bias ends runs of a label early and runs of the background late.
         sign = 1.0 if run.label == _BACKGROUND else -1.0
         floor = 1.0 / (1.0 + math.exp(sign * self._rule.bias))
-        known = _Lengths(self._sampler, run.cells_left, floor)
+        known = _Lengths(self._tokens, self._log_shares, run.cells_left, floor)
         if known.add((), run.digits, 1.0, state.copy(), row):
             self._known = known
 
@@ -112,8 +124,10 @@ class CountState:
 class _Lengths:
     """The distribution of a count from 1 to `most`, as far as it was computed."""
 
-    def __init__(self, sampler: Sampler, most: int, floor: float) -> None:
-        self._sampler = sampler
+    def __init__(
+        self, tokens: Sequence[bytes], log_shares: LogShares, most: int, floor: float
+    ) -> None:
+        self._tokens, self._log_shares = tokens, log_shares
         self._floor = floor
         self._mass = np.zeros(most + 1)
         # Beginnings of counts whose next digit is not known: tokens, digits, probability, place.
@@ -127,8 +141,8 @@ class _Lengths:
         if len(allowed) == 1:
             shares = np.ones(1)
         else:
-            shares = np.exp(self._sampler.log_shares(row, allowed).astype(np.float64))
-        tokens = self._sampler.vocabulary.tokens
+            shares = np.exp(self._log_shares(row, allowed).astype(np.float64))
+        tokens = self._tokens
         for token, share in zip(allowed.tolist(), (shares * mass).tolist(), strict=True):
             text = digits + tokens[token]
             number = _digits(text)

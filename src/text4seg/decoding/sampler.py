@@ -83,7 +83,7 @@ class Sampler:
         self._offsets_of: dict[int, tuple[object, Float32[np.ndarray, " allowed"]]] = {}
         self._sampling = sampling
         self._random = np.random.default_rng(sampling.seed) if sampling else None
-        self._count = counts.start(self) if counts else None
+        self._count = counts.start(vocabulary.tokens, self.log_shares) if counts else None
 
     def wants(self, row: Logits) -> tuple[int, ...] | None:
         """Tokens that have to be tried before the next one can be written.
