@@ -7,21 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
+from tests.reference.decoding import decode_one, mask_grammar, task_of
 from tests.reference.toy import CacheOf, Noise
-from text4seg.codec import get_format
 from text4seg.core.errors import Text4SegError
 from text4seg.core.types import GridShape
-from text4seg.decoding import (
-    Decoded,
-    DecodingError,
-    How,
-    Job,
-    Sampling,
-    Vocabulary,
-    compile_mask_grammar,
-    decode,
-    decode_batch,
-)
+from text4seg.decoding import Decoded, DecodingError, DecodingTask, Vocabulary, decode_batch
 
 
 class CachesOf:
@@ -44,36 +34,33 @@ CASES = [("sd", GridShape(4, 6), "row"), ("rrle", GridShape(9, 12), "none"),
          ("rle", GridShape(3, 8), "forced"), ("rrle", GridShape(2, 2), "row")]  # fmt: skip
 
 
-def jobs_of(vocabulary: Vocabulary, steps: Sequence[CacheOf], **how: object) -> list[Job]:
+def tasks_of(
+    vocabulary: Vocabulary, steps: Sequence[CacheOf], **options: object
+) -> list[DecodingTask]:
     return [
-        Job(
-            step.first_logits,
-            vocabulary,
-            compile_mask_grammar(get_format(name), shape, ("dog",), vocabulary),
-            How(draft=draft, **how),  # type: ignore[arg-type]
-        )
+        task_of(step, mask_grammar(name, shape, ("dog",), vocabulary), draft=draft, **options)
         for step, (name, shape, draft) in zip(steps, CASES, strict=True)
     ]
 
 
-@pytest.mark.parametrize("sampling", [None, Sampling(1.0, 5)])
+@pytest.mark.parametrize(
+    "options", [{}, {"temperature": 1.0, "seed": 5}, {"run_lengths": "median"}], ids=str
+)
 def test_a_batch_writes_what_each_writes_alone(
-    wordy: Vocabulary, sampling: Sampling | None
+    wordy: Vocabulary, options: dict[str, object]
 ) -> None:
     def steps() -> list[CacheOf]:
         return [CacheOf(Noise(wordy, seed)) for seed in range(len(CASES))]
 
-    alone = []
-    for step, job in zip(steps(), jobs_of(wordy, steps(), sampling=sampling), strict=True):
-        how = job.how
-        alone.append(
-            decode(step, job.first_logits, wordy, job.grammar, draft=how.draft, sampling=sampling)
-        )
+    alone = [
+        decode_one(step, mask_grammar(name, shape, ("dog",), wordy), draft=draft, **options)
+        for step, (name, shape, draft) in zip(steps(), CASES, strict=True)
+    ]
     together = CachesOf(steps())
     done: list[int] = []
     results = decode_batch(
         together,
-        jobs_of(wordy, together.steps, sampling=sampling),
+        tasks_of(wordy, together.steps, **options),
         on_done=lambda number, _: done.append(number),
     )
     for one, other in zip(results, alone, strict=True):
@@ -96,11 +83,11 @@ class Sick(CacheOf):
 
 def test_an_error_of_one_leaves_the_others_alone(wordy: Vocabulary) -> None:
     steps = [(Sick if number == 1 else CacheOf)(Noise(wordy, number)) for number in range(4)]
-    results = decode_batch(CachesOf(steps), jobs_of(wordy, steps))
+    results = decode_batch(CachesOf(steps), tasks_of(wordy, steps))
     assert isinstance(results[1], DecodingError)
     assert isinstance(results[1], Text4SegError)
     assert all(isinstance(results[number], Decoded) for number in (0, 2, 3))
 
 
-def test_no_jobs_no_passes() -> None:
+def test_no_tasks_no_passes() -> None:
     assert decode_batch(CachesOf([]), []) == []

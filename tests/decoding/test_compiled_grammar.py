@@ -12,7 +12,7 @@ from text4seg.codec import get_format
 from text4seg.core.errors import GrammarError
 from text4seg.core.types import GridShape
 from text4seg.decoding import Vocabulary, compile_grammar, compile_mask_grammar
-from text4seg.decoding import grammar as module
+from text4seg.decoding import compiled_grammar as module
 
 
 def test_a_grammar_is_compiled_once_for_a_vocabulary(
@@ -33,6 +33,14 @@ def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch, bytewise: Vocabul
     assert list(bytewise.grammars) == larks[1:]
     assert compile_grammar(larks[2], bytewise) is compiled[2]
     assert compile_grammar(larks[0], bytewise) is not compiled[0]
+
+
+def test_a_mask_grammar_knows_its_format_and_grid(wordy: Vocabulary) -> None:
+    form, shape = get_format("rrle"), GridShape(3, 5)
+    compiled = compile_mask_grammar(form, shape, ("dog",), wordy)
+    assert (compiled.syntax, compiled.shape, compiled.vocabulary) == (form.syntax, shape, wordy)
+    plain = compile_grammar(compiled.lark, wordy)
+    assert (plain.syntax, plain.shape) == (None, None)
 
 
 def test_many_labels_compile_in_time(wordy: Vocabulary) -> None:

@@ -8,18 +8,12 @@ from itertools import islice, repeat
 import numpy as np
 import pytest
 
+from tests.reference.decoding import mask_grammar
 from text4seg.codec import get_format
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.types import DescriptorGrid, GridShape
-from text4seg.decoding import (
-    DRAFTERS,
-    DraftContext,
-    Drafter,
-    Vocabulary,
-    compile_grammar,
-    make_drafter,
-)
-from text4seg.decoding.drafters import guess_tokens
+from text4seg.decoding import DRAFTERS, DraftContext, Drafter, Vocabulary, make_drafter
+from text4seg.decoding.drafters import NoDraft, guess_tokens
 
 SHAPE = GridShape(6, 8)
 TEXT = b"others *8\n" + b" others *2| dog *6\n" * 5
@@ -33,8 +27,7 @@ def tokens_for(
     *,
     forcing: bool = False,
 ) -> bytes:
-    lark = get_format("rrle").grammar(SHAPE, ("dog",))
-    state = compile_grammar(lark, vocabulary).start()
+    state = mask_grammar("rrle", SHAPE, ("dog",), vocabulary).start()
     for token in vocabulary.encode(written):
         assert state.advance(token)
     before = state.allowed().tolist()
@@ -98,13 +91,13 @@ def guess_all(drafter: Drafter, text: str = "") -> str:
 
 
 def known(name: str, **guesses: object) -> DraftContext:
-    return DraftContext(SHAPE, name, "dog", **guesses)  # type: ignore[arg-type]
+    return DraftContext(get_format(name).syntax, SHAPE, "dog", **guesses)  # type: ignore[arg-type]
 
 
 def test_drafters_go_by_name() -> None:
     odds = np.where(block().select("cat"), 2.0, -2.0)
     for name in DRAFTERS:
-        drafter = make_drafter(name, SHAPE, known("rrle", previous=block(), cell_odds=odds))
+        drafter = make_drafter(name, known("rrle", previous=block(), cell_log_odds=odds))
         assert drafter.skips_forced == (name != "none")
         guesses = next(drafter.guess(TEXT[:30]), None) is not None
         assert guesses == (name not in ("none", "forced"))
@@ -112,12 +105,12 @@ def test_drafters_go_by_name() -> None:
 
 def test_an_unknown_name_lists_the_known() -> None:
     with pytest.raises(UnknownNameError, match=r"auto, forced.*did you mean 'row'"):
-        make_drafter("rwo")
+        make_drafter("rwo", DraftContext())
 
 
 @pytest.mark.parametrize("name", ["sd", "rle", "rrle"])
 def test_a_previous_mask_is_guessed_in_this_texts_words(name: str) -> None:
-    drafter = make_drafter("previous", SHAPE, known(name, previous=block()))
+    drafter = make_drafter("previous", known(name, previous=block()))
     form = get_format(name)
     cells = block().cells
     expected = form.encode(DescriptorGrid.build(("others", "dog"), cells))
@@ -128,7 +121,7 @@ def test_a_previous_mask_is_guessed_in_this_texts_words(name: str) -> None:
 @pytest.mark.parametrize("name", ["sd", "rrle"])
 def test_a_previous_mask_goes_on_below_what_differs(name: str) -> None:
     """One run moved by a cell: its row is fitted, the rows below are as they were."""
-    drafter = make_drafter("previous", SHAPE, known(name, previous=block()))
+    drafter = make_drafter("previous", known(name, previous=block()))
     moved = np.array(block().cells)
     moved[1] = np.roll(moved[1], 1)
     form = get_format(name)
@@ -142,8 +135,8 @@ def test_a_previous_mask_goes_on_below_what_differs(name: str) -> None:
 
 def test_a_first_expression_has_no_previous_mask() -> None:
     for name in ("previous", "auto"):
-        drafter = make_drafter(name, SHAPE, known("rrle"))
-        copy = make_drafter("row", SHAPE)
+        drafter = make_drafter(name, known("rrle"))
+        copy = make_drafter("row", known("rrle"))
         text = "others *8\n others *2| dog *6\n"
         assert guess_all(drafter, text) == guess_all(copy, text) != ""
 
@@ -151,7 +144,7 @@ def test_a_first_expression_has_no_previous_mask() -> None:
 def test_the_threshold_of_a_head_follows_the_text() -> None:
     odds = np.full((SHAPE.rows, SHAPE.cols), -4.0)
     odds[:, 2:6] = -1.0  # the head hesitates where the model does not
-    drafter = make_drafter("head", SHAPE, known("sd", cell_odds=odds))
+    drafter = make_drafter("head", known("sd", cell_log_odds=odds))
     assert "dog" not in guess_all(drafter)
     row = "others| others| dog| dog| dog| dog| others| others\n"
     assert guess_all(drafter, row) == f" {row}" * 5
@@ -160,8 +153,8 @@ def test_the_threshold_of_a_head_follows_the_text() -> None:
 def test_the_source_that_was_right_is_believed() -> None:
     """The head is wrong about everything, the previous mask about the left edge."""
     odds = np.where(block().select("cat"), -9.0, 9.0)
-    sources = known("sd", previous=block(left=1), cell_odds=odds)
-    drafter = make_drafter("auto", SHAPE, sources)
+    sources = known("sd", previous=block(left=1), cell_log_odds=odds)
+    drafter = make_drafter("auto", sources)
     dog = "others| others| dog| dog| dog| dog| others| others\n"
     none = "| ".join(["others"] * 8) + "\n"
     assert guess_all(drafter).startswith("dog| dog"), "nothing is known yet: the head is asked"
@@ -172,7 +165,7 @@ def test_the_source_that_was_right_is_believed() -> None:
 
 WRONG_SHAPES = [
     pytest.param({"previous": DescriptorGrid.empty(GridShape(6, 9))}, "6x9", id="mask"),
-    pytest.param({"cell_odds": np.zeros((16, 16))}, "16x16", id="head"),
+    pytest.param({"cell_log_odds": np.zeros((16, 16))}, "16x16", id="head"),
 ]
 
 
@@ -183,6 +176,30 @@ def test_a_guess_of_another_shape_is_refused(guess: dict[str, object], size: str
 
 
 def test_a_head_is_needed_for_its_draft() -> None:
-    for sources in (None, known("sd")):
+    for sources in (DraftContext(), known("sd")):
         with pytest.raises(InputError, match="take 'auto' or 'row'"):
-            make_drafter("head", SHAPE, sources)
+            make_drafter("head", sources)
+
+
+@pytest.mark.parametrize("name", sorted(DRAFTERS))
+def test_nothing_is_guessed_in_boxes(name: str) -> None:
+    odds = np.zeros((SHAPE.rows, SHAPE.cols))
+    drafter = make_drafter(name, known("box", previous=block(), cell_log_odds=odds))
+    assert drafter.skips_forced == (name != "none")
+    for text in (b"", b"[12-30, 34-61]\n others *8\n"):
+        assert next(drafter.guess(text), None) is None
+
+
+@pytest.mark.parametrize("name", sorted(set(DRAFTERS) - {"head"}))
+def test_nothing_is_guessed_in_a_text_without_a_syntax(name: str) -> None:
+    assert next(make_drafter(name, DraftContext()).guess(TEXT), None) is None
+
+
+def test_a_drafter_is_taken_as_it_is() -> None:
+    drafter = NoDraft()
+    assert make_drafter(drafter, DraftContext()) is drafter
+
+
+def test_each_drafter_has_a_summary() -> None:
+    for name in DRAFTERS:
+        assert DRAFTERS.get_summary(name)

@@ -10,29 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.decoding.conftest import random_grids
+from tests.reference.decoding import decode_one, mask_grammar
 from tests.reference.hf_step import HfStep
 from tests.reference.plain import PlainGrammar, generate, write
 from tests.reference.toy import CacheOf, Noise, random_llama
 from text4seg.codec import get_format
-from text4seg.core.errors import GrammarError, UnknownNameError
+from text4seg.core.errors import UnknownNameError
 from text4seg.core.types import DescriptorGrid, GridShape
 from text4seg.decoding import (
     UNBOUNDED,
     ContextError,
     DecodingError,
+    DraftContext,
     PassCost,
     Vocabulary,
     compile_grammar,
-    decode,
-    make_drafter,
 )
+from text4seg.decoding.drafters import RowDraft
 
 FORMATS = ("sd", "rle", "rrle")
 PROMPT = [5, 77, 30, 41]
-
-
-def lark_of(name: str, shape: GridShape, labels: Sequence[str] | None = ("dog",)) -> str:
-    return get_format(name).grammar(shape, labels)
 
 
 # What differs from case to case: the grid's shape, the labels, what merges.
@@ -61,15 +58,14 @@ def test_equals_generate_token_for_token(
     request: pytest.FixtureRequest,
 ) -> None:
     vocabulary: Vocabulary = request.getfixturevalue(kind)
-    lark = lark_of(name, shape, labels)
+    grammar = mask_grammar(name, shape, labels, vocabulary)
     model = random_llama(vocabulary, seed)
-    processor = PlainGrammar(vocabulary.matcher_tokenizer, lark, len(PROMPT))
+    processor = PlainGrammar(vocabulary.matcher_tokenizer, grammar.lark, len(PROMPT))
     plain = generate(model, PROMPT, processor)
     get_format(name).decode(vocabulary.decode(plain).decode(), shape, labels)
-    grammar = compile_grammar(lark, vocabulary)
-    for draft in ("none", "forced", "row", make_drafter("row", shape)):
+    for draft in drafts(name, shape):
         step = HfStep(model, PROMPT)
-        decoded = decode(step, step.first_logits, vocabulary, grammar, draft=draft)
+        decoded = decode_one(step, grammar, draft=draft)
         assert list(decoded.tokens) == plain
         assert decoded.complete
         assert decoded.stats.passes == step.passes
@@ -79,8 +75,10 @@ def test_equals_generate_token_for_token(
             assert step.passes == len(plain) - 1
 
 
-def drafts(shape: GridShape) -> list[object]:
-    return ["none", "forced", "row", make_drafter("row", shape)]
+def drafts(name: str, shape: GridShape) -> list[object]:
+    """None, forced tokens, rows of a grid that is not known, and of one that is."""
+    blind = RowDraft(DraftContext(get_format(name).syntax))
+    return ["none", "forced", blind, "row"]
 
 
 @settings(max_examples=40)
@@ -96,15 +94,12 @@ def test_equals_the_plain_loop_on_masks_half_followed(
 ) -> None:
     grid = random_grids(41, seed=3)[which]
     shape, labels = grid.shape, grid.labels[1:]
-    lark = lark_of(name, shape, labels)
+    grammar = mask_grammar(name, shape, labels, merging)
     text = get_format(name).encode(grid).encode()
     noise = Noise(merging, seed, text=text, favour=favour)
-    plain = write(noise, PlainGrammar(merging.matcher_tokenizer, lark, 0))
+    plain = write(noise, PlainGrammar(merging.matcher_tokenizer, grammar.lark, 0))
     step = CacheOf(noise)
-    drafter = drafts(shape)[draft]
-    decoded = decode(
-        step, step.first_logits, merging, compile_grammar(lark, merging), draft=drafter
-    )
+    decoded = decode_one(step, grammar, draft=drafts(name, shape)[draft])
     assert list(decoded.tokens) == plain
     assert step.cache == plain[: len(step.cache)]
     assert decoded.stats.passes == step.passes
@@ -114,17 +109,16 @@ def test_equals_the_plain_loop_on_masks_half_followed(
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_bias_counts_where_there_is_a_choice(wordy: Vocabulary, name: str) -> None:
     shape = GridShape(6, 10)
-    lark = lark_of(name, shape)
+    grammar = mask_grammar(name, shape, ("dog",), wordy)
     favoured = {wordy.encode(text)[0]: 3.0 for text in (b"dog", b" dog", b"1", b"3")}
     bias = favoured | {wordy.encode(b"\n")[0]: -50.0}
     noise = Noise(wordy, 4)
-    plain = write(noise, PlainGrammar(wordy.matcher_tokenizer, lark, 0, bias))
-    assert plain != write(noise, PlainGrammar(wordy.matcher_tokenizer, lark, 0))
-    grammar = compile_grammar(lark, wordy)
+    plain = write(noise, PlainGrammar(wordy.matcher_tokenizer, grammar.lark, 0, bias))
+    assert plain != write(noise, PlainGrammar(wordy.matcher_tokenizer, grammar.lark, 0))
     for given_bias in (bias, lambda token: bias.get(token, 0.0)):
-        for draft in drafts(shape):
+        for draft in drafts(name, shape):
             step = CacheOf(noise)
-            decoded = decode(step, step.first_logits, wordy, grammar, draft=draft, bias=given_bias)
+            decoded = decode_one(step, grammar, draft=draft, bias=given_bias)
             assert list(decoded.tokens) == plain
 
 
@@ -135,18 +129,12 @@ def test_passes_fall_from_draft_to_draft(wordy: Vocabulary) -> None:
     grid = random_grids(1)[0].build(("others", "dog"), cells)
     passes: dict[str, list[int]] = {}
     for name in ("sd", "rrle"):
-        lark, text = lark_of(name, shape), get_format(name).encode(grid).encode()
+        grammar = mask_grammar(name, shape, ("dog",), wordy)
+        text = get_format(name).encode(grid).encode()
         noise = Noise(wordy, 0, text=text, favour=50.0)
-        for draft in drafts(shape):
+        for draft in drafts(name, shape):
             step = CacheOf(noise)
-            decoded = decode(
-                step,
-                step.first_logits,
-                wordy,
-                compile_grammar(lark, wordy),
-                draft=draft,
-                pass_cost=UNBOUNDED,
-            )
+            decoded = decode_one(step, grammar, draft=draft, pass_cost=UNBOUNDED)
             assert wordy.decode(decoded.tokens) == text
             passes.setdefault(name, []).append(decoded.stats.passes)
     for counts in passes.values():
@@ -159,9 +147,9 @@ def test_passes_fall_from_draft_to_draft(wordy: Vocabulary) -> None:
 
 def test_forced_tokens_ride_along(wordy: Vocabulary) -> None:
     shape = GridShape(5, 7)
-    grammar = compile_grammar(lark_of("rrle", shape), wordy)
+    grammar = mask_grammar("rrle", shape, ("dog",), wordy)
     step = CacheOf(Noise(wordy, 9))
-    stats = decode(step, step.first_logits, wordy, grammar, draft="forced").stats
+    stats = decode_one(step, grammar, draft="forced").stats
     # The first choice is made from the prompt's logits, each later one needs a pass.
     assert stats.passes == stats.decisions - 1
     assert stats.forced + stats.decisions == stats.tokens
@@ -170,9 +158,9 @@ def test_forced_tokens_ride_along(wordy: Vocabulary) -> None:
 
 
 def test_nothing_is_asked_of_the_model_where_there_is_no_choice(wordy: Vocabulary) -> None:
-    grammar = compile_grammar(lark_of("rrle", GridShape(3, 3), ()), wordy)
+    grammar = mask_grammar("rrle", GridShape(3, 3), (), wordy)
     step = CacheOf(Noise(wordy, 9))
-    decoded = decode(step, step.first_logits, wordy, grammar)
+    decoded = decode_one(step, grammar)
     assert wordy.decode(decoded.tokens) == b"others *3\n others *3\n others *3\n"
     assert step.passes == 0
     assert decoded.decisions == ()
@@ -181,22 +169,19 @@ def test_nothing_is_asked_of_the_model_where_there_is_no_choice(wordy: Vocabular
 
 def test_open_labels(merging: Vocabulary) -> None:
     """The model names things itself; the alternatives are most of the vocabulary."""
-    lark = lark_of("rrle", GridShape(4, 9), None)
+    grammar = mask_grammar("rrle", GridShape(4, 9), None, merging)
     for seed in range(4):
         noise = Noise(merging, seed, text=b"others *9\n zebra *4| others *5\n", favour=4.0)
-        plain = write(noise, PlainGrammar(merging.matcher_tokenizer, lark, 0), 150)
+        plain = write(noise, PlainGrammar(merging.matcher_tokenizer, grammar.lark, 0), 150)
         step = CacheOf(noise)
-        grammar = compile_grammar(lark, merging)
-        decoded = decode(step, step.first_logits, merging, grammar, max_tokens=150)
+        decoded = decode_one(step, grammar, max_tokens=150)
         assert list(decoded.tokens) == plain
 
 
 def test_decisions_tell_the_shares_of_the_allowed_tokens(wordy: Vocabulary) -> None:
     noise = Noise(wordy, 1)
     step = CacheOf(noise)
-    decoded = decode(
-        step, step.first_logits, wordy, compile_grammar(lark_of("sd", GridShape(2, 3)), wordy)
-    )
+    decoded = decode_one(step, mask_grammar("sd", GridShape(2, 3), ("dog",), wordy))
     assert len(decoded.decisions) == decoded.stats.decisions
     assert len(decoded.log_probabilities) == len(decoded.tokens)
     for decision in decoded.decisions:
@@ -215,7 +200,7 @@ def test_an_end_may_be_chosen(bytewise: Vocabulary) -> None:
     text = b"abccc"
     step = CacheOf(Noise(bytewise, 0, text=text, favour=50.0))
     step.noise.script.append(bytewise.eos)
-    decoded = decode(step, step.first_logits, bytewise, grammar, draft=Repeat(b"c"))
+    decoded = decode_one(step, grammar, draft=Repeat(b"c"))
     assert bytewise.decode(decoded.tokens) == text
     assert decoded.complete
     assert decoded.stats.tokens == 5
@@ -224,10 +209,10 @@ def test_an_end_may_be_chosen(bytewise: Vocabulary) -> None:
 
 
 def test_a_limit_stops_and_says_so(merging: Vocabulary) -> None:
-    grammar = compile_grammar(lark_of("sd", GridShape(16, 16)), merging)
+    grammar = mask_grammar("sd", GridShape(16, 16), ("dog",), merging)
     for draft in ("none", "row"):
         step = CacheOf(Noise(merging, 0))
-        decoded = decode(step, step.first_logits, merging, grammar, draft=draft, max_tokens=10)
+        decoded = decode_one(step, grammar, draft=draft, max_tokens=10)
         assert not decoded.complete
         assert len(decoded.tokens) == 10
         assert len(step.cache) <= 10
@@ -252,11 +237,11 @@ def test_any_draft_is_harmless(merging: Vocabulary, piece: bytes) -> None:
         piece = "ß".encode()
     shape = GridShape(5, 6)
     for name in FORMATS:
-        grammar = compile_grammar(lark_of(name, shape), merging)
+        grammar = mask_grammar(name, shape, ("dog",), merging)
         tokens = set()
         for draft in ("none", Repeat(piece)):
             step = CacheOf(Noise(merging, 6))
-            decoded = decode(step, step.first_logits, merging, grammar, draft=draft)
+            decoded = decode_one(step, grammar, draft=draft)
             tokens.add(decoded.tokens)
             assert step.cache == list(decoded.tokens)[: len(step.cache)]
         assert len(tokens) == 1
@@ -264,8 +249,8 @@ def test_any_draft_is_harmless(merging: Vocabulary, piece: bytes) -> None:
 
 def test_tokens_are_told_after_each_pass(wordy: Vocabulary) -> None:
     shape = GridShape(8, 8)
-    grammar = compile_grammar(lark_of("rrle", shape), wordy)
-    for draft in drafts(shape):
+    grammar = mask_grammar("rrle", shape, ("dog",), wordy)
+    for draft in drafts("rrle", shape):
         step = CacheOf(Noise(wordy, 5))
         told: list[int] = []
 
@@ -274,7 +259,7 @@ def test_tokens_are_told_after_each_pass(wordy: Vocabulary) -> None:
             told.extend(tokens)
             assert step.cache == told[: len(step.cache)]
 
-        decoded = decode(step, step.first_logits, wordy, grammar, draft=draft, on_tokens=tell)
+        decoded = decode_one(step, grammar, draft=draft, on_tokens=tell)
         assert told == list(decoded.tokens)
 
 
@@ -289,16 +274,9 @@ def test_cancelling_leaves_no_draft_in_the_cache(wordy: Vocabulary) -> None:
         if b"dog" in wordy.decode(told):
             raise KeyboardInterrupt
 
-    grammar = compile_grammar(lark_of("rrle", shape), wordy)
+    grammar = mask_grammar("rrle", shape, ("dog",), wordy)
     with pytest.raises(KeyboardInterrupt):
-        decode(
-            step,
-            step.first_logits,
-            wordy,
-            grammar,
-            draft=make_drafter("row", shape),
-            on_tokens=tell,
-        )
+        decode_one(step, grammar, draft="row", on_tokens=tell)
     assert step.cache == told[: len(step.cache)]
     assert step.cuts
 
@@ -337,46 +315,30 @@ def test_a_broken_model_is_an_error_and_the_cache_stays_usable(
     step = Broken(Noise(wordy, 2), how)
     told: list[int] = []
     with pytest.raises(DecodingError, match=message):
-        decode(
-            step,
-            step.first_logits,
-            wordy,
-            compile_grammar(lark_of("rrle", shape), wordy),
-            draft=make_drafter("row", shape),
-            on_tokens=told.extend,
-        )
+        grammar = mask_grammar("rrle", shape, ("dog",), wordy)
+        decode_one(step, grammar, draft="row", on_tokens=told.extend)
     assert step.passes == 3
     assert told == step.cache[: len(told)]
 
 
-def test_another_vocabulary_is_refused(wordy: Vocabulary, merging: Vocabulary) -> None:
-    grammar = compile_grammar(lark_of("sd", GridShape(2, 2)), wordy)
-    step = CacheOf(Noise(merging, 0))
-    with pytest.raises(GrammarError, match="another vocabulary"):
-        decode(step, step.first_logits, merging, grammar)
-
-
 def test_an_unknown_draft_lists_the_known(wordy: Vocabulary) -> None:
-    grammar = compile_grammar(lark_of("sd", GridShape(2, 2)), wordy)
-    step = CacheOf(Noise(wordy, 0))
+    grammar = mask_grammar("sd", GridShape(2, 2), ("dog",), wordy)
     with pytest.raises(UnknownNameError, match="auto, forced, head"):
-        decode(step, step.first_logits, wordy, grammar, draft="rows")
+        decode_one(CacheOf(Noise(wordy, 0)), grammar, draft="rows")
 
 
 @settings(max_examples=30)
 @given(st.integers(0, 5000), st.integers(1, 40), st.integers(1, 30), st.floats(1.0, 100.0))
-def test_the_pace_changes_the_passes_only(
+def test_the_cost_of_passes_changes_the_passes_only(
     merging: Vocabulary, seed: int, longest: int, free: int, slope: float
 ) -> None:
     shape = GridShape(7, 9)
-    grammar = compile_grammar(lark_of("rrle", shape), merging)
+    grammar = mask_grammar("rrle", shape, ("dog",), merging)
     text = get_format("rrle").encode(random_grids(1, seed)[0]).encode()
     noise = Noise(merging, seed, text=text, favour=3.0)
-    plain = CacheOf(noise)
-    expected = decode(plain, plain.first_logits, merging, grammar, draft="none").tokens
-    step = CacheOf(noise)
+    expected = decode_one(CacheOf(noise), grammar, draft="none").tokens
     pass_cost = PassCost(max_draft=longest, free=free, slope=slope)
-    decoded = decode(step, step.first_logits, merging, grammar, pass_cost=pass_cost)
+    decoded = decode_one(CacheOf(noise), grammar, pass_cost=pass_cost)
     assert decoded.tokens == expected
 
 
@@ -386,17 +348,17 @@ def test_a_context_that_is_too_small_is_told_with_what_is_needed(
     wordy: Vocabulary, name: str, draft: str
 ) -> None:
     shape = GridShape(8, 8)
-    grammar = compile_grammar(lark_of(name, shape), wordy)
+    grammar = mask_grammar(name, shape, ("dog",), wordy)
     noise = Noise(wordy, 3)
-    whole = decode(CacheOf(noise), CacheOf(noise).first_logits, wordy, grammar, draft="none")
+    whole = decode_one(CacheOf(noise), grammar, draft="none")
     needed = len(whole.tokens)
     step = CacheOf(noise)
-    assert decode(step, step.first_logits, wordy, grammar, draft=draft, room=needed).complete
+    assert decode_one(step, grammar, draft=draft, max_context=needed).complete
     assert len(step.cache) <= needed
     step = CacheOf(noise)
     with pytest.raises(ContextError, match="room for 9") as caught:
-        decode(step, step.first_logits, wordy, grammar, draft=draft, room=9)
-    assert caught.value.room == 9
+        decode_one(step, grammar, draft=draft, max_context=9)
+    assert caught.value.max_context == 9
     assert caught.value.needed > 9
     assert step.cache == list(whole.tokens)[: len(step.cache)], "the cache is left usable"
     assert len(step.cache) <= 9
@@ -408,10 +370,7 @@ def test_a_draft_never_overflows_the_context(wordy: Vocabulary) -> None:
     text = get_format("sd").encode(DescriptorGrid.empty(shape)).encode()
     needed = len(wordy.encode(text))
     step = CacheOf(Noise(wordy, 0, text=text, favour=50.0))
-    grammar = compile_grammar(lark_of("sd", shape), wordy)
-    decoded = decode(
-        step, step.first_logits, wordy, grammar,
-        draft=make_drafter("row", shape), pass_cost=UNBOUNDED, room=needed,
-    )  # fmt: skip
+    grammar = mask_grammar("sd", shape, ("dog",), wordy)
+    decoded = decode_one(step, grammar, draft="row", pass_cost=UNBOUNDED, max_context=needed)
     assert decoded.complete
     assert decoded.stats.fed <= needed

@@ -9,17 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.reference.decoding import decode_one, mask_grammar
 from tests.reference.toy import CacheOf, Noise
 from text4seg.codec import get_format
 from text4seg.core.errors import InputError
 from text4seg.core.types import OTHERS, GridShape
-from text4seg.decoding import (
-    CompiledGrammar,
-    MedianCounts,
-    Vocabulary,
-    compile_mask_grammar,
-    decode,
-)
+from text4seg.decoding import CompiledGrammar, Vocabulary
+from text4seg.decoding.median_counts import MedianCounts
 
 
 def plainly(
@@ -30,7 +26,9 @@ def plainly(
 
     def best() -> int:
         allowed = state.allowed()
-        return int(allowed[np.argmax(noise(tokens)[allowed])]) if len(allowed) > 1 else allowed[0]
+        logits = noise(tokens)
+        logits[ord("o")] += bias  # the background's label
+        return int(allowed[np.argmax(logits[allowed])]) if len(allowed) > 1 else allowed[0]
 
     def share(after: list[int], token: int) -> float:
         place = grammar.start()
@@ -76,15 +74,14 @@ def test_equals_scoring_every_count(
     bytewise: Vocabulary, seed: int, width: int, bias: float
 ) -> None:
     shape = GridShape(2, width)
-    grammar = compile_mask_grammar(get_format("rrle"), shape, ("dog",), bytewise)
+    grammar = mask_grammar("rrle", shape, ("dog",), bytewise)
     noise = Noise(bytewise, seed)
     expected = plainly(noise, grammar, bytewise, width, bias)
     for draft in ("none", "row"):
         step = CacheOf(noise)
-        decoded = decode(
-            step, step.first_logits, bytewise, grammar,
-            draft=draft, counts=MedianCounts(width, bias),
-        )  # fmt: skip
+        decoded = decode_one(
+            step, grammar, draft=draft, run_lengths="median", background_bias=bias
+        )
         assert bytewise.decode(decoded.tokens) == expected
         assert step.cache == list(decoded.tokens)[: len(step.cache)]
         assert sum(step.cuts) == decoded.stats.drafted - decoded.stats.accepted
@@ -97,19 +94,13 @@ def test_any_tokenizer_writes_a_text_of_the_grid(
 ) -> None:
     vocabulary: Vocabulary = request.getfixturevalue(kind)
     shape = GridShape(4, 13)
-    form = get_format(name)
-    grammar = compile_mask_grammar(form, shape, ("dog", "cat"), vocabulary)
-    width = shape.cols if name == "rrle" else shape.cells
+    grammar = mask_grammar(name, shape, ("dog", "cat"), vocabulary)
     for seed in range(4):
         tokens = set()
         for draft in ("none", "row"):
             step = CacheOf(Noise(vocabulary, seed))
-            decoded = decode(
-                step, step.first_logits, vocabulary, grammar,
-                draft=draft, counts=MedianCounts(width),
-            )  # fmt: skip
-            tokens.add(decoded.tokens)
-        form.decode(vocabulary.decode(tokens.pop()).decode(), shape, ("dog", "cat"))
+            tokens.add(decode_one(step, grammar, draft=draft, run_lengths="median").tokens)
+        get_format(name).decode(vocabulary.decode(tokens.pop()).decode(), shape, ("dog", "cat"))
         assert not tokens, "the draft changes nothing"
 
 
@@ -125,13 +116,13 @@ class Split(Noise):
 
 def test_a_split_run_no_longer_goes_to_the_end_of_the_row(bytewise: Vocabulary) -> None:
     shape = GridShape(1, 8)
-    grammar = compile_mask_grammar(get_format("rrle"), shape, ("dog",), bytewise)
+    grammar = mask_grammar("rrle", shape, ("dog",), bytewise)
     texts = {}
-    for name, counts in (("likeliest", None), ("median", MedianCounts(8)),
-                         ("fewer others", MedianCounts(8, -1.2))):  # fmt: skip
+    for name, options in (("likeliest", {}), ("median", {"run_lengths": "median"}),
+                          ("fewer others", {"run_lengths": "median", "background_bias": -1.2})):  # fmt: skip
         step = CacheOf(Split(bytewise, 0, text=b"others *", favour=9.0))
-        step.first_logits = np.eye(257, dtype=np.float32)[ord("o")]
-        decoded = decode(step, step.first_logits, bytewise, grammar, counts=counts)
+        step.first_logits = 9 * np.eye(257, dtype=np.float32)[ord("o")]
+        decoded = decode_one(step, grammar, **options)
         texts[name] = bytewise.decode(decoded.tokens).split(b"|")[0].strip()
     assert texts == {
         "likeliest": b"others *8",
@@ -142,4 +133,11 @@ def test_a_split_run_no_longer_goes_to_the_end_of_the_row(bytewise: Vocabulary) 
 
 def test_a_bias_is_a_number() -> None:
     with pytest.raises(InputError, match="finite"):
-        MedianCounts(8, float("nan"))
+        MedianCounts(get_format("rrle").syntax, GridShape(2, 8), float("nan"))
+
+
+def test_formats_without_run_lengths_are_not_affected(wordy: Vocabulary) -> None:
+    grammar = mask_grammar("sd", GridShape(3, 4), ("dog",), wordy)
+    noise = Noise(wordy, 1)
+    median = decode_one(CacheOf(noise), grammar, run_lengths="median")
+    assert median.tokens == decode_one(CacheOf(noise), grammar).tokens

@@ -8,21 +8,12 @@ from itertools import product
 import numpy as np
 import pytest
 
+from tests.reference.decoding import decode_one, mask_grammar
 from tests.reference.toy import CacheOf, Noise
 from text4seg.codec import get_format
-from text4seg.core.errors import InputError
 from text4seg.core.types import DescriptorGrid, GridShape
-from text4seg.decoding import (
-    UNBOUNDED,
-    CompiledGrammar,
-    DraftContext,
-    MedianCounts,
-    Sampling,
-    Vocabulary,
-    compile_mask_grammar,
-    decode,
-    make_drafter,
-)
+from text4seg.decoding import UNBOUNDED, CompiledGrammar, DraftContext, Vocabulary, compile_grammar
+from text4seg.decoding.sampler import LISTED_ALTERNATIVES, Sampler, background_bias
 
 SHAPE = GridShape(2, 3)
 
@@ -60,20 +51,19 @@ def exact(
 def test_texts_come_as_often_as_they_are_probable(bytewise: Vocabulary, temperature: float) -> None:
     """All 64 masks of two rows of three cells, against their exact probabilities."""
     form = get_format("sd")
-    grammar = compile_mask_grammar(form, SHAPE, ("dog",), bytewise)
+    grammar = mask_grammar("sd", SHAPE, ("dog",), bytewise)
     noise = Soft(bytewise, 7)
     masks = [np.reshape(cells, (2, 3)) for cells in product((0, 1), repeat=6)]
     texts = [form.encode(DescriptorGrid.build(("others", "dog"), mask)).encode() for mask in masks]
     expected = np.array([exact(noise, grammar, bytewise, text, temperature) for text in texts])
     assert expected.sum() == pytest.approx(1.0)
     odds = np.where(masks[21], 3.0, -3.0)
-    drafter = make_drafter("head", SHAPE, DraftContext(SHAPE, "sd", "dog", cell_odds=odds))
+    context = DraftContext(form.syntax, SHAPE, "dog", cell_log_odds=odds)
     count, found, accepted = 1000, Counter[bytes](), 0
     for seed in range(count):
-        step = CacheOf(noise)
-        decoded = decode(
-            step, step.first_logits, bytewise, grammar,
-            draft=drafter, pass_cost=UNBOUNDED, sampling=Sampling(temperature, seed),
+        decoded = decode_one(
+            CacheOf(noise), grammar, context=context, pass_cost=UNBOUNDED,
+            draft="head", temperature=temperature, seed=seed,
         )  # fmt: skip
         found[bytewise.decode(decoded.tokens)] += 1
         accepted += decoded.stats.accepted
@@ -91,15 +81,13 @@ def test_texts_come_as_often_as_they_are_probable(bytewise: Vocabulary, temperat
 @pytest.mark.parametrize("name", ["sd", "rrle"])
 def test_a_seed_writes_one_text_whatever_the_draft(wordy: Vocabulary, name: str) -> None:
     shape = GridShape(5, 7)
-    grammar = compile_mask_grammar(get_format(name), shape, ("dog",), wordy)
+    grammar = mask_grammar(name, shape, ("dog",), wordy)
     texts = set()
     for seed in range(5):
         tokens = set()
         for draft in ("none", "forced", "row"):
             step = CacheOf(Noise(wordy, 3))
-            decoded = decode(
-                step, step.first_logits, wordy, grammar, draft=draft, sampling=Sampling(1.0, seed)
-            )
+            decoded = decode_one(step, grammar, draft=draft, temperature=1.0, seed=seed)
             tokens.add(decoded.tokens)
         assert len(tokens) == 1
         texts |= tokens
@@ -107,26 +95,42 @@ def test_a_seed_writes_one_text_whatever_the_draft(wordy: Vocabulary, name: str)
 
 
 def test_a_cold_draw_is_the_best(wordy: Vocabulary) -> None:
-    grammar = compile_mask_grammar(get_format("rrle"), SHAPE, ("dog",), wordy)
-    found = []
-    for sampling in (None, Sampling(1e-4, 1)):
-        step = CacheOf(Noise(wordy, 3))
-        decoded = decode(step, step.first_logits, wordy, grammar, sampling=sampling)
-        found.append(decoded.tokens)
-    assert found[0] == found[1]
+    grammar = mask_grammar("rrle", SHAPE, ("dog",), wordy)
+    best, cold = (
+        decode_one(CacheOf(Noise(wordy, 3)), grammar, temperature=temperature, seed=1)
+        for temperature in (None, 1e-4)
+    )
+    assert best.tokens == cold.tokens
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_temperature_is_above_zero(temperature: float) -> None:
-    with pytest.raises(InputError, match="above zero"):
-        Sampling(temperature)
+def test_the_background_is_biased_at_its_first_token(wordy: Vocabulary) -> None:
+    bias = background_bias(wordy, -2.0)
+    assert bias == {wordy.encode(text)[0]: -2.0 for text in (b"others", b" others")}
+    two = background_bias(wordy, 1.0, words=("dog", "cat"))
+    assert {wordy.tokens[token] for token in two} >= {b"dog", b" dog"}
 
 
-def test_a_run_is_drawn_or_taken_at_its_median(wordy: Vocabulary) -> None:
-    grammar = compile_mask_grammar(get_format("rrle"), SHAPE, ("dog",), wordy)
-    step = CacheOf(Noise(wordy, 3))
-    with pytest.raises(InputError, match="not both"):
-        decode(
-            step, step.first_logits, wordy, grammar,
-            sampling=Sampling(), counts=MedianCounts(SHAPE.cols),
-        )  # fmt: skip
+def test_a_token_is_written_once_with_its_share(bytewise: Vocabulary) -> None:
+    sampler = Sampler(bytewise, mask_grammar("sd", SHAPE, ("dog",), bytewise).start())
+    row = np.zeros(257, dtype=np.float32)
+    row[ord("d")] = 1.0
+    assert sampler.write(row) == ord("d")
+    assert sampler.write(None) == ord("o"), "forced: no logits are needed"
+    assert (bytes(sampler.text), sampler.tokens) == (b"do", [ord("d"), ord("o")])
+    share = 1 / (1 + np.exp(-1))
+    assert np.exp(sampler.log_probabilities) == pytest.approx([share, 1.0])
+    (decision,) = sampler.decisions
+    assert (decision.index, decision.tokens.tolist()) == (0, [ord("d"), ord("o")])
+
+
+def test_only_the_likeliest_of_many_alternatives_are_listed(bytewise: Vocabulary) -> None:
+    tokens = [*bytewise.tokens[:256], *(b"%05d" % at for at in range(3000)), b""]
+    vocabulary = Vocabulary(tokens, len(tokens) - 1, list)
+    sampler = Sampler(vocabulary, compile_grammar("start: /[0-9]{5}x/", vocabulary).start())
+    row = np.arange(len(tokens), dtype=np.float32) / 100
+    sampler.write(row)
+    (decision,) = sampler.decisions
+    assert len(decision.tokens) == LISTED_ALTERNATIVES
+    assert decision.tokens.tolist() == sorted(decision.tokens.tolist())
+    assert decision.tokens[-1] == len(tokens) - 2
+    assert np.exp(decision.log_probabilities).sum() < 1
