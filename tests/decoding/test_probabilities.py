@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 
 from tests.decoding.conftest import random_grids
+from tests.reference.decoding import decode_one, mask_grammar
 from tests.reference.toy import CacheOf, Noise
 from text4seg.codec import get_format
-from text4seg.core.errors import InputError, UnknownNameError
+from text4seg.core.errors import InputError
 from text4seg.core.types import DescriptorGrid, GridShape
 from text4seg.decoding import (
+    CompiledGrammar,
     Decision,
     Decoded,
     DecodingStats,
     Vocabulary,
     cell_probabilities,
     compile_grammar,
-    decode,
     no_target_probability,
 )
 
@@ -46,11 +47,15 @@ def written(choices: Sequence[Choice]) -> tuple[Decoded, Vocabulary]:
     return Decoded(tokens, log_probabilities, decisions, stats, complete=True), vocabulary
 
 
+def layout(vocabulary: Vocabulary, name: str, shape: GridShape) -> CompiledGrammar:
+    """What is read of a grammar: its vocabulary, format and grid; it cannot be walked."""
+    return CompiledGrammar("", vocabulary, None, syntax=get_format(name).syntax, shape=shape)
+
+
 def dog(choices: Sequence[Choice], shape: GridShape, name: str) -> list[list[float]]:
     """The probability of `dog` in each cell."""
     decoded, vocabulary = written(choices)
-    labels = ("others", "dog")
-    table = cell_probabilities(decoded, vocabulary, shape, labels=labels, format_name=name)
+    table = cell_probabilities(decoded, layout(vocabulary, name, shape), ("others", "dog"))
     assert table.dtype == np.float32
     assert table.sum(axis=0) == pytest.approx(1.0, abs=1e-6)
     return table[1].round(4).tolist()
@@ -121,13 +126,8 @@ def test_flat_text_of_labels_that_begin_alike() -> None:
             forced(b"\n"),
         ]
     )
-    table = cell_probabilities(
-        decoded,
-        vocabulary,
-        GridShape(1, 1),
-        labels=("others", "dog", "dog house", "cat"),
-        format_name="sd",
-    )
+    grammar = layout(vocabulary, "sd", GridShape(1, 1))
+    table = cell_probabilities(decoded, grammar, ("others", "dog", "dog house", "cat"))
     assert table.ravel().tolist() == pytest.approx([0.3, 0.2, 0.3, 0.2])
 
 
@@ -223,13 +223,13 @@ def test_a_sure_model_is_taken_at_its_word(
     vocabulary: Vocabulary = request.getfixturevalue(kind)
     for grid in random_grids(6, seed=9, largest=7):
         shape, labels = grid.shape, [*grid.labels, "zebra"]
-        lark = get_format(name).grammar(shape, labels[1:])
+        grammar = mask_grammar(name, shape, labels[1:], vocabulary)
         text = get_format(name).encode(grid).encode()
         step = CacheOf(Noise(vocabulary, 0, text=text, favour=60.0))
-        decoded = decode(step, step.first_logits, vocabulary, compile_grammar(lark, vocabulary))
+        decoded = decode_one(step, grammar)
         body = vocabulary.decode(decoded.tokens).decode()
         cells = get_format(name).decode(body, shape, labels[1:])
-        table = cell_probabilities(decoded, vocabulary, shape, labels=labels, format_name=name)
+        table = cell_probabilities(decoded, grammar, labels)
         assert table.shape == (len(labels), shape.rows, shape.cols)
         assert table.sum(axis=0) == pytest.approx(1.0, abs=1e-5)
         if body.encode() == text:
@@ -242,9 +242,9 @@ def test_flat_text_equals_asking_the_model_at_every_cell(bytewise: Vocabulary) -
     shape = GridShape(3, 4)
     noise = Noise(bytewise, 3)
     step = CacheOf(noise)
-    grammar = compile_grammar(get_format("sd").grammar(shape, ("dog",)), bytewise)
-    decoded = decode(step, step.first_logits, bytewise, grammar)
-    table = cell_probabilities(decoded, bytewise, shape, labels=("others", "dog"), format_name="sd")
+    grammar = mask_grammar("sd", shape, ("dog",), bytewise)
+    decoded = decode_one(step, grammar)
+    table = cell_probabilities(decoded, grammar, ("others", "dog"))
     text = bytewise.decode(decoded.tokens)
     places = [at for at in range(len(text)) if text[at : at + 1] in (b"d", b"o")]
     places = [at for at in places if at == 0 or text[at - 1 : at] == b" "]
@@ -265,15 +265,16 @@ BAD = [
 def test_a_text_that_does_not_fit_is_refused(name: str, shape: GridShape, label: str) -> None:
     decoded, vocabulary = written([{b"dog": 0.7, b"others": 0.3}, forced(b"| dog\n")])
     with pytest.raises(InputError):
-        cell_probabilities(decoded, vocabulary, shape, labels=("others", label), format_name=name)
+        cell_probabilities(decoded, layout(vocabulary, name, shape), ("others", label))
 
 
-def test_an_unknown_format_is_refused() -> None:
-    decoded, vocabulary = written([forced(b"dog\n")])
-    with pytest.raises(UnknownNameError, match="sd, rle, rrle"):
-        cell_probabilities(
-            decoded, vocabulary, GridShape(1, 1), labels=("others",), format_name="csv"
-        )
+def test_a_text_without_cells_over_the_image_is_refused() -> None:
+    decoded, vocabulary = written([forced(b"others\n")])
+    plain = compile_grammar('start: "others\\n"', vocabulary)
+    for grammar in (layout(vocabulary, "box", GridShape(1, 1)), plain):
+        for read in (cell_probabilities, no_target_probability):
+            with pytest.raises(InputError, match="cells are those of the image"):
+                read(decoded, grammar, ("others",))
 
 
 NOTHING = [
@@ -305,9 +306,8 @@ def test_the_probability_of_nothing(
     name: str, shape: tuple[int, int], choices: list[Choice], expected: float
 ) -> None:
     decoded, vocabulary = written(choices)
-    found = no_target_probability(
-        decoded, vocabulary, GridShape(*shape), labels=("others", "dog"), format_name=name
-    )
+    grammar = layout(vocabulary, name, GridShape(*shape))
+    found = no_target_probability(decoded, grammar, ("others", "dog"))
     assert found == pytest.approx(expected, abs=1e-6)
 
 
@@ -318,10 +318,8 @@ def test_an_empty_texts_probability_is_the_product_of_its_choices(bytewise: Voca
         form = get_format(name)
         text = form.encode(DescriptorGrid.empty(shape)).encode()
         step = CacheOf(Noise(bytewise, 1, text=text, favour=6.0))
-        grammar = compile_grammar(form.grammar(shape, ("dog",)), bytewise)
-        decoded = decode(step, step.first_logits, bytewise, grammar)
+        grammar = mask_grammar(name, shape, ("dog",), bytewise)
+        decoded = decode_one(step, grammar)
         assert bytewise.decode(decoded.tokens) == text
-        found = no_target_probability(
-            decoded, bytewise, shape, labels=("others", "dog"), format_name=name
-        )
+        found = no_target_probability(decoded, grammar, ("others", "dog"))
         assert found == pytest.approx(np.exp(decoded.log_probabilities.sum()), rel=1e-3)
