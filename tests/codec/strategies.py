@@ -7,7 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from hypothesis import strategies as st
 
+from text4seg.codec import get_format
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape, label_fault
+
+GRID_FORMATS = {name: get_format(name) for name in ("sd", "rle", "rrle")}
+"""The formats whose value is one grid over the image."""
 
 TRICKY = [
     "dog",

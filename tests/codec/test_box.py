@@ -36,7 +36,7 @@ def test_decode_inverts_encode_and_salvage_changes_nothing(regions: Regions) -> 
     for labels in (None, LABELS):
         assert BOX.decode(text, SHAPE, labels) == regions
         salvage = BOX.salvage(text, SHAPE, labels)
-        assert (salvage.regions, salvage.repairs) == (regions, ())
+        assert (salvage.value, salvage.repairs) == (regions, ())
 
 
 @given(REGIONS, st.data())
@@ -54,7 +54,7 @@ def test_what_is_accepted_is_canonical_and_all_is_salvaged(
             assert BOX.encode(read) == text
         salvage = BOX.salvage(text, SHAPE, labels)
         assert (salvage.repairs == ()) == (read is not None)
-        assert labels is None or set(salvage.regions.labels) <= {OTHERS, *LABELS}
+        assert labels is None or set(salvage.value.labels) <= {OTHERS, *LABELS}
 
 
 def accepted(text: str) -> bool:
@@ -132,16 +132,16 @@ def test_errors_say_what_was_expected(old: str, new: str, what: str) -> None:
 )  # fmt: skip
 def test_damage_is_repaired(old: str, new: str) -> None:
     salvage = BOX.salvage(TEXT.replace(old, new), SHAPE, LABELS)
-    assert salvage.regions == BOX.decode(TEXT, SHAPE)
+    assert salvage.value == BOX.decode(TEXT, SHAPE)
     assert salvage.repairs
 
 
 def test_a_damaged_region_harms_no_other() -> None:
     whole = BOX.decode(TEXT, SHAPE)
     salvage = BOX.salvage(TEXT[: TEXT.index("dog 2")], SHAPE, LABELS)
-    assert salvage.regions.regions[0] == whole.regions[0]
+    assert salvage.value.regions[0] == whole.regions[0]
     lost = BOX.salvage(TEXT.replace("[12-30, 04-61]", "[]"), SHAPE, LABELS)
-    assert lost.regions.regions == whole.regions[1:]
+    assert lost.value.regions == whole.regions[1:]
 
 
 @pytest.mark.parametrize(

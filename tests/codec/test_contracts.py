@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.codec.strategies import LABELS, SHAPES, TRICKY, damaged, grids
-from text4seg.codec import DEFAULT_FORMAT, FORMATS, Format, Repair, get_format
-from text4seg.core.errors import LabelError, MaskSyntaxError, UnknownNameError
+from tests.codec.strategies import GRID_FORMATS, LABELS, SHAPES, TRICKY, damaged, grids
+from text4seg.codec import Format
+from text4seg.core.errors import LabelError, MaskSyntaxError
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape
 
 # beartype, which checks array shapes in tests, draws random numbers where grids are made.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 
-EVERY_FORMAT = pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+EVERY_FORMAT = pytest.mark.parametrize("form", GRID_FORMATS.values(), ids=GRID_FORMATS)
 NAMES = ["dog", "dog house"]
 
 
@@ -68,7 +68,7 @@ def test_decode_inverts_encode(form: Format, grid: DescriptorGrid) -> None:
 def test_salvage_of_valid_text_changes_nothing(form: Format, grid: DescriptorGrid) -> None:
     for labels in (None, grid.labels):
         salvage = form.salvage(form.encode(grid), grid.shape, labels)
-        assert salvage.grid == grid
+        assert salvage.value == grid
         assert salvage.repairs == ()
 
 
@@ -107,11 +107,11 @@ def test_any_text_is_read_or_refused_and_always_salvaged(
 ) -> None:
     valid = accepts(form, text, shape, labels)
     salvage = form.salvage(text, shape, labels)
-    assert salvage.grid.shape == shape
+    assert salvage.value.shape == shape
     assert (salvage.repairs == ()) == valid
     assert all(repair.row is None or 0 <= repair.row < shape.rows for repair in salvage.repairs)
     if labels is not None:
-        assert set(salvage.grid.labels) <= {OTHERS, *labels}
+        assert set(salvage.value.labels) <= {OTHERS, *labels}
 
 
 @EVERY_FORMAT
@@ -120,7 +120,7 @@ def test_damaged_text_is_salvaged(form: Format, grid: DescriptorGrid, data: st.D
     text = data.draw(damaged(form.encode(grid), [*grid.labels, "<seg>", "</seg>", "```"]))
     for labels in (None, grid.labels):
         salvage = form.salvage(text, grid.shape, labels)
-        assert salvage.grid.shape == grid.shape
+        assert salvage.value.shape == grid.shape
         assert (salvage.repairs == ()) == accepts(form, text, grid.shape, labels)
 
 
@@ -131,7 +131,7 @@ def test_tricky_labels(form: Format, label: str) -> None:
     text = form.encode(grid)
     for labels in (None, [label, "dog house"]):
         assert form.decode(text, grid.shape, labels) == grid
-        assert form.salvage(text + " ", grid.shape, labels).grid == grid
+        assert form.salvage(text + " ", grid.shape, labels).value == grid
 
 
 @EVERY_FORMAT
@@ -149,16 +149,3 @@ def test_impossible_labels_are_refused(form: Format, labels: list[str]) -> None:
 @given(grid=grids(shapes=st.just(GridShape(3, 70)), labels=["dog"]))
 def test_wide_grids(form: Format, grid: DescriptorGrid) -> None:
     assert form.decode(form.encode(grid), grid.shape, ["dog"]) == grid
-
-
-def test_formats_by_name() -> None:
-    assert list(FORMATS) == ["sd", "rle", "rrle"]
-    assert all(form.name == name for name, form in FORMATS.items())
-    assert get_format(DEFAULT_FORMAT) is FORMATS["rrle"]
-    with pytest.raises(UnknownNameError, match="did you mean 'rrle'"):
-        get_format("rrl")
-
-
-def test_a_repair_reads_like_a_sentence() -> None:
-    assert str(Repair(0, "cut")) == "row 1: cut"
-    assert str(Repair(None, "cut")) == "text: cut"

@@ -1,7 +1,7 @@
 """Every exported grammar, run by an engine that reads its notation.
 
-llguidance runs Lark, and Lark that its own converter made of GBNF, in `test_grammar.py`; here
-xgrammar runs EBNF, and llama.cpp the same text as GBNF. The pins of xgrammar would pull another
+llguidance runs Lark, and Lark that its own converter made of GBNF, in `test_grammar_builder.py`;
+here xgrammar runs EBNF, and llama.cpp the same text as GBNF. The pins of xgrammar would pull another
 torch, so `scripts/setup.sh` installs it without them; llama.cpp comes as an npm package.
 """
 
@@ -12,13 +12,14 @@ import random
 import pytest
 
 from tests.codec.engines import LlamaCpp, XGrammar
+from tests.codec.strategies import GRID_FORMATS
 from tests.codec.test_contracts import accepts
-from tests.codec.test_grammar import random_grid
-from text4seg.codec import FORMATS, Format
+from tests.codec.test_grammar_builder import random_grid
+from text4seg.codec import Format
 from text4seg.core.errors import GrammarError
 from text4seg.core.types import GridShape
 
-RLE, RRLE, SD = FORMATS["rle"], FORMATS["rrle"], FORMATS["sd"]
+RLE, RRLE, SD = GRID_FORMATS["rle"], GRID_FORMATS["rrle"], GRID_FORMATS["sd"]
 
 CASES = [
     pytest.param(RRLE, GridShape(16, 16), ["dog"], id="rrle"),

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.codec.strategies import damaged, grids
-from text4seg.codec import FORMATS, Format
+from tests.codec.strategies import GRID_FORMATS, damaged, grids
+from text4seg.codec import Format
 from text4seg.codec.answer import wrap
 from text4seg.core.errors import MaskSyntaxError
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape
 
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 
-SD, RLE, RRLE = FORMATS["sd"], FORMATS["rle"], FORMATS["rrle"]
+SD, RLE, RRLE = GRID_FORMATS["sd"], GRID_FORMATS["rle"], GRID_FORMATS["rrle"]
 BY_ROWS = pytest.mark.parametrize("form", [SD, RRLE], ids=["sd", "rrle"])
-EVERY_FORMAT = pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+EVERY_FORMAT = pytest.mark.parametrize("form", GRID_FORMATS.values(), ids=GRID_FORMATS)
 TALL = st.builds(GridShape, st.integers(2, 6), st.integers(2, 14))
 LABELS = ["dog", "the cat"]
 
@@ -94,7 +94,7 @@ def test_one_kind_of_damage(old: str, new: str, rows: list[str], repair: str) ->
     with pytest.raises(MaskSyntaxError):
         RRLE.decode(text, SHAPE, ["dog"])
     salvage = RRLE.salvage(text, SHAPE, ["dog"])
-    assert drawn(salvage.grid) == rows
+    assert drawn(salvage.value) == rows
     assert any(str(found).startswith(repair) for found in salvage.repairs), salvage.repairs
 
 
@@ -116,7 +116,7 @@ def test_damage_to_full_descriptors(old: str, new: str, rows: list[str]) -> None
     grid = RRLE.decode(TEXT, SHAPE)
     text = SD.encode(grid).replace(old, new)
     salvage = SD.salvage(text, SHAPE, ["dog"])
-    assert drawn(salvage.grid) == rows
+    assert drawn(salvage.value) == rows
     assert salvage.repairs
 
 
@@ -134,7 +134,7 @@ def test_damage_to_full_descriptors(old: str, new: str, rows: list[str]) -> None
 )
 def test_damage_to_image_wise_runs(text: str, rows: list[str]) -> None:
     salvage = RLE.salvage(text, SHAPE, ["dog"])
-    assert drawn(salvage.grid) == rows
+    assert drawn(salvage.value) == rows
     assert bool(salvage.repairs) == (text != "others *2| dog *2| others *1| dog *7")
 
 
@@ -145,7 +145,7 @@ def test_damage_to_image_wise_runs(text: str, rows: list[str]) -> None:
 )
 def test_another_format_is_read(wrong: str) -> None:
     salvage = RRLE.salvage(wrong, SHAPE, ["dog"])
-    assert drawn(salvage.grid) == ROWS
+    assert drawn(salvage.value) == ROWS
     assert salvage.repairs
 
 
@@ -175,7 +175,7 @@ def test_surroundings_are_taken_away(
 ) -> None:
     text = around(form.encode(grid))
     salvage = form.salvage(text, grid.shape, LABELS)
-    assert salvage.grid == grid
+    assert salvage.value == grid
     assert bool(salvage.repairs) == (text != form.encode(grid))
 
 
@@ -191,7 +191,7 @@ def test_a_damaged_row_harms_no_other(
     lines[hurt] = line.replace("\n", "").replace("\r", "")
     salvage = form.salvage("\n".join(lines) + "\n", grid.shape, labels)
     for row, (found, true) in enumerate(
-        zip(salvage.grid.rows_of_labels(), grid.rows_of_labels(), strict=True)
+        zip(salvage.value.rows_of_labels(), grid.rows_of_labels(), strict=True)
     ):
         assert row == hurt or found == true
     assert all(repair.row in (None, hurt) for repair in salvage.repairs)
@@ -207,7 +207,7 @@ def test_a_cut_harms_only_what_follows(
     cut = data.draw(st.integers(0, len(text) - 1))
     salvage = form.salvage(opened + text[:cut], grid.shape, LABELS)
     whole = _cells_before(form, grid, cut)
-    found = list(chain.from_iterable(salvage.grid.rows_of_labels()))
+    found = list(chain.from_iterable(salvage.value.rows_of_labels()))
     assert found[:whole] == list(chain.from_iterable(grid.rows_of_labels()))[:whole]
     assert all(repair.row is None or repair.row >= 0 for repair in salvage.repairs)
     if form is not RLE:
@@ -233,7 +233,7 @@ def test_missing_rows_are_reported_and_the_others_stay(
     kept = data.draw(st.integers(1, rows - 1))
     text = "\n".join(form.encode(grid).split("\n")[:kept]) + "\n"
     salvage = form.salvage(text, grid.shape, LABELS)
-    words = salvage.grid.rows_of_labels()
+    words = salvage.value.rows_of_labels()
     assert words == grid.rows_of_labels()[:kept] + [[OTHERS] * cols] * (rows - kept)
     assert [repair.row for repair in salvage.repairs] == list(range(kept, rows))
 
@@ -244,7 +244,7 @@ def test_rows_too_many_are_left_out(form: Format, grid: DescriptorGrid, extra: i
     text = form.encode(grid)
     last = text.rstrip("\n").split("\n")[-1].strip()
     salvage = form.salvage(text + f" {last}\n" * extra, grid.shape, LABELS)
-    assert salvage.grid == grid
+    assert salvage.value == grid
     assert [str(repair) for repair in salvage.repairs] == [f"text: lines left out: {extra}"]
 
 
@@ -259,7 +259,7 @@ def test_a_row_of_another_length(grid: DescriptorGrid, row: int, by: int) -> Non
     head, _, count = lines[row].rpartition("*")
     lines[row] = f"{head}*{max(int(count) + by, 0)}"
     salvage = RRLE.salvage("\n".join(lines) + "\n", grid.shape, LABELS)
-    found, true = salvage.grid.rows_of_labels(), grid.rows_of_labels()
+    found, true = salvage.value.rows_of_labels(), grid.rows_of_labels()
     safe = grid.shape.cols - max(0, min(-by, int(count)))
     assert found[row][:safe] == true[row][:safe]
     assert found[:row] + found[row + 1 :] == true[:row] + true[row + 1 :]
@@ -269,7 +269,7 @@ def test_a_row_of_another_length(grid: DescriptorGrid, row: int, by: int) -> Non
 def test_lines_are_taken_apart_only_where_rows_are_missing() -> None:
     double = "others *4| others *4\n dog *4| others *4\n"
     salvage = RRLE.salvage(double, SHAPE, ["dog"])
-    assert drawn(salvage.grid) == ["oooo", "oooo", "DDDD"]  # there is room for one more row
+    assert drawn(salvage.value) == ["oooo", "oooo", "DDDD"]  # there is room for one more row
     assert str(salvage.repairs[-1]) == "row 3: 8 cells cut to 4"
 
 
@@ -309,7 +309,7 @@ def test_which_line_is_which_row(lines: list[str], rows: list[str]) -> None:
     first = next(at for at, line in enumerate(lines) if line in (SIX[0], "###"))
     spaced = [line if at <= first or not line else " " + line for at, line in enumerate(lines)]
     salvage = RRLE.salvage("\n".join(spaced) + "\n", TALLER, ["dog"])
-    assert drawn(salvage.grid) == rows
+    assert drawn(salvage.value) == rows
 
 
 @pytest.mark.parametrize(
@@ -322,20 +322,20 @@ def test_which_line_is_which_row(lines: list[str], rows: list[str]) -> None:
 )
 def test_a_cut_word_among_open_labels(text: str, rows: list[list[str]]) -> None:
     salvage = SD.salvage(text, GridShape(1, 4))
-    assert salvage.grid.rows_of_labels() == rows
+    assert salvage.value.rows_of_labels() == rows
 
 
 def test_prose_among_open_labels() -> None:
     prose = "Two | choices *1\n"
     text = prose + "others *2| dog *6\n others *8\n"
     salvage = RRLE.salvage(text, GridShape(2, 8))
-    assert salvage.grid == RRLE.decode("others *2| dog *6\n others *8\n", GridShape(2, 8))
+    assert salvage.value == RRLE.decode("others *2| dog *6\n others *8\n", GridShape(2, 8))
 
 
 def test_open_labels_are_cleaned_or_given_up() -> None:
     salvage = RRLE.salvage("others *2| the  red\tdog *2| \n", GridShape(1, 4))
-    assert salvage.grid.rows_of_labels() == [[OTHERS, OTHERS, "the red dog", "the red dog"]]
-    assert RRLE.salvage("others *2| *2\n", GridShape(1, 4)).grid.is_empty
+    assert salvage.value.rows_of_labels() == [[OTHERS, OTHERS, "the red dog", "the red dog"]]
+    assert RRLE.salvage("others *2| *2\n", GridShape(1, 4)).value.is_empty
 
 
 GARBAGE = {
@@ -370,7 +370,7 @@ def test_garbage_takes_linear_time(form: Format, piece: str, size: int) -> None:
         salvage = form.salvage(text, GridShape(16, 16), labels)
         # Measured: 0.5 s for 1 MB at worst; a quadratic reader would take hours for 10 MB.
         assert time.process_time() - start < 2 + size / 250_000
-        assert salvage.grid.shape == GridShape(16, 16)
+        assert salvage.value.shape == GridShape(16, 16)
         assert len(salvage.repairs) < 2000
 
 

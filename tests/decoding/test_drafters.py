@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice, repeat
+from itertools import repeat
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from tests.reference.decoding import mask_grammar
 from text4seg.codec import get_format
 from text4seg.core.errors import InputError, UnknownNameError
 from text4seg.core.types import DescriptorGrid, GridShape
-from text4seg.decoding import DRAFTERS, DraftContext, Drafter, Vocabulary, make_drafter
+from text4seg.decoding import DRAFTERS, DraftContext, Vocabulary, make_drafter
 from text4seg.decoding.drafters import NoDraft, guess_tokens
 
 SHAPE = GridShape(6, 8)
@@ -85,11 +85,6 @@ def block(top: int = 1, left: int = 2) -> DescriptorGrid:
     return DescriptorGrid.build(("others", "cat"), cells)
 
 
-def guess_all(drafter: Drafter, text: str = "") -> str:
-    """What is drafted after a text, as far as a grid goes."""
-    return b"".join(islice(drafter.guess(text.encode()), SHAPE.rows + 1)).decode()
-
-
 def known(name: str, **guesses: object) -> DraftContext:
     return DraftContext(get_format(name).syntax, SHAPE, "dog", **guesses)  # type: ignore[arg-type]
 
@@ -106,61 +101,6 @@ def test_drafters_go_by_name() -> None:
 def test_an_unknown_name_lists_the_known() -> None:
     with pytest.raises(UnknownNameError, match=r"auto, forced.*did you mean 'row'"):
         make_drafter("rwo", DraftContext())
-
-
-@pytest.mark.parametrize("name", ["sd", "rle", "rrle"])
-def test_a_previous_mask_is_guessed_in_this_texts_words(name: str) -> None:
-    drafter = make_drafter("previous", known(name, previous=block()))
-    form = get_format(name)
-    cells = block().cells
-    expected = form.encode(DescriptorGrid.build(("others", "dog"), cells))
-    for written in range(len(expected)):
-        assert expected[:written] + guess_all(drafter, expected[:written]) == expected
-
-
-@pytest.mark.parametrize("name", ["sd", "rrle"])
-def test_a_previous_mask_goes_on_below_what_differs(name: str) -> None:
-    """One run moved by a cell: its row is fitted, the rows below are as they were."""
-    drafter = make_drafter("previous", known(name, previous=block()))
-    moved = np.array(block().cells)
-    moved[1] = np.roll(moved[1], 1)
-    form = get_format(name)
-    text = form.encode(DescriptorGrid.build(("others", "dog"), moved))
-    plain = form.encode(DescriptorGrid.build(("others", "dog"), block().cells))
-    first = text.index("\n") + 1
-    start = text[: text.index("\n", first) - 4]  # all but the end of the second row
-    drafted = start + guess_all(drafter, start)
-    assert drafted.splitlines()[2:] == plain.splitlines()[2:]
-
-
-def test_a_first_expression_has_no_previous_mask() -> None:
-    for name in ("previous", "auto"):
-        drafter = make_drafter(name, known("rrle"))
-        copy = make_drafter("row", known("rrle"))
-        text = "others *8\n others *2| dog *6\n"
-        assert guess_all(drafter, text) == guess_all(copy, text) != ""
-
-
-def test_the_threshold_of_a_head_follows_the_text() -> None:
-    odds = np.full((SHAPE.rows, SHAPE.cols), -4.0)
-    odds[:, 2:6] = -1.0  # the head hesitates where the model does not
-    drafter = make_drafter("head", known("sd", cell_log_odds=odds))
-    assert "dog" not in guess_all(drafter)
-    row = "others| others| dog| dog| dog| dog| others| others\n"
-    assert guess_all(drafter, row) == f" {row}" * 5
-
-
-def test_the_source_that_was_right_is_believed() -> None:
-    """The head is wrong about everything, the previous mask about the left edge."""
-    odds = np.where(block().select("cat"), -9.0, 9.0)
-    sources = known("sd", previous=block(left=1), cell_log_odds=odds)
-    drafter = make_drafter("auto", sources)
-    dog = "others| others| dog| dog| dog| dog| others| others\n"
-    none = "| ".join(["others"] * 8) + "\n"
-    assert guess_all(drafter).startswith("dog| dog"), "nothing is known yet: the head is asked"
-    assert guess_all(drafter, none).startswith(" others| dog| dog"), "the previous mask was right"
-    written = none + f" {dog}" * 4
-    assert guess_all(drafter, written) == f" {dog}", "rows repeat, as many as are left"
 
 
 WRONG_SHAPES = [

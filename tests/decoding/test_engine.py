@@ -314,8 +314,8 @@ def test_a_broken_model_is_an_error_and_the_cache_stays_usable(
     shape = GridShape(6, 6)
     step = Broken(Noise(wordy, 2), how)
     told: list[int] = []
+    grammar = mask_grammar("rrle", shape, ("dog",), wordy)
     with pytest.raises(DecodingError, match=message):
-        grammar = mask_grammar("rrle", shape, ("dog",), wordy)
         decode_one(step, grammar, draft="row", on_tokens=told.extend)
     assert step.passes == 3
     assert told == step.cache[: len(told)]

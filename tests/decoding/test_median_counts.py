@@ -79,9 +79,7 @@ def test_equals_scoring_every_count(
     expected = plainly(noise, grammar, bytewise, width, bias)
     for draft in ("none", "row"):
         step = CacheOf(noise)
-        decoded = decode_one(
-            step, grammar, draft=draft, run_lengths="median", background_bias=bias
-        )
+        decoded = decode_one(step, grammar, draft=draft, run_lengths="median", background_bias=bias)
         assert bytewise.decode(decoded.tokens) == expected
         assert step.cache == list(decoded.tokens)[: len(step.cache)]
         assert sum(step.cuts) == decoded.stats.drafted - decoded.stats.accepted
@@ -118,8 +116,9 @@ def test_a_split_run_no_longer_goes_to_the_end_of_the_row(bytewise: Vocabulary) 
     shape = GridShape(1, 8)
     grammar = mask_grammar("rrle", shape, ("dog",), bytewise)
     texts = {}
-    for name, options in (("likeliest", {}), ("median", {"run_lengths": "median"}),
-                          ("fewer others", {"run_lengths": "median", "background_bias": -1.2})):  # fmt: skip
+    median: dict[str, object] = {"run_lengths": "median"}
+    ways = {"likeliest": {}, "median": median, "fewer others": median | {"background_bias": -1.2}}
+    for name, options in ways.items():
         step = CacheOf(Split(bytewise, 0, text=b"others *", favour=9.0))
         step.first_logits = 9 * np.eye(257, dtype=np.float32)[ord("o")]
         decoded = decode_one(step, grammar, **options)

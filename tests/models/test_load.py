@@ -40,4 +40,4 @@ def test_without_torch_the_extra_is_named() -> None:
 @pytest.mark.usefixtures("nano_parts")
 def test_nano_is_loaded_by_its_name() -> None:
     chat = models.load("nano")
-    assert chat.default_format == "sd"
+    assert chat.defaults.format == "sd"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,27 +7,20 @@ import pytest
 from PIL import Image
 
 from tests.fakes import FakeChat, block
+from tests.segmenter.conftest import DOG, IMAGE, chat
 from text4seg import models
 from text4seg.codec import get_format
-from text4seg.core.errors import InputError, LabelError, MissingExtraError, UnknownNameError
-from text4seg.core.run_lengths import rle_to_mask
+from text4seg.core.errors import InputError, LabelError, UnknownNameError
 from text4seg.core.types import Box, DescriptorGrid, GridShape
-from text4seg.decoding import UNBOUNDED
-from text4seg.images import open_image, open_mask
-from text4seg.segmenter import Choices, Segmentation, Segmenter, Streamed
-
-DOG = block("the dog", slice(4, 8), slice(2, 10))
-IMAGE = Image.new("RGB", (160, 96), (30, 60, 90))
-
-
-def chat(form: str = "sd", **options: object) -> FakeChat:
-    return FakeChat({"the dog": DOG}, form=form, **options)
+from text4seg.decoding import UNBOUNDED, DecodingOptions
+from text4seg.segmenter import Segmenter
 
 
 @pytest.mark.parametrize("form", ["sd", "rle", "rrle"])
 @pytest.mark.parametrize("draft", ["row", "forced", "none"])
 def test_what_the_model_writes_becomes_the_mask(form: str, draft: str) -> None:
-    found = Segmenter(chat(form, certainty=30.0), format=form, draft=draft)(IMAGE, "the dog")
+    options = DecodingOptions(draft=draft)
+    found = Segmenter(chat(form, certainty=30.0), format=form, options=options)(IMAGE, "the dog")
     assert found.text == get_format(form).encode(DOG)
     assert found.grid == DOG
     expected = np.zeros((96, 160), dtype=bool)
@@ -43,7 +35,10 @@ def test_what_the_model_writes_becomes_the_mask(form: str, draft: str) -> None:
 
 
 def test_a_draft_saves_passes_and_changes_nothing() -> None:
-    plain, drafted = (Segmenter(chat(), draft=draft)(IMAGE, "the dog") for draft in ("none", "row"))
+    plain, drafted = (
+        Segmenter(chat(), options=DecodingOptions(draft=draft))(IMAGE, "the dog")
+        for draft in ("none", "row")
+    )
     assert plain.text == drafted.text
     assert np.array_equal(plain.probability, drafted.probability)
     assert drafted.stats.passes < plain.stats.passes / 10
@@ -118,7 +113,7 @@ def test_names_are_checked_when_the_segmenter_is_made() -> None:
     with pytest.raises(UnknownNameError, match="format"):
         Segmenter(chat(), format="png")
     with pytest.raises(UnknownNameError, match="draft"):
-        Segmenter(chat(), draft="beer")
+        Segmenter(chat(), options=DecodingOptions(draft="beer"))
     with pytest.raises(InputError, match="0x16"):
         Segmenter(chat(), grid="0x16")
 
@@ -165,7 +160,7 @@ def test_a_refiner_prepares_each_image_once() -> None:
 class TestDrafts:
     @pytest.mark.parametrize("draft", ["previous", "auto"])
     def test_the_frame_before_saves_passes_and_changes_nothing(self, draft: str) -> None:
-        segmenter = Segmenter(chat(), draft=draft, pass_cost=UNBOUNDED)
+        segmenter = Segmenter(chat(), options=DecodingOptions(draft=draft), pass_cost=UNBOUNDED)
         plain = segmenter(IMAGE, "the dog")
         following = segmenter(IMAGE, "the dog", previous=plain.grid)
         assert following.text == plain.text
@@ -176,7 +171,7 @@ class TestDrafts:
 
     def test_each_expression_is_drafted_from_the_one_before(self) -> None:
         both = FakeChat({"the dog": DOG, "the hound": block("the hound", *_PLACE)})
-        segmenter = Segmenter(both, draft="previous", pass_cost=UNBOUNDED)
+        segmenter = Segmenter(both, options=DecodingOptions(draft="previous"), pass_cost=UNBOUNDED)
         dog, hound = segmenter.segment_many(IMAGE, ["the dog", "the hound"])
         assert hound.stats.passes < dog.stats.passes
         assert np.array_equal(dog.mask, hound.mask)
@@ -187,65 +182,56 @@ class TestDrafts:
 
     def test_a_model_without_a_head_is_told(self) -> None:
         with pytest.raises(InputError, match="'head' needs a model"):
-            Segmenter(chat(), draft="head")(IMAGE, "the dog")
+            Segmenter(chat(), options=DecodingOptions(draft="head"))(IMAGE, "the dog")
 
 
 _PLACE = (slice(4, 8), slice(2, 10))
 
 
-class TestChoices:
+class TestOptions:
     def test_a_bias_of_the_background_moves_the_answer(self) -> None:
         for bias, empty in ((0.0, False), (20.0, True)):
-            found = Segmenter(chat(), choices=Choices(background_bias=bias))(IMAGE, "the dog")
+            options = DecodingOptions(background_bias=bias)
+            found = Segmenter(chat(), options=options)(IMAGE, "the dog")
             assert found.empty == empty
 
     def test_medians_write_what_a_sure_model_means(self) -> None:
-        found = Segmenter(
-            chat("rrle", certainty=30.0), format="rrle", choices=Choices(runs="median")
-        )(IMAGE, "the dog")
+        options = DecodingOptions(run_lengths="median")
+        model = chat("rrle", certainty=30.0)
+        found = Segmenter(model, format="rrle", options=options)(IMAGE, "the dog")
         assert found.grid == DOG
-
-    def test_bad_choices(self) -> None:
-        with pytest.raises(UnknownNameError, match="likeliest, median"):
-            Choices(runs="mean")  # type: ignore[arg-type]
-        with pytest.raises(InputError, match="finite"):
-            Choices(background_bias=float("inf"))
-        with pytest.raises(InputError, match="above zero"):
-            Choices(temperature=0.0)
-        with pytest.raises(InputError, match="not both"):
-            Choices(runs="median", temperature=1.0)
 
     @pytest.mark.parametrize("draft", ["none", "row"])
     def test_a_seed_draws_one_mask(self, draft: str) -> None:
         texts = []
         for seed in (1, 2, 1):
-            choices = Choices(temperature=1.0, seed=seed)
+            options = DecodingOptions(draft=draft, temperature=1.0, seed=seed)
             model = chat(certainty=2.0)
-            texts.append(Segmenter(model, choices=choices, draft=draft)(IMAGE, "the dog").text)
+            texts.append(Segmenter(model, options=options)(IMAGE, "the dog").text)
         assert texts[0] == texts[2] != texts[1]
 
     def test_draws_are_those_of_their_seeds(self) -> None:
         model = chat(certainty=2.0)
-        drawn = Segmenter(model, choices=Choices(seed=5)).draw(IMAGE, "the dog", 3)
+        drawn = Segmenter(model, options=DecodingOptions(seed=5)).sample(IMAGE, "the dog", 3)
         assert len(model.opened) == 1
         assert len({one.text for one in drawn}) == 3
         for number, one in enumerate(drawn):
-            choices = Choices(temperature=1.0, seed=5 + number)
-            assert Segmenter(model, choices=choices)(IMAGE, "the dog").text == one.text
+            options = DecodingOptions(temperature=1.0, seed=5 + number)
+            assert Segmenter(model, options=options)(IMAGE, "the dog").text == one.text
 
     def test_what_cannot_be_drawn(self) -> None:
         with pytest.raises(InputError, match="at least one"):
-            Segmenter(chat()).draw(IMAGE, "the dog", 0)
-        with pytest.raises(InputError, match="text alone"):
-            Segmenter(chat(written="<seg>others</seg>")).draw(IMAGE, "the dog", 2)
+            Segmenter(chat()).sample(IMAGE, "the dog", 0)
+        with pytest.raises(InputError, match="text-only"):
+            Segmenter(chat(written="<seg>others</seg>")).sample(IMAGE, "the dog", 2)
 
 
 def test_how_probable_nothing_was() -> None:
     dog, cat = Segmenter(chat(certainty=30.0)).segment_many(IMAGE, ["the dog", "the cat"])
-    assert dog.no_target == pytest.approx(0.0, abs=1e-6)
-    assert cat.no_target == pytest.approx(1.0, abs=1e-6)
+    assert dog.no_target_probability == pytest.approx(0.0, abs=1e-6)
+    assert cat.no_target_probability == pytest.approx(1.0, abs=1e-6)
     unsure = Segmenter(chat(certainty=1.0))(IMAGE, "the cat")
-    assert 0 < unsure.no_target < 1
+    assert 0 < unsure.no_target_probability < 1
 
 
 def test_a_batch_of_a_model_that_cannot_share_is_asked_one_by_one() -> None:
@@ -253,95 +239,3 @@ def test_a_batch_of_a_model_that_cannot_share_is_asked_one_by_one() -> None:
     answers = Segmenter(model).batch([(IMAGE, "the dog"), (IMAGE, "the cat")])
     assert [found.empty for found in answers] == [False, True]
     assert Segmenter(model).batch([]) == []
-
-
-class TestStream:
-    @pytest.mark.parametrize("form", ["sd", "rrle"])
-    def test_every_row_is_told_once_and_the_last_one_brings_the_answer(self, form: str) -> None:
-        states = list(Segmenter(chat(form), format=form).stream(IMAGE, "the dog"))
-        assert [state.rows for state in states] == list(range(1, 17))
-        assert all(state.segmentation is None for state in states[:-1])
-        answer = states[-1].segmentation
-        assert isinstance(answer, Segmentation)
-        assert answer.grid == DOG
-        for state in states[:-1]:
-            assert answer.text.startswith(state.text)
-            assert np.array_equal(state.grid.cells[: state.rows], DOG.cells[: state.rows])
-            assert not state.grid.cells[state.rows :].any()
-
-    def test_image_wise_runs_complete_rows_together(self) -> None:
-        states = list(Segmenter(chat("rle"), format="rle").stream(IMAGE, "the dog"))
-        assert [state.rows for state in states] == [1, 2, 3, 4, 5, 6, 7, 16]
-        assert states[3].grid == DescriptorGrid.empty(GridShape(16, 16))
-
-    def test_leaving_early_stops_the_model(self) -> None:
-        segmenter = Segmenter(chat(), draft="none")
-        stream = segmenter.stream(IMAGE, "the dog")
-        first = next(stream)
-        assert isinstance(first, Streamed)
-        stream.close()
-
-    def test_errors_come_out_where_the_stream_is_read(self) -> None:
-        model = chat()
-        model.text_for = lambda question: 1 / 0  # type: ignore[method-assign,assignment]
-        with pytest.raises(ZeroDivisionError):
-            next(Segmenter(model).stream(IMAGE, "the dog"))
-
-
-class TestModelsThatOnlyWrite:
-    def answer(self, written: str) -> Segmentation:
-        return Segmenter(FakeChat(written=written), format="rrle")(IMAGE, "the dog")
-
-    def test_a_right_answer_is_read_strictly(self) -> None:
-        found = self.answer(get_format("rrle").encode(DOG) + "</seg>")
-        assert (found.grid, found.validity, found.repairs) == (DOG, "strict", ())
-        assert set(np.unique(found.probability)) == {0.0, 1.0}
-
-    def test_a_damaged_row_is_repaired_and_told(self) -> None:
-        text = get_format("rrle").encode(DOG).replace("others *16", "others *15", 1)
-        found = self.answer(f"<seg>{text}</seg>")
-        assert found.validity == "salvaged"
-        assert [repair.row for repair in found.repairs] == [0]
-        assert found.grid == DOG, "no other row is harmed"
-
-    @pytest.mark.parametrize("written", ["", "I see no mask.", "<seg></seg>"])
-    def test_talk_without_a_mask_is_unparsable(self, written: str) -> None:
-        found = self.answer(written)
-        assert (found.validity, found.empty) == ("unparsable", True)
-        assert found.repairs
-
-
-class TestResults:
-    def test_saving_writes_two_pictures(self, tmp_path: Path) -> None:
-        found = Segmenter(chat())(IMAGE, "the dog")
-        mask, overlay = found.save(tmp_path / "new" / "folder", "photo.dog")
-        assert (mask.name, overlay.name) == ("photo.dog.mask.png", "photo.dog.overlay.png")
-        assert np.array_equal(open_mask(mask), found.mask)
-        assert open_image(overlay).size == IMAGE.size
-
-    def test_supervision(self) -> None:
-        pytest.importorskip("supervision", exc_type=ImportError)
-        dog, cat = Segmenter(chat()).segment_many(IMAGE, ["the dog", "the cat"])
-        found = dog.to_supervision()
-        assert found.xyxy.tolist() == [[20, 24, 100, 48]]
-        assert np.array_equal(found.mask[0], dog.mask)
-        assert found.data["class_name"].tolist() == ["the dog"]
-        assert len(cat.to_supervision()) == 0
-
-    def test_without_supervision_the_extra_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "supervision", None)
-        with pytest.raises(MissingExtraError, match=r"text4seg\[supervision\]"):
-            Segmenter(chat())(IMAGE, "the dog").to_supervision()
-
-    def test_coco_and_json(self) -> None:
-        import json
-
-        found = Segmenter(chat())(IMAGE, "the dog")
-        coco = found.to_coco()
-        assert coco["bbox"] == [20, 24, 80, 24]
-        assert coco["area"] == 80 * 24
-        assert np.array_equal(rle_to_mask(coco["segmentation"]), found.mask)
-        record = json.loads(json.dumps(found.to_record()))
-        assert record["box"] == [20, 24, 100, 48]
-        assert record["text"] == found.text
-        assert record["stats"]["grid"] == "16x16"

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from text4seg.decoding import DecodingOptions
 from text4seg.models.nano.nano_model import NanoModel
-from text4seg.segmenter import Choices, Segmentation, Segmenter
+from text4seg.segmenter import Segmentation, Segmenter
 
 IMAGES = Path(__file__).parents[2] / "examples" / "photos"
 QUESTIONS = [
@@ -30,7 +31,8 @@ def check_alike(together: Segmentation, alone: Segmentation) -> None:
     assert together.text == alone.text
     assert np.array_equal(together.mask, alone.mask)
     assert together.probability == pytest.approx(alone.probability, abs=1e-3)
-    assert together.no_target == pytest.approx(alone.no_target, abs=1e-3)
+    no_target = alone.no_target_probability
+    assert together.no_target_probability == pytest.approx(no_target, abs=1e-3)
 
 
 @pytest.mark.parametrize("form", ["sd", pytest.param("rrle", marks=pytest.mark.slow)])
@@ -46,11 +48,12 @@ def test_a_batch_equals_one_by_one(chat: NanoModel, form: str) -> None:
 @pytest.mark.slow
 def test_masks_drawn_together_equal_those_drawn_alone(chat: NanoModel) -> None:
     image, expression = QUESTIONS[0]
-    drawn = Segmenter(chat, choices=Choices(temperature=2.0)).draw(image, expression, 3)
+    options = DecodingOptions(temperature=2.0)
+    drawn = Segmenter(chat, options=options).sample(image, expression, 3)
     assert len({one.text for one in drawn}) > 1
     for seed, one in enumerate(drawn):
-        choices = Choices(temperature=2.0, seed=seed)
-        check_alike(one, Segmenter(chat, choices=choices)(image, expression))
+        options = DecodingOptions(temperature=2.0, seed=seed)
+        check_alike(one, Segmenter(chat, options=options)(image, expression))
 
 
 @pytest.mark.parametrize(

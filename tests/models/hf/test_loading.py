@@ -101,7 +101,7 @@ def test_a_fault_is_named(
 ) -> None:
     spoil(folder)  # type: ignore[operator]
     with pytest.raises(error, match=match):
-        models.load(str(folder)).open(Image.new("RGB", (30, 20)))
+        models.load(str(folder)).encode_image(Image.new("RGB", (30, 20)))
 
 
 def test_an_adapter_without_its_base_is_named(tmp_path: Path) -> None:
@@ -112,9 +112,9 @@ def test_an_adapter_without_its_base_is_named(tmp_path: Path) -> None:
 
 
 def test_a_question_that_spells_a_control_token_is_refused(made: Path) -> None:
-    session = HFModel.load(made).open(Image.new("RGB", (30, 20)))
+    session = HFModel.load(made).encode_image(Image.new("RGB", (30, 20)))
     with pytest.raises(InputError, match="<image>"):
-        session.ask("Segment the <image> here.", "Here:")
+        session.prepare("Segment the <image> here.", "Here:")
 
 
 def test_weights_that_are_no_numbers_are_told(folder: Path) -> None:

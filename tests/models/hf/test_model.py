@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.reference.decoding import mask_grammar
 from tests.reference.plain_chat import plain_tokens
 from tests.reference.small_families import RECIPES, build
 from tests.reference.small_nano import small_tokenizer
 from text4seg import prompts
-from text4seg.codec import get_format
 from text4seg.core.types import GridShape
-from text4seg.decoding import Vocabulary, compile_grammar, decode
+from text4seg.decoding import DecodingOptions, DecodingTask, Vocabulary, decode
 from text4seg.models.families import FAMILIES
 from text4seg.models.hf.model import HFModel
 
@@ -35,21 +35,20 @@ def image() -> Image.Image:
 
 
 def test_every_row_of_the_table_is_tried() -> None:
-    assert sorted(RECIPES) == sorted(family.model_type for family in FAMILIES)
+    assert sorted(RECIPES) == sorted(FAMILIES)
 
 
 def test_questions_fork_and_equal_plain_generate(local: HFModel, image: Image.Image) -> None:
-    session = local.open(image)
+    session = local.encode_image(image)
     texts = set()
     for expression, draft in (("the dog", "row"), ("hot dog", "row"), ("the dog", "none")):
-        asked = session.ask(prompts.question(expression), prompts.ANSWER_PREFIX, grid=GRID)
-        table = asked.vocabulary
+        prompt = session.prepare(prompts.question(expression), prompts.ANSWER_PREFIX, grid=GRID)
+        table = prompt.vocabulary
         known = Vocabulary(table.tokens, table.eos, table.encode, special=table.special)
-        grammar = get_format("rrle").grammar(SHAPE, (expression,))
-        decoded = decode(
-            asked.step, asked.first_logits, known, compile_grammar(grammar, known), draft=draft
-        )
-        assert list(decoded.tokens) == plain_tokens(local, image, expression, grammar)
+        grammar = mask_grammar("rrle", SHAPE, (expression,), known)
+        task = DecodingTask(prompt.first_logits, grammar, DecodingOptions(draft=draft))
+        decoded = decode(prompt.step, task)
+        assert list(decoded.tokens) == plain_tokens(local, image, expression, grammar.lark)
         texts.add(known.decode(decoded.tokens))
     assert len(texts) == 2
 
@@ -58,7 +57,7 @@ def test_the_image_is_seen(local: HFModel, image: Image.Image) -> None:
     other = Image.open(IMAGES / "coffee.jpg").convert("RGB")
     question = prompts.question("the dog")
     first, second = (
-        np.asarray(local.open(image).ask(question, prompts.ANSWER_PREFIX).first_logits)
+        np.asarray(local.encode_image(image).prepare(question, prompts.ANSWER_PREFIX).first_logits)
         for image in (image, other)
     )
     assert np.abs(first - second).max() > 1e-3
@@ -66,19 +65,19 @@ def test_the_image_is_seen(local: HFModel, image: Image.Image) -> None:
 
 def test_a_cut_forgets(local: HFModel, image: Image.Image) -> None:
     """After cuts the logits are those of a cache that was never fed."""
-    asked = local.open(image).ask("Segment it.", "Here:")
+    prompt = local.encode_image(image).prepare("Segment it.", "Here:")
     tokens = local.prompter.encode("others *4| the dog *2| others")
-    straight = np.asarray(asked.step(tokens)[len(tokens) - 1])
-    asked.step.rollback(len(tokens) - 1)
-    asked.step.rollback(1)
+    straight = np.asarray(prompt.step(tokens)[len(tokens) - 1])
+    prompt.step.rollback(len(tokens) - 1)
+    prompt.step.rollback(1)
     for kept in (2, 0, 3):
         wrong = tokens[:kept][::-1] + local.prompter.encode("xyz")
-        asked.step(wrong)
-        asked.step.rollback(len(wrong))
-    again = np.asarray(asked.step(tokens)[len(tokens) - 1])
+        prompt.step(wrong)
+        prompt.step.rollback(len(wrong))
+    again = np.asarray(prompt.step(tokens)[len(tokens) - 1])
     np.testing.assert_allclose(again, straight, rtol=1e-3, atol=1e-4)
     with pytest.raises(ValueError, match="take back"):
-        asked.step.rollback(len(tokens) + 1)
+        prompt.step.rollback(len(tokens) + 1)
 
 
 def test_a_cache_that_cannot_be_cut_is_put_back(
@@ -86,15 +85,17 @@ def test_a_cache_that_cannot_be_cut_is_put_back(
 ) -> None:
     question, prefix = prompts.question("the dog"), prompts.ANSWER_PREFIX
     tokens = local.prompter.encode("others *4| the dog")
-    straight = np.asarray(local.open(image).ask(question, prefix).step(tokens)[len(tokens) - 1])
-    asked = local.open(image).ask(question, prefix)
-    for layer in asked.step._cache.layers:
+    straight = np.asarray(
+        local.encode_image(image).prepare(question, prefix).step(tokens)[len(tokens) - 1]
+    )
+    prompt = local.encode_image(image).prepare(question, prefix)
+    for layer in prompt.step._cache.layers:
         monkeypatch.setattr(type(layer), "is_croppable", False)
-    asked.step([*tokens[:3], 5, 6])
-    asked.step.rollback(2)
-    assert len(asked.step(tokens[3:])) == len(tokens) - 3
-    asked.step.rollback(1)
-    again = np.asarray(asked.step(tokens[-1:])[0])
+    prompt.step([*tokens[:3], 5, 6])
+    prompt.step.rollback(2)
+    assert len(prompt.step(tokens[3:])) == len(tokens) - 3
+    prompt.step.rollback(1)
+    again = np.asarray(prompt.step(tokens[-1:])[0])
     np.testing.assert_allclose(again, straight, rtol=1e-3, atol=1e-4)
 
 

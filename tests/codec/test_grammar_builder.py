@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.codec.matcher import Matcher, bnf_to_lark
-from tests.codec.strategies import damaged, grids
+from tests.codec.strategies import GRID_FORMATS, damaged, grids
 from tests.codec.test_contracts import EVERY_FORMAT, accepts, language
-from text4seg.codec import FORMATS, NOTATIONS, Format
+from text4seg.codec import NOTATIONS, Format
 from text4seg.codec.answer import SEG_CLOSE
 from text4seg.core.errors import GrammarError, MaskSyntaxError, UnknownNameError
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape
 
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 
-SD, RLE, RRLE = FORMATS["sd"], FORMATS["rle"], FORMATS["rrle"]
+SD, RLE, RRLE = GRID_FORMATS["sd"], GRID_FORMATS["rle"], GRID_FORMATS["rrle"]
 
 CASES = [
     pytest.param(GridShape(2, 3), ["dog"], id="two rows"),
