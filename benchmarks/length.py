@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.annotations import outline_to_rle, read_objects
 from benchmarks.tokenizers_of_backbones import SOURCES, counter
-from text4seg.codec import FORMATS
+from text4seg.codec import get_format
 from text4seg.core.coverage import coverages_to_cells, rles_to_coverage
 from text4seg.core.errors import InputError, Text4SegError
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape
@@ -37,7 +37,7 @@ LABELS = {
 
 def mean_tokens(form: str, grids: Sequence[DescriptorGrid], count: Callable[[str], int]) -> float:
     """The mean length of the texts."""
-    return round(float(np.mean([count(FORMATS[form].encode(grid)) for grid in grids])), 1)
+    return round(float(np.mean([count(get_format(form).encode(grid)) for grid in grids])), 1)
 
 
 def measure(objects: Sequence[Any], shapes: Sequence[GridShape]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Every exported grammar, run by an engine that reads its notation.
 
 llguidance runs Lark, and Lark that its own converter made of GBNF, in `test_grammar_builder.py`;
-here xgrammar runs EBNF, and llama.cpp the same text as GBNF. The pins of xgrammar would pull another
+here xgrammar runs EBNF, and llama.cpp the same text as GBNF. xgrammar's pins would pull another
 torch, so `scripts/setup.sh` installs it without them; llama.cpp comes as an npm package.
 """
 
