@@ -13,8 +13,8 @@ from text4seg.core.errors import InputError
 from text4seg.core.types import DescriptorGrid, GridShape
 from text4seg.decoding import (
     CompiledGrammar,
-    Decoded,
     DecodingOptions,
+    DecodingResult,
     DecodingTask,
     MeasuredPassCost,
     Vocabulary,
@@ -139,7 +139,7 @@ class ForcedBatch:
         ]
         longest = 0
         for decoded, text in zip(decode_batch(self, tasks), self._texts, strict=True):
-            if not isinstance(decoded, Decoded):
+            if not isinstance(decoded, DecodingResult):
                 raise decoded
             if self._vocabulary.decode(decoded.tokens) != text:
                 raise InputError("the model was not made to write the true text")

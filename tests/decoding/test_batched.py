@@ -11,7 +11,7 @@ from tests.reference.decoding import decode_one, mask_grammar, task_of
 from tests.reference.toy import CacheOf, Noise
 from text4seg.core.errors import Text4SegError
 from text4seg.core.types import GridShape
-from text4seg.decoding import Decoded, DecodingError, DecodingTask, Vocabulary, decode_batch
+from text4seg.decoding import DecodingError, DecodingResult, DecodingTask, Vocabulary, decode_batch
 
 
 class CachesOf:
@@ -64,7 +64,7 @@ def test_a_batch_writes_what_each_writes_alone(
         on_done=lambda number, _: done.append(number),
     )
     for one, other in zip(results, alone, strict=True):
-        assert isinstance(one, Decoded)
+        assert isinstance(one, DecodingResult)
         assert one.tokens == other.tokens
         assert one.stats.passes == other.stats.passes
     passes = [decoded.stats.passes for decoded in alone]
@@ -72,7 +72,7 @@ def test_a_batch_writes_what_each_writes_alone(
     assert sorted(done) == list(range(len(CASES)))
     assert done[0] == int(np.argmin(passes))
     for step, one in zip(together.steps, results, strict=True):
-        assert isinstance(one, Decoded)
+        assert isinstance(one, DecodingResult)
         assert step.cache == list(one.tokens)[: len(step.cache)]
 
 
@@ -86,7 +86,7 @@ def test_an_error_of_one_leaves_the_others_alone(wordy: Vocabulary) -> None:
     results = decode_batch(CachesOf(steps), tasks_of(wordy, steps))
     assert isinstance(results[1], DecodingError)
     assert isinstance(results[1], Text4SegError)
-    assert all(isinstance(results[number], Decoded) for number in (0, 2, 3))
+    assert all(isinstance(results[number], DecodingResult) for number in (0, 2, 3))
 
 
 def test_no_tasks_no_passes() -> None:

@@ -16,7 +16,7 @@ from text4seg.core.types import DescriptorGrid, GridShape
 from text4seg.decoding import (
     CompiledGrammar,
     Decision,
-    Decoded,
+    DecodingResult,
     DecodingStats,
     Vocabulary,
     cell_probabilities,
@@ -28,7 +28,7 @@ Choice = dict[bytes, float]
 """Allowed texts and their shares; the first one was written. One text alone was forced."""
 
 
-def written(choices: Sequence[Choice]) -> tuple[Decoded, Vocabulary]:
+def written(choices: Sequence[Choice]) -> tuple[DecodingResult, Vocabulary]:
     """A decoding as if these choices had been made one after the other."""
     texts = sorted({text for choice in choices for text in choice})
     vocabulary = Vocabulary([*texts, b""], len(texts), lambda text: [texts.index(text)])
@@ -44,7 +44,7 @@ def written(choices: Sequence[Choice]) -> tuple[Decoded, Vocabulary]:
     )
     stats = DecodingStats(0, len(tokens), len(tokens) - len(decisions), 0, 0, 0, 0.0)
     log_probabilities = np.zeros(len(tokens), dtype=np.float32)
-    return Decoded(tokens, log_probabilities, decisions, stats, complete=True), vocabulary
+    return DecodingResult(tokens, log_probabilities, decisions, stats, complete=True), vocabulary
 
 
 def layout(vocabulary: Vocabulary, name: str, shape: GridShape) -> CompiledGrammar:

@@ -9,8 +9,8 @@ from text4seg.codec import get_format
 from text4seg.core.types import GridShape
 from text4seg.decoding import (
     CompiledGrammar,
-    Decoded,
     DecodingOptions,
+    DecodingResult,
     DecodingTask,
     Vocabulary,
     compile_mask_grammar,
@@ -26,7 +26,7 @@ def task_of(step: Any, grammar: CompiledGrammar, **settings: Any) -> DecodingTas
     return DecodingTask(step.first_logits, grammar, DecodingOptions(**settings), **own)
 
 
-def decode_one(step: Any, grammar: CompiledGrammar, **settings: Any) -> Decoded:
+def decode_one(step: Any, grammar: CompiledGrammar, **settings: Any) -> DecodingResult:
     """Decode with a step that has `first_logits`."""
     return decode(step, task_of(step, grammar, **settings))
 

@@ -19,7 +19,7 @@ from text4seg.decoding.engine import DecodingTask, decode
 from text4seg.decoding.errors import ContextError, DecodingError
 from text4seg.decoding.options import RUN_LENGTHS, DecodingOptions
 from text4seg.decoding.probabilities import cell_probabilities, no_target_probability
-from text4seg.decoding.stats import Decision, Decoded, DecodingStats
+from text4seg.decoding.stats import Decision, DecodingResult, DecodingStats
 from text4seg.decoding.vocabulary import Vocabulary
 
 __all__ = [
@@ -29,9 +29,9 @@ __all__ = [
     "CompiledGrammar",
     "ContextError",
     "Decision",
-    "Decoded",
     "DecodingError",
     "DecodingOptions",
+    "DecodingResult",
     "DecodingStats",
     "DecodingTask",
     "DraftContext",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from text4seg.decoding.engine import DecodingTask
-    from text4seg.decoding.stats import Decoded
+    from text4seg.decoding.stats import DecodingResult
     from text4seg.models.interface import BatchStep, LogitRows
 
 
@@ -20,8 +20,8 @@ def decode_batch(
     step: BatchStep,
     tasks: Sequence[DecodingTask],
     *,
-    on_done: Callable[[int, Decoded | Text4SegError], None] | None = None,
-) -> list[Decoded | Text4SegError]:
+    on_done: Callable[[int, DecodingResult | Text4SegError], None] | None = None,
+) -> list[DecodingResult | Text4SegError]:
     """Decode several texts in shared passes; each is what `decode` writes for it alone.
 
     A text that is complete early no longer takes part; its cache is left as it is.
@@ -38,7 +38,7 @@ def decode_batch(
         Exception: An error of the model itself, or one raised by `on_done`, ends all tasks.
     """
     works = [decoding(partial(step.rollback, at), task) for at, task in enumerate(tasks)]
-    results: dict[int, Decoded | Text4SegError] = {}
+    results: dict[int, DecodingResult | Text4SegError] = {}
     fed: dict[int, list[int]] = {}
     rows: dict[int, LogitRows] = {}
     try:
@@ -64,13 +64,13 @@ def decode_batch(
 
 
 def _resume(
-    work: Generator[list[int], LogitRows, Decoded], rows: LogitRows | None
-) -> list[int] | Decoded | Text4SegError:
+    work: Generator[list[int], LogitRows, DecodingResult], rows: LogitRows | None
+) -> list[int] | DecodingResult | Text4SegError:
     """The next tokens to feed, or the result."""
     try:
         return next(work) if rows is None else work.send(rows)
     except StopIteration as end:
-        decoded: Decoded = end.value
+        decoded: DecodingResult = end.value
         return decoded
     except Text4SegError as error:  # of this text alone; other errors end all of them
         return error

@@ -26,7 +26,7 @@ from text4seg.decoding.median_counts import MedianCounts
 from text4seg.decoding.options import DecodingOptions
 from text4seg.decoding.sampler import Sampler, Sampling, background_bias
 from text4seg.decoding.speculative import SpeculativeLoop
-from text4seg.decoding.stats import Decoded, DecodingStats
+from text4seg.decoding.stats import DecodingResult, DecodingStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -62,7 +62,7 @@ class DecodingTask:
     on_tokens: Callable[[tuple[int, ...]], None] | None = None
 
 
-def decode(step: Step, task: DecodingTask) -> Decoded:
+def decode(step: Step, task: DecodingTask) -> DecodingResult:
     """Decode one text.
 
     At any call of `on_tokens`, at any error and at the end, the cache holds the prompt and a
@@ -86,7 +86,7 @@ def decode(step: Step, task: DecodingTask) -> Decoded:
         while True:
             fed = work.send(step(fed))
     except StopIteration as end:
-        decoded: Decoded = end.value
+        decoded: DecodingResult = end.value
         return decoded
     finally:
         work.close()
@@ -94,7 +94,7 @@ def decode(step: Step, task: DecodingTask) -> Decoded:
 
 def decoding(
     rollback: Callable[[int], None], task: DecodingTask
-) -> Generator[list[int], LogitRows, Decoded]:
+) -> Generator[list[int], LogitRows, DecodingResult]:
     """As `decode`, as a generator: it yields tokens to feed and is sent the logits after them.
 
     Args:
@@ -160,7 +160,7 @@ def decoding(
     finally:
         # Also after an error: the cache then holds the text so far and nothing of a draft.
         loop.drop()
-    return _decoded(sampler, loop, complete, time.perf_counter() - started)
+    return _decoded(sampler, loop, time.perf_counter() - started, complete=complete)
 
 
 def _median_counts(context: DraftContext, options: DecodingOptions) -> MedianCounts | None:
@@ -187,7 +187,9 @@ def _total_bias(task: DecodingTask) -> Mapping[int, float] | Callable[[int], flo
     return {token: known.get(token, 0.0) + added.get(token, 0.0) for token in {*known, *added}}
 
 
-def _decoded(sampler: Sampler, loop: SpeculativeLoop, complete: bool, seconds: float) -> Decoded:  # noqa: FBT001
+def _decoded(
+    sampler: Sampler, loop: SpeculativeLoop, seconds: float, *, complete: bool
+) -> DecodingResult:
     # A decision may lie behind the last token where the token limit cut the text.
     chosen = sum(decision.index < len(sampler.tokens) for decision in sampler.decisions)
     stats = DecodingStats(
@@ -199,7 +201,7 @@ def _decoded(sampler: Sampler, loop: SpeculativeLoop, complete: bool, seconds: f
         fed=loop.fed,
         seconds=seconds,
     )
-    return Decoded(
+    return DecodingResult(
         tokens=tuple(sampler.tokens),
         log_probabilities=np.array(sampler.log_probabilities, dtype=np.float32),
         decisions=tuple(sampler.decisions),

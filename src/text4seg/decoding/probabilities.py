@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from text4seg.codec import Syntax
     from text4seg.core.types import GridShape
     from text4seg.decoding.compiled_grammar import CompiledGrammar
-    from text4seg.decoding.stats import Decoded
+    from text4seg.decoding.stats import DecodingResult
     from text4seg.decoding.vocabulary import Vocabulary
 
 
 def cell_probabilities(
-    decoded: Decoded,
+    decoded: DecodingResult,
     grammar: CompiledGrammar,
     labels: Sequence[str],
 ) -> Float32[np.ndarray, "labels rows cols"]:
@@ -138,7 +138,7 @@ class _Trace:
     longest: int
 
     @classmethod
-    def of(cls, decoded: Decoded, vocabulary: Vocabulary) -> _Trace:
+    def of(cls, decoded: DecodingResult, vocabulary: Vocabulary) -> _Trace:
         """Token ids as bytes."""
         tokens = vocabulary.tokens
         ends = np.cumsum([0, *(len(tokens[token]) for token in decoded.tokens)]).tolist()
@@ -275,7 +275,7 @@ def _index(names: Sequence[bytes], name: bytes) -> int:
 
 
 def no_target_probability(
-    decoded: Decoded, grammar: CompiledGrammar, labels: Sequence[str]
+    decoded: DecodingResult, grammar: CompiledGrammar, labels: Sequence[str]
 ) -> float:
     """How probable it was that the text would mark nothing, every cell being `others`.
 

@@ -54,7 +54,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Decoded:
+class DecodingResult:
     """A decoded text.
 
     Attributes:

@@ -17,8 +17,8 @@ from text4seg.core.errors import MaskSyntaxError
 from text4seg.core.types import OTHERS, DescriptorGrid, GridShape
 from text4seg.decoding import (
     ContextError,
-    Decoded,
     DecodingOptions,
+    DecodingResult,
     DecodingStats,
     DecodingTask,
     DraftContext,
@@ -219,7 +219,7 @@ class MaskGenerator:
         # A model that is given the grid apart from the question does not know words that name it.
         return self.shape if self.capabilities.names_grid else prompts.PLAIN_GRID
 
-    def read(self, decoded: Decoded, prepared: MaskTask) -> GeneratedMask:
+    def read(self, decoded: DecodingResult, prepared: MaskTask) -> GeneratedMask:
         """Read what was decoded.
 
         Args:

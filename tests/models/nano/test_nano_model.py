@@ -23,8 +23,8 @@ from text4seg.core.errors import WeightsError
 from text4seg.core.types import GridShape
 from text4seg.decoding import (
     DRAFTERS,
-    Decoded,
     DecodingOptions,
+    DecodingResult,
     DecodingTask,
     DraftContext,
     Vocabulary,
@@ -81,7 +81,7 @@ def write(
     shape: GridShape,
     label: str,
     draft: str,
-) -> Decoded:
+) -> DecodingResult:
     return decode(asked.step, task_of(asked, vocabulary, name, shape, label, draft))
 
 
@@ -250,7 +250,7 @@ def test_a_batch_writes_what_each_question_gets_alone(
     ]
     together = decode_batch(small.batch(asked), tasks)
     for one, other in zip(together, alone, strict=True):
-        assert isinstance(one, Decoded)
+        assert isinstance(one, DecodingResult)
         assert one.tokens == other.tokens
         assert np.allclose(one.log_probabilities, other.log_probabilities, atol=1e-3)
 
