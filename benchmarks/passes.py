@@ -30,12 +30,7 @@ from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import GridShape
 from text4seg.decoding import (
     UNBOUNDED,
-<<<<<<< HEAD
-=======
-    CompiledGrammar,
->>>>>>> 24966fc (names: DecodingResult becomes DecodingResult)
     DecodingOptions,
-    DecodingResult,
     DecodingStats,
     DecodingTask,
     PassCost,
@@ -171,24 +166,6 @@ def open_tokenizer(file: Path | None) -> tuple[str, Tokenizer]:
     return "SmolLM2", get_parts().tokenizer()
 
 
-<<<<<<< HEAD
-=======
-def write_script(
-    script: Script,
-    grammar: CompiledGrammar,
-    *,
-    draft: str,
-    pass_cost: PassCost | MeasuredPassCost,
-    context: DraftContext | None = None,
-) -> DecodingResult:
-    """Decode with a script in place of the model."""
-    options = DecodingOptions(draft=draft)
-    first = script.row_at(0)
-    task = DecodingTask(first, grammar, options, context=context, pass_cost=pass_cost)
-    return decode(script, task)
-
-
->>>>>>> 24966fc (names: DecodingResult becomes DecodingResult)
 def write(
     vocabulary: Vocabulary, kind: tuple[GridShape, str], label: str, text: bytes, drafts: list[str]
 ) -> dict[str, DecodingStats]:
