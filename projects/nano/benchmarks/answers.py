@@ -48,7 +48,7 @@ from text4seg.models.nano.nano_model import NanoModel, NanoSession
 from text4seg.models.nano.text.question_types import parse_question
 from text4seg.prompts import question
 from text4seg.segmenter import MaskGenerator
-from text4seg.segmenter.answering import reply
+from text4seg.segmenter.vqa import answer_question
 
 if TYPE_CHECKING:
     from projects.nano.scenes import Scene
@@ -146,7 +146,9 @@ def answer_image(
     found = []
     for asked in questions_of(scene, random):
         started = time.perf_counter()
-        said = reply(session, asked.question, max_tokens=MOST_TOKENS)
+        said = answer_question(
+            session, asked.question, capabilities=chat.capabilities, max_tokens=MOST_TOKENS
+        )
         record = {
             "kind": asked.kind,
             "question": asked.question,

@@ -154,7 +154,7 @@ def table(record: dict[str, Any]) -> str:
             grid, missed, empty = (row[when][name] for name in SHOWN)
             kept, minutes = "", ""
             if when == "after":
-                kept, minutes = f"{row['choice']['share']:.0%}", f"{row['seconds'] / 60:.0f}"
+                kept, minutes = f"{row['interpolation']['share']:.0%}", f"{row['seconds'] / 60:.0f}"
             lines.append(
                 f"| {row['names']} | {when} | {kept} "
                 f"| {grid:.3f} | {missed:.1%} | {empty:.1%} | {minutes} |"
