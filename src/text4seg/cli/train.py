@@ -84,7 +84,8 @@ def _train(recipe: Recipe, *, as_json: bool) -> None:
 
 def _record(result: TrainResult) -> dict[str, Any]:
     record = {**asdict(result), "folder": str(result.folder)}
-    return {**record, **record.pop("details")}
+    details = record.pop("details")
+    return {**record, **details}
 
 
 def _print_result(result: TrainResult) -> None:

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import operator
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -222,6 +222,7 @@ def load_recipe(path: str | Path, overrides: Mapping[str, Any] | Sequence[str] =
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML: {error}") from error
+    changes: Iterable[tuple[str, Any]]
     changes = overrides.items() if isinstance(overrides, Mapping) else map(_parse, overrides)
     for key, value in changes:
         _put(found, key, value)

@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -56,8 +56,8 @@ class HFTuner:
         portable: ms-swift and LLaMA-Factory train such models, too.
     """
 
-    can_shard = True
-    portable = True
+    can_shard: ClassVar[bool] = True
+    portable: ClassVar[bool] = True
 
     def __init__(self, recipe: Recipe) -> None:
         """Load the recipe's model.

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -79,8 +79,8 @@ class NanoTuner:
         portable: No other trainer knows it.
     """
 
-    can_shard = False
-    portable = False
+    can_shard: ClassVar[bool] = False
+    portable: ClassVar[bool] = False
 
     def __init__(self, recipe: Recipe) -> None:
         """Load nano.
