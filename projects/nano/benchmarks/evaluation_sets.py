@@ -20,8 +20,8 @@
   classes that nano was never trained on, by their names, and by the name of another such class,
   which is absent. The masks are clear outlines of U²-Net-p, not true ones.
 
-`all.jsonl` has the sets but `seen`, `colors`, `relations`, `composed` and `classes`; `told.jsonl`
-has every fourth question of `colors` and `relations`. The draw is seeded.
+`all.jsonl` has the sets but `seen`, `colors`, `relations`, `composed` and `classes`;
+`attributes.jsonl` has every fourth question of `colors` and `relations`. The draw is seeded.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ SIDES = {"left": (1, -1), "right": (1, 1), "top": (0, -1), "bottom": (0, 1)}
 SEED = 2026
 SALIENT = 128
 TOGETHER = "all.jsonl"
-TOLD, EVERY = ("colors", "relations"), 4
+ATTRIBUTES, EVERY = ("colors", "relations"), 4
 APART = ("seen", "colors", "relations", "composed")
 COMPOSED, COMPOSED_SEED = 60, 7
 RELATION_WORDS = {
@@ -270,7 +270,7 @@ def main() -> None:
     parser.add_argument("--outlines", type=Path, help="folder of outlines, for the set classes")
     arguments = parser.parse_args()
     everything: list[dict[str, Any]] = []
-    told: list[dict[str, Any]] = []
+    attributes: list[dict[str, Any]] = []
     composed = arguments.out if arguments.composed else None
     for name, found in sets(arguments.data, arguments.outlines, composed).items():
         records = list(found)
@@ -280,9 +280,9 @@ def main() -> None:
         present = sum(record["mask"] is not None for record in records)
         print(f"{file}: {present} present, {len(records) - present} absent")
         everything += records if name not in APART else []
-        told += records[::EVERY] if name in TOLD else []
+        attributes += records[::EVERY] if name in ATTRIBUTES else []
     # Image by image: each is looked at once. The things of `seen` are asked for in other sets.
-    for name, records in ((TOGETHER, everything), ("told.jsonl", told)):
+    for name, records in ((TOGETHER, everything), ("attributes.jsonl", attributes)):
         records.sort(key=lambda record: record["image"])
         together = "".join(json.dumps(record) + "\n" for record in records)
         write_atomically(arguments.out / name, together.encode())
