@@ -255,14 +255,3 @@ class Reader:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "__doc__", self.summary)  # for Registry.get_summary
-
-
-__all__ = [
-    "Dataset",
-    "Kind",
-    "LayoutError",
-    "Reader",
-    "ReferringTarget",
-    "Sample",
-    "Source",
-]

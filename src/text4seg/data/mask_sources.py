@@ -78,11 +78,24 @@ class MaskSource(Protocol):
         """
 
 
-class _DrawnMask:
-    """What the masks share that are measured by drawing them."""
+class _BaseMask:
+    """What most masks share; measuring one means drawing it unless a class knows better."""
 
     __slots__ = ()
     fault: ClassVar[str] = "bad mask"
+    size: Size
+
+    @property
+    def parts(self) -> tuple[MaskSource, ...]:
+        """The mask alone."""
+        return (self,)
+
+    def check(self, size: Size | None) -> None:
+        """Check the size."""
+        if size is not None and self.size != size:
+            raise RecordError(
+                "mask of another size", f"the mask is {self.size} and the image is {size}"
+            )
 
     def to_mask(self) -> Bool[np.ndarray, "h w"]:
         raise NotImplementedError
@@ -91,13 +104,17 @@ class _DrawnMask:
         """Get the pixels as COCO run lengths."""
         return mask_to_rle(self.to_mask())
 
+    def undrawn_rle(self) -> Mapping[str, Any] | None:
+        """Get nothing: the mask has to be drawn."""
+        return None
+
     def area(self) -> int:
         """Count the pixels."""
         return int(np.count_nonzero(self.to_mask()))
 
 
 @dataclass(frozen=True, slots=True)
-class RunLengthMask:
+class RunLengthMask(_BaseMask):
     """Pixels given as COCO run lengths, compressed (text or bytes) or a list of counts."""
 
     size: Size
@@ -137,14 +154,9 @@ class RunLengthMask:
         """
         return cls.from_coco(mask_to_rle(mask))
 
-    @property
-    def parts(self) -> tuple[MaskSource, ...]:
-        """The mask alone."""
-        return (self,)
-
     def check(self, size: Size | None) -> None:
         """Check the size and the counts."""
-        _check_size(self, size)
+        _BaseMask.check(self, size)
         try:
             area = self.area()
         except InputError as error:
@@ -168,20 +180,15 @@ class RunLengthMask:
 
 
 @dataclass(frozen=True, slots=True)
-class PolygonMask(_DrawnMask):
+class PolygonMask(_BaseMask):
     """Pixels inside any of some polygons, each a flat list x, y, x, y, … in pixels (COCO's)."""
 
     size: Size
     polygons: tuple[tuple[float, ...], ...]
 
-    @property
-    def parts(self) -> tuple[MaskSource, ...]:
-        """The mask alone."""
-        return (self,)
-
     def check(self, size: Size | None) -> None:
         """Check the size and that some polygon of three points or more meets the image."""
-        _check_size(self, size)
+        _BaseMask.check(self, size)
         if not self.polygons:
             raise RecordError("bad polygon", "there is no polygon")
         meet = [self._meets_image(at) for at in range(len(self.polygons))]  # checks all of them
@@ -214,7 +221,7 @@ class PolygonMask(_DrawnMask):
 
 
 @dataclass(frozen=True, slots=True)
-class LabelMapMask(_DrawnMask):
+class LabelMapMask(_BaseMask):
     """Pixels of a label image that hold one of some values; without values, all but zero.
 
     Attributes:
@@ -230,15 +237,6 @@ class LabelMapMask(_DrawnMask):
     content: bytes | None = None
     fault: ClassVar[str] = "bad mask image"
 
-    @property
-    def parts(self) -> tuple[MaskSource, ...]:
-        """The mask alone."""
-        return (self,)
-
-    def check(self, size: Size | None) -> None:
-        """Check the size that the reader found."""
-        _check_size(self, size)
-
     def to_mask(self) -> Bool[np.ndarray, "h w"]:
         """Open the label image, of which the last few are kept, and compare its values."""
         labels = open_labels(self.path, self.content)
@@ -252,18 +250,15 @@ class LabelMapMask(_DrawnMask):
             return np.asarray(labels == self.values[0])
         return np.isin(labels, self.values)
 
-    def undrawn_rle(self) -> None:
-        """Get nothing: a label image has to be opened."""
-
 
 @dataclass(frozen=True, slots=True)
-class MaskUnion(_DrawnMask):
+class MaskUnion(_BaseMask):
     """Pixels of any of several masks of one image: instances of a class, or several targets."""
 
     parts: tuple[MaskSource, ...]
 
     @property
-    def size(self) -> Size:
+    def size(self) -> Size:  # type: ignore[override]  # that of its parts
         """The size of the image."""
         return self.parts[0].size
 
@@ -289,13 +284,6 @@ class MaskUnion(_DrawnMask):
 def join_masks(masks: Sequence[MaskSource]) -> MaskSource:
     """Make one mask of one or more."""
     return masks[0] if len(masks) == 1 else MaskUnion(tuple(masks))
-
-
-def _check_size(mask: MaskSource, size: Size | None) -> None:
-    if size is not None and mask.size != size:
-        raise RecordError(
-            "mask of another size", f"the mask is {mask.size} and the image is {size}"
-        )
 
 
 def _merge_rles(rles: Sequence[Mapping[str, Any]], size: Size) -> Mapping[str, Any]:
@@ -398,16 +386,3 @@ def load_matlab(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, EOFError, MatReadError, NotImplementedError) as error:
         raise InputError(f"{path} is no MATLAB file that can be read: {error}") from error
     return variables
-
-
-__all__ = [
-    "LabelMapMask",
-    "MaskSource",
-    "MaskUnion",
-    "PolygonMask",
-    "RunLengthMask",
-    "join_masks",
-    "load_matlab",
-    "open_labels",
-    "sources_to_coverage",
-]

@@ -34,16 +34,16 @@ class RefcocoMDataset:
         """One image with all its sentences."""
         row, where = self.rows.row(index), self.rows.place(index)
         path, content = read_picture(row["image"], None, where)
-        asked: list[ReferringTarget] = []
+        targets: list[ReferringTarget] = []
         for one in row["samples"] or ():
             source = f"{where}, sample {one.get('id')}"
             try:
-                asked += _sentences(one, source)
+                targets += _sentences(one, source)
             except (RecordError, InputError) as error:
                 kind = error.kind if isinstance(error, RecordError) else "bad run lengths"
                 report.skip(kind, f"{source}: {error}")
         return Sample(
-            path, tuple(asked), None, str(row.get("image_id", index)), "refcoco-m", self.split,
+            path, tuple(targets), None, str(row.get("image_id", index)), "refcoco-m", self.split,
             content=content,
         )  # fmt: skip
 
