@@ -124,10 +124,6 @@ class Collator:
     def __init__(self, prompter: Prompter, *, pad: int, weights: MaskWeights | None = None) -> None:
         self._prompter, self._pad, self._weights = prompter, pad, weights
 
-    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """Make a batch of examples that hold a `Chat` as `chat`; see `batch`."""
-        return self.batch([example["chat"] for example in examples])
-
     def batch(self, chats: Sequence[Chat]) -> dict[str, Tensor]:
         """Make a batch.
 
