@@ -272,7 +272,7 @@ def train_grounding(
     optimizer = torch.optim.AdamW(
         parameter_groups(fusion), weight_decay=settings.weight_decay, betas=(0.9, 0.98)
     )
-    parts = {"fusion": fusion, "averaged": averaged, "optimizer": optimizer}
+    parts: dict[str, Any] = {"fusion": fusion, "averaged": averaged, "optimizer": optimizer}
     file = folder / "grounding.pt"
     start = 0
     if file.exists():
