@@ -73,6 +73,7 @@ class ValidationCallback(TrainerCallback):
         step = state.global_step
         if self._validate is None or not self._every or step % self._every:
             return
+        # One process asks for all; where that is impossible, the recipe was refused.
         if not state.is_world_process_zero:
             return
         training = model.training

@@ -45,6 +45,7 @@ def last_finished(output: Path) -> Path | None:
         match = _NAME.fullmatch(folder.name)
         if match and (folder / MARK).is_file():
             found[int(match[1])] = folder
+        # One process removes it: the others would find it half gone.
         elif match and is_leading():
             shutil.rmtree(folder)
     return found[max(found)] if found else None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from text4seg.models.hf.prompter import Prompter
     from text4seg.training.recipe import LossSection
 
-IGNORED = -100
+IGNORED = -100  # the label that torch's cross-entropy skips
 _PIECES = re.compile(rf"(?<={SEG_OPEN})|(?={SEG_CLOSE})")
 
 

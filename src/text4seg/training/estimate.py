@@ -126,7 +126,7 @@ def _skeleton(recipe: Recipe, chats: Sequence[Chat]) -> tuple[Any, list[Any]]:
     family = get_family(str(read_json(folder / "config.json").get("model_type")))
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        with torch.device("meta"):
+        with torch.device("meta"):  # shapes without memory
             model = AutoModelForImageTextToText.from_config(config)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{folder / 'config.json'} configures no model: {error}") from error

@@ -73,6 +73,7 @@ def train(
         lock_output_dir(output, recipe)
     before = validator.ask_all(tuner.model()) if validator and leading else {}
     started = time.perf_counter()
+    # Saving is part of it: a full disk shows there as often as at a checkpoint.
     with explain_failures(output):
         steps, loss = tuner.fit(
             chats, output, progress or (lambda *_: None), validator.ask_some if validator else None

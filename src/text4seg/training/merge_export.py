@@ -157,6 +157,7 @@ def nest_encoder(folder: Path) -> None:
     Args:
         folder: A folder with safetensors files.
     """
+    # A safetensors file is the length of its header, the header as JSON, and the numbers.
     for file in folder.glob("*.safetensors"):
         beside = file.with_suffix(".renamed")
         with file.open("rb") as old, beside.open("wb") as new:

@@ -331,6 +331,7 @@ def _check(recipe: Recipe) -> None:
         for key, bound in bounds.items():
             if not holds(value := _get(recipe, key), bound):
                 raise InputError(f"{key} must be {words} {bound:g}, got {value}")
+    # No default makes sense for these, and a recipe for everyone cannot name them.
     for key in ("model.folder", "data.train", "output"):
         if not _get(recipe, key):
             raise InputError(f"the recipe must name {key}; give it with --set {key}=PATH")

@@ -159,6 +159,7 @@ class HFTuner:
         if sharding():
             self._reload(learned_weights(trainer.model), adapter)
         else:
+            # DDP's wrapper can neither be saved as a model nor asked.
             self._tuned = trainer.accelerator.unwrap_model(trainer.model)
         return steps, loss
 
@@ -269,7 +270,8 @@ def trainer_settings(recipe: Recipe, folder: Path, samples: int) -> SFTConfig:
         dataloader_pin_memory=torch.cuda.is_available(),
         # The other processes wait this long for the one that asks the validation's questions.
         ddp_timeout=24 * 3600,
-        max_length=None,
+        max_length=None,  # a mask that is cut off is no mask
+        # The collator tokenizes; TRL would tokenize each answer as one text.
         dataset_kwargs={"skip_prepare_dataset": True},
     )
 

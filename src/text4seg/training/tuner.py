@@ -186,6 +186,7 @@ TUNERS: Registry[type[Tuner]] = Registry(
     "kind of model to train",
     "text4seg.tuners",
     {
+        # Strings: importing a trainer imports torch.
         "hf": "text4seg.training.tune_hf:HFTuner",
         "nano": "text4seg.training.nano.nano_tuner:NanoTuner",
     },

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CHATS, DATASET = "chats.jsonl", "text4seg"
 _MARK = "<image>"  # both trainers' place for an image
+# Tells LLaMA-Factory where roles and contents stand in the chats.
 _ENTRY: Mapping[str, Any] = {
     "file_name": CHATS,
     "formatting": "sharegpt",
