@@ -60,7 +60,7 @@ def test_a_draft_is_fed_behind_what_is_pending_and_kept_while_it_holds(
     fed = next(run)
     assert bytes(fed) == b"dog| dog| dog| dog\n"
     # After the first two labels the model says others.
-    rows = [row_for(b"d")] * 8 + [row_for(b"d")] * 2 + [row_for(b"o")] * 9
+    rows = [row_for(b"d")] * 9 + [row_for(b"o")] * 10
     with pytest.raises(StopIteration) as end:
         run.send(rows)
     assert loop.accept(end.value.value) is None
