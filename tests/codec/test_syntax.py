@@ -272,9 +272,9 @@ class TestCursor:
     def test_inner_lines_are_alike_and_others_are_not(self) -> None:
         shape, line = GridShape(6, 4), b" others *4\n"
         keys = [self.key(line[1:] + line * count, shape) for count in range(6)]
-        # After lines 1 to 6: inner ones, the last but one, the last, past the end.
-        assert keys[0] == keys[1] == keys[2]
-        assert len({*keys[2:], self.key(b"", shape)}) == 5
+        # In lines 2 to 5; in the last one; past the end.
+        assert keys[0] == keys[1] == keys[2] == keys[3]
+        assert len({*keys[3:], self.key(b"", shape)}) == 4
 
     def test_what_stands_in_the_line_tells_places_apart(self) -> None:
         shape = GridShape(9, 9)

@@ -14,7 +14,7 @@ def test_families_go_by_their_model_type() -> None:
     assert {"llava", "smolvlm", "qwen2_vl"} <= set(FAMILIES)
     assert all(family.model_type == name for name, family in FAMILIES.items())
     assert get_family("llava").name == "LLaVA-1.5"
-    with pytest.raises(UnknownNameError, match="bert.*llava"):
+    with pytest.raises(UnknownNameError, match=r"bert.*llava"):
         get_family("bert")
 
 
