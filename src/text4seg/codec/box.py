@@ -42,7 +42,7 @@ _ODD_HEAD = re.compile(
 # Edges and punctuation of a head, then counts and separators of rows. A label may hold a hyphen.
 _TWO = "[0-9]{2}"
 _SPANS = re.compile(
-    rf"(?P<count>(?<= \*)[0-9]+|(?<=\[){_TWO}(?=-)|(?<=\[{_TWO}-){_TWO}"
+    rf"(?P<count>(?<=[^|\n] \*)[0-9]+|(?<=\[){_TWO}(?=-)|(?<=\[{_TWO}-){_TWO}"
     rf"|(?<=\[{_TWO}-{_TWO}, ){_TWO}|(?<=\[{_TWO}-{_TWO}, {_TWO}-){_TWO}(?=\]))"
     rf"|(?P<separator>\[(?={_TWO}-)|(?<=\[{_TWO})-|(?<=\[{_TWO}-{_TWO}), |(?<=, {_TWO})-"
     rf"|(?<=-{_TWO})\]| \*(?=[0-9])|\| |\n |[|\n])"

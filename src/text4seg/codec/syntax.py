@@ -212,9 +212,9 @@ class Syntax(Protocol):
         ...
 
 
-_OPEN_COUNT = re.compile(rb" \*([0-9]*)$")
+_OPEN_COUNT = re.compile(rb" \*([0-9]*)\Z")
 _LONGEST_COUNT = 12  # bytes of a count with its mark, and some more
-_SPANS = re.compile(r"(?P<count>(?<= \*)[0-9]+)|(?P<separator> \*(?=[0-9])|\| |\n |[|\n])")
+_SPANS = re.compile(r"(?P<count>(?<=[^|\n] \*)[0-9]+)|(?P<separator> \*(?=[0-9])|\| |\n |[|\n])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,7 +397,7 @@ class LineCursor:
         return other
 
     def key(self) -> Hashable:
-        """The kind of line (first, last but one, last, past the end, other) and its beginning."""
+        """The kind of line (first, last, past the end, other) and its beginning."""
         kind = 1 if self._line == 0 else max(-2, self._line - self._lines)
         return kind, self._cells, self._label, self._begun
 
