@@ -12,7 +12,7 @@ Shapes: `q` questions, `k` boxes, `n` cells of a square map, `t` tokens.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,34 @@ class SpatialEvidence:
     classes: Tensor
     landmark_cells: Tensor
     landmark_classes: Tensor
+
+
+class BoxMatch(NamedTuple):
+    """How far each box of a question's image matches its attributes.
+
+    Attributes:
+        features: All of it as input of the learned layer, `q k 26`.
+        cover: Share of each cell under each box, `q k n`.
+        sure: How certain a detection is, `q k`, 0 for rows that fill up.
+        weight: How likely a box is one of the asked things, `q k`.
+        agrees: How far its position or size has the asked rank, `q k`; 1 where none is asked.
+        beside: How far it is in the asked relation to the landmark, `q k`; 1 where none is asked.
+        best: Product of the last three, scaled to the best box, `q k`.
+        color_there: Share of the asked color in each cell, `q n`.
+        spot: Center of the landmark, (x, y) in shares of the image, `q 2`.
+        there: How surely the landmark is found, `q`.
+    """
+
+    features: Tensor
+    cover: Tensor
+    sure: Tensor
+    weight: Tensor
+    agrees: Tensor
+    beside: Tensor
+    best: Tensor
+    color_there: Tensor
+    spot: Tensor
+    there: Tensor
 
 
 class SpatialReasoner(nn.Module):
@@ -94,6 +122,25 @@ class SpatialReasoner(nn.Module):
         Returns:
             What to add to the cell states, `q n narrow`, and the logits that a box is meant, `q k`.
         """
+        boxes = self._match_boxes(objects, colors, evidence, attributes)
+        state = self.norm(self.layer(self.box(boxes.features), boxes.sure > 0, query, mask))
+        logits = self.chosen(state)[..., 0]
+        # Each cell gets the mean state of the boxes over it, by how likely they are the thing.
+        cover, weight = boxes.cover, boxes.weight
+        painted = (cover * weight[..., None]).transpose(1, 2) @ self.paint(state)
+        painted = painted / (cover * weight[..., None]).sum(1).clamp_min(1.0)[..., None]
+        chosen = torch.sigmoid(logits.float()).to(weight)
+        channels = self._describe_cells(boxes, chosen, evidence, attributes)
+        return painted + self.channels(channels.to(painted)), logits
+
+    def _match_boxes(
+        self,
+        objects: Tensor,
+        colors: Tensor,
+        evidence: SpatialEvidence,
+        attributes: AttributeTensors,
+    ) -> BoxMatch:
+        """Match every box with the attributes by fixed rules."""
         # How certain each detection is; rows of zeros fill up and stay at 0.
         sure = torch.sigmoid(self.sharpness * (objects[..., 1] - self.threshold))
         index = objects[..., 0].long()
@@ -131,24 +178,33 @@ class SpatialReasoner(nn.Module):
             ],
             dim=-1,
         )
-        state = self.norm(self.layer(self.box(features), sure > 0, query, mask))
-        logits = self.chosen(state)[..., 0]
-        # Each cell gets the mean state of the boxes over it, by how likely they are the thing.
-        painted = (cover * weight[..., None]).transpose(1, 2) @ self.paint(state)
-        painted = painted / (cover * weight[..., None]).sum(1).clamp_min(1.0)[..., None]
-        chosen = torch.sigmoid(logits.float()).to(weight)
+        return BoxMatch(
+            features, cover, sure, weight, agrees, beside, best, color_there, spot, there
+        )
+
+    def _describe_cells(
+        self,
+        boxes: BoxMatch,
+        chosen: Tensor,
+        evidence: SpatialEvidence,
+        attributes: AttributeTensors,
+    ) -> Tensor:
+        """What the rules say of each cell, `q n 21`; `chosen q k` is how likely a box is meant."""
+        weight, agrees, beside, there = boxes.weight, boxes.agrees, boxes.beside, boxes.there
 
         def spread(value: Tensor) -> Tensor:
             """The largest value of the boxes over each cell."""
-            return (cover * value[..., None]).amax(1)
+            return (boxes.cover * value[..., None]).amax(1)
 
-        cells = evidence.cells
+        cells, color_there = evidence.cells, boxes.color_there
         share = (cells.square() * color_there).sum(-1) / cells.square().sum(-1).clamp_min(0.05)
+        placed = attributes.sides.sum(-1)[:, None]
+        related = attributes.relations.sum(-1)[:, None]
         flag = attributes.colors.sum(-1)[:, None]
-        of_cells = relate(_grid(self.cells).to(box), spot, attributes.relations)
+        of_cells = relate(_grid(self.cells).to(boxes.features), boxes.spot, attributes.relations)
         one = torch.ones_like(cells)
         # Flags tell "not asked" from "asked and not so": both would be a zero otherwise.
-        found = [
+        channels = [
             cells,
             evidence.landmark_cells,
             one * there[:, None],
@@ -165,13 +221,13 @@ class SpatialReasoner(nn.Module):
             spread(weight * (1 - agrees)) * placed,
             spread(weight * beside) * related,
             spread(weight * (1 - beside)) * related,
-            spread(best),
+            spread(boxes.best),
             spread(weight * chosen),
             spread(weight * (1 - chosen)),
             one * torch.tanh(weight.sum(-1, keepdim=True) / 4),
             one * (weight * agrees * beside).amax(-1, keepdim=True),
         ]
-        return painted + self.channels(torch.stack(found, dim=-1).to(painted)), logits
+        return torch.stack(channels, dim=-1)
 
 
 def cover_cells(box: Tensor, cells: int) -> Tensor:

@@ -48,10 +48,12 @@ class SamePadConv2d(nn.Conv2d):
 def _conv(
     channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1
 ) -> SamePadConv2d:
+    """A convolution without bias: a batch norm follows each of them."""
     return SamePadConv2d(channels_in, channels_out, kernel, stride, groups=groups, bias=False)
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
+    """A batch norm with TensorFlow's epsilon."""
     return nn.BatchNorm2d(channels, eps=_BATCH_NORM_EPS)
 
 
