@@ -4,7 +4,7 @@
 
 Every image is asked one expression at a time. All ways answer it before the next one is asked, so
 that a busy machine disturbs all alike: `generate` on flat text, on run lengths, on run lengths with
-a grammar processor, and the engine on both formats. What the frozen eyes see of the image is given
+a grammar processor, and the engine on both formats. The features of the image are given
 to all of them; the fusion and the prompt's prefill are in all of them.
 `--large` adds the engine at 64x64.
 

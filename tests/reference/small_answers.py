@@ -70,7 +70,7 @@ def answering_chat(*, answers: bool = True) -> NanoModel:
 
 
 def boxed_features(seed: int = 0) -> Tensor:
-    """What eyes might see, `288 c`: cells with colors, and three boxes of cats."""
+    """Possible features, `288 c`: cells with colors, and three boxes of cats."""
     noise = torch.Generator().manual_seed(seed)
     seen = torch.zeros(256 + 32, VISUAL + DETECTOR + len(COLORS))
     seen[:256, :VISUAL] = torch.randn(256, VISUAL, generator=noise)

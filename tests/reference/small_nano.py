@@ -105,7 +105,7 @@ def small_model(seed: int = 0) -> NanoForConditionalGeneration:
 
 
 def small_features(seed: int = 0, images: int = 1) -> Tensor:
-    """What eyes might see: `images 256 channels`; the detector's channels lie in 0 to 1."""
+    """Possible features: `images 256 channels`; the detector's channels lie in 0 to 1."""
     noise = torch.Generator().manual_seed(seed)
     seen = torch.randn(images, 256, VISUAL, generator=noise)
     boxes = torch.rand(images, 256, DETECTOR, generator=noise)

@@ -25,7 +25,7 @@ SETTINGS = VqaConfig(
 
 
 class Store(FeatureStore):
-    """Noise for what the eyes saw."""
+    """Noise for features."""
 
     def __init__(self) -> None:
         pass

@@ -1,4 +1,4 @@
-"""The eyes see each cell of the text's grid where it lies in the image."""
+"""The vision encoder describes each cell of the text grid where it lies in the image."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def test_a_probe_learns_what_is_linear(pictures: tuple[list[Scene], FeatureStore
 
 
 def test_a_probe_reads_no_colors_and_no_boxes(tmp_path: Path) -> None:
-    """Its threshold is chosen on features as the eyes give them."""
+    """Its threshold is chosen on features as the vision encoder gives them."""
     store = FeatureStore(tmp_path / "features", tmp_path)
     store.keep(tmp_path / "0.jpg", torch.zeros(ROWS, COLUMNS).half())
     layer = np.ones((16, 16), dtype=np.float32)
