@@ -1,10 +1,11 @@
-"""What other choices than the likeliest tokens are worth with nano: median runs, a bias.
+"""Median run lengths and a background bias with nano, against the likeliest tokens.
 
     python benchmarks/choices.py --data coco.jsonl --images DIR --limit 60 --json
 
-Every question is written with the likeliest digits of its runs and with runs at their median, each
-without and with a bias of the background. `--data` as `evaluation_sets.py` writes it,
-several files with commas; the images are drawn in a fixed random order.
+Every question is decoded with the likeliest digits of its runs and with runs at their median, each
+without and with a bias of the background. `--data` is written by
+`projects/nano/benchmarks/evaluation_sets.py`; several files are separated by commas. Images are
+taken in a fixed random order.
 """
 
 from __future__ import annotations

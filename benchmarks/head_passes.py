@@ -1,11 +1,12 @@
-"""Passes a mask with each draft, on the texts that nano itself writes.
+"""Forward passes a mask with each drafter, on nano's own texts.
 
     python benchmarks/head_passes.py --data coco.jsonl --images DIR --keep texts.jsonl --json
 
-Nano writes every question once; its text and what its cell head sees are kept (`--keep`; a later
-call goes on from there, `--minutes` ends a piece). Then the engine writes each text again with each
-draft, whatever a longer pass costs, a script standing in for the model: only passes are counted.
-`--data` as `projects/nano/benchmarks/evaluation_sets.py` writes it, several files with commas.
+Nano answers every question once; its text and the log-odds of its cell head are kept (`--keep`; a
+run stopped by `--minutes` continues with the same call). Then the engine decodes each text again
+with each drafter, without limiting the draft's length, and a script in place of the model: only
+passes are counted. `--data` is written by `projects/nano/benchmarks/evaluation_sets.py`; several
+files are separated by commas.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python benchmarks/length.py --coco instances.json --json
 
-Labels are class names (`name`), short expressions and long ones, since the paper's texts repeat
-whole expressions. The paper tells of 583 tokens flat and 154 as R-RLE at 16x16 on refCOCO, 74 %
-less; `saved` is ours. Objects of refCOCO cover 5 % of their image or more, so these are counted
-apart from those over 0.5 %.
+Labels are class names (`name`), short and long expressions, since the paper's texts repeat whole
+expressions. The paper reports 583 tokens flat and 154 as R-RLE at 16x16 on refCOCO, 74 % less;
+`saved` is the same figure here. Objects of refCOCO cover 5 % of their image or more, so these are
+counted apart from those over 0.5 %.
 """
 
 from __future__ import annotations

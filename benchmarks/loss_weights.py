@@ -1,10 +1,10 @@
-"""Weights of run-length digits and of background rows: how fast a toy learns masks by heart.
+"""Loss weights of run-length digits and background rows: how fast a toy model memorizes masks.
 
     python -m benchmarks.loss_weights [--steps 100] [--json FILE]
 
-A toy of one family (SmolVLM's architecture, random weights) learns the four masks of the examples,
-once for each setting, from the same weights with the same batches. What is compared is the IoU of
-cells of what it writes after so many steps: how soon, not how well on new images.
+A toy model (SmolVLM's architecture, random weights) learns the four masks of the examples, once for
+each setting, from the same weights with the same batches. The figure is the IoU of the cells it
+writes after a number of steps: speed of learning, not quality on new images.
 """
 
 from __future__ import annotations

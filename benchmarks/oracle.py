@@ -1,12 +1,12 @@
-"""How good a mask a text can carry, and for how many tokens: by grid, rule and upsampling.
+"""The best IoU that a mask text can reach, and its tokens: by grid, rule and upsampling.
 
     python benchmarks/oracle.py --coco instances.json --tokenizer tokenizer.json --picture out.png
 
-Every object becomes text and pixels again and is compared with itself. `hard` ways use what the
-text says; `soft` ones use the true coverage of each cell, which a model's probabilities stand for.
-The rule `iou` takes the cells that fit the mask best. `box` is the box-wise format. Tokens are
-those of the whole mask text with the class name as the label. The three grids of Text4Seg, by its
-own rule and upsampling, are the stars of the picture.
+Every object is encoded as text, decoded to pixels and compared with itself. `hard` ways use the
+cells of the text; `soft` ones use the true coverage of each cell, the best that a model's
+probabilities can be. The rule `iou` takes the cells that fit the mask best. `box` is the box-wise
+format. Tokens are those of the whole mask text with the class name as the label. Stars in the
+picture are the three grids of Text4Seg, with its rule and upsampling.
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
-"""What a pass costs beside the model: the engine, the grammar and the draft.
+"""Milliseconds a forward pass of engine, grammar and drafter, without the model.
 
     python benchmarks/overhead.py --json
 
-A script that always chooses the true text stands in for the model; the time of its passes is
-subtracted, that of its logits' rows is not. Masks are ellipses, each of another size and place, so
-most rows differ from the one above. The vocabulary is SmolLM2's (49,152 tokens), once more filled
-up to 150,000 with made-up words, as large as those of Qwen. Of a row's text the engine remembers
-what may follow and which tokens write it: `first` is the first mask that is written with a grammar
-and a vocabulary (compiled before), `later` any other. On a machine that is busy with other work
-`--cpu` counts the processor's time instead of the clock's.
+A script that always chooses the true text replaces the model; the time of its passes is subtracted,
+that of reading its logits is not. Masks are ellipses of different sizes and places, so most rows
+differ from the one above. The vocabulary is SmolLM2's (49,152 tokens), and the same padded to
+150,000 tokens, the size of Qwen's. The engine caches what may follow a row's text and which tokens
+write it: `first` is the first mask with a grammar and a vocabulary (compiled before), `later` any
+other. On a busy machine `--cpu` counts CPU time instead of wall time.
 """
 
 from __future__ import annotations

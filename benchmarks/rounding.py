@@ -2,15 +2,14 @@
 
     python benchmarks/rounding.py --data coco.jsonl --images DIR --dtype bfloat16 --limit 1000
 
-Fed many tokens at once, a model adds up its products in another order than fed one. In exact
-arithmetic nothing would change; in 16 or 32 bits a close choice may fall otherwise. Every question
-is written with one token a pass, and again with the mask that this wrote as the draft: where no
-choice differs one long pass verifies all of it, otherwise the text goes on from there in its own
-way. `--draft auto` takes the drafts that are usual instead (many more passes, on the same texts).
+A pass over many tokens sums products in another order than passes over one token. In 16 or 32 bits
+this can change a close choice. Every question is decoded with one token a pass, and again with the
+resulting mask as the draft: where no choice differs, one long pass verifies the whole text.
+`--draft auto` uses the usual drafter instead (more passes over the same texts).
 
-`--data` as `evaluation_sets.py` writes it, several files with commas; their images are
-drawn in a fixed random order. Answers are kept in `--journal`, so that a long run may be made in
-pieces (`--minutes`): call it again with the same arguments.
+`--data` is written by `projects/nano/benchmarks/evaluation_sets.py`; several files are separated by
+commas. Images are taken in a fixed random order. Answers are kept in `--journal`: a run stopped by
+`--minutes` continues with the same call.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-# ruff: noqa: ARG005 - every damage is given text, label and chance, and few use all of them
-"""Damaged mask texts, read by `salvage` and by a parser as Text4Seg's is described.
+# ruff: noqa: ARG005 - every damage takes text, label and randomness, and few use all of them
+"""Damaged mask texts, read by `salvage` and by a parser like that of Text4Seg.
 
     python benchmarks/salvage.py --coco instances.json --json
 
-Every object is written as `rrle` at 16x16 and damaged in one way after the other. Figures are the
-mean IoU of the cells read to the undamaged cells. The baseline does what is told of the released
-parser: runs are split at `|` and counts multiplied out; any error gives an empty mask; a list of
-cells that is too short or too long is filled up or cut at its end, whatever the rows say.
+Every object is encoded as `rrle` at 16x16 and damaged in each way in turn. Figures are the mean IoU
+of the cells read with the undamaged cells. The baseline follows the description of the released
+parser: split at `|` and multiply out the counts; any error gives an empty mask; a list of cells
+that is too short or too long is padded or cut at its end, whatever the rows say.
 """
 
 from __future__ import annotations

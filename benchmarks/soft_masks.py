@@ -1,10 +1,10 @@
-"""What the probabilities of cells are worth, with nano: soft edges, and whether they are true.
+"""Probabilities of cells with nano: the gain of soft edges, and calibration.
 
     python benchmarks/soft_masks.py --data coco.jsonl --images DIR --limit 60 --json
 
-`--data` as `evaluation_sets.py` writes it. Three tables: pixel IoU of the hard grid
-(nearest) and of its probabilities, upsampled bicubically and cut at one half, where something is
-there; how often cells of a probability are the target's; and the mean grid IoU by mask score.
+`--data` is written by `projects/nano/benchmarks/evaluation_sets.py`. Three tables: pixel IoU of the
+hard grid (nearest) and of its probabilities (bicubic, cut at one half), of targets that are there;
+how often cells of a probability belong to the target; the mean grid IoU by mask score.
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ Qwen's would give it: tokens a second say more than samples a second. The first 
 counted.
 
 Utilisation is by the convention of PaLM (Chowdhery et al. 2022, appendix B): the operations that
-the lesson asks for, over what the card could do. A weight that is trained asks for 6 operations a
+the training needs, over what the card could do. A weight that is trained asks for 6 operations a
 token (forward 2, backward 2 for its input and 2 for itself); a frozen one below which something is
 trained for 4; the frozen vision encoder for 2 a patch, as nothing below it learns; the output layer
 for 4 at the answer's tokens, as only they have a loss. What gradient checkpointing computes a
-second time (2 a token more, in the language layers) is no part of the lesson: it counts in
+second time (2 a token more, in the language layers) is not part of it: it counts in
 "with recomputing" alone. The products inside attention are left out of both: 3 % at these lengths.
 """
 
@@ -235,7 +235,7 @@ def make_recipe(arguments: argparse.Namespace, folder: Path, work: Path, *, quan
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """Of a step: what the lesson asks for, and with what checkpointing computes once more."""
+    """Of a step: what the training needs, and with what checkpointing computes once more."""
 
     lesson: float
     all: float

@@ -1,12 +1,11 @@
-"""Seconds to write true masks with nano's passes: `transformers.generate` against the engine.
+"""Seconds to decode true masks with nano's forward passes: `generate` against the engine.
 
     python benchmarks/true_masks.py --data coco.jsonl --images DIR --limit 8 --json
 
-As `benchmarks/decode_time.py`, interleaved and with the fusion and the prompt's prefill in all
-ways, but every way is made to write the true mask: nano computes its passes and its logits as ever,
-and its choices are not heeded. So this tells what a model costs that sees as finely as the grid,
-such as 64x64; nano sees 16x16. `--data` as `evaluation_sets.py` writes it; one thing an
-image.
+As `benchmarks/decode_time.py`, interleaved and with fusion and prefill in all ways, but every way
+is forced to write the true mask: nano computes its passes and logits, and its choices are replaced.
+This is the cost of a model whose features are as fine as the grid, such as 64x64. `--data` is
+written by `projects/nano/benchmarks/evaluation_sets.py`; one object an image is used.
 """
 
 from __future__ import annotations
