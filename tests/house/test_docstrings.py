@@ -113,3 +113,14 @@ def test_the_reference_is_not_empty() -> None:
     names = check_docstrings.reference(check_docstrings.ROOT)
     assert len(names) > 50
     assert len(set(names)) == len(names), "an object is documented on one page"
+
+
+def test_a_gap_fails_the_check(faults, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(
+        check_docstrings, "load", lambda root, load=check_docstrings.load: load(root, "made_up")
+    )
+    faults(COMPLETE)
+    assert check_docstrings.main(tmp_path) == 0
+    faults(COMPLETE.replace('    """Do nothing."""\n', "    ...\n"))
+    assert check_docstrings.main(tmp_path) == 1
+    assert "made_up.rest: no docstring" in capsys.readouterr().err

@@ -155,7 +155,14 @@ class Format(Protocol[Value]):
         ...
 
     def to_grid(self, value: Value) -> DescriptorGrid:
-        """The cells of a value as one grid over the image."""
+        """The cells of a value as one grid over the image.
+
+        Args:
+            value: What the text holds.
+
+        Returns:
+            The grid.
+        """
         ...
 
 
@@ -165,7 +172,16 @@ class GridFormat(Format[DescriptorGrid], Protocol):
     def from_masks(
         self, masks: Sequence[Mask], shape: GridShape, rule: Rule = "coverage"
     ) -> DescriptorGrid:
-        """One mask by `mask_to_grid`, several by `masks_to_grid`; none is an empty grid."""
+        """One mask by `mask_to_grid`, several by `masks_to_grid`; none is an empty grid.
+
+        Args:
+            masks: Pairs of a label and its mask; masks of one label are united.
+            shape: The grid.
+            rule: When a cell has a label.
+
+        Returns:
+            The grid.
+        """
         if not masks:
             return DescriptorGrid.empty(shape)
         if len(masks) == 1:
@@ -177,5 +193,12 @@ class GridFormat(Format[DescriptorGrid], Protocol):
         return masks_to_grid(merged, shape, rule=rule)
 
     def to_grid(self, value: DescriptorGrid) -> DescriptorGrid:
-        """The value itself."""
+        """The value itself.
+
+        Args:
+            value: A grid.
+
+        Returns:
+            The same grid.
+        """
         return value

@@ -33,7 +33,13 @@ Array = TypeVar("Array", bound=np.ndarray)
 
 
 class Span(NamedTuple):
-    """A stretch of text of one kind; `start` and `end` are character offsets."""
+    """A stretch of text of one kind.
+
+    Attributes:
+        kind: What the stretch is.
+        start: Its first character.
+        end: The character after it.
+    """
 
     kind: SpanKind
     start: int
@@ -124,7 +130,14 @@ class Syntax(Protocol):
         ...
 
     def run_width(self, shape: GridShape) -> int:
-        """How many cells runs fill together: those of a line, or all of them."""
+        """How many cells runs fill together: those of a line, or all of them.
+
+        Args:
+            shape: The grid.
+
+        Returns:
+            The number of cells.
+        """
         ...
 
     def to_lines(self, cells: Array) -> Array:
@@ -139,7 +152,14 @@ class Syntax(Protocol):
         ...
 
     def from_lines(self, cells: Array) -> Array:
-        """The inverse of `to_lines`."""
+        """The inverse of `to_lines`.
+
+        Args:
+            cells: An array in the order of the text.
+
+        Returns:
+            The array over the grid.
+        """
         ...
 
     def settled_cells(self, text: bytes, shape: GridShape) -> list[bytes]:
@@ -181,11 +201,26 @@ class Syntax(Protocol):
         ...
 
     def open_run(self, text: bytes, shape: GridShape) -> OpenRun | None:
-        """The run whose count is being written at the end of a text; None if there is none."""
+        """The run whose count is being written at the end of a text; None if there is none.
+
+        Args:
+            text: The beginning of a text, in UTF-8.
+            shape: The grid.
+
+        Returns:
+            The open run.
+        """
         ...
 
     def units(self, text: bytes, shape: GridShape) -> Iterator[Unit]:
         """The labels of a complete text with the cells that they cover, in order.
+
+        Args:
+            text: A complete text, in UTF-8.
+            shape: The grid.
+
+        Returns:
+            The labels, one after the other.
 
         Raises:
             InputError: The text is not a complete text of this grid.
@@ -193,7 +228,15 @@ class Syntax(Protocol):
         ...
 
     def line_ends(self, text: bytes, shape: GridShape) -> list[int]:
-        """Byte offsets after which one more line of the grid is settled, for streaming."""
+        """Byte offsets after which one more line of the grid is settled, for streaming.
+
+        Args:
+            text: The beginning of a text, in UTF-8.
+            shape: The grid.
+
+        Returns:
+            The offsets, ascending.
+        """
         ...
 
     def cursor(self, shape: GridShape) -> Cursor | None:
@@ -208,7 +251,14 @@ class Syntax(Protocol):
         ...
 
     def spans(self, text: str) -> Iterator[Span]:
-        """Split any text of this format into labels, counts and separators, without gaps."""
+        """Split any text of this format into labels, counts and separators, without gaps.
+
+        Args:
+            text: Any text of this format.
+
+        Returns:
+            The spans, in order.
+        """
         ...
 
 

@@ -51,6 +51,8 @@ class CompiledGrammar:
         vocabulary: The vocabulary that it was compiled for.
         syntax: The syntax of the format whose texts these are; None for a grammar of other text.
         shape: The grid of these texts.
+        cursor: A cursor at the beginning of a text, where the syntax has one.
+        known: What may follow, by the keys of cursors.
     """
 
     def __init__(
@@ -70,7 +72,11 @@ class CompiledGrammar:
         self._matcher = matcher
 
     def start(self) -> GrammarState:
-        """A new place at the beginning of the text."""
+        """A new place at the beginning of the text.
+
+        Returns:
+            The state from which tokens are checked.
+        """
         return GrammarState(self, self._matcher.deep_copy())
 
 

@@ -32,12 +32,24 @@ class PassCost:
     slope: float = 32.0
 
     def costs(self, tokens: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
-        """What passes of some numbers of tokens cost, in any unit."""
+        """What passes of some numbers of tokens cost, in any unit.
+
+        Args:
+            tokens: Numbers of tokens.
+
+        Returns:
+            A cost for each; only their ratios matter.
+        """
         costs: Float64[np.ndarray, " n"] = 1.0 + np.maximum(tokens - self.free, 0.0) / self.slope
         return costs
 
     def note(self, tokens: int, seconds: float) -> None:
-        """Ignore a measured pass."""
+        """Ignore a measured pass.
+
+        Args:
+            tokens: How many tokens it was fed.
+            seconds: How long it took.
+        """
 
 
 FOR_PROCESSORS = PassCost()
@@ -60,6 +72,10 @@ class MeasuredPassCost:
 
     Args:
         start: What is assumed before two lengths of passes were measured.
+
+    Attributes:
+        max_draft: The longest draft, in tokens.
+        free: How many tokens a pass takes at the cost of one; none is known.
     """
 
     def __init__(self, start: PassCost | None = None) -> None:
@@ -85,7 +101,14 @@ class MeasuredPassCost:
         self._medians[kind] = median(lengths), median(times)
 
     def costs(self, tokens: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
-        """Seconds of passes; as in `start` until passes of two classes were made."""
+        """Seconds of passes; as in `start` until passes of two classes were made.
+
+        Args:
+            tokens: Numbers of tokens.
+
+        Returns:
+            A cost for each, in seconds once it is measured.
+        """
         if len(self._medians) < 2:
             return self._start.costs(tokens)
         lengths, seconds = np.array([self._medians[kind] for kind in sorted(self._medians)]).T

@@ -43,6 +43,12 @@ class Vocabulary:
         encode: Converts bytes to ids, without added tokens. Called with valid UTF-8 only.
         special: Ids of control tokens; a grammar never allows them.
 
+    Attributes:
+        grammars: Compiled grammars by what they were made of.
+        masks: Allowed tokens by the bitmask of the grammar library.
+        lines: Tokens of whole lines.
+        pieces: Tokens of the beginnings of lines.
+
     Raises:
         InputError: `eos` is not an id.
     """
@@ -72,7 +78,14 @@ class Vocabulary:
         return len(self.tokens)
 
     def encode(self, text: bytes) -> list[int]:
-        """The canonical tokens of `text`."""
+        """The canonical tokens of `text`.
+
+        Args:
+            text: Valid UTF-8.
+
+        Returns:
+            The ids of the tokens.
+        """
         return list(self._encode(text))
 
     def encode_line(self, line: bytes) -> tuple[int, ...] | None:
@@ -130,7 +143,14 @@ class Vocabulary:
         return once if once * 2 == twice and self.decode(once) == line else None
 
     def decode(self, tokens: Iterable[int]) -> bytes:
-        """The bytes that `tokens` write."""
+        """The bytes that `tokens` write.
+
+        Args:
+            tokens: Ids of tokens.
+
+        Returns:
+            The text.
+        """
         return b"".join(self.tokens[token] for token in tokens)
 
     @cached_property

@@ -44,6 +44,12 @@ def load(name: str) -> VisionLanguageModel:
     A folder is one that `save_pretrained` wrote, of nano or of any family of vision-language
     models in `text4seg.models.families`, with its tokenizer and image processor beside it.
 
+    Args:
+        name: A known name, or the path of a folder.
+
+    Returns:
+        The model, ready to encode images.
+
     Raises:
         UnknownNameError: Neither a known name nor such a folder, or a family that is not known.
         WeightsError: The weights cannot be had or are damaged.

@@ -61,6 +61,7 @@ class Family:
         projector_layers: The projector's linear layers as LLaMA-Factory is to find them: it adapts
             only those that are named.
         note: What is peculiar, for the docs.
+        processor_options: Further arguments of the processor.
     """
 
     name: str

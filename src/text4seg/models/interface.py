@@ -132,7 +132,12 @@ class BatchStep(Protocol):
         ...
 
     def rollback(self, sequence: int, n: int, /) -> None:
-        """Drop the last `n` tokens from the cache of one sequence."""
+        """Drop the last `n` tokens from the cache of one sequence.
+
+        Args:
+            sequence: The sequence, counted from 0.
+            n: How many tokens.
+        """
         ...
 
 

@@ -69,6 +69,7 @@ class Segmentation:
         repairs: What had to be repaired to read the text; none under a grammar.
         validity: Whether the text was read strictly, after repairs, or not at all.
         notes: What the refiner had to say.
+        stats: What the answer cost and what it covers.
         image: The image, upright RGB.
     """
 
@@ -108,7 +109,11 @@ class Segmentation:
         return self.grid.is_empty
 
     def to_coco(self) -> dict[str, Any]:
-        """The mask as a COCO result: run lengths, box (x, y, width, height), area and score."""
+        """The mask as a COCO result: run lengths, box (x, y, width, height), area and score.
+
+        Returns:
+            The fields of a COCO result but for the ids.
+        """
         box = self.box or Box(0, 0, 0, 0)
         return {
             "segmentation": mask_to_rle(self.mask),
@@ -118,7 +123,11 @@ class Segmentation:
         }
 
     def to_record(self) -> dict[str, Any]:
-        """Everything but the pictures, ready for JSON; the box is x0, y0, x1, y1 in pixels."""
+        """Everything but the pictures, ready for JSON; the box is x0, y0, x1, y1 in pixels.
+
+        Returns:
+            The record that `text4seg segment --json` prints.
+        """
         box = self.box
         return {
             "expression": self.expression,
@@ -137,6 +146,9 @@ class Segmentation:
         """As `supervision.Detections`: one of them, or none where nothing was marked.
 
         The expression stands in its data as `class_name`.
+
+        Returns:
+            The detections.
 
         Raises:
             MissingExtraError: The package supervision is not installed.
@@ -157,7 +169,14 @@ class Segmentation:
         )
 
     def save(self, folder: str | PathLike[str], stem: str) -> tuple[Path, Path]:
-        """Write `STEM.mask.png` and `STEM.overlay.png`; returns their paths.
+        """Write `STEM.mask.png` and `STEM.overlay.png`.
+
+        Args:
+            folder: Where to; it is made if it is not there.
+            stem: The beginning of both file names.
+
+        Returns:
+            The paths of the mask and of the overlay.
 
         Raises:
             OutputError: They cannot be written; no half-written file is left.

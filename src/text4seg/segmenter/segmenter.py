@@ -45,6 +45,10 @@ class Segmenter:
         options: How tokens are chosen and drafted.
         pass_cost: What forward passes cost; by default it is learned from the passes made.
 
+    Attributes:
+        shape: The grid.
+        generator: What writes masks with these settings.
+
     Raises:
         InputError: The grid is not one.
         UnknownNameError: There is no such format, refiner or draft.

@@ -53,7 +53,11 @@ class Answer:
         return "".join([first, *(f"{MASK}{after}" for after in behind)]).strip()
 
     def to_record(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
+        """As plain values, for JSON.
+
+        Returns:
+            The record that `text4seg ask --json` prints.
+        """
         return {
             "question": self.question,
             "answer": self.words,
