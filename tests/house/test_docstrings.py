@@ -116,9 +116,8 @@ def test_the_reference_is_not_empty() -> None:
 
 
 def test_a_gap_fails_the_check(faults, tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(
-        check_docstrings, "load", lambda root, load=check_docstrings.load: load(root, "made_up")
-    )
+    real = check_docstrings.load
+    monkeypatch.setattr(check_docstrings, "load", lambda root, name="made_up": real(root, name))
     faults(COMPLETE)
     assert check_docstrings.main(tmp_path) == 0
     faults(COMPLETE.replace('    """Do nothing."""\n', "    ...\n"))
