@@ -94,7 +94,7 @@ OTHERS = [
     pytest.param(["segment", "image.png", "x", "--temperature", "0"], 2, "above zero", id="cold"),
     pytest.param(["segment", "image.png", "x", "--samples", "0"], 2, "--samples", id="no samples"),
     pytest.param(
-        ["segment", "image.png", "x", "--samples", "2", "--runs", "median"],
+        ["segment", "image.png", "x", "--samples", "2", "--run-lengths", "median"],
         2,
         "not both",
         id="both",
