@@ -99,7 +99,7 @@ def learn(
             odds = functional.linear(inputs(features, mean, std), weight, bias)
             loss = functional.binary_cross_entropy_with_logits(odds, wanted, reduction="none")
             optimizer.zero_grad()
-            loss.sum(dim=1).mean().backward()  # type: ignore[no-untyped-call]
+            loss.sum(dim=1).mean().backward()
             optimizer.step()
             schedule.step()
     probe = Probe(names, mean, std, weight.detach(), bias.detach())
