@@ -113,6 +113,7 @@ def compile_grammar(
     cached = vocabulary.grammars.get(key)
     if isinstance(cached, CompiledGrammar):
         return cached
+    # Imported late: the room can be read and typed without the library.
     llguidance = import_llguidance()
     tokenizer = vocabulary.matcher_tokenizer
     limits = llguidance.LLParserLimits(**_LIMITS)
@@ -179,6 +180,7 @@ def check_writable(vocabulary: Vocabulary, label: str) -> None:
 
 
 def _keep(vocabulary: Vocabulary, key: Hashable, compiled: CompiledGrammar) -> CompiledGrammar:
+    # Dictionaries keep their order, so the first key is the oldest grammar.
     if len(vocabulary.grammars) >= CACHED_GRAMMARS:
         vocabulary.grammars.pop(next(iter(vocabulary.grammars)))
     vocabulary.grammars[key] = compiled
@@ -330,6 +332,7 @@ class GrammarState:
         matcher = self._matcher
         if matcher.is_stopped():
             return self._end()
+        # Tokens that the grammar leaves no choice about come as a whole stretch.
         forced = tuple(_without_panic(matcher.compute_ff_tokens, "the grammar broke"))
         if forced:
             self._check_forced(forced)
@@ -337,6 +340,7 @@ class GrammarState:
         allowed = _allowed_tokens(matcher, self._vocabulary)
         if len(allowed) == 0 or (len(allowed) == 1 and int(allowed[0]) == self._vocabulary.eos):
             return self._end()
+        # One allowed token is forced as well, though the library does not call it so.
         if len(allowed) == 1:
             return _Next((int(allowed[0]),), None, ended=False)
         return _Next((), allowed, ended=False)

@@ -142,6 +142,7 @@ class DraftLength:
     def __call__(self, pending: int) -> int:
         """How many tokens to draft in a pass that feeds `pending` tokens anyway."""
         pass_cost = self._pass_cost
+        # Where even the longest draft is free, draft to the end.
         if pending + pass_cost.max_draft <= pass_cost.free:
             return pass_cost.max_draft
         p = min(self._accepted / (self._accepted + self._rejected), 1.0 - 1e-9)
@@ -152,6 +153,7 @@ class DraftLength:
 
     def learn(self, drafted: int, accepted: int) -> None:
         """Learn from a draft: how many tokens it had and how many were accepted."""
+        # A pass without a draft tells nothing.
         if drafted == 0:
             return
         self._accepted = _MEMORY * self._accepted + accepted

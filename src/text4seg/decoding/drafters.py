@@ -75,6 +75,7 @@ class DraftContext:
     cell_log_odds: Float[np.ndarray, "rows cols"] | None = None
 
     def __post_init__(self) -> None:
+        # Without a grid nothing is guessed from cells, so there is nothing to check.
         if self.shape is None:
             return
         if self.previous is not None:
@@ -86,6 +87,7 @@ class DraftContext:
 class NoDraft:
     """Feeds one token a pass, forced or not, as `generate` does."""
 
+    # `generate` feeds forced tokens one by one, too; benchmarks compare with that.
     skips_forced = False
 
     def guess(self, text: bytes, /) -> Iterator[bytes]:  # noqa: ARG002 - the protocol's signature
@@ -161,6 +163,7 @@ def make_drafter(draft: str | Drafter, context: DraftContext) -> Drafter:
         UnknownNameError: There is no drafter of that name.
         InputError: The drafter needs something that the context lacks, such as a cell head.
     """
+    # Tests and servers pass drafters of their own.
     return DRAFTERS[draft](context) if isinstance(draft, str) else draft
 
 

@@ -108,29 +108,8 @@ def decoding(
         The tokens with the choices behind them.
     """
     started = time.perf_counter()
-    # Without a context, the grammar still knows its format and grid, so rows can be drafted.
-    grammar, options = task.grammar, task.options
-    context = task.context or DraftContext(grammar.syntax, grammar.shape)
-    drafter = make_drafter(options.draft, context)
-    counts = _median_counts(context, options)
-    sampler = Sampler(
-        grammar.vocabulary,
-        grammar.start(),
-        bias=_total_bias(task),
-        sampling=None
-        if options.temperature is None
-        else Sampling(options.temperature, options.seed),
-        counts=counts,
-    )
-    loop = SpeculativeLoop(
-        rollback,
-        sampler,
-        drafter,
-        task.pass_cost,
-        max_tokens=options.max_tokens,
-        max_context=task.max_context,
-        context=context,
-    )
+    loop = _build_loop(rollback, task)
+    sampler, most = loop.sampler, task.options.max_tokens
     logits: Logits | None = task.first_logits
     # Tokens that `on_tokens` was called with.
     emitted = 0
@@ -143,11 +122,11 @@ def decoding(
 
     try:
         # A pass is only made where the next token needs logits that no earlier pass computed.
-        while not (complete := sampler.state.finished) and len(sampler.tokens) < options.max_tokens:
-            skips = drafter.skips_forced and sampler.state.forced() is not None
+        while not (complete := sampler.state.finished) and len(sampler.tokens) < most:
+            skips = loop.drafter.skips_forced and sampler.state.forced() is not None
             if logits is not None or skips:
                 # Median run lengths may need passes of their own before a token can be chosen.
-                if counts is not None:
+                if sampler.takes_medians:
                     logits = yield from loop.advance(logits)
                 else:
                     logits = loop.accept(logits)
@@ -161,6 +140,30 @@ def decoding(
         # Also after an error: the cache then holds the text so far and nothing of a draft.
         loop.drop()
     return _decoded(sampler, loop, time.perf_counter() - started, complete=complete)
+
+
+def _build_loop(rollback: Callable[[int], None], task: DecodingTask) -> SpeculativeLoop:
+    """The sampler and the drafter of a task, put together."""
+    grammar, options = task.grammar, task.options
+    # Without a context, the grammar still knows its format and grid, so rows can be drafted.
+    context = task.context or DraftContext(grammar.syntax, grammar.shape)
+    drawn = None if options.temperature is None else Sampling(options.temperature, options.seed)
+    sampler = Sampler(
+        grammar.vocabulary,
+        grammar.start(),
+        bias=_total_bias(task),
+        sampling=drawn,
+        counts=_median_counts(context, options),
+    )
+    return SpeculativeLoop(
+        rollback,
+        sampler,
+        make_drafter(options.draft, context),
+        task.pass_cost,
+        max_tokens=options.max_tokens,
+        max_context=task.max_context,
+        context=context,
+    )
 
 
 def _median_counts(context: DraftContext, options: DecodingOptions) -> MedianCounts | None:

@@ -25,5 +25,6 @@ class ContextError(DecodingError):
             f"room for {max_context}; take a smaller grid or the format 'rrle'"
         )
 
+    # The message is made in the constructor, so pickling must not pass it as an argument.
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.max_context, self.needed)

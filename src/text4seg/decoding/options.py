@@ -53,6 +53,7 @@ class DecodingOptions:
             raise UnknownNameError("way to take run lengths", str(self.run_lengths), RUN_LENGTHS)
         if not math.isfinite(self.background_bias):
             raise InputError(f"a bias is a finite number, got {self.background_bias}")
+        # Sampling the digits and taking their median contradict each other.
         if self.temperature is not None:
             if not 0.0 < self.temperature < math.inf:
                 raise InputError(f"a temperature is a number above zero, got {self.temperature}")
@@ -71,5 +72,6 @@ class DecodingOptions:
         Returns:
             Options that sample, at temperature 1 if none is set.
         """
+        # Several samples at temperature None would all be the same text.
         temperature = 1.0 if self.temperature is None else self.temperature
         return replace(self, temperature=temperature, seed=self.seed + number)

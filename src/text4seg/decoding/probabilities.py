@@ -72,6 +72,7 @@ def cell_probabilities(
     names = [label.encode() for label in labels]
     of_units = _of_runs if syntax.has_counts else _of_cells
     table = of_units(trace, names, syntax, shape)
+    # Units come in the order of the text; the grid may be transposed.
     lines = syntax.line_shape(shape)
     by_line = table.reshape(len(names), lines.rows, lines.cols)
     return np.ascontiguousarray(syntax.from_lines(by_line)).astype(np.float32)
@@ -305,11 +306,13 @@ def no_target_probability(
         label = _index(names, trace.text[unit.start : unit.label_end])
         outcomes = _Labels(names, unit.closing)
         probability *= float(trace.distribution(unit.start, outcomes, label)[background])
+        # What would have followed an empty beginning is not known.
         if label != background:
             break
         if unit.count_start is not None:
             lengths = trace.distribution(unit.count_start, _Counts(width), unit.length - 1)
             probability *= float(lengths[-1])
+            # The line goes on with another label.
             if unit.length < width:
                 break
     return probability

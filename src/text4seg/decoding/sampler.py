@@ -85,6 +85,11 @@ class Sampler:
         self._random = np.random.default_rng(sampling.seed) if sampling else None
         self._count = counts.start(vocabulary.tokens, self.log_shares) if counts else None
 
+    @property
+    def takes_medians(self) -> bool:
+        """Whether run lengths are taken at the median, which may need tokens to be tried."""
+        return self._count is not None
+
     def wants(self, row: Logits) -> tuple[int, ...] | None:
         """Tokens that have to be tried before the next one can be written.
 
@@ -137,6 +142,7 @@ class Sampler:
         self, row: Logits, allowed: Int[np.ndarray, " allowed"]
     ) -> tuple[int, Float32[np.ndarray, " allowed"]]:
         """The place of the best allowed token, and the log-probabilities."""
+        # Allowed ids are ascending, so the last one is the largest.
         if allowed[-1] >= len(row):
             raise DecodingError(
                 f"the model gave {len(row)} logits, but token {allowed[-1]} of a vocabulary of "
@@ -179,6 +185,7 @@ class Sampler:
 
     def _draw(self, shares: Float32[np.ndarray, " allowed"]) -> int:
         assert self._sampling is not None and self._random is not None  # noqa: S101, PT018
+        # Inverse transform sampling: one random number for each choice, with every draft.
         weights = np.exp(
             (shares - shares.max()).astype(np.float64) / self._sampling.temperature
         ).cumsum()
@@ -187,6 +194,7 @@ class Sampler:
 
     def _offsets(self, allowed: Int[np.ndarray, " allowed"]) -> Float32[np.ndarray, " allowed"]:
         """The bias of these tokens; a text has few different sets of them, kept by identity."""
+        # The identity alone could be that of a new array at the same address: compare the object.
         kept = self._offsets_of.get(id(allowed))
         if kept is not None and kept[0] is allowed:
             return kept[1]
@@ -204,6 +212,7 @@ class Sampler:
         allowed: Int[np.ndarray, " allowed"],
         log_probabilities: Float32[np.ndarray, " allowed"],
     ) -> None:
+        # With open labels, nearly every token is allowed: keep what has any weight.
         if len(allowed) > LISTED_ALTERNATIVES:
             kept = np.argpartition(-log_probabilities, LISTED_ALTERNATIVES)[:LISTED_ALTERNATIVES]
             kept.sort()

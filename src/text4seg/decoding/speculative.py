@@ -54,7 +54,7 @@ class SpeculativeLoop:
         self.count = self.drafted = self.accepted = self.fed = 0
         self.drafter = drafter
         self._rollback = rollback
-        self._sampler = sampler
+        self.sampler = sampler
         self._pass_cost = pass_cost
         self._length = DraftLength(pass_cost)
         self._max_tokens = max_tokens
@@ -86,7 +86,7 @@ class SpeculativeLoop:
         Returns:
             The logits after what is written, if the last pass computed them.
         """
-        sampler, state = self._sampler, self._sampler.state
+        sampler, state = self.sampler, self.sampler.state
         skips, at_hand = self.drafter.skips_forced, row is not None
         while len(sampler.tokens) < self._max_tokens and not state.finished:
             forced = state.forced() is not None
@@ -111,7 +111,7 @@ class SpeculativeLoop:
         Returns:
             The logits after the token, if a pass computed them.
         """
-        sampler = self._sampler
+        sampler = self.sampler
         if row is not None:
             while (wanted := sampler.wants(row)) is not None:
                 sampler.look((yield from self._try(list(wanted))))
@@ -184,7 +184,7 @@ class SpeculativeLoop:
     def _draft(self) -> list[int]:
         """Tokens guessed to follow the text."""
         self._check_context(0)
-        written = len(self._sampler.tokens)
+        written = len(self.sampler.tokens)
         limit = (
             self._max_tokens
             if self._max_context is None
@@ -195,13 +195,13 @@ class SpeculativeLoop:
         return self._guess(self.drafter, length) if length > 0 else []
 
     def _guess(self, drafter: Drafter, length: int) -> list[int]:
-        sampler = self._sampler
+        sampler = self.sampler
         guess = drafter.guess(bytes(sampler.text))
         return guess_tokens(guess, sampler.state, sampler.vocabulary, length, forcing=self._forcing)
 
     def _check_context(self, more: int) -> None:
         """Raise where the text and so many tokens more do not fit into the context."""
-        written = len(self._sampler.tokens)
+        written = len(self.sampler.tokens)
         if self._max_context is not None and written + more > self._max_context:
             # An estimate for the error message: the text so far and a guess of its rest.
             needed = written + len(self._guess(RowDraft(self._context), _MEASURE))
