@@ -55,11 +55,13 @@ def load(name: str) -> VisionLanguageModel:
         WeightsError: The weights cannot be had or are damaged.
         MissingExtraError: torch or another package of the extra `hf` is not installed.
     """
+    # A folder called `nano` in the working directory does not shadow the embedded model.
     folder = None if name in KNOWN else Path(name)
     if folder is not None and not _holds_model(folder):
         raise UnknownNameError(
             f"model (nor is it a folder with a {_CONFIG} or an {_ADAPTER})", name, KNOWN
         )
+    # Imported here: torch and transformers take seconds, and not every caller loads a model.
     try:
         if folder is None or is_nano(name):
             from text4seg.models.nano.nano_model import NanoModel

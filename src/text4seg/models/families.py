@@ -87,10 +87,14 @@ class Family:
     processor_options: Mapping[str, Any] = field(default_factory=dict)
 
 
+# The square is made here, with the same interpolation in training and inference.
 _UNTOUCHED: Mapping[str, Any] = {"do_resize": False}
+# LLaMA-Factory adapts only projector layers that are named; the names differ by family.
 _PAIR = ("multi_modal_projector.linear_1", "multi_modal_projector.linear_2")
 _MLP = ("visual.merger.mlp.0", "visual.merger.mlp.2")
+# Encoders of a fixed size: the square is just that.
 _IMAGE_SIZE = ("vision_config.image_size",)
+# Encoders of any size: 16 image tokens wide, so that a token is a cell of the default grid.
 _QWEN_SIDE = (16, "vision_config.patch_size", "vision_config.spatial_merge_size")
 _QWEN_NOTE = "448 pixels and 28 a token (Qwen3-VL: 512 and 32): one image token a cell at 16x16"
 
@@ -101,6 +105,7 @@ _ROWS: tuple[Family, ...] = (
         processor="LlavaProcessor",
         image_processor="CLIPImageProcessorPil",
         side=_IMAGE_SIZE,
+        # Cells outside the crop would never be seen.
         image_options={**_UNTOUCHED, "do_center_crop": False},
         stretches=True,
         nested_encoder=True,
@@ -115,6 +120,7 @@ _ROWS: tuple[Family, ...] = (
         processor="LlavaOnevisionProcessor",
         image_processor="LlavaOnevisionImageProcessorPil",
         side=_IMAGE_SIZE,
+        # The processor resizes by itself; a square needs no padding.
         image_options={"do_pad": False},
         nested_encoder=True,
         ms_swift=("llava_onevision_hf", "llava_onevision_hf"),
@@ -127,7 +133,9 @@ _ROWS: tuple[Family, ...] = (
         image_processor="Qwen2VLImageProcessorPil",
         side=_QWEN_SIDE,
         image_options=_UNTOUCHED,
+        # The merger of patches is the projector of this architecture.
         projector="model.visual.merger",
+        # Multimodal rotary positions: time, height, width.
         rope_axes=3,
         gguf=True,
         ms_swift=("qwen2_vl", "qwen2_vl"),
@@ -161,6 +169,7 @@ _ROWS: tuple[Family, ...] = (
         rope_axes=3,
         gguf=True,
         ms_swift=("qwen3_vl", "qwen3_vl"),
+        # The thinking template would put reasoning before the mask.
         llama_factory="qwen3_vl_nothink",
         projector_layers=("visual.merger.linear_fc1", "visual.merger.linear_fc2"),
         note=_QWEN_NOTE,
@@ -171,6 +180,7 @@ _ROWS: tuple[Family, ...] = (
         processor="InternVLProcessor",
         image_processor="GotOcr2ImageProcessorPil",
         side=_IMAGE_SIZE,
+        # One tile: with several, a cell would belong to more than one of them.
         image_options={**_UNTOUCHED, "crop_to_patches": False},
         stretches=True,
         ms_swift=("internvl", "internvl_hf"),
@@ -193,6 +203,7 @@ _ROWS: tuple[Family, ...] = (
         model_type="deepseek_vl_hybrid",
         processor="DeepseekVLHybridProcessor",
         image_processor="DeepseekVLHybridImageProcessorPil",
+        # The larger of two encoders decides.
         side=("high_res_vision_config.image_size",),
         image_options={"do_pad": False},
         projector="model.aligner",
@@ -205,6 +216,7 @@ _ROWS: tuple[Family, ...] = (
         image_processor="SmolVLMImageProcessorPil",
         side=_IMAGE_SIZE,
         image_options={**_UNTOUCHED, "do_image_splitting": False},
+        # Idefics architectures name their parts in their own way.
         language="model.text_model",
         projector="model.connector",
         gguf=True,
@@ -230,8 +242,10 @@ _ROWS: tuple[Family, ...] = (
         image_processor="SiglipImageProcessorPil",
         side=_IMAGE_SIZE,
         image_options=_UNTOUCHED,
+        # No turns: the question stands right after the image, the answer after a line break.
         template=_BARE.replace("{{ separator }}", ""),
         question_seen_by_image=True,
+        # Token type 1 is causal; positions of this architecture start at 1.
         answer_type=1,
         first_position=1,
         stretches=True,
@@ -247,6 +261,7 @@ _ROWS: tuple[Family, ...] = (
         processor="Gemma3Processor",
         image_processor="Gemma3ImageProcessorPil",
         side=_IMAGE_SIZE,
+        # Pan and scan would add crops beside the whole image.
         image_options={**_UNTOUCHED, "do_pan_and_scan": False},
         stretches=True,
         nested_encoder=True,
@@ -260,6 +275,7 @@ _ROWS: tuple[Family, ...] = (
         model_type="lfm2_vl",
         processor="Lfm2VlProcessor",
         image_processor="text4seg.models.hf.lfm2_image.Lfm2VlImageProcessorPil",
+        # 16 tokens wide, after patches are merged by the downsampling factor.
         side=(16, "vision_config.patch_size", "downsample_factor"),
         image_options=_UNTOUCHED,
         nested_encoder=True,
@@ -291,6 +307,7 @@ def get_family(model_type: str) -> Family:
 
 def square_side(family: Family, config: Any) -> int:
     """The side in pixels of the square that a model of this configuration sees."""
+    # A product, because encoders of any size multiply tokens, patches and merging.
     side = 1
     for factor in family.side:
         side *= factor if isinstance(factor, int) else _number(config, factor)
@@ -298,6 +315,7 @@ def square_side(family: Family, config: Any) -> int:
 
 
 def _number(config: Any, path: str) -> int:
+    # A path such as `vision_config.image_size`; some configurations hold (height, width).
     value = config
     for name in path.split("."):
         value = getattr(value, name)

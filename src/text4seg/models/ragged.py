@@ -16,7 +16,8 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_GROWTH = 256  # tokens by which the room of all sequences grows at least
+# Tokens by which the storage of all sequences grows at least; copying is rare then.
+_GROWTH = 256
 
 
 class RaggedCache(Cache):
@@ -27,6 +28,7 @@ class RaggedCache(Cache):
     """
 
     def __init__(self, caches: Sequence[Any]) -> None:
+        # The tokens that count in each sequence; what lies beyond is stale.
         self.lengths = [int(cache.get_seq_length()) for cache in caches]
         longest = max(self.lengths)
         layers: list[Any] = [
@@ -43,6 +45,8 @@ class RaggedCache(Cache):
         """Mask `b 1 n m` (true where a token may look) and position ids `b n` of the pass."""
         self.active, self._counts, self.widest = list(sequences), list(counts), max(counts)
         device = self._device
+        # Each sequence goes on at its own length; padding at the right is never seen by a token
+        # before it, because attention is causal.
         starts = torch.tensor([self.lengths[one] for one in self.active], device=device)
         positions = starts[:, None] + torch.arange(self.widest, device=device)
         total = int(starts.max()) + self.widest
@@ -56,6 +60,7 @@ class RaggedCache(Cache):
 
     def rollback(self, sequence: int, n: int) -> None:
         """Drop the last `n` tokens of one sequence."""
+        # Nothing is moved: the next pass overwrites what lies beyond the length.
         self.lengths[sequence] -= n
 
 
@@ -85,12 +90,14 @@ class RaggedLayer(CacheLayerMixin):
         owner = self.owner
         starts = [owner.lengths[one] for one in owner.active]
         total = max(starts) + owner.widest
+        # Grow all sequences together, as they are one tensor.
         if total > self.keys.shape[2]:
             self.keys = _widened(self.keys, total + _GROWTH)
             self.values = _widened(self.values, total + _GROWTH)
         for place, (one, start) in enumerate(zip(owner.active, starts, strict=True)):
             self.keys[one, :, start : start + owner.widest] = key_states[place]
             self.values[one, :, start : start + owner.widest] = value_states[place]
+        # The whole batch needs no copy; a part of it is selected.
         everyone = owner.active == list(range(len(self.keys)))
         taking = slice(None) if everyone else torch.tensor(owner.active, device=self.keys.device)
         return self.keys[taking, :, :total], self.values[taking, :, :total]
@@ -107,6 +114,7 @@ class RaggedLayer(CacheLayerMixin):
 
 def _widened(states: Tensor, length: int) -> Tensor:
     """`b heads n d` with room for `length` tokens; what is new is zero."""
+    # Zeros, not empty memory: a NaN there would spread through masked attention.
     wide = states.new_zeros(*states.shape[:2], length, states.shape[3])
     wide[:, :, : states.shape[2]] = states
     return wide

@@ -61,6 +61,7 @@ def base_folder(folder: Path) -> Path:
     """
     if (folder / CONFIG).is_file() or not (folder / ADAPTER).is_file():
         return folder
+    # A path as it was when the adapter was trained, or one relative to the adapter.
     named = str(read_json(folder / ADAPTER).get("base_model_name_or_path"))
     for base in (Path(named), folder / named):
         if (base / CONFIG).is_file():
@@ -80,6 +81,7 @@ def _load_model(folder: Path, device: str | None, options: Mapping[str, Any]) ->
             folder,
             dtype="auto",
             device_map=device,
+            # Nothing is fetched, no code of the folder is run, and no pickle is opened.
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
@@ -89,6 +91,7 @@ def _load_model(folder: Path, device: str | None, options: Mapping[str, Any]) ->
     except (SafetensorError, *_MISFITS) as error:
         raise WeightsError(f"the model in {folder} cannot be loaded: {_short(error)}") from error
     model, report = loaded
+    # transformers fills missing tensors with random numbers and only warns.
     missing = sorted(report["missing_keys"])
     if missing:
         raise WeightsError(
@@ -132,6 +135,7 @@ def load_processor(folder: Path, family: Family) -> Any:
         )
     except _MISFITS as error:
         raise WeightsError(f"{folder} has no usable tokenizer: {_short(error)}") from error
+    # Newer folders keep the template in a file, older ones in the tokenizer or nowhere.
     template = folder / "chat_template.jinja"
     if template.is_file():
         options["chat_template"] = template.read_text(encoding="utf-8")
@@ -163,6 +167,7 @@ def _read_processor(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             f"{folder} has no image processor ({' or '.join(_IMAGE_SETTINGS)}): copy the files of "
             "the processor and the tokenizer from the base model's folder beside the weights"
         )
+    # `auto_map` names code of the folder; videos are never read.
     skipped = ("processor_class", "video_processor", "auto_map")
     return image, {key: value for key, value in options.items() if key not in skipped}
 
@@ -173,6 +178,7 @@ def make_processor(
     """Image processor and tokenizer joined as the family's prompts need it; for images only."""
     import transformers
 
+    # Options differ between versions of transformers: pass only those that are accepted.
     joined = getattr(transformers, family.processor)
     accepted = inspect.signature(joined.__init__).parameters
     fitting = {key: value for key, value in options.items() if key in accepted}

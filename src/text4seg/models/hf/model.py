@@ -169,6 +169,7 @@ class LogitRow:
     def __len__(self) -> int:
         return len(self._logits)
 
+    # Only the logits of allowed tokens cross from the device: a few of 150,000.
     def __getitem__(self, tokens: Int[np.ndarray, " n"]) -> Float32[np.ndarray, " n"]:
         index = torch.from_numpy(np.array(tokens)).to(self._logits.device)
         read: Float32[np.ndarray, " n"] = self._logits[index].float().cpu().numpy()
@@ -212,6 +213,7 @@ class Stepper:
 
     def fork(self) -> Stepper:
         """Another stepper from the same place."""
+        # A copy of the cache, so that questions of one image do not disturb each other.
         other = Stepper(self._model, self._family, copy.deepcopy(self._cache))
         other._length, other._shift = self._length, self._shift
         return other
@@ -242,6 +244,7 @@ class Stepper:
         if not all(getattr(layer, "is_croppable", True) for layer in self._cache.layers):
             self._before = copy.deepcopy(self._cache)
         device, axes, count = self._model.device, self._family.rope_axes, len(self._fed)
+        # Explicit positions: transformers would count them from the cache, images included.
         positions = torch.arange(count, device=device) + self._length + self._shift
         with torch.inference_mode():
             out = self._model(
@@ -271,6 +274,7 @@ class Stepper:
         return self._fed[:-count]
 
     def rollback(self, n: int) -> None:
+        # Older tokens may be lost in a sliding window.
         if self._dropped + n > len(self._fed):
             raise ValueError(f"cannot take back {n} tokens: the last pass fed {len(self._fed)}")
         self._dropped += n

@@ -124,6 +124,7 @@ class Prompter:
 
     def check_question(self, question: str) -> None:
         """Raise `InputError` where a question spells a control token of the model."""
+        # Such a question would end the user's turn, or insert an image, for the model.
         for word in self._control:
             if word and word in question:
                 raise InputError(
@@ -133,6 +134,7 @@ class Prompter:
 
 def start_of(tokenizer: Any) -> str:
     """The token that a tokenizer puts before a text by itself; empty if it puts none."""
+    # Asking the tokenizer is safer than its flags, which some tokenizers ignore.
     start = tokenizer.bos_token
     if not start or tokenizer("a")["input_ids"][:1] != [tokenizer.bos_token_id]:
         return ""

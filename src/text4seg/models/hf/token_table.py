@@ -76,6 +76,7 @@ def _reader(described: dict[str, Any]) -> Any:
 
 
 def _read_piece(word: str) -> bytes:
+    # SentencePiece spells bytes that no piece covers as <0x0A>.
     byte = _BYTE.fullmatch(word)
     return bytes([int(byte[1], 16)]) if byte else word.replace(_SPACE, " ").encode()
 
@@ -90,18 +91,21 @@ def _types(part: dict[str, Any] | None) -> set[str]:
     """Names of a tokenizer's step and of the steps inside it."""
     if part is None:
         return set()
+    # Steps of a sequence are named differently for decoders and for pre-tokenizers.
     inner = [*part.get("decoders", []), *part.get("pretokenizers", [])]
     return {part["type"]}.union(*(_types(step) for step in inner))
 
 
 def _without_first_space(described: dict[str, Any]) -> dict[str, Any]:
     """The tokenizer, but a text may begin in the middle of a sentence."""
+    # A deep copy: the description is read again for the decoder.
     described = json.loads(json.dumps(described))
     for key, steps in (("normalizer", "normalizers"), ("pre_tokenizer", "pretokenizers")):
         part = described.get(key)
         if part is None:
             continue
         for step in [part, *part.get(steps, [])]:
+            # Both kinds would put a space before the first word of a text.
             if step["type"] == "Metaspace":
                 step["prepend_scheme"] = "never"
             if step["type"] == "ByteLevel":
