@@ -112,11 +112,13 @@ class NanoConfig(PreTrainedConfig):
         self.attributes = attributes
         self.runs = runs
         self.answers = answers
+        # Last: transformers reads the fields above, such as the language model's size.
         super().__init__(**rest)
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         """The configuration of a config.json, whose keys are those of `FILE_KEYS`."""
+        # Shipped weights keep the key names that they were saved with.
         named = {FILE_KEYS.get(key, key): value for key, value in config_dict.items()}
         return super().from_dict(named, **kwargs)
 

@@ -64,6 +64,7 @@ class Layer(nn.Module):
     ) -> None:
         super().__init__()
         self.cells = cells
+        # Names are those of the shipped state dict.
         self.norm1 = nn.LayerNorm(width)
         self.attention = Attention(width, heads)
         if reads:
@@ -102,6 +103,7 @@ class Layer(nn.Module):
             x = x + self.local(x.transpose(1, 2).unflatten(2, (self.cells, -1))).flatten(
                 2
             ).transpose(1, 2)
+        # The memory is read after self-attention, as in the decoder of Vaswani et al.
         if memory is not None:
             x = x + self.read(self.norm_read(x), memory, memory_mask)
         out: Tensor = x + self.feed(self.norm2(x))

@@ -63,6 +63,7 @@ class LogitRows:
         return len(self._hidden)
 
     def __getitem__(self, index: int) -> LogitRow:
+        # Nothing is computed yet: decoding reads few of the rows of a draft.
         return LogitRow(self._hidden[index], self._vocabulary)
 
     def __iter__(self) -> Iterator[LogitRow]:

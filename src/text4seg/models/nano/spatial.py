@@ -84,6 +84,7 @@ class SpatialReasoner(nn.Module):
         super().__init__()
         narrow = config.fusion_width
         self.cells = config.cells
+        # Learned: from which detector score on a box counts, and how sharply.
         self.threshold = nn.Parameter(torch.tensor(0.4))
         self.sharpness = nn.Parameter(torch.tensor(8.0))
         self.box = nn.Linear(_BOX_FEATURES, narrow)
@@ -123,12 +124,14 @@ class SpatialReasoner(nn.Module):
             What to add to the cell states, `q n narrow`, and the logits that a box is meant, `q k`.
         """
         boxes = self._match_boxes(objects, colors, evidence, attributes)
+        # Boxes attend to each other and read the question; uncertain ones are masked out.
         state = self.norm(self.layer(self.box(boxes.features), boxes.sure > 0, query, mask))
         logits = self.chosen(state)[..., 0]
         # Each cell gets the mean state of the boxes over it, by how likely they are the thing.
         cover, weight = boxes.cover, boxes.weight
         painted = (cover * weight[..., None]).transpose(1, 2) @ self.paint(state)
         painted = painted / (cover * weight[..., None]).sum(1).clamp_min(1.0)[..., None]
+        # In float32: a sigmoid of half-precision logits loses small probabilities.
         chosen = torch.sigmoid(logits.float()).to(weight)
         channels = self._describe_cells(boxes, chosen, evidence, attributes)
         return painted + self.channels(channels.to(painted)), logits
@@ -145,10 +148,12 @@ class SpatialReasoner(nn.Module):
         sure = torch.sigmoid(self.sharpness * (objects[..., 1] - self.threshold))
         index = objects[..., 0].long()
         sure = sure * (objects[..., 1] > 0)
+        # A box counts for a question as much as its class resembles the words.
         weight = sure * evidence.classes.gather(1, index)
         landmark = sure * evidence.landmark_classes.gather(1, index)
         box = objects[..., 2:]
         cover = cover_cells(box, self.cells)
+        # The share of the asked color in each cell, then its mean under each box.
         color_there = (colors @ attributes.colors[..., None])[..., 0]
         of_box = (cover @ color_there[..., None])[..., 0] / cover.sum(-1).clamp_min(0.1)
         counts = count_beyond(box, weight)
@@ -162,7 +167,9 @@ class SpatialReasoner(nn.Module):
         related = attributes.relations.sum(-1)[:, None]
         beside = torch.where(related > 0, relate(_centers(box), spot, attributes.relations), 1.0)
         best = weight * agrees * beside
+        # Relative to the best box, so that "the largest" exists however small all are.
         best = best / best.amax(-1, keepdim=True).clamp_min(0.05)
+        # The offset from the landmark is zero where no relation is asked.
         away = (_centers(box) - spot[:, None]) * related[..., None]
         features = torch.cat(
             [
@@ -197,6 +204,7 @@ class SpatialReasoner(nn.Module):
             return (boxes.cover * value[..., None]).amax(1)
 
         cells, color_there = evidence.cells, boxes.color_there
+        # Squares weigh certain cells more than many uncertain ones.
         share = (cells.square() * color_there).sum(-1) / cells.square().sum(-1).clamp_min(0.05)
         placed = attributes.sides.sum(-1)[:, None]
         related = attributes.relations.sum(-1)[:, None]
@@ -240,6 +248,7 @@ def cover_cells(box: Tensor, cells: int) -> Tensor:
     Returns:
         Share of each cell that is under the box, `q k n`, n = cells².
     """
+    # The overlap of two intervals in units of cells, for each axis by itself.
     start = torch.arange(cells, device=box.device, dtype=box.dtype)
     box = box[..., None] * cells
 
@@ -269,6 +278,7 @@ def count_beyond(box: Tensor, weight: Tensor) -> Tensor:
     sign = torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, -1.0]).to(box)
     along = along[..., [0, 0, 1, 1, 4, 4]] * sign
     beyond = torch.sigmoid((along[:, None] - along[:, :, None]) / _APART)
+    # A box is never beyond itself.
     others = 1 - torch.eye(box.shape[1]).to(box)
     return (beyond * (weight[:, None] * others)[..., None]).sum(2)
 
@@ -300,6 +310,7 @@ def relate(points: Tensor, landmark: Tensor, relations: Tensor) -> Tensor:
         `q k`, 0 to 1.
     """
     away = points - landmark[:, None]
+    # The offset along each of the four directions; nearness is the fifth relation.
     steps = away @ torch.tensor(_DIRECTIONS).to(away).T
     sides = torch.sigmoid((steps - _BESIDE) / _BESIDE)
     near = torch.sigmoid((_NEAR - away.norm(dim=-1, keepdim=True)) / _BESIDE)

@@ -58,6 +58,7 @@ def name_features(image: ImageState, detected: Tensor) -> Tensor:
     best = names.topk(8, dim=1).values.mean(dim=1)
     share = torch.logit(names.sigmoid().mean(dim=1).clamp(1e-4, 1 - 1e-4))
     knows = (detected >= 0).to(names)
+    # The best detector score of each class; a class without a box stays at zero.
     score = torch.zeros(len(names), len(COCO_CLASSES)).to(names)
     if image.objects is not None:
         index = image.objects[..., 0].long()
@@ -101,8 +102,10 @@ def find_evidence(
     likely = logits.float().sigmoid()
     focus = logits.float().softmax(dim=-1)
     weight = likely / likely.sum(-1, keepdim=True).clamp_min(0.05)
+    # How much the class of each box resembles the words; rows of zeros are no boxes.
     alike = found[1].alike.gather(1, objects[..., 0].long()) * (objects[..., 1] > 0)
     score = objects[..., 1] * alike
+    # How much of the area under each box belongs to the mask.
     cover = cover_cells(objects[..., 2:6], _CELLS)
     under = (cover @ likely[..., None])[..., 0] / cover.sum(-1).clamp_min(0.1)
     # Boxes are ranked three times: by score, by the spatial reasoning, by the mask beneath them.
@@ -123,6 +126,7 @@ def find_evidence(
         torch.stack([one.near.amax(-1) for one in found], dim=1),
         _patches(logits),
     ]
+    # The state of the cells that surely belong to the thing.
     summary = (focus[..., None] * states).sum(1)
     return torch.cat([summary.float(), *(one.float() for one in numbers)], dim=-1)
 
@@ -134,6 +138,7 @@ def _sorted(score: Tensor) -> Tensor:
 
 def _bumps(count: Tensor) -> Tensor:
     """Counts `q` → nearness to 0, 1, 2 …, `q 5`: a soft one-hot code."""
+    # A linear head can then give each small count an answer of its own.
     steps = torch.arange(_COUNTS).to(count)
     return torch.exp(-2 * (count[:, None] - steps).square())
 
@@ -142,6 +147,7 @@ def _counts(score: Tensor, alike: Tensor) -> list[Tensor]:
     """Soft counts of the boxes of the kind, from each of several scores on."""
     made = []
     for least in _SCORES:
+        # A logarithm, because large counts are never told apart exactly.
         count = (torch.sigmoid((score - least) * _STEEP) * alike).sum(-1)
         made += [count.clamp_min(0.0).log1p()[:, None], _bumps(count)]
     return made
@@ -149,6 +155,7 @@ def _counts(score: Tensor, alike: Tensor) -> list[Tensor]:
 
 def _places(weight: Tensor, likely: Tensor) -> list[Tensor]:
     """Share of the thing in each ninth of the image, its center and its spread."""
+    # Nine parts of the image are what answers such as "top left" distinguish.
     maps = likely.unflatten(1, (_CELLS, _CELLS))
     ninths = nn.functional.adaptive_avg_pool2d(maps[:, None], 3).flatten(1)
     ninths = ninths / ninths.sum(-1, keepdim=True).clamp_min(0.02)

@@ -81,6 +81,7 @@ class VqaPrompter:
         check_words(question, self.vocabulary)
         with torch.inference_mode():
             given = self.lead_tokens(head, image, question)
+        # A copy of the cache: the image's prompt is shared by all its questions.
         step = WordStep(self.model.language, copy.deepcopy(cache), given)
         prompt = self.encode(question) + self.text.after_image("", "")
         length = len(prefix) + len(prompt)
@@ -116,6 +117,7 @@ class VqaPrompter:
 
 def check_words(question: str, vocabulary: TokenTable) -> None:
     """Raise `InputError` where a question holds nothing but control tokens."""
+    # Longer control tokens may contain shorter ones; what is left only has to hold a letter.
     left = question
     for token in vocabulary.special:
         left = left.replace(vocabulary.tokens[token].decode(), "")
@@ -142,6 +144,7 @@ def gather_evidence(
     Returns:
         `q e`; see `find_evidence`.
     """
+    # Evidence is found as for a mask question, which the fusion was trained with.
     read = [reader.read(mask_question(expression)) for expression in expressions]
     rows = [torch.tensor(encode(one.text)) for one in read]
     pad = nn.utils.rnn.pad_sequence

@@ -38,6 +38,7 @@ class SamePadConv2d(nn.Conv2d):
         pads: list[int] = []
         # torch pads the last axis first.
         for axis in (1, 0):
+            # As many outputs as strides fit into the input, rounded up.
             size, kernel, stride = input.shape[2 + axis], self.kernel_size[axis], self.stride[axis]
             out = -(-size // stride)
             missing = max((out - 1) * stride + kernel - size, 0)
@@ -102,6 +103,7 @@ class EfficientNetLite0(nn.Module):
         blocks: list[nn.Module] = []
         for repeats, kernel, stride, expansion, channels_in, channels_out in _STAGES:
             for index in range(repeats):
+                # Only the first block of a stage changes channels and resolution.
                 first = index == 0
                 blocks.append(
                     InvertedBottleneck(
@@ -126,11 +128,13 @@ class EfficientNetLite0(nn.Module):
         Returns:
             Middle features `b 112 h/16 w/16` and final ones `b 1280 h/32 w/32`.
         """
+        # The checkpoint was trained on pixels from -1 to 1.
         x = (pixels - PIXEL_MEAN) / PIXEL_STD
         x = functional.relu6(self._bn0(self._conv_stem(x)))
         middle = x
         for index, block in enumerate(self._blocks):
             x = block(x)
+            # The last block before the resolution falls to 1/32.
             if index == MIDDLE_BLOCK:
                 middle = x
         return middle, functional.relu6(self._bn1(self._conv_head(x)))

@@ -77,6 +77,7 @@ def read_language_model(file: Path, layers: int = 30) -> dict[str, Tensor]:
     for layer in range(layers):
         for theirs, ours in _NAMES.items():
             weight = _dequantize(tensors[f"blk.{layer}.{theirs}.weight"])
+            # llama.cpp interleaves the rows that rotary positions pair; transformers halves them.
             if theirs in _PERMUTED:
                 weight = _half_split(weight, _PERMUTED[theirs])
             state[f"layers.{layer}.{ours}.weight"] = weight
@@ -107,12 +108,14 @@ def read_tokenizer(file: Path) -> Tokenizer:
     tokens: list[str] = fields["tokenizer.ggml.tokens"].contents()
     kinds: list[int] = fields["tokenizer.ggml.token_type"].contents()
     merges: list[str] = fields["tokenizer.ggml.merges"].contents()
+    # Rebuilt from GGUF: the file has no tokenizer.json.
     pairs = [(first, second) for first, second in (merge.split(" ") for merge in merges)]
     tokenizer = Tokenizer(
         models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=pairs)
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
+            # One token for each digit, which run lengths rely on.
             pre_tokenizers.Digits(individual_digits=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]

@@ -62,6 +62,7 @@ def token_bytes(text: PromptTokenizer) -> list[bytes]:
     Byte-level tokenizers spell each byte as a printable character (GPT-2, Radford et al. 2019);
     added tokens are spelled as they are.
     """
+    # Decoding works on bytes, so each printable stand-in is converted back.
     back = {stand_in: byte for byte, stand_in in _stand_ins().items()}
     tokenizer = text.tokenizer
     added = tokenizer.get_added_tokens_decoder()
