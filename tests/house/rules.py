@@ -201,6 +201,12 @@ def lines(source: Path) -> int:
     return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in source.rglob("*.py"))
 
 
+def code_lines(source: Path) -> int:
+    """Lines of Python in a tree without its docstrings."""
+    prose = sum(_docstring_lines(node) for _, tree in _trees(source) for node in ast.walk(tree))
+    return lines(source) - prose
+
+
 def comments_per_hundred_lines(room: Path) -> float:
     """Comments of a room for 100 lines of its files; those for tools do not count."""
     count = 0

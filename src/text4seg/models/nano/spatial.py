@@ -153,7 +153,6 @@ class SpatialReasoner(nn.Module):
         landmark = sure * evidence.landmark_classes.gather(1, index)
         box = objects[..., 2:]
         cover = cover_cells(box, self.cells)
-        # The share of the asked color in each cell, then its mean under each box.
         color_there = (colors @ attributes.colors[..., None])[..., 0]
         of_box = (cover @ color_there[..., None])[..., 0] / cover.sum(-1).clamp_min(0.1)
         counts = count_beyond(box, weight)
@@ -167,9 +166,7 @@ class SpatialReasoner(nn.Module):
         related = attributes.relations.sum(-1)[:, None]
         beside = torch.where(related > 0, relate(_centers(box), spot, attributes.relations), 1.0)
         best = weight * agrees * beside
-        # Relative to the best box, so that "the largest" exists however small all are.
         best = best / best.amax(-1, keepdim=True).clamp_min(0.05)
-        # The offset from the landmark is zero where no relation is asked.
         away = (_centers(box) - spot[:, None]) * related[..., None]
         features = torch.cat(
             [
@@ -203,12 +200,14 @@ class SpatialReasoner(nn.Module):
             """The largest value of the boxes over each cell."""
             return (boxes.cover * value[..., None]).amax(1)
 
+        # Everything as `q n`: one value for each cell of each question.
         cells, color_there = evidence.cells, boxes.color_there
         # Squares weigh certain cells more than many uncertain ones.
         share = (cells.square() * color_there).sum(-1) / cells.square().sum(-1).clamp_min(0.05)
         placed = attributes.sides.sum(-1)[:, None]
         related = attributes.relations.sum(-1)[:, None]
         flag = attributes.colors.sum(-1)[:, None]
+        # Where the landmark has no box, its cells still say where it is.
         of_cells = relate(_grid(self.cells).to(boxes.features), boxes.spot, attributes.relations)
         one = torch.ones_like(cells)
         # Flags tell "not asked" from "asked and not so": both would be a zero otherwise.
@@ -324,6 +323,7 @@ def _centers(box: Tensor) -> Tensor:
 
 def _grid(side: int) -> Tensor:
     """Centers of the cells, `1 n 2` (x, y)."""
+    # In shares of the image, as the corners of boxes are.
     middle = (torch.arange(side) + 0.5) / side
     rows, columns = torch.meshgrid(middle, middle, indexing="ij")
     return torch.stack([columns, rows], -1).flatten(0, 1)[None]
