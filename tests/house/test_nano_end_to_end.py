@@ -15,6 +15,7 @@ from text4seg.codec import get_format
 from text4seg.core.run_lengths import rle_to_mask
 from text4seg.core.types import GridShape
 from text4seg.data import read_jsonl
+from text4seg.decoding import DecodingOptions
 from text4seg.evaluation import GroundTruth, Prediction, score_prediction
 from text4seg.images import open_image, open_mask
 from text4seg.segmenter import Segmenter
@@ -71,7 +72,9 @@ def test_python_gives_the_same_answer(
 
 def test_a_draft_changes_the_passes_and_not_the_text(segmenter: Segmenter) -> None:
     drafted = segmenter(IMAGES / "coffee.jpg", "the cup")
-    plain = Segmenter(segmenter.chat, draft="none")(IMAGES / "coffee.jpg", "the cup")
+    plain = Segmenter(segmenter.model, options=DecodingOptions(draft="none"))(
+        IMAGES / "coffee.jpg", "the cup"
+    )
     assert plain.text == drafted.text
     assert plain.stats.passes > 5 * drafted.stats.passes
 
@@ -92,7 +95,7 @@ def test_a_stream_ends_in_the_same_answer(segmenter: Segmenter) -> None:
 
 def test_the_other_formats_are_written_validly(segmenter: Segmenter) -> None:
     for form in ("sd", "rle", "rrle"):
-        found = Segmenter(segmenter.chat, format=form)(IMAGES / "cat.jpg", "the cat")
+        found = Segmenter(segmenter.model, format=form)(IMAGES / "cat.jpg", "the cat")
         assert found.validity == "strict"
         assert get_format(form).encode(found.grid) == found.text
 

@@ -49,7 +49,7 @@ def often(asking: object, about: Scene, count: int = 60) -> list[SyntheticQuesti
 def test_a_colored_thing_is_asked_for_by_its_color_and_by_a_wrong_one() -> None:
     cups = scene(Thing("cup", LEFT, RED), Thing("cup", RIGHT, BLUE))
     asked = often(ask_colored, cups)
-    right = {a.expression: a.coverage for a in asked if a.kind == "coloured"}
+    right = {a.expression: a.coverage for a in asked if a.kind == "colored"}
     assert right.keys() == {"the red cup", "the blue cup"}
     assert np.array_equal(right["the red cup"], LEFT)
     assert np.array_equal(right["the blue cup"], RIGHT)
