@@ -8,7 +8,9 @@ from tests.cli.conftest import Call
 from tests.fakes import FakeChat
 from text4seg.cli._model_options import fetch_parts, load_segmenter
 from text4seg.cli._text_options import list_names
+from text4seg.core.types import GridShape
 from text4seg.decoding import DRAFTERS
+from text4seg.models.defaults import ModelDefaults
 from text4seg.refine import REFINERS
 
 
@@ -29,3 +31,15 @@ def test_fetching_says_how_much_and_where(
 ) -> None:
     fetch_parts(tmp_path)
     assert capsys.readouterr().err == ""  # the tests' table of parts is empty
+
+
+def test_settings_that_a_model_was_not_trained_with_are_said(
+    chat: FakeChat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chat.defaults = ModelDefaults(format="rrle", grid=GridShape(32, 32))
+    assert str(load_segmenter("any").shape) == "32x32"
+    assert "trained" not in capsys.readouterr().err
+    load_segmenter("any", grid="16x16")
+    assert (
+        "note: the grid is 16x16, and the model was trained with 32x32" in capsys.readouterr().err
+    )

@@ -10,6 +10,8 @@ import pytest
 
 from text4seg import models
 from text4seg.core.errors import UnknownNameError
+from text4seg.core.types import GridShape
+from text4seg.models.defaults import ModelDefaults
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,6 +36,20 @@ def test_without_torch_the_extra_is_named() -> None:
     )
     assert "torch" in done.stdout
     assert "text4seg[hf]" in done.stdout
+
+
+def test_a_module_of_the_package_that_is_missing_is_no_missing_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "text4seg.models.nano.nano_model", None)
+    with pytest.raises(ImportError, match="nano_model"):
+        models.load("nano")
+
+
+def test_defaults_are_read_without_loading(tmp_path: Path) -> None:
+    ModelDefaults(format="rle", grid=GridShape(8, 12)).save(tmp_path)
+    assert models.load_defaults(str(tmp_path)) == ModelDefaults("rle", GridShape(8, 12))
+    assert models.load_defaults("nano").format == "sd"
 
 
 @pytest.mark.nano

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from text4seg.codec import get_format
 from text4seg.core.errors import InputError, LabelError, UnknownNameError
 from text4seg.core.types import Box, DescriptorGrid, GridShape
 from text4seg.decoding import UNBOUNDED, DecodingOptions
+from text4seg.models.defaults import ModelDefaults
 from text4seg.segmenter import Segmenter
 
 
@@ -239,3 +241,29 @@ def test_a_batch_of_a_model_that_cannot_share_is_asked_one_by_one() -> None:
     answers = Segmenter(model).batch([(IMAGE, "the dog"), (IMAGE, "the cat")])
     assert [found.empty for found in answers] == [False, True]
     assert Segmenter(model).batch([]) == []
+
+
+def taught(form: str = "rrle", grid: str = "8x8") -> FakeChat:
+    """A model that says what it was trained with."""
+    shape = GridShape.parse(grid)
+    model = FakeChat(form=form, shape=shape)
+    model.defaults = ModelDefaults(format=form, grid=shape)
+    return model
+
+
+def test_a_model_is_asked_as_it_was_trained() -> None:
+    segmenter = Segmenter(taught())
+    assert (segmenter.format.name, str(segmenter.shape)) == ("rrle", "8x8")
+    assert segmenter.deviations == ()
+    assert segmenter(IMAGE, "the dog").stats.grid == "8x8"
+
+
+def test_other_settings_are_allowed_and_said() -> None:
+    segmenter = Segmenter(taught(), grid="16x16", format="sd")
+    assert segmenter.deviations == (
+        "the grid is 16x16, and the model was trained with 8x8",
+        "the format is sd, and the model was trained with rrle",
+    )
+    model = taught()
+    model.capabilities = replace(model.capabilities, any_layout=True)
+    assert Segmenter(model, grid="16x16").deviations == (), "it writes every grid equally well"

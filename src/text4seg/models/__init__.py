@@ -71,6 +71,9 @@ def load(name: str) -> VisionLanguageModel:
 
         return HFModel.load(folder)
     except ImportError as error:
+        # A failed import inside the package is a fault of its own, not a package to install.
+        if (error.name or "").partition(".")[0] == "text4seg":
+            raise
         raise MissingExtraError(error.name or "torch", "hf") from error
 
 
