@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from text4seg import prompts
 from text4seg.core.types import GridShape
 
@@ -18,3 +20,13 @@ def test_other_grids_are_told_apart() -> None:
     asked = [prompts.question("the dog", grid=shape) for shape in shapes]
     assert asked[0] == ("Segment the dog in this image. Use a grid of 16 rows and 64 columns.")
     assert len(set(asked)) == len(shapes)
+
+
+def test_the_wordings_that_models_were_trained_on_stay() -> None:
+    """A changed word is a question that a trained model has never seen."""
+    wordings = (
+        *prompts.QUESTIONS, *prompts.EVERYTHING, *prompts.SEVERAL, *prompts.PARTS, *prompts.PART,
+        prompts.ANSWER_PREFIX,
+    )  # fmt: skip
+    digest = hashlib.sha256("\n".join(wordings).encode()).hexdigest()
+    assert digest == "768b192fe284b8b4b73b164fce768c0e61c86b8922605bebddff9c7521e46ce7"
