@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, pre_tokenizers
 
@@ -48,6 +48,7 @@ def grid_of(mask: np.ndarray, label: str) -> DescriptorGrid:
 
 @pytest.mark.nano
 @pytest.mark.parametrize("label", LABELS)
+@settings(max_examples=15)  # for each label; the tokenizer is slow
 @given(seed=st.integers(0, 10_000))
 def test_answers_to_train_on_are_the_tokens_of_the_codecs_text(
     label: str, seed: int, tokenizer: Tokenizer
