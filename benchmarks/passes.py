@@ -185,7 +185,7 @@ def write(
     return stats
 
 
-def summarise(all_stats: Sequence[dict[str, DecodingStats]]) -> dict[str, Any]:
+def summarize(all_stats: Sequence[dict[str, DecodingStats]]) -> dict[str, Any]:
     """Means over masks."""
 
     def mean(title: str, key: str) -> float:
@@ -223,7 +223,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             disable=not sys.stderr.isatty(),
         )
         costs = [write(vocabulary, kind, label, text.encode(), drafts) for label, text in bar]
-        results.append({"grid": str(kind[0]), "format": kind[1], **summarise(costs)})
+        results.append({"grid": str(kind[0]), "format": kind[1], **summarize(costs)})
     return {
         "benchmark": "passes",
         "coco": arguments.coco.name,

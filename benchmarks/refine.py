@@ -231,7 +231,7 @@ def read_records(file: Path, arguments: argparse.Namespace) -> list[Record]:
     return records
 
 
-def summarise(records: Sequence[Record]) -> list[Record]:
+def summarize(records: Sequence[Record]) -> list[Record]:
     """Means by way and refiner."""
     groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     plain = {_object(r): r["iou"] for r in records if r["refiner"] == "none"}
@@ -326,7 +326,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         with tempfile.TemporaryDirectory() as folder:
             file = parsed.records or Path(folder) / "records.jsonl"
-            results = summarise(measure_all(parsed, file))
+            results = summarize(measure_all(parsed, file))
     except Text4SegError as error:
         print(f"refine: {error}", file=sys.stderr)
         return 1

@@ -131,7 +131,7 @@ def measure(arguments: argparse.Namespace) -> list[Record]:
     return records
 
 
-def summarise(records: Sequence[Record]) -> list[Record]:
+def summarize(records: Sequence[Record]) -> list[Record]:
     """Means by refiner, of all and of the large ones, and the gains over the first refiner."""
     if not records:
         return []
@@ -184,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--json", action="store_true", help="print JSON instead of a table")
     parsed = parser.parse_args(arguments)
     try:
-        results = summarise(measure(parsed))
+        results = summarize(measure(parsed))
     except Text4SegError as error:
         print(f"refine_answers: {error}", file=sys.stderr)
         return 1

@@ -79,7 +79,7 @@ class Twice:
             }
 
 
-def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def summarize(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Counts, and the rate with its 95 % interval (Wilson), over all masks and those written."""
     written = [row for row in rows if row["choices"]]
     differing = sum(row["differs"] for row in rows)
@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             rows.append(row)
             keep(arguments.journal, row)
         print(f"{len(rows)}: {sum(row['differs'] for row in rows)} differ", file=sys.stderr)
-    return {"benchmark": "rounding", "model": "nano", **settings, **summarise(rows)}
+    return {"benchmark": "rounding", "model": "nano", **settings, **summarize(rows)}
 
 
 def read_journal(file: Path | None, settings: dict[str, str]) -> list[dict[str, Any]]:

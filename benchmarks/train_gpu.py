@@ -1,4 +1,4 @@
-"""Training on one GPU: speed, peak memory and utilisation, with the plan's estimates beside them.
+"""Training on one GPU: speed, peak memory and utilization, with the plan's estimates beside them.
 
     python -m benchmarks.train_gpu [--json FILE]        (on a GPU)
     python -m benchmarks.train_gpu --tiny               (anywhere: does it run?)
@@ -11,7 +11,7 @@ stretched to squares of 448 pixels. The tokenizer is a toy's, so an answer has m
 Qwen's would give it: tokens a second say more than samples a second. The first steps are not
 counted.
 
-Utilisation is by the convention of PaLM (Chowdhery et al. 2022, appendix B): the operations that
+Utilization is by the convention of PaLM (Chowdhery et al. 2022, appendix B): the operations that
 the training needs, over what the card could do. A weight that is trained asks for 6 operations a
 token (forward 2, backward 2 for its input and 2 for itself); a frozen one below which something is
 trained for 4; the frozen vision encoder for 2 a patch, as nothing below it learns; the output layer
@@ -175,8 +175,8 @@ def measure(arguments: argparse.Namespace, device: str, peak: float | None) -> d
         "peak_bytes": used,
         "tera_operations_a_step": work_done.lesson / 1e12,
         "peak_tera_operations": peak,
-        "utilisation": work_done.lesson / seconds / peak / 1e12 if peak else None,
-        "utilisation_with_recomputing": work_done.all / seconds / peak / 1e12 if peak else None,
+        "utilization": work_done.lesson / seconds / peak / 1e12 if peak else None,
+        "utilization_with_recomputing": work_done.all / seconds / peak / 1e12 if peak else None,
         "planned": {
             "bytes": planned.memory,
             "weights": planned.weights,
@@ -286,9 +286,9 @@ def table(report: dict[str, Any]) -> str:
         ("s a step", f"{report['seconds_a_step']:.3f}", f"{planned['seconds_a_step']:.3f}"),
         ("peak GB", f"{used / giga:.2f}" if used else "–", f"{planned['bytes'] / giga:.2f}"),
     ]
-    if report["utilisation"] is not None:
-        rows.append(("utilisation", f"{report['utilisation']:.1%}", ""))
-        again = report["utilisation_with_recomputing"]
+    if report["utilization"] is not None:
+        rows.append(("utilization", f"{report['utilization']:.1%}", ""))
+        again = report["utilization_with_recomputing"]
         rows.append(("with recomputing", f"{again:.1%}", ""))
     parts = ", ".join(
         f"{name} {planned[name] / giga:.2f}" for name in ("weights", "trained", "activations")
@@ -298,8 +298,8 @@ def table(report: dict[str, Any]) -> str:
         f"Batch {report['batch']}, {report['tokens_a_sample']:.0f} tokens a sample.",
         f"Planned GB: {parts}.",
     ]
-    if report["utilisation"] is None:
-        notes.append("No GPU: peak memory and utilisation are left out.")
+    if report["utilization"] is None:
+        notes.append("No GPU: peak memory and utilization are left out.")
     else:
         notes.append(f"Taken to reach {report['peak_tera_operations']:g} tera-operations a second.")
     if report["weights"] != "four bits":

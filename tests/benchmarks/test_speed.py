@@ -90,7 +90,7 @@ def test_rounding_is_counted_over_what_was_kept(tmp_path: Path) -> None:
     for row in rows:
         rounding.keep(tmp_path / "kept.jsonl", row)
     assert rounding.read_journal(tmp_path / "kept.jsonl", settings) == rows
-    found = rounding.summarise(rows)
+    found = rounding.summarize(rows)
     assert (found["masks"], found["written"], found["differing"]) == (2, 1, 1)
     assert (found["rate"], found["rate_of_written"]) == (0.5, 1.0)
     with pytest.raises(InputError, match="another run"):

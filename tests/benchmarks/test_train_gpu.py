@@ -34,9 +34,9 @@ def test_a_toy_runs_through(
     monkeypatch.setattr(sys, "argv", ["train_gpu", *words])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     train_gpu.main()
-    assert "utilisation are left out" in capsys.readouterr().out
+    assert "utilization are left out" in capsys.readouterr().out
     report = json.loads(file.read_text())
-    assert report["utilisation"] is None
+    assert report["utilization"] is None
     assert report["batch"] == 2
     assert report["samples_a_second"] == pytest.approx(2 / report["seconds_a_step"])
     assert report["planned"]["bytes"] > 0

@@ -75,7 +75,7 @@ def test_json_tells_everything(call: Call, parts: list[str], tmp_path: Path) -> 
                 "path": "here/eyes/eyes.bin",
                 "bytes": len(CONTENT),
                 "sha256": part().sha256,
-                "licence": "CC0",
+                "license": "CC0",
             }
         ],
     }

@@ -79,7 +79,7 @@ def test_a_block_equals_its_windows_one_by_one(height: int, width: int) -> None:
     assert torch.allclose(block(x), expected, atol=1e-5)
 
 
-def test_channels_are_normalised_at_every_place() -> None:
+def test_channels_are_normalized_at_every_place() -> None:
     x = torch.randn(2, 6, 3, 4) * 5 + 2
     y = ChannelNorm(6)(x)
     assert torch.allclose(y.mean(1), torch.zeros(2, 3, 4), atol=1e-5)

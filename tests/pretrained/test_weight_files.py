@@ -72,7 +72,7 @@ def test_the_table_is_well_formed(part: Part) -> None:
     assert part.size > 100_000
     assert not part.member.startswith("/")
     assert ".." not in part.member
-    assert "Apache-2.0" in part.licence
+    assert "Apache-2.0" in part.license
     assert part.what.strip()
 
 

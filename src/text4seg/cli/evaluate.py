@@ -250,7 +250,7 @@ def compare(
 ) -> None:
     """Compare two runs on the same questions: how much better is B, and is it chance?
 
-    Differences have 95 % bootstrap intervals over images; p is that of a paired randomisation
+    Differences have 95 % bootstrap intervals over images; p is that of a paired randomization
     test, which swaps the answers of A and B image by image.
     """
     ours, theirs = (list(read_journal(one, RECORDS)[1].values()) for one in (first, second))

@@ -47,7 +47,7 @@ def weights(
                         "path": str(part_path(name, root)),
                         "bytes": PARTS[name].size,
                         "sha256": PARTS[name].sha256,
-                        "licence": PARTS[name].licence,
+                        "license": PARTS[name].license,
                     }
                     for name, state in states.items()
                 ],

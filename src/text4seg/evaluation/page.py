@@ -40,7 +40,7 @@ def to_html(report: Report, open_image: OpenImage | None = None, *, limit: int =
 
     Args:
         report: The report.
-        open_image: Opens the images of failures; without it masks are drawn on grey.
+        open_image: Opens the images of failures; without it masks are drawn on gray.
         limit: How many failures are shown at most.
 
     Returns:
@@ -138,7 +138,7 @@ def _card(record: ScoreRecord, open_image: OpenImage | None, empty_below: int) -
 def _picture(
     image: Image.Image | None, rle: Rle | None, size: Size, tint: tuple[int, int, int]
 ) -> str:
-    """A small JPEG with the mask over the image, or over grey, as a data address."""
+    """A small JPEG with the mask over the image, or over gray, as a data address."""
     base = image or Image.new("RGB", (size.width, size.height), (222, 222, 222))
     scale = min(1.0, WIDTH / base.width)
     small = base.resize((max(1, round(base.width * scale)), max(1, round(base.height * scale))))

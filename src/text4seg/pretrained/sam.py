@@ -39,13 +39,13 @@ class SamFamily:
     Attributes:
         model: The class in transformers.
         types: The `model_type`s of its configurations.
-        normalisation: Mean and standard deviation of the pixels, 0 to 1.
+        normalization: Mean and standard deviation of the pixels, 0 to 1.
         stretched: Whether images are stretched over the square instead of padded.
     """
 
     model: str
     types: tuple[str, ...]
-    normalisation: tuple[tuple[float, ...], tuple[float, ...]]
+    normalization: tuple[tuple[float, ...], tuple[float, ...]]
     stretched: bool
 
 
@@ -98,7 +98,7 @@ class Sam:
 
         Args:
             side: The long side of images in pixels, a multiple of 32.
-            int8: Quantise the encoder's linear layers to bytes; they then run on the CPU.
+            int8: Quantize the encoder's linear layers to bytes; they then run on the CPU.
             device: A torch device; None for a GPU where there is one.
 
         Returns:
@@ -110,7 +110,7 @@ class Sam:
         """
         model = load_mobilesam(side=side)
         if int8:
-            model.vision_encoder = _quantised(model.vision_encoder)
+            model.vision_encoder = _quantized(model.vision_encoder)
         model.to("cpu" if int8 else device or default_device())
 
         def encode(pixels: Tensor, inner: Size) -> dict[str, Any]:
@@ -151,7 +151,7 @@ class Sam:
         model.to(device or default_device())
         side = int(model.prompt_encoder.input_image_size)
         mask_side = 4 * int(model.prompt_encoder.image_embedding_size[0])
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in facts.normalisation)
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in facts.normalization)
 
         def encode(pixels: Tensor, inner: Size) -> dict[str, Any]:
             del inner
@@ -236,8 +236,8 @@ def _without_padding(model: Any, pixels: Tensor, inner: Size) -> Tensor:
     return torch.nn.functional.pad(seen, (0, right, 0, below), mode="replicate")
 
 
-def _quantised(encoder: torch.nn.Module) -> torch.nn.Module:
-    """The encoder with dynamically quantised linear layers."""
+def _quantized(encoder: torch.nn.Module) -> torch.nn.Module:
+    """The encoder with dynamically quantized linear layers."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.quantize_per_tensor", category=UserWarning)
         made: torch.nn.Module = torch.ao.quantization.quantize_dynamic(

